@@ -1,0 +1,205 @@
+"""A YAML or JSON document checked against a typed schema, with errors a person can act on.
+
+Guarantee: `load_document` returns an instance of the schema or raises one `ConfigError` whose text reads
+
+    FILE:LINE: KEY: found WHAT; allowed: WHAT
+
+and names the first wrong key in document order. Unknown keys are errors, never ignored: a misspelt limit
+that is silently dropped is a limit that does not protect.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+from msgspec import inspect
+
+from mlcanary.errors import ConfigError
+
+T = TypeVar("T")
+Token = str | int
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_DURATION_SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+_STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+|\.\.\.)\]")
+
+
+class Seconds(float):
+    """A duration. In documents: `0`, `90s`, `5m`, `1h30m`, `7d`, `250ms`; in code: seconds as float."""
+
+    @classmethod
+    def parse(cls, value: object) -> Seconds:
+        """Seconds of a duration text. Raises ValueError that says what is allowed."""
+        if value in (0, "0"):
+            return cls(0.0)
+        found = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
+        if found is None:
+            raise ValueError("Expected `duration such as 30s, 5m, 1h30m or 7d`")
+        return cls(sum(float(n) * s for n, s in zip(found.groups(), _DURATION_SECONDS, strict=True) if n))
+
+
+class Schema(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every configuration section: immutable, closed, keyword-only."""
+
+
+def load_document(text: str, source: str, schema: type[T]) -> T:
+    """Parse `text` (YAML, of which JSON is a part) and check it against `schema`.
+
+    `source` is the file name for messages. Raises ConfigError.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise ConfigError(f"{source}{line}: not YAML: {problem}", hint="check indentation and quotes") from error
+    document: Any = {} if raw is None else raw
+    try:
+        return msgspec.convert(document, schema, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        text_of_error, tokens = _locate(str(error), document, schema)
+        key = ".".join(str(t) for t in tokens) or "(top level)"
+        place = f"{source}:{_line(node, tokens)}: {key}: "
+        raise ConfigError(place + text_of_error) from error
+
+
+def _decode(kind: type, value: object) -> object:
+    if kind is Seconds:
+        return Seconds.parse(value)
+    raise NotImplementedError(f"no document form for {kind!r}")
+
+
+def _locate(message: str, document: Any, schema: type) -> tuple[str, list[Token]]:
+    """Turn msgspec's message into ours, and its path into keys; `[...]` hides a key that we search for."""
+    problem, _, path = message.partition(" - at `")
+    tokens: list[Token] = []
+    for name, index in _STEP.findall(path.removesuffix("`").removeprefix("$")):
+        if name:
+            tokens.append(name)
+        elif index == "...":
+            tokens.append(_guilty_key(document, tokens, message, schema))
+        else:
+            tokens.append(int(index))
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
+        allowed = _field_names(schema, document, tokens)
+        near = difflib.get_close_matches(unknown[1], allowed, n=1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        return f"found an unknown key{meant}; allowed: {', '.join(allowed)}", [*tokens, unknown[1]]
+    if missing := re.fullmatch(r"Object missing required field `(.*)`", problem):
+        return "found nothing; allowed: this key is required", [*tokens, missing[1]]
+    return f"found {_show(_at(document, tokens))}; allowed: {_allowed(problem, schema, document, tokens)}", tokens
+
+
+def _guilty_key(document: Any, tokens: list[Token], message: str, schema: type) -> str:
+    """The key of a mapping whose value alone still gives the same error."""
+    mapping = _at(document, tokens)
+    for key in mapping:
+        try:
+            msgspec.convert(_replaced(document, tokens, {key: mapping[key]}), schema, dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            if str(error) == message:
+                return str(key)
+    return "..."
+
+
+def _replaced(document: Any, tokens: list[Token], value: Any) -> Any:
+    if not tokens:
+        return value
+    head, rest = tokens[0], tokens[1:]
+    if isinstance(document, list):
+        return [_replaced(item, rest, value) if i == head else item for i, item in enumerate(document)]
+    return {k: _replaced(item, rest, value) if k == head else item for k, item in document.items()}
+
+
+def _at(document: Any, tokens: list[Token]) -> Any:
+    for token in tokens:
+        document = document[token] if isinstance(document, list) else document.get(token)
+    return document
+
+
+def _type_at(kind: inspect.Type, document: Any, tokens: list[Token]) -> inspect.Type:
+    if isinstance(kind, inspect.UnionType):
+        kind = _member(kind, document)
+    if not tokens:
+        return kind
+    head, rest = tokens[0], tokens[1:]
+    inner = _at(document, [head])
+    if isinstance(kind, inspect.StructType):
+        for field in kind.fields:
+            if field.encode_name == head:
+                return _type_at(field.type, inner, rest)
+    if isinstance(kind, inspect.ListType):
+        return _type_at(kind.item_type, inner, rest)
+    if isinstance(kind, inspect.DictType):
+        return _type_at(kind.value_type, inner, rest)
+    return kind
+
+
+def _member(union: inspect.UnionType, document: Any) -> inspect.Type:
+    """The member of a union that the document chose by its tag, else the first structured one."""
+    structs = [t for t in union.types if isinstance(t, inspect.StructType)]
+    for kind in structs:
+        if isinstance(document, dict) and kind.tag_field and document.get(kind.tag_field) == kind.tag:
+            return kind
+    return structs[0] if structs else next(t for t in union.types if not isinstance(t, inspect.NoneType))
+
+
+def _field_names(schema: type, document: Any, tokens: list[Token]) -> list[str]:
+    kind = _type_at(inspect.type_info(schema), document, tokens)
+    if not isinstance(kind, inspect.StructType):
+        return []
+    return sorted([f.encode_name for f in kind.fields] + ([kind.tag_field] if kind.tag_field else []))
+
+
+def _allowed(problem: str, schema: type, document: Any, tokens: list[Token]) -> str:
+    if problem.startswith("Invalid enum value") or problem.startswith("Invalid value"):
+        kind = _type_at(inspect.type_info(schema), document, tokens)
+        if isinstance(kind, inspect.EnumType):
+            return ", ".join(str(member.value) for member in kind.cls)
+        if isinstance(kind, inspect.LiteralType):
+            return ", ".join(str(value) for value in kind.values)
+        parent = _type_at(inspect.type_info(schema), document, tokens[:-1])
+        if isinstance(parent, inspect.StructType) and parent.tag_field == tokens[-1]:
+            return ", ".join(_tags(schema, document, tokens[:-1]))
+    return problem.removeprefix("Expected ").replace("`", "").split(", got ")[0]
+
+
+def _tags(schema: type, document: Any, tokens: list[Token]) -> list[str]:
+    """The tags of the union that the place holds: the choices of a `type:` key."""
+    owner = _type_at(inspect.type_info(schema), document, tokens[:-1])
+    kind = owner.item_type if isinstance(owner, inspect.ListType) else owner
+    if isinstance(owner, inspect.StructType):
+        kind = next(f.type for f in owner.fields if f.encode_name == tokens[-1])
+    members = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
+    return sorted(str(m.tag) for m in members if isinstance(m, inspect.StructType))
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _line(node: yaml.Node | None, tokens: list[Token]) -> int:
+    """The line of the key, or of the nearest enclosing thing that exists."""
+    line = node.start_mark.line + 1 if node else 1
+    for token in tokens:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == str(token)), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(token, int) and token < len(node.value):
+            node = node.value[token]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
