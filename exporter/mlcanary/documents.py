@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -57,7 +58,9 @@ def load_document(text: str, source: str, schema: type[T]) -> T:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
-        raise ConfigError(f"{source}{line}: not YAML: {problem}", hint="check indentation and quotes") from error
+        raise ConfigError(
+            f"{source}{line}: not YAML: {problem}", hint="check indentation and quotes"
+        ) from error
     document: Any = {} if raw is None else raw
     try:
         return msgspec.convert(document, schema, dec_hook=_decode)
@@ -66,6 +69,15 @@ def load_document(text: str, source: str, schema: type[T]) -> T:
         key = ".".join(str(t) for t in tokens) or "(top level)"
         place = f"{source}:{_line(node, tokens)}: {key}: "
         raise ConfigError(place + text_of_error) from error
+
+
+def error_at(
+    text: str, source: str, tokens: Sequence[Token], found: str, allowed: str, *, hint: str = ""
+) -> ConfigError:
+    """The same error for a rule that spans keys: `tokens` is the path of the guilty key in `text`."""
+    key = ".".join(str(t) for t in tokens) or "(top level)"
+    line = _line(yaml.compose(text, Loader=yaml.SafeLoader), list(tokens))
+    return ConfigError(f"{source}:{line}: {key}: found {found}; allowed: {allowed}", hint=hint)
 
 
 def _decode(kind: type, value: object) -> object:
@@ -92,7 +104,10 @@ def _locate(message: str, document: Any, schema: type) -> tuple[str, list[Token]
         return f"found an unknown key{meant}; allowed: {', '.join(allowed)}", [*tokens, unknown[1]]
     if missing := re.fullmatch(r"Object missing required field `(.*)`", problem):
         return "found nothing; allowed: this key is required", [*tokens, missing[1]]
-    return f"found {_show(_at(document, tokens))}; allowed: {_allowed(problem, schema, document, tokens)}", tokens
+    return (
+        f"found {_show(_at(document, tokens))}; allowed: {_allowed(problem, schema, document, tokens)}",
+        tokens,
+    )
 
 
 def _guilty_key(document: Any, tokens: list[Token], message: str, schema: type) -> str:
@@ -118,7 +133,7 @@ def _replaced(document: Any, tokens: list[Token], value: Any) -> Any:
 
 def _at(document: Any, tokens: list[Token]) -> Any:
     for token in tokens:
-        document = document[token] if isinstance(document, list) else document.get(token)
+        document = document[int(token)] if isinstance(document, list) else document.get(token)
     return document
 
 
@@ -184,7 +199,13 @@ def _show(value: Any) -> str:
         return "nothing"
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
-    text = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    text = (
+        repr(value)
+        if isinstance(value, str)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )
     return text if len(text) <= 60 else text[:57] + "..."
 
 
