@@ -1,0 +1,1 @@
+"""HTTP server that every mlcanary process shares: TLS, authentication, health endpoints, clean shutdown."""

@@ -1,0 +1,203 @@
+"""The web configuration file: TLS, users, tokens and headers, with the keys of Prometheus' exporter-toolkit.
+
+Guarantee: `WebConfigFile` holds a configuration that was valid as a whole when it was read. The file, the
+token file and the certificates are looked at again when they change on disk; a change that does not load
+leaves the last good configuration in force and is reported by `last_error`.
+
+Two keys of exporter-toolkit are narrower here, and say so when they are used: `client_auth_type` has no
+mode that asks for a certificate without verifying it, and the TLS versions start at 1.2. `bearer_token_file`
+is ours. Source: prometheus/exporter-toolkit, docs/web-configuration.md.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from mlcanary.documents import Schema, error_at, load_document
+from mlcanary.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+ClientAuth = Literal["NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"]
+TLSName = Literal["TLS12", "TLS13"]
+_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+_CLIENT_AUTH = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+BcryptHash = Annotated[str, msgspec.Meta(pattern=r"^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$")]
+HeaderValue = Annotated[str, msgspec.Meta(pattern=r"^[\x20-\x7e]*$")]
+HeaderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]+$")]
+MIN_TOKEN_LENGTH = 16
+
+
+class TLSServerConfig(Schema, frozen=True):
+    """`tls_server_config`: paths are relative to the configuration file."""
+
+    cert_file: str
+    key_file: str
+    client_ca_file: str = ""
+    client_auth_type: ClientAuth = "NoClientCert"
+    client_allowed_sans: tuple[str, ...] = ()
+    min_version: TLSName = "TLS12"
+    max_version: TLSName = "TLS13"
+
+
+class HTTPServerConfig(Schema, frozen=True):
+    """`http_server_config`: headers that every response carries."""
+
+    headers: dict[HeaderName, HeaderValue] = msgspec.field(default_factory=dict)
+
+
+class WebConfig(Schema, frozen=True):
+    """The whole file."""
+
+    tls_server_config: TLSServerConfig | None = None
+    http_server_config: HTTPServerConfig = HTTPServerConfig()
+    basic_auth_users: dict[str, BcryptHash] = msgspec.field(default_factory=dict)
+    bearer_token_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedWebConfig:
+    """A valid configuration with its secrets read.
+
+    `generation` is the fingerprint of the files that it was made from. `token` is empty without
+    `bearer_token_file`; `context` is None without TLS.
+    """
+
+    config: WebConfig
+    token: str
+    context: ssl.SSLContext | None
+    generation: tuple[tuple[str, int, int], ...]
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether a request must prove who sends it: a user, a token or a verified client certificate."""
+        tls = self.config.tls_server_config
+        mutual = tls is not None and tls.client_auth_type == "RequireAndVerifyClientCert"
+        return bool(self.config.basic_auth_users or self.token or mutual)
+
+
+class WebConfigFile:
+    """A web configuration that follows its file.
+
+    Input: `path` of the YAML file. Raises ConfigError at construction when the file, a token or a
+    certificate does not load. Later failures are kept in `last_error` and logged once.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.last_error = ""
+        self._loaded = _load(path)
+        self._rejected: tuple[tuple[str, int, int], ...] = ()
+
+    def current(self) -> LoadedWebConfig:
+        """The configuration in force; looks at the files first (a few `stat` calls)."""
+        seen = _fingerprint(self.path, self._loaded.config)
+        if seen in (self._loaded.generation, self._rejected):
+            return self._loaded
+        try:
+            self._loaded = _load(self.path)
+            self.last_error = ""
+            log.info("web configuration loaded again", extra={"file": str(self.path)})
+        except ConfigError as error:
+            self._rejected = seen
+            self.last_error = str(error)
+            log.error("web configuration rejected, the old one stays", extra={"error": str(error)})  # noqa: TRY400
+        return self._loaded
+
+
+def _load(path: Path) -> LoadedWebConfig:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}", hint="check --web.config.file") from error
+    config = load_document(text, str(path), WebConfig)
+    generation = _fingerprint(path, config)
+    tls = config.tls_server_config
+    if tls is not None:
+        _check_tls(tls, text, path)
+    return LoadedWebConfig(
+        config=config,
+        token=_read_token(config, text, path),
+        context=_make_context(tls, text, path) if tls is not None else None,
+        generation=generation,
+    )
+
+
+def _check_tls(tls: TLSServerConfig, text: str, path: Path) -> None:
+    key: tuple[str | int, ...] = ("tls_server_config", "client_ca_file")
+    if tls.client_auth_type != "NoClientCert" and not tls.client_ca_file:
+        raise error_at(
+            text, str(path), key, "nothing", f"a file, since client_auth_type is {tls.client_auth_type}"
+        )
+    if tls.client_auth_type == "NoClientCert" and (tls.client_ca_file or tls.client_allowed_sans):
+        key = ("tls_server_config", "client_auth_type")
+        found = "NoClientCert beside client_ca_file or client_allowed_sans"
+        raise error_at(text, str(path), key, found, "VerifyClientCertIfGiven, RequireAndVerifyClientCert")
+    if tls.min_version > tls.max_version:
+        key = ("tls_server_config", "min_version")
+        raise error_at(text, str(path), key, tls.min_version, f"at most max_version, {tls.max_version}")
+
+
+def _read_token(config: WebConfig, text: str, path: Path) -> str:
+    if not config.bearer_token_file:
+        return ""
+    try:
+        token = _beside(path, config.bearer_token_file).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise error_at(
+            text, str(path), ("bearer_token_file",), f"a file that cannot be read ({error})", "an ASCII file"
+        ) from error
+    if len(token) < MIN_TOKEN_LENGTH or not token.isprintable() or " " in token:
+        allowed = f"one line of at least {MIN_TOKEN_LENGTH} printable characters without blanks"
+        raise error_at(
+            text, str(path), ("bearer_token_file",), f"a token of {len(token)} characters", allowed
+        )
+    return token
+
+
+def _make_context(tls: TLSServerConfig, text: str, path: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[tls.min_version]
+    context.maximum_version = _VERSIONS[tls.max_version]
+    context.set_alpn_protocols(["http/1.1"])
+    key = "cert_file"
+    try:
+        context.load_cert_chain(_beside(path, tls.cert_file), _beside(path, tls.key_file))
+        if tls.client_ca_file:
+            key = "client_ca_file"
+            context.load_verify_locations(_beside(path, tls.client_ca_file))
+    except (OSError, ssl.SSLError) as error:
+        found = f"a file that does not load ({error})"
+        raise error_at(
+            text, str(path), ("tls_server_config", key), found, "readable PEM files that belong together"
+        ) from error
+    context.verify_mode = _CLIENT_AUTH[tls.client_auth_type]
+    return context
+
+
+def _beside(path: Path, name: str) -> Path:
+    return path.parent / name
+
+
+def _fingerprint(path: Path, config: WebConfig) -> tuple[tuple[str, int, int], ...]:
+    tls = config.tls_server_config
+    names = [path.name, config.bearer_token_file]
+    names += [tls.cert_file, tls.key_file, tls.client_ca_file] if tls else []
+    found = []
+    for name in filter(None, names):
+        try:
+            status = _beside(path, name).stat()
+            found.append((name, status.st_mtime_ns, status.st_ino))
+        except OSError:
+            found.append((name, 0, 0))
+    return tuple(found)

@@ -1,0 +1,179 @@
+"""One small HTTP server around aiohttp, the same for every process.
+
+    application = create_application(web_config=None, ready=lambda: "")
+    application.router.add_get("/metrics", handler)
+    async with serving(application, [":10877"], web_config=None) as addresses:
+        await stop.wait()
+
+Guarantee: every route except `/-/healthy` and `/-/ready` asks for the configured identity; leaving the
+`serving` block stops listening first, lets requests under way finish, and then closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import re
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from mlcanary.errors import ConfigError
+from mlcanary.webserver.authentication import Authenticator, certificate_allowed
+from mlcanary.webserver.config import LoadedWebConfig, WebConfigFile
+
+log = logging.getLogger(__name__)
+
+Readiness = Callable[[], str]
+"""Tells what is still missing; an empty text means ready. Called on the event loop: must not block."""
+
+OPEN_PATHS = frozenset({"/-/healthy", "/-/ready"})
+"""Answered without credentials: probes have none, and the answers tell nothing."""
+
+MAX_BODY_BYTES = 1024 * 1024
+SHUTDOWN_SECONDS = 5.0
+_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>\d{1,5})")
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where to listen. An empty `host` means every interface; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> ListenAddress:
+        """`:10877`, `127.0.0.1:0`, `[::1]:9`. Raises ConfigError."""
+        found = _ADDRESS.fullmatch(text)
+        if found is None or int(found["port"]) > 65535:
+            raise ConfigError(
+                f"--web.listen-address: found {text!r}; allowed: HOST:PORT, :PORT or [IPV6]:PORT",
+                hint="for example 127.0.0.1:10877",
+            )
+        return cls(found["six"] or found["host"] or "", int(found["port"]))
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the address. A name but localhost counts as reachable."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def create_application(
+    *, web_config: WebConfigFile | None, ready: Readiness, max_body_bytes: int = MAX_BODY_BYTES
+) -> web.Application:
+    """An application with authentication, configured headers, `/-/healthy` and `/-/ready` (GET and HEAD).
+
+    A body above `max_body_bytes` is answered with 413 when a route reads it.
+    """
+    middleware = [_guard(web_config)] if web_config is not None else []
+    application = web.Application(middlewares=middleware, client_max_size=max_body_bytes)
+
+    async def healthy(_request: web.Request) -> web.Response:
+        return web.Response(text="healthy\n")
+
+    async def answer_ready(_request: web.Request) -> web.Response:
+        missing = ready()
+        return web.Response(text=f"{missing or 'ready'}\n", status=503 if missing else 200)
+
+    application.router.add_get("/-/healthy", healthy)
+    application.router.add_get("/-/ready", answer_ready)
+    return application
+
+
+def _guard(web_config: WebConfigFile) -> Middleware:
+    authenticator = Authenticator(secrets.token_bytes(32))
+
+    @web.middleware
+    async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        loaded = web_config.current()
+        headers = loaded.config.http_server_config.headers
+        try:
+            response = await checked(request, handler, loaded)
+        except web.HTTPException as error:
+            error.headers.update(headers)
+            raise
+        if not response.prepared:
+            response.headers.update(headers)
+        return response
+
+    async def checked(request: web.Request, handler: _Handler, loaded: LoadedWebConfig) -> web.StreamResponse:
+        if request.path in OPEN_PATHS and request.method in ("GET", "HEAD"):
+            return await handler(request)
+        tls = loaded.config.tls_server_config
+        session = request.transport.get_extra_info("ssl_object") if request.transport else None
+        certificate = session.getpeercert() if session is not None else None
+        if tls is not None and not certificate_allowed(certificate, tls.client_allowed_sans):
+            return web.Response(status=403, text="this client certificate is not allowed\n")
+        if not await authenticator.accepts(request.headers.get("Authorization", ""), loaded):
+            challenge = (
+                'Basic realm="mlcanary"' if loaded.config.basic_auth_users else 'Bearer realm="mlcanary"'
+            )
+            return web.Response(status=401, text="unauthorized\n", headers={"WWW-Authenticate": challenge})
+        return await handler(request)
+
+    return guard
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    application: web.Application, addresses: Sequence[str], web_config: WebConfigFile | None
+) -> AsyncIterator[tuple[str, ...]]:
+    """Serve on every address for the length of the block; gives the addresses as bound, port 0 resolved.
+
+    Raises ConfigError for an address that cannot be parsed or bound.
+    """
+    parsed = [ListenAddress.parse(text) for text in addresses]
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        context = _reloading_context(web_config)
+        for text, address in zip(addresses, parsed, strict=True):
+            site = web.TCPSite(runner, address.host or None, address.port, ssl_context=context)
+            try:
+                await site.start()
+            except OSError as error:
+                hint = "another process may hold the port"
+                raise ConfigError(
+                    f"--web.listen-address: {text} cannot be bound: {error}", hint=hint
+                ) from error
+        yield tuple(_written(bound) for bound in runner.addresses)
+    finally:
+        await runner.cleanup()
+
+
+def _written(bound: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    host, port = bound[0], bound[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _reloading_context(web_config: WebConfigFile | None) -> ssl.SSLContext | None:
+    """A context that hands each handshake to the newest certificates.
+
+    Client authentication mode and TLS versions are properties of the listener: they change at a restart.
+    """
+    if web_config is None:
+        return None
+    context = web_config.current().context
+    if context is None:
+        return None
+
+    def choose(connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _first: object) -> None:
+        newest = web_config.current().context
+        if newest is not None:
+            connection.context = newest
+
+    # OpenSSL calls this for every ClientHello, also for one without a server name.
+    context.set_servername_callback(choose)
+    return context
