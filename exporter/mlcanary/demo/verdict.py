@@ -1,0 +1,104 @@
+"""Whether a run kept the promise, from what was measured. Pure.
+
+Guarantee: a run is good only if every check is; a figure that could not be had fails its check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a run left behind.
+
+    `alerts` holds the names of alerts with action="rollback" that were pending or firing at any evaluation of
+    the run, `fired` those that fired. `effects` counts changes that the handler applied, `audited_effects`
+    the same in its audit, None when it could not be read. `weights` are HAProxy's own at the end.
+    `canary_after_effect` counts canary predictions whose event time lies after the verified effect, None
+    when there was none. `sent`, `answered` and `failed` are the client's requests.
+    """
+
+    alerts: frozenset[str]
+    fired: frozenset[str]
+    effects: int
+    audited_effects: int | None
+    outcome: str | None
+    weights: Mapping[str, int]
+    canary_after_effect: int | None
+    sent: int
+    answered: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One promise: whether it held, and the figure behind it."""
+
+    held: bool
+    promise: str
+    figure: str
+
+
+def bug_checks(evidence: Evidence, *, canary: str) -> tuple[Check, ...]:
+    """The promises of a run with a bug. `canary` is its version, the key in `weights`."""
+    late = evidence.canary_after_effect
+    return (
+        Check(bool(evidence.fired), "the alert fired", ", ".join(sorted(evidence.fired)) or "none fired"),
+        Check(
+            evidence.effects == 1 and evidence.audited_effects == 1,
+            "exactly one effect was applied",
+            f"handler metrics {evidence.effects}, audit {evidence.audited_effects}",
+        ),
+        Check(
+            evidence.weights.get(canary) == 0 and sum(evidence.weights.values()) > 0,
+            "HAProxy itself says that the canary gets nothing",
+            _weights(evidence.weights),
+        ),
+        Check(
+            evidence.outcome == "resolved",
+            "the handler proved it from the traffic",
+            evidence.outcome or "no incident ended",
+        ),
+        Check(
+            late == 0,
+            "no prediction after the verified effect came from the canary",
+            "no effect" if late is None else f"{late} predictions",
+        ),
+        _traffic_check(evidence),
+    )
+
+
+def healthy_checks(evidence: Evidence, *, initial_weights: Mapping[str, int]) -> tuple[Check, ...]:
+    """The promises of a run without a bug."""
+    return (
+        Check(
+            not evidence.alerts,
+            'no alert with action="rollback" became pending',
+            ", ".join(sorted(evidence.alerts)) or "none",
+        ),
+        Check(
+            evidence.effects == 0 and evidence.audited_effects == 0,
+            "no effect was applied",
+            f"handler metrics {evidence.effects}, audit {evidence.audited_effects}",
+        ),
+        Check(
+            dict(evidence.weights) == dict(initial_weights),
+            "HAProxy still has the weights of the release",
+            _weights(evidence.weights),
+        ),
+        _traffic_check(evidence),
+    )
+
+
+def _traffic_check(evidence: Evidence) -> Check:
+    return Check(
+        evidence.failed == 0 and 0 < evidence.sent == evidence.answered,
+        "clients saw no failed request",
+        f"{evidence.failed} failed, {evidence.answered} of {evidence.sent} answered",
+    )
+
+
+def _weights(weights: Mapping[str, int]) -> str:
+    return ", ".join(f"{version} {weight}" for version, weight in sorted(weights.items())) or "not readable"
