@@ -85,21 +85,15 @@ _MVW = ("model", "version", "window")
 
 OBJECTIVES: tuple[Objective, ...] = (
     Objective("accuracy_drop", 0.02, "Accuracy that a canary may lie under its baseline over 1h, absolute."),
-    Objective(
-        "accuracy_drop_fast", 0.10, "Accuracy that a canary may lie under its baseline over 5m, absolute."
-    ),
+    Objective("accuracy_drop_fast", 0.10, "Accuracy that a canary may lie under its baseline over 5m, absolute."),
     Objective("auc_drop", 0.02, "AUC that a canary may lie under its baseline over 1h, absolute."),
     Objective("auc_drop_fast", 0.10, "AUC that a canary may lie under its baseline over 5m, absolute."),
     Objective("log_loss_rise", 0.02, "Log loss that a canary may lie over its baseline over 1h, nats."),
     Objective("log_loss_rise_fast", 0.20, "Log loss that a canary may lie over its baseline over 5m, nats."),
     Objective("min_labels", 200.0, "Labelled predictions of a version under which no quality rule speaks."),
     Objective("label_coverage", 0.5, "Share of predictions with a label under which no quality rule acts."),
-    Objective(
-        "error_ratio", 0.001, "Budgeted share of failed requests; the burn-rate rule acts at 14.4 times it."
-    ),
-    Objective(
-        "feature_psi", 0.2, "Population stability index against the reference that opens a drift ticket."
-    ),
+    Objective("error_ratio", 0.001, "Budgeted share of failed requests; the burn-rate rule acts at 14.4 times it."),
+    Objective("feature_psi", 0.2, "Population stability index against the reference that opens a drift ticket."),
     Objective("feature_missing_ratio", 0.05, "Share of predictions that may lack a feature."),
 )
 
@@ -117,9 +111,7 @@ def _gauge(name: str, labels: tuple[str, ...], text: str, group: Group = Group.C
 
 
 def _window(name: str, labels: tuple[str, ...], text: str) -> MetricSpec:
-    return _row(
-        f"window_{name}", Kind.GAUGE, Group.WINDOW, labels, f"{text} This sidecar alone, over the window."
-    )
+    return _row(f"window_{name}", Kind.GAUGE, Group.WINDOW, labels, f"{text} This sidecar alone, over the window.")
 
 
 def _self(name: str, labels: tuple[str, ...], text: str, kind: Kind = Kind.GAUGE) -> MetricSpec:
@@ -158,9 +150,7 @@ CATALOG: tuple[MetricSpec, ...] = (
         (*_MV, "actual", "bin"),
         "Labelled predictions with the score at or under the lower edge of the bin.",
     ),
-    _counter(
-        "labeled_score_bin_score_total", (*_MV, "bin"), "Sum of scores of labelled predictions in the bin."
-    ),
+    _counter("labeled_score_bin_score_total", (*_MV, "bin"), "Sum of scores of labelled predictions in the bin."),
     _row("log_loss", Kind.SUMMARY, Group.CONTRACT, _MV, "Log loss of labelled predictions, nats."),
     _counter("log_loss_squares_total", _MV, "Sum of squared log losses, for the standard error."),
     _counter(
@@ -192,9 +182,7 @@ CATALOG: tuple[MetricSpec, ...] = (
         ("model", "edges"),
         "Hash of the model's bin edges; two values for one model mean that its series must not be merged.",
     ),
-    _counter(
-        "business_events_total", (*_MV, "event"), "Outcomes such as click or purchase joined to a prediction."
-    ),
+    _counter("business_events_total", (*_MV, "event"), "Outcomes such as click or purchase joined to a prediction."),
     _counter("business_value_total", (*_MV, "event", "sign"), "Money of joined outcomes, by sign."),
     _counter("business_value_squares_total", (*_MV, "event"), "Sum of squared values of joined outcomes."),
     _row("label_delay_seconds", Kind.HISTOGRAM, Group.CONTRACT, _MV, "Time from a prediction to its label."),
@@ -203,13 +191,15 @@ CATALOG: tuple[MetricSpec, ...] = (
         (*_MV, "result"),
         "Predictions and labels by outcome of the join: matched, late, duplicate, expired, evicted.",
     ),
-    _counter("labels_unmatched_total", ("model",), "Labels whose prediction was never seen by this sidecar."),
+    _counter(
+        "labels_unmatched_total",
+        ("model",),
+        "Labels without a usable prediction: never seen by this sidecar, or failed.",
+    ),
     _gauge("label_join_pending", _MV, "Predictions that wait for their label."),
     _gauge("last_prediction_timestamp_seconds", _MV, "Event time of the newest prediction."),
     _gauge("last_label_timestamp_seconds", _MV, "Event time of the newest label."),
-    _gauge(
-        "objective_threshold", ("model", "objective"), "Limits from the configuration that the rules read."
-    ),
+    _gauge("objective_threshold", ("model", "objective"), "Limits from the configuration that the rules read."),
     # --- windowed gauges of one sidecar
     _window("predictions", _MVW, "Requests, failed ones included."),
     _window("predictions_per_second", _MVW, "Requests per second (QPS)."),
@@ -222,9 +212,7 @@ CATALOG: tuple[MetricSpec, ...] = (
     _window("auc_error_bound_ratio", _MVW, "The exact AUC lies within this distance of auc_ratio."),
     _window("log_loss_nats", _MVW, "Mean log loss."),
     _window("latency_seconds", (*_MVW, "percentile"), "Latency percentile, interpolated in its bucket."),
-    _window(
-        "feature_ks_ratio", (*_MVW, "feature"), "Kolmogorov-Smirnov distance to the reference, at bin edges."
-    ),
+    _window("feature_ks_ratio", (*_MVW, "feature"), "Kolmogorov-Smirnov distance to the reference, at bin edges."),
     _window(
         "feature_ks_upper_bound_ratio",
         (*_MVW, "feature"),
@@ -245,9 +233,7 @@ CATALOG: tuple[MetricSpec, ...] = (
     ),
     _self("log_lag_bytes", ("source",), "Bytes written to the log and not read yet."),
     _self("log_rotations_total", ("source", "kind"), "Rotations followed: rename or truncate.", Kind.COUNTER),
-    _self(
-        "label_join_capacity", (), "Predictions that the join table can hold before the oldest is evicted."
-    ),
+    _self("label_join_capacity", (), "Predictions that the join table can hold before the oldest is evicted."),
     _self("series", (), "Series of the last page."),
     _self(
         "series_limited_total",
@@ -256,24 +242,16 @@ CATALOG: tuple[MetricSpec, ...] = (
         Kind.COUNTER,
     ),
     _self("render_duration_seconds", (), "Time to evaluate the windows and write the last page."),
-    _self(
-        "checkpoint_timestamp_seconds", (), "When the last checkpoint was made durable; absent without one."
-    ),
+    _self("checkpoint_timestamp_seconds", (), "When the last checkpoint was made durable; absent without one."),
     _self("checkpoint_duration_seconds", (), "Time that the last checkpoint took."),
     _self("checkpoint_errors_total", (), "Checkpoints that could not be written.", Kind.COUNTER),
     _self("config_last_reload_successful", (), "1 if the last load of the configuration succeeded."),
     _self("config_last_reload_success_timestamp_seconds", (), "When a configuration was last loaded."),
     # --- the rollback handler
-    _handler(
-        "handler_build_info", ("version", "revision", "pythonversion"), "Build of the handler.", Kind.GAUGE
-    ),
+    _handler("handler_build_info", ("version", "revision", "pythonversion"), "Build of the handler.", Kind.GAUGE),
     _handler("webhook_requests_total", ("code",), "Webhook calls by HTTP status."),
-    _handler(
-        "webhook_last_received_timestamp_seconds", (), "When a webhook call was last accepted.", Kind.GAUGE
-    ),
-    _handler(
-        "watchdog_last_received_timestamp_seconds", (), "When MLCanaryWatchdog last came in.", Kind.GAUGE
-    ),
+    _handler("webhook_last_received_timestamp_seconds", (), "When a webhook call was last accepted.", Kind.GAUGE),
+    _handler("watchdog_last_received_timestamp_seconds", (), "When MLCanaryWatchdog last came in.", Kind.GAUGE),
     _handler(
         "decisions_total",
         ("target", "decision", "reason"),
@@ -295,9 +273,7 @@ CATALOG: tuple[MetricSpec, ...] = (
     _handler("incident_open", ("target", "state"), "Open incidents by state.", Kind.GAUGE),
     _handler("frozen", ("target",), "1 while automatic action is frozen.", Kind.GAUGE),
     _handler("target_up", ("target",), "1 if the last observation of the target succeeded.", Kind.GAUGE),
-    _handler(
-        "target_share_ratio", ("target", "version"), "Configured share of traffic as observed.", Kind.GAUGE
-    ),
+    _handler("target_share_ratio", ("target", "version"), "Configured share of traffic as observed.", Kind.GAUGE),
 )
 
 BY_NAME: dict[str, MetricSpec] = {row.name: row for row in CATALOG}

@@ -1,0 +1,1 @@
+"""Samples to the page that Prometheus scrapes, and the HTTP around it."""

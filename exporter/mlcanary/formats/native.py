@@ -1,0 +1,178 @@
+"""Native JSON lines: one object per line, predictions and labels mixed in any order.
+
+    {"id": "r-1", "ts": "2026-11-01T10:00:00Z", "model": "churn", "version": "v2", "features": {"age": 41},
+     "score": 0.7, "prediction": 1, "latency_ms": 12.5}
+    {"kind": "label", "id": "r-1", "ts": 1793527260, "label": 1}
+    {"kind": "label", "id": "r-1", "event": "purchase", "value": 59.9}
+
+Guarantee: every line gives one record or one reject with a reason of `REASONS`; blank lines give nothing;
+no line can harm another. Unknown keys are ignored. `request_id` and `timestamp` are read as `id` and `ts`.
+`ts`: RFC 3339, or a number of seconds, milliseconds, microseconds or nanoseconds told apart by size; without
+a zone it is UTC; without `ts` it is the time of arrival. `status` other than 200 makes the request an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+
+from mlcanary.catalog import UNKNOWN
+from mlcanary.measures.plan import ModelPlan
+from mlcanary.records import Label, ModelKey, Prediction, Record, Reject, canonical_class
+
+REASONS = ("json", "utf8", "type", "no_id", "timestamp", "score", "label", "empty")
+_FUTURE_SLACK = 3600.0
+_EXCERPT = 160
+_OK = 200
+
+
+class _Line(msgspec.Struct, gc=False):
+    """The keys that mean something; types are checked while decoding."""
+
+    kind: Literal["prediction", "label"] = "prediction"
+    id: str | int | None = None
+    request_id: str | int | None = None
+    ts: str | float | None = None
+    timestamp: str | float | None = None
+    model: str | None = None
+    version: str | int | float | None = None
+    features: dict[str, Any] = {}
+    prediction: str | float | bool | None = None
+    score: float | None = None
+    scores: dict[str, float] | None = None
+    latency_ms: float | None = None
+    status: str | int | None = None
+    label: str | float | bool | None = None
+    event: str | None = None
+    value: float | None = None
+
+
+_DECODER = msgspec.json.Decoder(_Line)
+
+
+@dataclass
+class Decoded:
+    """What a block of lines gave. `lines` counts every line, blank and broken ones included."""
+
+    records: list[Record] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    lines: int = 0
+
+
+class NativeFormat:
+    """Decoder of native lines. `plan_of` gives the settings of a model; `model` and `version` fill gaps."""
+
+    def __init__(self, plan_of: Callable[[str], ModelPlan], *, model: str = "default", version: str = UNKNOWN) -> None:
+        self._plan_of = plan_of
+        self._model = model
+        self._version = version
+        self._keys: dict[tuple[str | None, str | int | float | None], ModelKey] = {}
+
+    def decode_block(self, block: bytes, now: float) -> Decoded:
+        """Decode complete lines. `now`, Unix seconds: arrival time, and what bounds a time in the future."""
+        lines = block.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        out = Decoded(lines=len(lines))
+        try:
+            raw: list[tuple[bytes, _Line | None]] = list(zip(lines, _DECODER.decode_lines(block), strict=True))
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+            raw = [(line, None) for line in lines]  # a broken or blank line somewhere: one by one
+        for line, decoded in raw:
+            try:
+                if decoded is None:
+                    if not line.strip():
+                        continue
+                    record = self._record(_DECODER.decode(line), now)
+                else:
+                    record = self._record(decoded, now)
+                out.records.append(record)
+            except _Rejected as error:
+                out.rejects.append(Reject(error.reason, str(error), _excerpt(line)))
+            except msgspec.ValidationError as error:
+                out.rejects.append(Reject("type", str(error), _excerpt(line)))
+            except msgspec.DecodeError as error:
+                out.rejects.append(Reject("json", str(error), _excerpt(line)))
+            except UnicodeDecodeError as error:
+                out.rejects.append(Reject("utf8", str(error.reason), _excerpt(line)))
+        return out
+
+    def _record(self, line: _Line, now: float) -> Record:
+        raw_id = line.id if line.id is not None else line.request_id
+        row_id = None if raw_id is None else str(raw_id)
+        raw_ts = line.ts if line.ts is not None else line.timestamp
+        ts = now if raw_ts is None else _seconds(raw_ts)
+        if ts > now + _FUTURE_SLACK:
+            raise _Rejected("timestamp", f"{raw_ts!r} lies more than an hour in the future")
+        label = canonical_class(line.label)
+        if line.kind == "label":
+            if row_id is None:
+                raise _Rejected("no_id", "a label needs the id of its prediction")
+            if label is None and line.event is None:
+                raise _Rejected("label", "a label line needs `label` or `event`")
+            return Label(row_id, ts, line.model, label, line.event, line.value)
+        return self._prediction(line, row_id, ts, label)
+
+    def _prediction(self, line: _Line, row_id: str | None, ts: float, label: str | None) -> Prediction:
+        key = self._key(line.model, line.version)
+        error = None if line.status is None or str(line.status) == str(_OK) else str(line.status)
+        latency = None if line.latency_ms is None else line.latency_ms / 1000.0
+        if error is not None:
+            return Prediction(key, ts, row_id, line.features, None, None, latency, error, label)
+        plan = self._plan_of(key.model)
+        score = line.score
+        if score is None and line.scores:
+            score = next((p for name, p in line.scores.items() if plan.is_positive(name)), None)
+        if score is not None and not 0.0 <= score <= 1.0:
+            raise _Rejected("score", f"score {score} lies outside 0..1")
+        predicted = canonical_class(line.prediction)
+        if predicted is None and score is not None:
+            predicted = plan.class_of_score(score)
+        if predicted is None and not line.features:
+            raise _Rejected("empty", "a prediction needs `prediction`, `score` or `features`")
+        return Prediction(key, ts, row_id, line.features, predicted, score, latency, None, label)
+
+    def _key(self, model: str | None, version: str | int | float | None) -> ModelKey:
+        """One object per key, so that millions of records share it."""
+        found = self._keys.get((model, version))
+        if found is None:
+            name = self._version if version is None else (canonical_class(version) or UNKNOWN)
+            found = ModelKey(model or self._model, name or UNKNOWN)
+            if len(self._keys) < _KEY_CACHE:
+                self._keys[model, version] = found
+        return found
+
+
+_KEY_CACHE = 10_000
+
+
+class _Rejected(Exception):
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def _seconds(value: str | float) -> float:
+    """Unix seconds of an event time.
+
+    >>> _seconds("1970-01-01T00:01:00Z"), _seconds("1970-01-01T00:01:00"), _seconds(1793527200123)
+    (60.0, 60.0, 1793527200.123)
+    """
+    if isinstance(value, str):
+        try:
+            when = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise _Rejected("timestamp", f"{value!r} is no RFC 3339 time") from error
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    for limit, unit in ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6)):
+        if value < limit:
+            return value / unit
+    return value / 1e9
+
+
+def _excerpt(line: bytes) -> str:
+    return line[:_EXCERPT].decode("utf-8", "replace")

@@ -1,0 +1,119 @@
+"""The reference profile as a file: JSON, written by `mlcanary profile`, read by the exporter.
+
+Guarantee: what is written reads back equal; anything else is a ConfigError that names file, line and key. The
+file holds edges and counts, never rows, so it can be committed and reviewed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+
+from mlcanary.catalog import PREDICTION_FEATURE
+from mlcanary.documents import Schema, error_at, load_document
+from mlcanary.measures.reference import CategoricalReference, NumericReference, Reference
+
+Count = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class NumericDocument(Schema, frozen=True, tag_field="kind", tag="numeric"):
+    """Inner edges, and per bin the rows and their mean."""
+
+    edges: list[float]
+    counts: list[Count]
+    means: list[float]
+    stddev: Count
+    missing: Count = 0.0
+
+
+class CategoricalDocument(Schema, frozen=True, tag_field="kind", tag="categorical"):
+    """Rows per category, and of all other names together."""
+
+    categories: dict[str, Count]
+    other: Count = 0.0
+    missing: Count = 0.0
+
+
+class ProfileDocument(Schema, frozen=True):
+    """The whole file."""
+
+    mlcanary_profile: Literal[1]
+    rows: Annotated[int, msgspec.Meta(ge=1)]
+    features: dict[str, NumericDocument | CategoricalDocument]
+    score: NumericDocument | None = None
+    model: str | None = None
+
+
+def write_profile(reference: Reference) -> bytes:
+    """The file of a reference, indented, ends in a line feed."""
+    document = ProfileDocument(
+        mlcanary_profile=1,
+        rows=reference.rows,
+        features={name: _document(feature) for name, feature in reference.features.items()},
+        score=None if reference.score is None else _numeric_document(reference.score),
+        model=reference.model,
+    )
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+
+
+def read_profile(text: str, source: str) -> Reference:
+    """The reference of a file's text; `source` is its name for messages. Raises ConfigError."""
+    document = load_document(text, source, ProfileDocument)
+    if PREDICTION_FEATURE in document.features:
+        raise error_at(
+            text,
+            source,
+            ["features", PREDICTION_FEATURE],
+            "a feature of this name",
+            "any other name: this one stands for the model's own score",
+        )
+    features: dict[str, NumericReference | CategoricalReference] = {}
+    for name, feature in document.features.items():
+        if isinstance(feature, CategoricalDocument):
+            counts = np.array([*feature.categories.values(), feature.other], dtype=np.float64)
+            _demand_rows(counts, text, source, ["features", name])
+            features[name] = CategoricalReference(tuple(feature.categories), counts, feature.missing)
+        else:
+            features[name] = _numeric(feature, text, source, ["features", name])
+    score = None if document.score is None else _numeric(document.score, text, source, ["score"])
+    return Reference(features, score, document.rows, document.model)
+
+
+def _numeric(found: NumericDocument, text: str, source: str, key: list[str | int]) -> NumericReference:
+    edges = np.array(found.edges, dtype=np.float64)
+    if not (np.isfinite(edges).all() and (np.diff(edges) > 0).all()):
+        raise error_at(text, source, [*key, "edges"], "edges out of order", "finite numbers, strictly ascending")
+    for name, values in (("counts", found.counts), ("means", found.means)):
+        if len(values) != len(edges) + 1:
+            raise error_at(
+                text, source, [*key, name], f"{len(values)} numbers", f"one per bin, {len(edges) + 1} for these edges"
+            )
+    counts = np.array(found.counts, dtype=np.float64)
+    _demand_rows(counts, text, source, key)
+    return NumericReference(edges, counts, np.array(found.means, dtype=np.float64), found.stddev, found.missing)
+
+
+def _demand_rows(counts: Any, text: str, source: str, key: list[str | int]) -> None:
+    if counts.sum() <= 0:
+        raise error_at(text, source, key, "no rows at all", "a feature with at least one value")
+
+
+def _document(feature: NumericReference | CategoricalReference) -> NumericDocument | CategoricalDocument:
+    if isinstance(feature, NumericReference):
+        return _numeric_document(feature)
+    counts = feature.counts.tolist()
+    return CategoricalDocument(
+        categories=dict(zip(feature.categories, counts, strict=False)), other=counts[-1], missing=feature.missing
+    )
+
+
+def _numeric_document(feature: NumericReference) -> NumericDocument:
+    return NumericDocument(
+        edges=feature.edges.tolist(),
+        counts=feature.counts.tolist(),
+        means=feature.means.tolist(),
+        stddev=feature.stddev,
+        missing=feature.missing,
+    )

@@ -1,0 +1,1 @@
+"""Predictions meet their labels: a pure state machine with bounded memory."""

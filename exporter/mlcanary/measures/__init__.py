@@ -1,0 +1,1 @@
+"""What is measured: one measure per file binds statistics to records and to rows of the catalogue."""

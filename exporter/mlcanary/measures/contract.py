@@ -1,0 +1,74 @@
+"""The contract of a measure.
+
+A measure owns accumulators (`parts`), feeds them from batches, and shows them twice: as counters that merge
+over sidecars, and as gauges of one window. It never keeps a record. A new measure is one file, one row group
+in the catalogue, one test, and one line in `registry.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from mlcanary.measures.plan import ModelPlan
+from mlcanary.records import Prediction, Sample
+from mlcanary.stats.accumulator import Accumulator
+
+
+@dataclass(frozen=True, slots=True)
+class Labeled:
+    """A prediction with its final label; `score` None where the log had none."""
+
+    actual: str
+    predicted: str | None
+    score: float | None
+    positive: bool | None
+    delay: float
+
+
+class Measure:
+    """Base of every measure: accumulators by name, and the arithmetic that windows and checkpoints need.
+
+    Samples that a measure yields carry its own labels only; the panel puts model and version before them.
+    """
+
+    families: ClassVar[tuple[str, ...]] = ()
+    """Catalogue rows that this measure emits; a test holds the samples against it."""
+
+    def __init__(self, plan: ModelPlan) -> None:
+        self.plan = plan
+        self.parts: dict[str, Any] = {}
+
+    def on_predictions(self, batch: Sequence[Prediction]) -> None:
+        """Take in requests of one model version, failed ones included."""
+
+    def on_labeled(self, batch: Sequence[Labeled]) -> None:
+        """Take in predictions whose label is final."""
+
+    def counters(self) -> Iterator[Sample]:
+        """Monotone counters since the start."""
+        yield from ()
+
+    def gauges(self, seconds: float) -> Iterator[Sample]:
+        """Estimates over what these parts hold, gathered in `seconds`; nothing where undefined."""
+        yield from ()
+
+    def copy(self) -> Any:
+        """The same measure over independent parts."""
+        return self._with({name: part.copy() for name, part in self.parts.items()})
+
+    def minus(self, earlier: Measure) -> Any:
+        """What came in since `earlier`; a part that was born since then counts in full."""
+        before = earlier.parts
+        return self._with({n: p.minus(before[n]) if n in before else p.copy() for n, p in self.parts.items()})
+
+    def _with(self, parts: dict[str, Accumulator]) -> Measure:
+        other = object.__new__(type(self))
+        other.__dict__ = {**self.__dict__, "parts": parts}
+        return other
+
+
+def sample(name: str, labels: tuple[str, ...], value: float, suffix: str = "") -> Sample:
+    """A sample under a catalogue name without its prefix."""
+    return Sample(f"mlcanary_{name}", suffix, labels, value)

@@ -1,0 +1,145 @@
+"""Features against the reference: counts per bin, missing and mistyped values, Kolmogorov-Smirnov distance.
+
+Without a reference profile the feature names are learnt and missing values counted; drift needs a reference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from mlcanary.catalog import PREDICTION_FEATURE
+from mlcanary.measures.contract import Measure, sample
+from mlcanary.measures.plan import ModelPlan
+from mlcanary.measures.reference import FeatureReference, NumericReference
+from mlcanary.records import Prediction, Sample, canonical_class
+from mlcanary.stats.accumulator import Tally
+from mlcanary.stats.bin_counts import NumericBins
+from mlcanary.stats.ks import ks_from_counts
+from mlcanary.stats.roc_auc import below
+
+_NUMBERS = {int, float}
+
+
+class FeatureMeasure(Measure):
+    """A vector of bin counts per feature of the reference; the model's own score is feature `prediction`."""
+
+    families = (
+        "mlcanary_feature_bin_total",
+        "mlcanary_feature_below_total",
+        "mlcanary_feature_missing_total",
+        "mlcanary_feature_mistyped_total",
+        "mlcanary_window_feature_ks_ratio",
+        "mlcanary_window_feature_ks_upper_bound_ratio",
+        "mlcanary_window_feature_ks_pvalue",
+        "mlcanary_window_feature_missing_ratio",
+    )
+
+    def __init__(self, plan: ModelPlan) -> None:
+        super().__init__(plan)
+        reference = plan.reference
+        self._features = dict(reference.features) if reference is not None else {}
+        self._watched: dict[str, FeatureReference] = dict(self._features)
+        if reference is not None and reference.score is not None:
+            self._watched[PREDICTION_FEATURE] = reference.score
+        self._bin_labels = {name: watched.bins for name, watched in self._watched.items()}
+        names: dict[tuple[str, ...], float] = {(name,): 0.0 for name in self._features}
+        self.parts = {
+            "rows": Tally({("rows",): 0.0}),
+            "missing": Tally(dict(names)),
+            "mistyped": Tally(dict(names)),
+            **{f"bins {name}": watched.empty() for name, watched in self._watched.items()},
+        }
+
+    def on_predictions(self, batch: Sequence[Prediction]) -> None:
+        """Count every feature of every answered request."""
+        rows = [p.features for p in batch if p.error is None]
+        if not rows:
+            return
+        self.parts["rows"].add(("rows",), float(len(rows)))
+        if self.plan.reference is None:
+            self._learn(rows)
+        missing = self.parts["missing"]
+        for name in [name for (name,) in missing.counts]:
+            column = [row.get(name) for row in rows]
+            absent = column.count(None)
+            if absent:
+                missing.add((name,), float(absent))
+            reference = self._features.get(name)
+            if reference is not None and absent < len(column):
+                self._count(name, reference, column)
+        if PREDICTION_FEATURE in self._watched:
+            scores = [p.score for p in batch if p.error is None and p.score is not None]
+            if scores:
+                self.parts[f"bins {PREDICTION_FEATURE}"].update_many(scores)
+
+    def _learn(self, rows: Sequence[Mapping[str, object]]) -> None:
+        missing = self.parts["missing"]
+        for row in rows:
+            if len(row) <= len(missing.counts) and all((name,) in missing.counts for name in row):
+                continue
+            for name in row:
+                if (name,) not in missing.counts and len(missing.counts) < self.plan.limits.features:
+                    missing.add((name,), 0.0)
+
+    def _count(self, name: str, reference: FeatureReference, column: list[object]) -> None:
+        """Bin the values of one feature; what is not of the reference's type is counted as mistyped."""
+        bins = self.parts[f"bins {name}"]
+        if isinstance(reference, NumericReference):
+            if set(map(type, column)) <= _NUMBERS:
+                bins.update_many(column)
+                return
+            present = [value for value in column if value is not None]
+            numbers = [value for value in map(_number, present) if value is not None]
+            if numbers:
+                bins.update_many(numbers)
+            wrong = len(present) - len(numbers)
+        else:
+            present = [value for value in column if value is not None]
+            names = [text for text in map(canonical_class, present) if text is not None]
+            if names:
+                bins.update_many(names)
+            wrong = len(present) - len(names)
+        if wrong:
+            self.parts["mistyped"].add((name,), float(wrong))
+
+    def counters(self) -> Iterator[Sample]:
+        """Bin and below counts, missing and mistyped values."""
+        for name, watched in self._watched.items():
+            counts = self.parts[f"bins {name}"].values
+            labels = self._bin_labels[name]
+            for label, count in zip(labels, counts.tolist(), strict=True):
+                yield sample("feature_bin_total", (name, label), count)
+            if isinstance(watched, NumericReference):
+                for label, under in zip(labels, below(counts).tolist(), strict=True):
+                    yield sample("feature_below_total", (name, label), under)
+        for (name,), count in self.parts["missing"].items():
+            yield sample("feature_missing_total", (name,), count)
+        for (name,), count in self.parts["mistyped"].items():
+            yield sample("feature_mistyped_total", (name,), count)
+
+    def gauges(self, seconds: float) -> Iterator[Sample]:
+        """Distance to the reference per numeric feature, share of missing values per feature."""
+        for name, watched in self._watched.items():
+            bins = self.parts[f"bins {name}"]
+            if isinstance(watched, NumericReference) and isinstance(bins, NumericBins):
+                ks = ks_from_counts(bins.values, watched.counts)
+                if ks is not None:
+                    yield sample("window_feature_ks_ratio", (name,), ks.statistic)
+                    yield sample("window_feature_ks_upper_bound_ratio", (name,), ks.upper_bound)
+                    yield sample("window_feature_ks_pvalue", (name,), ks.pvalue)
+        rows = self.parts["rows"].total()
+        if rows > 0:
+            for (name,), count in self.parts["missing"].items():
+                yield sample("window_feature_missing_ratio", (name,), count / rows)
+
+
+def _number(value: object) -> float | None:
+    """A finite number, or None for what a numeric feature cannot be. Booleans count as 0 and 1."""
+    if isinstance(value, int | float):
+        try:
+            number = float(value)
+        except OverflowError:
+            return None
+        return number if math.isfinite(number) else None
+    return None

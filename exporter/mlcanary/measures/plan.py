@@ -1,0 +1,77 @@
+"""How one model is measured: everything a measure may ask about its model, fixed for a process's life."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mlcanary.catalog import OBJECTIVES, Role
+from mlcanary.joins.machine import JoinPolicy
+from mlcanary.measures.reference import Reference, edges_hash
+from mlcanary.stats.accumulator import Floats
+from mlcanary.stats.bin_edges import logit_edges
+
+RECOGNISED_POSITIVE = frozenset({"1", "true", "yes", "y", "positive", "pos"})
+RECOGNISED_NEGATIVE = frozenset({"0", "false", "no", "n", "negative", "neg", "-1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps on what is learnt from the log; what is above is folded into `other` and counted."""
+
+    models: int = 50
+    versions: int = 20
+    features: int = 200
+    classes: int = 20
+    events: int = 20
+    reasons: int = 20
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """Settings of one model. `positive` None means: recognise 1, true, yes, positive."""
+
+    positive: str | None = None
+    negative: str | None = None
+    threshold: float = 0.5
+    join: JoinPolicy = field(default_factory=JoinPolicy)
+    reference: Reference | None = None
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    default_role: Role = Role.UNASSIGNED
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def score_edges(self) -> Floats:
+        """Inner edges of the score bins: reference quantiles, else equally spaced logits."""
+        if self.reference is not None and self.reference.score is not None:
+            return self.reference.score.edges
+        return logit_edges()
+
+    @property
+    def edges(self) -> str:
+        """Hash of every edge of this model."""
+        return edges_hash(self.score_edges, self.reference)
+
+    def is_positive(self, label: str) -> bool | None:
+        """Whether a class is the positive one; None if that cannot be known without `positive_class`."""
+        if self.positive is not None:
+            return label == self.positive
+        folded = label.lower()
+        if folded in RECOGNISED_POSITIVE:
+            return True
+        return False if folded in RECOGNISED_NEGATIVE else None
+
+    def class_of_score(self, score: float) -> str:
+        """The class that a score alone stands for."""
+        if score >= self.threshold:
+            return self.positive if self.positive is not None else "1"
+        return self.negative if self.negative is not None else "0"
+
+    def role(self, version: str) -> Role:
+        """The part that a version plays."""
+        return self.roles.get(version, self.default_role)
+
+    def thresholds(self) -> Mapping[str, float]:
+        """Every objective with its configured or default limit."""
+        return {row.name: self.objectives.get(row.name, row.default) for row in OBJECTIVES}

@@ -1,0 +1,95 @@
+"""Requests, failures, duplicates and latency: what needs no label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+from mlcanary.catalog import LATENCY_BUCKETS, NO_PREDICTION, OTHER
+from mlcanary.measures.contract import Measure, sample
+from mlcanary.measures.plan import ModelPlan
+from mlcanary.records import Prediction, Sample
+from mlcanary.stats.accumulator import Tally
+from mlcanary.stats.bucket_histogram import BucketHistogram
+
+
+class TrafficMeasure(Measure):
+    """Counts every request once: by predicted class, failed ones as `none`, and failures by reason."""
+
+    families = (
+        "mlcanary_predictions_total",
+        "mlcanary_prediction_errors_total",
+        "mlcanary_window_predictions",
+        "mlcanary_window_predictions_per_second",
+    )
+
+    def __init__(self, plan: ModelPlan) -> None:
+        super().__init__(plan)
+        self.parts = {"predicted": Tally({(NO_PREDICTION,): 0.0}), "errors": Tally()}
+
+    def on_predictions(self, batch: Sequence[Prediction]) -> None:
+        """Count classes and reasons, folding names above the caps."""
+        predicted, errors = self.parts["predicted"], self.parts["errors"]
+        for p in batch:
+            if p.error is None:
+                name = p.predicted if p.predicted is not None else NO_PREDICTION
+                predicted.add(capped(predicted, name, self.plan.limits.classes))
+            else:
+                predicted.add((NO_PREDICTION,))
+                errors.add(capped(errors, p.error, self.plan.limits.reasons))
+
+    def counters(self) -> Iterator[Sample]:
+        """Attempts by class, failures by reason."""
+        for name, count in self.parts["predicted"].items():
+            yield sample("predictions_total", name, count)
+        for name, count in self.parts["errors"].items():
+            yield sample("prediction_errors_total", name, count)
+
+    def gauges(self, seconds: float) -> Iterator[Sample]:
+        """Number and rate of requests."""
+        total = self.parts["predicted"].total()
+        yield sample("window_predictions", (), total)
+        if seconds > 0:
+            yield sample("window_predictions_per_second", (), total / seconds)
+
+
+class LatencyMeasure(Measure):
+    """Latency as the model server logged it."""
+
+    families = ("mlcanary_prediction_latency_seconds", "mlcanary_window_latency_seconds")
+    percentiles = (("50", 0.50), ("95", 0.95), ("99", 0.99))
+
+    def __init__(self, plan: ModelPlan) -> None:
+        super().__init__(plan)
+        self.parts = {"latency": BucketHistogram.empty(LATENCY_BUCKETS)}
+
+    def on_predictions(self, batch: Sequence[Prediction]) -> None:
+        """Count latencies where the log has them."""
+        if observed := [p.latency for p in batch if p.latency is not None]:
+            self.parts["latency"].update_many(observed)
+
+    def counters(self) -> Iterator[Sample]:
+        """A classic histogram."""
+        yield from histogram_samples("prediction_latency_seconds", self.parts["latency"])
+
+    def gauges(self, seconds: float) -> Iterator[Sample]:
+        """p50, p95 and p99."""
+        for text, q in self.percentiles:
+            value = self.parts["latency"].quantile(q)
+            if value is not None:
+                yield sample("window_latency_seconds", (text,), value)
+
+
+def capped(tally: Tally, name: str, limit: int) -> tuple[str]:
+    """The counter to use for a learnt name: its own while there is room, else `other`."""
+    key = (name,)
+    return key if key in tally.counts or len(tally.counts) < limit else (OTHER,)
+
+
+def histogram_samples(name: str, histogram: BucketHistogram) -> Iterator[Sample]:
+    """Buckets, sum and count of a histogram in wire form."""
+    uppers = (*(repr(float(upper)) for upper in histogram.uppers), "+Inf")
+    for upper, count in zip(uppers, accumulate(histogram.counts.tolist()), strict=True):
+        yield sample(name, (upper,), count, "_bucket")
+    yield sample(name, (), histogram.sum, "_sum")
+    yield sample(name, (), histogram.count, "_count")

@@ -1,0 +1,1 @@
+"""Records in, samples out: the whole exporter without files, clocks and sockets."""

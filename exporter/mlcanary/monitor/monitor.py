@@ -1,0 +1,197 @@
+"""The heart: records of any model and version go in, samples for the page come out.
+
+Guarantee: the state is a function of the records fed and the event times passed to `advance`; feeding the
+same records in other batches gives the same counts. Memory is bounded by the limits of the plans and the
+capacity of the join table. Nothing here reads a clock or a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from mlcanary.catalog import OTHER, PREDICTION_FEATURE
+from mlcanary.joins.machine import JoinMachine, Key, Outcomes
+from mlcanary.measures.contract import Labeled, sample
+from mlcanary.measures.plan import Limits, ModelPlan
+from mlcanary.measures.reference import NumericReference
+from mlcanary.monitor.panel import Panel
+from mlcanary.records import Label, ModelKey, Prediction, Record, Sample
+from mlcanary.stats.accumulator import Tally
+from mlcanary.stats.roc_auc import below
+
+DEFAULT_WINDOWS: tuple[tuple[str, float], ...] = (("5m", 300.0), ("1h", 3600.0))
+TASK = "binary"
+
+
+@dataclass(frozen=True)
+class MonitorPlan:
+    """`models` by name; `default` for every other model. Seconds throughout."""
+
+    models: Mapping[str, ModelPlan] = field(default_factory=dict)
+    default: ModelPlan = field(default_factory=ModelPlan)
+    windows: tuple[tuple[str, float], ...] = DEFAULT_WINDOWS
+    join_capacity: int = 200_000
+    early_ttl: float = 600.0
+    limits: Limits = field(default_factory=Limits)
+
+    def model(self, name: str) -> ModelPlan:
+        """The plan of a model."""
+        return self.models.get(name, self.default)
+
+
+class Monitor:
+    """Panels by (model, version), and the join between them."""
+
+    def __init__(self, plan: MonitorPlan, now: float) -> None:
+        """`now`: Unix seconds; the windows begin here."""
+        self.plan = plan
+        self._start = now
+        self.panels: dict[ModelKey, Panel] = {}
+        self.limited = Tally()
+        self._folded: set[tuple[str, ...]] = set()
+        self.unmatched = Tally()
+        policies = {"": plan.default.join, **{name: model.join for name, model in plan.models.items()}}
+        self._join = JoinMachine(policies, capacity=plan.join_capacity, early_ttl=plan.early_ttl)
+
+    def feed(self, records: Sequence[Record], now: float) -> None:
+        """Take in records, in the order of their lines."""
+        batches: dict[ModelKey, list[Prediction]] = {}
+        for record in records:
+            if isinstance(record, Label):
+                self._join.label(record)
+                continue
+            key = self._known(record.key)
+            prediction = record if key == record.key else msgspec.structs.replace(record, key=key)
+            if self._join.predict(prediction):
+                batches.setdefault(key, []).append(prediction)
+            else:
+                self._panel(key, now).outcomes.count_duplicate()
+        for key, batch in batches.items():
+            self._panel(key, now).on_predictions(batch)
+        self._settle(self._join.take(), now)
+
+    def advance(self, event_time: float, now: float) -> None:
+        """Decide every join whose time has come at `event_time`."""
+        self._join.advance(event_time)
+        self._settle(self._join.take(), now)
+
+    def samples(self, now: float) -> Iterator[Sample]:
+        """Everything that belongs on the page, apart from what the process says about itself."""
+        for model in sorted({key.model for key in self.panels} | set(self.plan.models)):
+            yield from self._model_samples(model, self.plan.model(model))
+        for key, panel in sorted(self.panels.items()):
+            yield sample("model_info", (*key, panel.plan.role(key.version), TASK), 1.0)
+            yield from panel.samples(now)
+            yield sample("label_join_pending", key, float(self._join.pending.get(key, 0)))
+            if panel.last_prediction is not None:
+                yield sample("last_prediction_timestamp_seconds", key, panel.last_prediction)
+            if panel.last_label is not None:
+                yield sample("last_label_timestamp_seconds", key, panel.last_label)
+        for name, count in self.unmatched.items():
+            yield sample("labels_unmatched_total", name, count)
+        for name, count in self.limited.items():
+            yield sample("series_limited_total", name, count)
+        yield sample("label_join_capacity", (), float(self._join.capacity))
+
+    def dump(self) -> Any:
+        """Everything but the join table, in plain values; the table goes row by row through `drain_joins`."""
+        return {
+            "panels": [[*key, panel.plan.edges, panel.dump()] for key, panel in self.panels.items()],
+            "unmatched": self.unmatched.dump(),
+            "limited": self.limited.dump(),
+        }
+
+    def load(self, state: Any, joins: Iterator[tuple[Key, bytes]], now: float) -> list[str]:
+        """Take over a dumped state; returns what could not be taken over, for the log.
+
+        A version whose bin edges changed (another reference profile) starts anew: its old counts lie in bins
+        that no longer exist. Prometheus sees that as a counter reset.
+        """
+        problems = []
+        for model, version, edges, dumped in state["panels"]:
+            key = ModelKey(model, version)
+            panel = self._panel(key, now)
+            if edges != panel.plan.edges:
+                problems.append(f"{model}/{version}: bin edges changed, its counters start anew")
+                continue
+            panel.load(dumped, now)
+        self.unmatched.load(state["unmatched"])
+        self.limited.load(state["limited"])
+        self._join.restore(joins)
+        return problems
+
+    def drain_joins(self) -> Iterator[tuple[Key, bytes | None]]:
+        """Rows of the join table that changed since the last call, for the checkpoint."""
+        return self._join.drain()
+
+    def _panel(self, key: ModelKey, now: float) -> Panel:
+        panel = self.panels.get(key)
+        if panel is None:
+            panel = self.panels[key] = Panel(key, self.plan.model(key.model), self.plan.windows, now)
+        return panel
+
+    def _known(self, key: ModelKey) -> ModelKey:
+        """The key itself, or the one that stands for all above the caps."""
+        if key in self.panels:
+            return key
+        models = {k.model for k in self.panels}
+        if key.model not in models and len(models) >= self.plan.limits.models:
+            self._fold("models", key.model)
+            return ModelKey(OTHER, OTHER)
+        if sum(k.model == key.model for k in self.panels) >= self.plan.limits.versions:
+            self._fold("versions", *key)
+            return ModelKey(key.model, OTHER)
+        return key
+
+    def _fold(self, reason: str, *name: str) -> None:
+        if (reason, *name) not in self._folded and len(self._folded) < _REMEMBERED_NAMES:
+            self._folded.add((reason, *name))
+            self.limited.add((reason,))
+
+    def _settle(self, out: Outcomes, now: float) -> None:
+        """Bring what the join decided to the panels."""
+        for key, result in out.results:
+            self._panel(key, now).outcomes.count_join(result)
+        for model in out.unmatched:
+            self.unmatched.add((model,))
+        for event in out.events:
+            self._panel(event.waiting.key, now).outcomes.count_event(event.event, event.value)
+        batches: dict[ModelKey, list[Labeled]] = {}
+        newest: dict[ModelKey, float] = {}
+        for waiting, label, label_ts in out.joined:
+            key = waiting.key
+            plan = self._panel(key, now).plan
+            row = Labeled(label, waiting.predicted, waiting.score, plan.is_positive(label), label_ts - waiting.ts)
+            batches.setdefault(key, []).append(row)
+            newest[key] = max(newest.get(key, label_ts), label_ts)
+        for key, batch in batches.items():
+            self._panel(key, now).on_labeled(batch, newest[key])
+
+    def _model_samples(self, model: str, plan: ModelPlan) -> Iterator[Sample]:
+        """Thresholds, edges and the reference: what belongs to a model, whatever its versions."""
+        for objective, value in plan.thresholds().items():
+            yield sample("objective_threshold", (model, objective), value)
+        yield sample("bin_edges_info", (model, plan.edges), 1.0)
+        if plan.reference is None:
+            return
+        watched = dict(plan.reference.features)
+        if plan.reference.score is not None:
+            watched[PREDICTION_FEATURE] = plan.reference.score
+        for name, feature in watched.items():
+            total = float(feature.counts.sum())
+            yield sample("feature_reference_observations", (model, name), total)
+            rows = {"feature_reference_ratio": feature.counts / total}
+            if isinstance(feature, NumericReference):
+                rows["feature_reference_below_ratio"] = below(feature.counts) / total
+                rows["feature_reference_gap"] = feature.gaps
+            for family, values in rows.items():
+                for label, value in zip(feature.bins, values.tolist(), strict=True):
+                    yield sample(family, (model, name, label), value)
+
+
+_REMEMBERED_NAMES = 10_000
+"""Names above a cap that are remembered, to count each once; a flood of more is not counted further."""

@@ -1,0 +1,93 @@
+"""All measures of one model version, and their windows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mlcanary.measures.contract import Labeled, Measure
+from mlcanary.measures.outcomes import OutcomeMeasure
+from mlcanary.measures.plan import ModelPlan
+from mlcanary.measures.registry import MEASURES
+from mlcanary.records import ModelKey, Prediction, Sample
+from mlcanary.windows.ring import SnapshotRing
+
+
+class Counters:
+    """The measures of a version as one value that windows can copy and subtract."""
+
+    def __init__(self, measures: tuple[Measure, ...]) -> None:
+        self.measures = measures
+
+    def copy(self) -> Counters:
+        """An independent state."""
+        return Counters(tuple(measure.copy() for measure in self.measures))
+
+    def minus(self, earlier: Counters) -> Counters:
+        """What came in since `earlier`."""
+        pairs = zip(self.measures, earlier.measures, strict=True)
+        return Counters(tuple(measure.minus(before) for measure, before in pairs))
+
+
+class Panel:
+    """What is known of one (model, version). `last_prediction`, `last_label`: newest event times or None."""
+
+    def __init__(self, key: ModelKey, plan: ModelPlan, windows: Sequence[tuple[str, float]], now: float) -> None:
+        """`windows`: label value and length in seconds; `now`: Unix seconds, start of the windows."""
+        self.key = key
+        self.plan = plan
+        self.counters = Counters(tuple(kind(plan) for kind in MEASURES))
+        self.last_prediction: float | None = None
+        self.last_label: float | None = None
+        self._windows = tuple(windows)
+        self._rings = self._start_rings(now)
+
+    @property
+    def outcomes(self) -> OutcomeMeasure:
+        """The measure that the join reports to."""
+        return next(m for m in self.counters.measures if isinstance(m, OutcomeMeasure))
+
+    def on_predictions(self, batch: Sequence[Prediction]) -> None:
+        """Hand a batch to every measure."""
+        newest = max(p.ts for p in batch)
+        self.last_prediction = newest if self.last_prediction is None else max(self.last_prediction, newest)
+        for measure in self.counters.measures:
+            measure.on_predictions(batch)
+
+    def on_labeled(self, batch: Sequence[Labeled], newest: float) -> None:
+        """Hand labelled predictions to every measure; `newest`: event time of the newest label."""
+        self.last_label = newest if self.last_label is None else max(self.last_label, newest)
+        for measure in self.counters.measures:
+            measure.on_labeled(batch)
+
+    def samples(self, now: float) -> Iterator[Sample]:
+        """Counters, then the gauges of each window, all under this model and version."""
+        for measure in self.counters.measures:
+            for name, suffix, labels, value in measure.counters():
+                yield Sample(name, suffix, (*self.key, *labels), value)
+        for (window, _), ring in zip(self._windows, self._rings, strict=True):
+            ring.record(now, self.counters)
+            seconds = ring.covered(now)
+            for measure in ring.since(self.counters).measures:
+                for name, suffix, labels, value in measure.gauges(seconds):
+                    yield Sample(name, suffix, (*self.key, window, *labels), value)
+
+    def dump(self) -> Any:
+        """State for the checkpoint, in plain values."""
+        parts = {
+            f"{type(m).__name__}.{name}": part.dump() for m in self.counters.measures for name, part in m.parts.items()
+        }
+        return {"parts": parts, "last_prediction": self.last_prediction, "last_label": self.last_label}
+
+    def load(self, state: Any, now: float) -> None:
+        """Take over a dumped state; windows start anew at `now`. Raises ValueError on another layout."""
+        for measure in self.counters.measures:
+            for name, part in measure.parts.items():
+                dumped = state["parts"].get(f"{type(measure).__name__}.{name}")
+                if dumped is not None:
+                    part.load(dumped)
+        self.last_prediction, self.last_label = state["last_prediction"], state["last_label"]
+        self._rings = self._start_rings(now)
+
+    def _start_rings(self, now: float) -> tuple[SnapshotRing[Counters], ...]:
+        return tuple(SnapshotRing(seconds, self.counters, now) for _, seconds in self._windows)

@@ -1,0 +1,226 @@
+"""The exporter's configuration: a YAML file, flags above it, one checked value out of both.
+
+    sources:
+      - path: /var/log/model/predictions*.jsonl
+    models:
+      - name: churn
+        reference: churn.profile.json       # relative to this file
+        roles: {v1: baseline, v2: canary}
+        maturity: 30m
+        objectives: {accuracy_drop: 0.03}
+
+Every key has a default; `--log.path` alone is enough. Raises ConfigError with file, line, key, found, allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from mlcanary.catalog import OBJECTIVES, UNKNOWN, Role
+from mlcanary.documents import Schema, Seconds, error_at, load_document
+from mlcanary.errors import ConfigError
+from mlcanary.formats.profile import read_profile
+from mlcanary.joins.machine import JoinPolicy
+from mlcanary.measures.plan import Limits, ModelPlan
+from mlcanary.measures.reference import Reference
+from mlcanary.monitor.monitor import MonitorPlan
+from mlcanary.records import canonical_class
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+ClassName = str | float | bool
+
+
+class SourceSection(Schema, frozen=True):
+    """A log file or glob."""
+
+    path: str
+
+
+class ModelSection(Schema, frozen=True):
+    """One model; `name` is the `model` of its records."""
+
+    name: str
+    reference: str | None = None
+    positive_class: ClassName | None = None
+    negative_class: ClassName | None = None
+    threshold: Share = 0.5
+    maturity: Seconds = Seconds(0)
+    label_ttl: Seconds = Seconds(86400)
+    roles: dict[str, Role] = {}
+    objectives: dict[str, float] = {}
+
+
+class DefaultsSection(Schema, frozen=True):
+    """What holds for models that the file does not name, and for records that leave something out."""
+
+    model: str = "default"
+    version: str = UNKNOWN
+    role: Role = Role.UNASSIGNED
+    reference: str | None = None
+
+
+class LabelsSection(Schema, frozen=True):
+    """Bounds of the join table."""
+
+    capacity: AtLeastOne = 200_000
+    early_ttl: Seconds = Seconds(600)
+
+
+class LimitsSection(Schema, frozen=True):
+    """Caps on names learnt from the log."""
+
+    models: AtLeastOne = 50
+    versions: AtLeastOne = 20
+    features: AtLeastOne = 200
+    classes: Annotated[int, msgspec.Meta(ge=2)] = 20
+    events: AtLeastOne = 20
+    reasons: AtLeastOne = 20
+
+
+class ExporterDocument(Schema, frozen=True):
+    """The whole file."""
+
+    sources: list[SourceSection] = []
+    models: list[ModelSection] = []
+    defaults: DefaultsSection = DefaultsSection()
+    windows: list[Seconds] = [Seconds(300), Seconds(3600)]
+    labels: LabelsSection = LabelsSection()
+    limits: LimitsSection = LimitsSection()
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the command line says; it wins over the file."""
+
+    log_paths: Sequence[str] = ()
+    config_file: Path | None = None
+    reference: Path | None = None
+    model: str | None = None
+    version: str | None = None
+    role: Role | None = None
+
+
+@dataclass(frozen=True)
+class ExporterSettings:
+    """Checked settings of one exporter."""
+
+    patterns: tuple[str, ...]
+    plan: MonitorPlan
+    model: str = "default"
+    version: str = UNKNOWN
+    warnings: tuple[str, ...] = field(default_factory=tuple)
+
+
+def load_settings(flags: Flags) -> ExporterSettings:
+    """Read the file, lay the flags over it, check the whole. Raises ConfigError; starts and changes nothing."""
+    text, source, base = "", "flags", Path()
+    if flags.config_file is not None:
+        text, source, base = _read(flags.config_file), str(flags.config_file), flags.config_file.parent
+    document = load_document(text, source, ExporterDocument)
+    defaults = document.defaults
+    limits = Limits(**msgspec.structs.asdict(document.limits))
+    patterns = tuple(flags.log_paths) or tuple(str(base / s.path) for s in document.sources)
+    if not patterns:
+        raise ConfigError("no log to read", hint="give --log.path FILE, or `sources:` in the configuration file")
+    default = ModelPlan(
+        reference=_default_reference(flags, defaults, base),
+        default_role=flags.role or defaults.role,
+        limits=limits,
+    )
+    models: dict[str, ModelPlan] = {}
+    for i, section in enumerate(document.models):
+        if section.name in models:
+            raise error_at(text, source, ["models", i, "name"], repr(section.name), "each model once")
+        models[section.name] = _model(section, default, base, text, source, i)
+    plan = MonitorPlan(
+        models=models,
+        default=default,
+        windows=_windows(document.windows, text, source),
+        join_capacity=document.labels.capacity,
+        early_ttl=float(document.labels.early_ttl),
+        limits=limits,
+    )
+    return ExporterSettings(
+        patterns, plan, flags.model or defaults.model, flags.version or defaults.version, _warnings(plan)
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """The shortest Prometheus spelling of a whole duration.
+
+    >>> duration_text(300), duration_text(5400), duration_text(86400), duration_text(90)
+    ('5m', '90m', '1d', '90s')
+    """
+    for unit, text in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds % unit == 0:
+            return f"{int(seconds // unit)}{text}"
+    return f"{seconds:g}s"
+
+
+def _model(section: ModelSection, default: ModelPlan, base: Path, text: str, source: str, index: int) -> ModelPlan:
+    known = [row.name for row in OBJECTIVES]
+    for name in section.objectives:
+        if name not in known:
+            place = ["models", index, "objectives", name]
+            raise error_at(text, source, place, "an unknown key", ", ".join(known))
+    for name in ("maturity", "label_ttl"):
+        if getattr(section, name) < 0 or (name == "label_ttl" and section.label_ttl == 0):
+            raise error_at(text, source, ["models", index, name], "no time at all", "a positive duration such as 24h")
+    reference = default.reference
+    if section.reference is not None:
+        reference = _profile(base / section.reference)
+    return replace(
+        default,
+        positive=canonical_class(section.positive_class),
+        negative=canonical_class(section.negative_class),
+        threshold=section.threshold,
+        join=JoinPolicy(float(section.maturity), float(section.label_ttl)),
+        reference=reference,
+        roles=section.roles,
+        objectives=section.objectives,
+    )
+
+
+def _default_reference(flags: Flags, defaults: DefaultsSection, base: Path) -> Reference | None:
+    if flags.reference is not None:
+        return _profile(flags.reference)
+    return None if defaults.reference is None else _profile(base / defaults.reference)
+
+
+def _profile(path: Path) -> Reference:
+    return read_profile(_read(path), str(path))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read: {reason}", hint="check the path and its permissions") from error
+
+
+def _windows(windows: Sequence[Seconds], text: str, source: str) -> tuple[tuple[str, float], ...]:
+    for i, seconds in enumerate(windows):
+        if seconds < 1:
+            raise error_at(text, source, ["windows", i], f"{float(seconds):g}s", "a duration of at least 1s")
+    return tuple({duration_text(s): float(s) for s in windows}.items())
+
+
+def _warnings(plan: MonitorPlan) -> tuple[str, ...]:
+    """What works, but less than the operator may think."""
+    found = []
+    for name, model in ({"every model": plan.default} if not plan.models else plan.models).items():
+        if model.reference is None:
+            found.append(
+                f"{name}: no reference profile, so drift is not measured and score bins are logit-spaced; "
+                "`mlcanary profile` makes one"
+            )
+        if not model.roles and model.default_role is Role.UNASSIGNED:
+            found.append(f"{name}: no roles, so no version is compared with another; set `roles:` or --model.role")
+    return tuple(found)

@@ -1,0 +1,56 @@
+"""Two-sample Kolmogorov-Smirnov distance from counts over common bins, with a certified bracket.
+
+Input: two count vectors over the same bins. Cost: O(B). Error: the exact distance D of the raw samples lies
+in [statistic, upper_bound]; at the edges both distribution functions are exact, inside a bin one may rise
+fully before the other, which bounds the rest. Source: bracket from monotonicity of distribution functions;
+p-value by the asymptotic Kolmogorov distribution with Stephens' (1970) finite-size correction.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from mlcanary.stats.accumulator import Floats
+
+
+class KsEstimate(NamedTuple):
+    """`statistic` <= exact D <= `upper_bound`, all in [0, 1]; `pvalue` belongs to `statistic`."""
+
+    statistic: float
+    upper_bound: float
+    pvalue: float
+
+
+def ks_from_counts(current: Floats, reference: Floats) -> KsEstimate | None:
+    """Distance between two binned samples; None if one is empty.
+
+    >>> ks_from_counts(np.array([0.0, 10.0]), np.array([5.0, 5.0]))._replace(pvalue=0.0)
+    KsEstimate(statistic=0.5, upper_bound=1.0, pvalue=0.0)
+    """
+    n, m = float(current.sum()), float(reference.sum())
+    if n <= 0 or m <= 0:
+        return None
+    high_c, high_r = np.cumsum(current) / n, np.cumsum(reference) / m
+    low_c, low_r = high_c - current / n, high_r - reference / m
+    statistic = float(np.abs(high_c - high_r)[:-1].max(initial=0.0))
+    upper = float(max((high_c - low_r).max(), (high_r - low_c).max()))
+    return KsEstimate(statistic, min(1.0, upper), kolmogorov_pvalue(statistic, n, m))
+
+
+def kolmogorov_pvalue(statistic: float, n: float, m: float) -> float:
+    """P(D >= statistic) for two samples of sizes n and m from one continuous distribution.
+
+    Asymptotic in n m / (n + m); with Stephens' correction within 0.01 of the exact value from about 20 on.
+    """
+    size = math.sqrt(n * m / (n + m))
+    x = (size + 0.12 + 0.11 / size) * statistic
+    if x < 0.2:
+        return 1.0
+    if x < 1.0:  # the other theta series converges at once where this one alternates for long
+        powers = [math.exp(-((2.0 * k - 1.0) ** 2) * math.pi**2 / (8.0 * x * x)) for k in range(1, 6)]
+        return 1.0 - math.sqrt(2.0 * math.pi) / x * math.fsum(powers)
+    tail = math.fsum((-1.0) ** (k - 1) * math.exp(-2.0 * (k * x) ** 2) for k in range(1, 20))
+    return max(0.0, min(1.0, 2.0 * tail))
