@@ -148,7 +148,7 @@ def _type_at(kind: inspect.Type, document: Any, tokens: list[Token]) -> inspect.
         for field in kind.fields:
             if field.encode_name == head:
                 return _type_at(field.type, inner, rest)
-    if isinstance(kind, inspect.ListType):
+    if isinstance(kind, inspect.CollectionType):
         return _type_at(kind.item_type, inner, rest)
     if isinstance(kind, inspect.DictType):
         return _type_at(kind.value_type, inner, rest)
@@ -187,7 +187,7 @@ def _allowed(problem: str, schema: type, document: Any, tokens: list[Token]) -> 
 def _tags(schema: type, document: Any, tokens: list[Token]) -> list[str]:
     """The tags of the union that the place holds: the choices of a `type:` key."""
     owner = _type_at(inspect.type_info(schema), document, tokens[:-1])
-    kind = owner.item_type if isinstance(owner, inspect.ListType) else owner
+    kind = owner.item_type if isinstance(owner, inspect.CollectionType) else owner
     if isinstance(owner, inspect.StructType):
         kind = next(f.type for f in owner.fields if f.encode_name == tokens[-1])
     members = kind.types if isinstance(kind, inspect.UnionType) else (kind,)

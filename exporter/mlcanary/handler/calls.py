@@ -1,0 +1,91 @@
+"""Bounded HTTP calls of the handler: no redirect, no proxy from the environment, capped answers."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from mlcanary.errors import ActionError
+from mlcanary.handler.targets.contract import RefusedError
+
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a server is reached: timeout in seconds, token file and certificate authority, both optional."""
+
+    timeout: float
+    bearer_token_file: str = ""
+    ca_file: str = ""
+
+
+async def call(
+    method: str, url: str, access: Access, *, body: bytes = b"", headers: Mapping[str, str] | None = None
+) -> bytes:
+    """The body of a 2xx answer.
+
+    Raises RefusedError if the server cannot have done anything (not reached, 3xx, 4xx), ActionError if it may
+    have (timeout, 5xx, cut connection, oversized answer).
+    """
+    authorization, context = _credentials(access)
+    sent = {**(headers or {}), **authorization}
+    limit = aiohttp.ClientTimeout(total=access.timeout)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=limit, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            session.request(
+                method, url, data=body or None, headers=sent, allow_redirects=False, ssl=context
+            ) as response,
+        ):
+            answer = await _capped(response)
+            status = response.status
+    except aiohttp.ClientConnectorError as error:
+        raise RefusedError(f"{method} {url}: {error}") from error
+    except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
+        raise ActionError(f"{method} {url}: {error or type(error).__name__}") from error
+    if status >= 500:
+        raise ActionError(f"{method} {url}: HTTP {status}")
+    if not 200 <= status < 300:
+        raise RefusedError(f"{method} {url}: HTTP {status}")
+    return answer
+
+
+def _credentials(access: Access) -> tuple[dict[str, str], ssl.SSLContext | bool]:
+    """Read at each call, so that a rotated token or authority counts at once."""
+    try:
+        context = ssl.create_default_context(cafile=access.ca_file) if access.ca_file else True
+        if not access.bearer_token_file:
+            return {}, context
+        token = Path(access.bearer_token_file).read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        hint = "check bearer_token_file and ca_file"
+        raise RefusedError(f"credentials cannot be read: {error}", hint=hint) from error
+    return {"Authorization": f"Bearer {token}"}, context
+
+
+async def _capped(response: aiohttp.ClientResponse) -> bytes:
+    answer = bytearray()
+    async for chunk in response.content.iter_chunked(65536):
+        answer += chunk
+        if len(answer) > MAX_ANSWER_BYTES:
+            raise aiohttp.ClientPayloadError(f"answer above {MAX_ANSWER_BYTES} bytes")
+    return bytes(answer)
+
+
+def pointed(document: object, pointer: str) -> object:
+    """The value at a JSON pointer (RFC 6901), None if there is none."""
+    for step in pointer.split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, dict):
+            document = document.get(key)
+        elif isinstance(document, list) and key.isdecimal() and int(key) < len(document):
+            document = document[int(key)]
+        else:
+            return None
+    return document

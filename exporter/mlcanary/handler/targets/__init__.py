@@ -1,0 +1,1 @@
+"""One rollback target per file, behind the contract of `contract.py`; `registry.py` lists them."""
