@@ -90,9 +90,11 @@ OBJECTIVES: tuple[Objective, ...] = (
     Objective("auc_drop_fast", 0.10, "AUC that a canary may lie under its baseline over 5m, absolute."),
     Objective("log_loss_rise", 0.02, "Log loss that a canary may lie over its baseline over 1h, nats."),
     Objective("log_loss_rise_fast", 0.20, "Log loss that a canary may lie over its baseline over 5m, nats."),
-    Objective("min_labels", 200.0, "Labelled predictions of a version under which no quality rule speaks."),
+    Objective("error_rise", 0.01, "Share of failed requests that a canary may lie over its baseline over 1h."),
+    Objective("error_rise_fast", 0.05, "Share of failed requests that a canary may lie over it over 5m."),
+    Objective("min_labels", 200.0, "Labelled predictions (errors: requests) under which no rule compares."),
     Objective("label_coverage", 0.5, "Share of predictions with a label under which no quality rule acts."),
-    Objective("error_ratio", 0.001, "Budgeted share of failed requests; the burn-rate rule acts at 14.4 times it."),
+    Objective("error_ratio", 0.001, "Budgeted share of failed requests; the burn-rate rule speaks at 14.4 times it."),
     Objective("feature_psi", 0.2, "Population stability index against the reference that opens a drift ticket."),
     Objective("feature_missing_ratio", 0.05, "Share of predictions that may lack a feature."),
 )
@@ -234,6 +236,12 @@ CATALOG: tuple[MetricSpec, ...] = (
     _self("log_lag_bytes", ("source",), "Bytes written to the log and not read yet."),
     _self("log_rotations_total", ("source", "kind"), "Rotations followed: rename or truncate.", Kind.COUNTER),
     _self("label_join_capacity", (), "Predictions that the join table can hold before the oldest is evicted."),
+    _self(
+        "log_lost_total",
+        ("source", "reason"),
+        "Ends of rotated logs that could not be read: vanished, truncated or compressed.",
+        Kind.COUNTER,
+    ),
     _self("series", (), "Series of the last page."),
     _self(
         "series_limited_total",
@@ -273,7 +281,9 @@ CATALOG: tuple[MetricSpec, ...] = (
     _handler("incident_open", ("target", "state"), "Open incidents by state.", Kind.GAUGE),
     _handler("frozen", ("target",), "1 while automatic action is frozen.", Kind.GAUGE),
     _handler("target_up", ("target",), "1 if the last observation of the target succeeded.", Kind.GAUGE),
-    _handler("target_share_ratio", ("target", "version"), "Configured share of traffic as observed.", Kind.GAUGE),
+    _handler(
+        "target_share_ratio", ("target", "model", "version"), "Configured share of traffic as observed.", Kind.GAUGE
+    ),
 )
 
 BY_NAME: dict[str, MetricSpec] = {row.name: row for row in CATALOG}
