@@ -52,8 +52,8 @@ class ModelSection(Schema, frozen=True):
     threshold: Share = 0.5
     maturity: Seconds = Seconds(0)
     label_ttl: Seconds = Seconds(86400)
-    roles: dict[str, Role] = {}
-    objectives: dict[str, float] = {}
+    roles: dict[str, Role] = msgspec.field(default_factory=dict)
+    objectives: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class DefaultsSection(Schema, frozen=True):
@@ -86,10 +86,10 @@ class LimitsSection(Schema, frozen=True):
 class ExporterDocument(Schema, frozen=True):
     """The whole file."""
 
-    sources: list[SourceSection] = []
-    models: list[ModelSection] = []
+    sources: tuple[SourceSection, ...] = ()
+    models: tuple[ModelSection, ...] = ()
     defaults: DefaultsSection = DefaultsSection()
-    windows: list[Seconds] = [Seconds(300), Seconds(3600)]
+    windows: tuple[Seconds, ...] = (Seconds(300), Seconds(3600))
     labels: LabelsSection = LabelsSection()
     limits: LimitsSection = LimitsSection()
 
@@ -137,7 +137,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
     for i, section in enumerate(document.models):
         if section.name in models:
             raise error_at(text, source, ["models", i, "name"], repr(section.name), "each model once")
-        models[section.name] = _model(section, default, base, text, source, i)
+        models[section.name] = _model(section, default, base, text=text, source=source, index=i)
     plan = MonitorPlan(
         models=models,
         default=default,
@@ -163,15 +163,13 @@ def duration_text(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
-def _model(section: ModelSection, default: ModelPlan, base: Path, text: str, source: str, index: int) -> ModelPlan:
+def _model(section: ModelSection, default: ModelPlan, base: Path, *, text: str, source: str, index: int) -> ModelPlan:
     known = [row.name for row in OBJECTIVES]
     for name in section.objectives:
         if name not in known:
-            place = ["models", index, "objectives", name]
-            raise error_at(text, source, place, "an unknown key", ", ".join(known))
-    for name in ("maturity", "label_ttl"):
-        if getattr(section, name) < 0 or (name == "label_ttl" and section.label_ttl == 0):
-            raise error_at(text, source, ["models", index, name], "no time at all", "a positive duration such as 24h")
+            raise error_at(text, source, ["models", index, "objectives", name], "an unknown key", ", ".join(known))
+    if float(section.label_ttl) <= 0:
+        raise error_at(text, source, ["models", index, "label_ttl"], "no time at all", "a duration such as 24h")
     reference = default.reference
     if section.reference is not None:
         reference = _profile(base / section.reference)

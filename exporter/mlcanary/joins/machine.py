@@ -18,7 +18,7 @@ know duplicates and late labels. Memory: about 400 bytes per remembered predicti
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -166,6 +166,19 @@ class JoinMachine:
             versions, early = self._table.get(key), self._early.get(key)
             yield key, _ENCODE((versions or [], early or [])) if versions or early else None
         self._dirty = set()
+
+    def redrain(self, keys: Iterable[Key]) -> None:
+        """Give these rows out again at the next `drain`: they could not be stored."""
+        self._dirty |= set(keys)
+
+    def rows(self) -> Iterator[tuple[Key, bytes]]:
+        """Every row of the table, oldest first, in the form that `restore` takes."""
+        for key in {**self._table, **self._early}:
+            yield key, _ENCODE((self._table.get(key, []), self._early.get(key, [])))
+
+    def set_policies(self, policies: dict[str, JoinPolicy]) -> None:
+        """Other waiting times from now on; what waits already keeps the deadline it was given."""
+        self._policies = policies
 
     def restore(self, rows: Iterator[tuple[Key, bytes]]) -> None:
         """Take over rows that `drain` gave to a former process, in their order of insertion."""

@@ -40,6 +40,10 @@ class Measure:
         self.plan = plan
         self.parts: dict[str, Any] = {}
 
+    def replan(self, plan: ModelPlan) -> None:
+        """Take another plan over the same bin edges (thresholds, roles, reference counts)."""
+        self.plan = plan
+
     def on_predictions(self, batch: Sequence[Prediction]) -> None:
         """Take in requests of one model version, failed ones included."""
 

@@ -37,11 +37,7 @@ class FeatureMeasure(Measure):
 
     def __init__(self, plan: ModelPlan) -> None:
         super().__init__(plan)
-        reference = plan.reference
-        self._features = dict(reference.features) if reference is not None else {}
-        self._watched: dict[str, FeatureReference] = dict(self._features)
-        if reference is not None and reference.score is not None:
-            self._watched[PREDICTION_FEATURE] = reference.score
+        self._features, self._watched = _watched(plan)
         self._bin_labels = {name: watched.bins for name, watched in self._watched.items()}
         names: dict[tuple[str, ...], float] = {(name,): 0.0 for name in self._features}
         self.parts = {
@@ -50,6 +46,11 @@ class FeatureMeasure(Measure):
             "mistyped": Tally(dict(names)),
             **{f"bins {name}": watched.empty() for name, watched in self._watched.items()},
         }
+
+    def replan(self, plan: ModelPlan) -> None:
+        """Compare with the counts of the new plan's reference from now on."""
+        super().replan(plan)
+        self._features, self._watched = _watched(plan)
 
     def on_predictions(self, batch: Sequence[Prediction]) -> None:
         """Count every feature of every answered request."""
@@ -132,6 +133,15 @@ class FeatureMeasure(Measure):
         if rows > 0:
             for (name,), count in self.parts["missing"].items():
                 yield sample("window_feature_missing_ratio", (name,), count / rows)
+
+
+def _watched(plan: ModelPlan) -> tuple[dict[str, FeatureReference], dict[str, FeatureReference]]:
+    """References of the features, and the same with that of the model's score."""
+    if plan.reference is None:
+        return {}, {}
+    features = dict(plan.reference.features)
+    score = {} if plan.reference.score is None else {PREDICTION_FEATURE: plan.reference.score}
+    return features, {**features, **score}
 
 
 def _number(value: object) -> float | None:

@@ -7,14 +7,14 @@ capacity of the join table. Nothing here reads a clock or a file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from mlcanary.catalog import OTHER, PREDICTION_FEATURE
-from mlcanary.joins.machine import JoinMachine, Key, Outcomes
+from mlcanary.joins.machine import JoinMachine, JoinPolicy, Key, Outcomes
 from mlcanary.measures.contract import Labeled, sample
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.reference import NumericReference
@@ -38,6 +38,11 @@ class MonitorPlan:
     early_ttl: float = 600.0
     limits: Limits = field(default_factory=Limits)
 
+    @property
+    def join_policies(self) -> dict[str, JoinPolicy]:
+        """Waiting times by model; "" stands for every other one."""
+        return {"": self.default.join, **{name: model.join for name, model in self.models.items()}}
+
     def model(self, name: str) -> ModelPlan:
         """The plan of a model."""
         return self.models.get(name, self.default)
@@ -54,8 +59,7 @@ class Monitor:
         self.limited = Tally()
         self._folded: set[tuple[str, ...]] = set()
         self.unmatched = Tally()
-        policies = {"": plan.default.join, **{name: model.join for name, model in plan.models.items()}}
-        self._join = JoinMachine(policies, capacity=plan.join_capacity, early_ttl=plan.early_ttl)
+        self._join = JoinMachine(plan.join_policies, capacity=plan.join_capacity, early_ttl=plan.early_ttl)
 
     def feed(self, records: Sequence[Record], now: float) -> None:
         """Take in records, in the order of their lines."""
@@ -124,9 +128,35 @@ class Monitor:
         self._join.restore(joins)
         return problems
 
+    def replan(self, plan: MonitorPlan, now: float) -> list[str]:
+        """Go on under another plan; returns what had to start anew, for the log.
+
+        Counters and windows of a version live on as long as its bin edges and the windows stay the same. The
+        capacity of the join table takes effect at the next start.
+        """
+        problems = []
+        same_windows = plan.windows == self.plan.windows
+        self.plan = plan
+        self._join.set_policies(plan.join_policies)
+        for key, panel in list(self.panels.items()):
+            model = plan.model(key.model)
+            if model.edges != panel.plan.edges:
+                problems.append(f"{key.model}/{key.version}: bin edges changed, its counters start anew")
+                del self.panels[key]
+            elif same_windows:
+                panel.replan(model)
+            else:
+                self.panels[key] = Panel(key, model, plan.windows, now)
+                self.panels[key].load(panel.dump(), now)
+        return problems
+
     def drain_joins(self) -> Iterator[tuple[Key, bytes | None]]:
         """Rows of the join table that changed since the last call, for the checkpoint."""
         return self._join.drain()
+
+    def redrain_joins(self, keys: Iterable[Key]) -> None:
+        """Give these rows out again at the next `drain_joins`: they could not be stored."""
+        self._join.redrain(keys)
 
     def _panel(self, key: ModelKey, now: float) -> Panel:
         panel = self.panels.get(key)

@@ -47,6 +47,18 @@ class Panel:
         """The measure that the join reports to."""
         return next(m for m in self.counters.measures if isinstance(m, OutcomeMeasure))
 
+    def replan(self, plan: ModelPlan) -> None:
+        """Take another plan over the same bin edges; counters and windows go on."""
+        self.plan = plan
+        for measure in self.counters.measures:
+            measure.replan(plan)
+
+    def totals(self) -> Iterator[Sample]:
+        """The estimates of all that was ever counted, under the window `all`."""
+        for measure in self.counters.measures:
+            for name, suffix, labels, value in measure.gauges(0.0):
+                yield Sample(name, suffix, (*self.key, "all", *labels), value)
+
     def on_predictions(self, batch: Sequence[Prediction]) -> None:
         """Hand a batch to every measure."""
         newest = max(p.ts for p in batch)

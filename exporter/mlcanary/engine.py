@@ -1,0 +1,201 @@
+"""The ingest loop: read, decode, feed, make durable, publish. One thread owns all of it.
+
+Guarantee: a page is published only after the state behind it is durable (where there is a state file), so a
+restart never shows a counter below a scraped one, and no line is lost or counted twice whatever kills us.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import platform
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from mlcanary import __version__
+from mlcanary.errors import StateError
+from mlcanary.exposition.families import families
+from mlcanary.exposition.page import Page, SourceView
+from mlcanary.exposition.process import ProcessMetrics
+from mlcanary.exposition.text import TextRenderer
+from mlcanary.formats.native import REASONS, NativeFormat
+from mlcanary.measures.contract import sample
+from mlcanary.monitor.monitor import Monitor
+from mlcanary.records import Reject, Sample
+from mlcanary.settings import ExporterSettings
+from mlcanary.sources.checkpoint import Checkpoint
+from mlcanary.sources.contract import Block, Position
+from mlcanary.sources.files import FileSource
+
+log = logging.getLogger(__name__)
+
+_SHOWN_REJECTS = 20
+_TOO_LONG = "too_long"
+
+
+class Engine:
+    """State of one exporter. Call `cycle` from one thread; read `page` from any."""
+
+    def __init__(
+        self,
+        settings: ExporterSettings,
+        *,
+        clock: Callable[[], float],
+        checkpoint: Checkpoint | None = None,
+        server_pid: int | None = None,
+        revision: str = "unknown",
+    ) -> None:
+        """Restore the saved state, if any, and open the logs. Raises StateError."""
+        now = clock()
+        self._clock = clock
+        self._settings = settings
+        self._checkpoint = checkpoint
+        self._revision = revision
+        self.monitor = Monitor(settings.plan, now)
+        saved = checkpoint.load() if checkpoint is not None else None
+        position = None
+        if checkpoint is not None and saved is not None:
+            for problem in self.monitor.load(saved["monitor"], checkpoint.waiting(), now):
+                log.warning("state not taken over: %s", problem)
+            position = msgspec.convert(saved["position"], Position)
+        self._source = FileSource(settings.patterns, position)
+        self._format = self._make_format()
+        self._renderer = TextRenderer()
+        self._process = ProcessMetrics(server_pid)
+        self._rejected: Counter[tuple[str, str]] = Counter()
+        self._recent: deque[tuple[str, Reject]] = deque(maxlen=_SHOWN_REJECTS)
+        self._event_time: dict[str, float] = {}
+        self._render_seconds = 0.0
+        self._checkpoint_seconds = 0.0
+        self._checkpoint_at: float | None = None
+        self._checkpoint_errors = 0
+        self._loaded_at = now
+        self._load_failed = False
+        self.page = Page(b"", b"# EOF\n")
+        self.ready = False
+
+    def read_some(self) -> bool:
+        """Take in one block of lines; False if there was nothing to read."""
+        block = self._source.read(self._event_time)
+        now = self._clock()
+        if block is None:
+            # Caught up: real time is as far as the logs go, so what waits may expire by the clock.
+            self.monitor.advance(now, now)
+            self.ready = True
+            return False
+        # The source furthest behind is read first, so every source with lines left is at least as far as this
+        # one was: up to there nothing can still arrive.
+        reached = self._event_time.get(block.source, -math.inf)
+        self.take(block, now)
+        self.monitor.advance(reached, now)
+        return True
+
+    def take(self, block: Block, now: float) -> None:
+        """Decode a block and feed it. Bad lines are counted, shown and left out."""
+        decoded = self._format.decode_block(block.data, now)
+        self.monitor.feed(decoded.records, now)
+        for reject in decoded.rejects:
+            self._rejected[block.source, reject.reason] += 1
+            self._recent.append((block.source, reject))
+        newest = max((record.ts for record in decoded.records), default=-math.inf)
+        self._event_time[block.source] = max(self._event_time.get(block.source, -math.inf), newest)
+
+    def publish(self) -> None:
+        """Make the state durable, then show it."""
+        self._save()
+        started = self._clock()
+        samples = [*self.monitor.samples(started), *self._self_samples()]
+        found = families(samples)
+        text, openmetrics = self._renderer.render(found)
+        process_text, process_openmetrics = self._process.render()
+        self.page = Page(
+            text + process_text,
+            process_openmetrics + openmetrics,
+            families=found,
+            sources=tuple(SourceView(s.source, s.up, s.error, s.lag_bytes, s.lines) for s in self._source.status()),
+            rejects=tuple(self._recent),
+            warnings=self._settings.warnings,
+            made_at=started,
+        )
+        self._render_seconds = self._clock() - started
+
+    def reload(self, settings: ExporterSettings) -> None:
+        """Go on under other settings; counters live on where their bins stay the same."""
+        now = self._clock()
+        if settings.patterns != self._settings.patterns:
+            position = self._source.position()
+            self._source.close()
+            self._source = FileSource(settings.patterns, position)
+        for problem in self.monitor.replan(settings.plan, now):
+            log.warning("reload: %s", problem)
+        self._settings = settings
+        self._format = self._make_format()
+        self._loaded_at = now
+        self._load_failed = False
+
+    def reload_failed(self) -> None:
+        """Note that a new configuration was refused; the old one stays."""
+        self._load_failed = True
+
+    def close(self) -> None:
+        """Save and release everything."""
+        self._save()
+        self._source.close()
+        if self._checkpoint is not None:
+            self._checkpoint.close()
+
+    def _make_format(self) -> NativeFormat:
+        return NativeFormat(self._settings.plan.model, model=self._settings.model, version=self._settings.version)
+
+    def _save(self) -> None:
+        """Write the checkpoint. A full disk must not blind the operator: count it, say it, go on publishing."""
+        if self._checkpoint is None:
+            return
+        started = self._clock()
+        changed = list(self.monitor.drain_joins())
+        state: dict[str, Any] = {
+            "monitor": self.monitor.dump(),
+            "position": self._source.position(),
+        }
+        try:
+            self._checkpoint.save(state, changed)
+        except StateError as error:
+            self.monitor.redrain_joins(key for key, _ in changed)
+            self._checkpoint_errors += 1
+            log.error("checkpoint failed, a restart now would count lines twice: %s", error)  # noqa: TRY400
+            return
+        self._checkpoint_at = self._clock()
+        self._checkpoint_seconds = self._checkpoint_at - started
+
+    def _self_samples(self) -> Iterator[Sample]:
+        """What the process says about itself."""
+        build = (__version__, self._revision, platform.python_version())
+        yield sample("exporter_build_info", build, 1.0)
+        yield from self._source_samples()
+        yield sample("series", (), float(self._renderer.series))
+        yield sample("render_duration_seconds", (), self._render_seconds)
+        if self._checkpoint is not None:
+            yield sample("checkpoint_errors_total", (), float(self._checkpoint_errors))
+            yield sample("checkpoint_duration_seconds", (), self._checkpoint_seconds)
+            if self._checkpoint_at is not None:
+                yield sample("checkpoint_timestamp_seconds", (), self._checkpoint_at)
+        yield sample("config_last_reload_successful", (), 0.0 if self._load_failed else 1.0)
+        yield sample("config_last_reload_success_timestamp_seconds", (), self._loaded_at)
+
+    def _source_samples(self) -> Iterator[Sample]:
+        for status in self._source.status():
+            source = status.source
+            yield sample("up", (source,), float(status.up))
+            yield sample("log_lines_total", (source,), float(status.lines))
+            yield sample("log_read_bytes_total", (source,), float(status.bytes_read))
+            yield sample("log_lag_bytes", (source,), float(status.lag_bytes))
+            for reason in REASONS:
+                yield sample("log_parse_errors_total", (source, reason), float(self._rejected[source, reason]))
+            yield sample("log_parse_errors_total", (source, _TOO_LONG), float(status.oversized_lines))
+            for kind, count in status.rotations.items():
+                yield sample("log_rotations_total", (source, kind), float(count))
+            for reason, count in status.lost.items():
+                yield sample("log_lost_total", (source, reason), float(count))
