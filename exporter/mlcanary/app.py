@@ -1,0 +1,158 @@
+"""Composition root of the exporter: one ingest thread, one event loop, signals between them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlcanary.engine import Engine
+from mlcanary.errors import MLCanaryError
+from mlcanary.exposition.web import exporter_application
+from mlcanary.settings import ExporterSettings
+from mlcanary.sources.checkpoint import Checkpoint
+from mlcanary.webserver.config import WebConfigFile
+from mlcanary.webserver.server import serving
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run: intervals in seconds, where to listen, where to keep state."""
+
+    poll_interval: float = 1.0
+    publish_interval: float = 5.0
+    shutdown_delay: float = 0.0
+    listen: Sequence[str] = (":10877",)
+    telemetry_path: str = "/metrics"
+    web_config_file: Path | None = None
+    state_path: Path | None = None
+    server_pid: int | None = None
+
+
+class IngestThread(threading.Thread):
+    """Runs the engine until `stop`; then drains the logs and saves. An unexpected error ends the process loudly."""
+
+    def __init__(self, engine: Engine, options: RunOptions, on_failure: Callable[[], None]) -> None:
+        super().__init__(name="ingest", daemon=True)
+        self._engine = engine
+        self._options = options
+        self._on_failure = on_failure
+        self._wake = threading.Event()
+        self._stopping = False
+        self._orders: list[Callable[[], None]] = []
+        self.failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Poll, publish on a timer, obey orders between blocks."""
+        try:
+            self._loop()
+        except BaseException as error:  # handed to the main thread, which exits with it
+            self.failure = error
+            log.exception("the ingest thread died")
+            self._on_failure()
+
+    def order(self, what: Callable[[], None]) -> None:
+        """Have the ingest thread run `what` before its next block: the engine belongs to it alone."""
+        self._orders.append(what)
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Read the logs to their end, save, and finish."""
+        self._stopping = True
+        self._wake.set()
+
+    def _loop(self) -> None:
+        engine, interval = self._engine, self._options.publish_interval
+        due = time.monotonic() + min(interval, 1.0)  # a first page soon, also while a backlog is being read
+        first = True
+        while True:
+            while self._orders:
+                self._orders.pop(0)()
+            more = engine.read_some()
+            if time.monotonic() >= due or (first and not more):
+                engine.publish()
+                due = time.monotonic() + interval
+                first = False
+            if more:
+                continue
+            if self._stopping:
+                break
+            self._wake.wait(max(0.0, min(self._options.poll_interval, due - time.monotonic())))
+            self._wake.clear()
+        engine.publish()
+
+
+async def run_exporter(
+    load: Callable[[], ExporterSettings], options: RunOptions, started: Callable[[Sequence[str]], None]
+) -> None:
+    """Run until SIGTERM or SIGINT. `load` reads the configuration anew; `started` is told the bound addresses.
+
+    Raises MLCanaryError for what the operator can mend, and whatever ended the ingest thread.
+    """
+    web_config = WebConfigFile(options.web_config_file) if options.web_config_file is not None else None
+    settings = load()
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+    checkpoint = Checkpoint(options.state_path) if options.state_path is not None else None
+    if checkpoint is None:
+        log.warning("no --state.path: a restart reads the logs from their start again")
+    engine = Engine(settings, clock=time.time, checkpoint=checkpoint, server_pid=options.server_pid)
+
+    def on_failure() -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    thread = IngestThread(engine, options, on_failure)
+
+    async def reload() -> None:
+        try:
+            fresh = await asyncio.to_thread(load)
+        except MLCanaryError as error:
+            thread.order(engine.reload_failed)
+            log.error("configuration refused, the former one stays: %s", error)  # noqa: TRY400
+            raise
+        done = loop.create_future()
+
+        def apply() -> None:
+            engine.reload(fresh)
+            loop.call_soon_threadsafe(done.set_result, None)
+
+        thread.order(apply)
+        await done
+        log.info("configuration reloaded")
+
+    def on_hangup() -> None:
+        task = loop.create_task(reload())
+        task.add_done_callback(lambda t: t.exception())  # already logged; a signal has nobody to tell
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    application = exporter_application(
+        lambda: engine.page,
+        ready=lambda: "" if engine.ready else "the logs are being read for the first time",
+        reload=reload,
+        web_config=web_config,
+        metrics_path=options.telemetry_path,
+    )
+    try:
+        async with serving(application, options.listen, web_config) as addresses:
+            thread.start()
+            started(addresses)
+            await stop.wait()
+            thread.stop()
+            await asyncio.to_thread(thread.join)
+            await asyncio.sleep(options.shutdown_delay)  # a last scrape may still come
+    finally:
+        if thread.failure is None:
+            engine.close()
+    if thread.failure is not None:
+        raise thread.failure

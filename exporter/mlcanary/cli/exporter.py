@@ -1,0 +1,126 @@
+"""`mlcanary exporter`: read prediction logs, serve /metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import click
+
+from mlcanary.app import RunOptions, run_exporter
+from mlcanary.catalog import Role
+from mlcanary.cli.options import DURATION, set_up_logging
+from mlcanary.errors import ConfigError
+from mlcanary.exposition.process import read_pid
+from mlcanary.settings import Flags, load_settings
+
+log = logging.getLogger(__name__)
+
+
+@click.command("exporter")
+@click.option("--log.path", "log_path", multiple=True, metavar="FILE", help="Log file or glob; may be repeated.")
+@click.option("--config.file", "config_file", type=click.Path(path_type=Path), help="YAML configuration.")
+@click.option("--config.check", "config_check", is_flag=True, help="Check the configuration and exit.")
+@click.option("--state.path", "state_path", type=click.Path(path_type=Path), help="State file; survives restarts.")
+@click.option("--reference.path", "reference_path", type=click.Path(path_type=Path), help="Reference profile.")
+@click.option("--model.name", "model_name", help="Model of records that name none.  [default: default]")
+@click.option("--model.version", "model_version", help="Version of records that name none.  [default: unknown]")
+@click.option("--model.role", "model_role", type=click.Choice([role.value for role in Role]), help="Role of versions.")
+@click.option("--process.pid", "process_pid", metavar="PID|FILE", help="Model server to watch: a PID or a PID file.")
+@click.option("--poll.interval", "poll_interval", type=DURATION, default="1s", show_default=True, help="Log polling.")
+@click.option(
+    "--publish.interval",
+    "publish_interval",
+    type=DURATION,
+    default="5s",
+    show_default=True,
+    help="Page and checkpoint.",
+)
+@click.option(
+    "--shutdown.delay",
+    "shutdown_delay",
+    type=DURATION,
+    default="0s",
+    show_default=True,
+    help="Serve this long after SIGTERM.",
+)
+@click.option(
+    "--web.listen-address", "listen", multiple=True, default=[":10877"], show_default=True, help="May be repeated."
+)
+@click.option("--web.telemetry-path", "telemetry_path", default="/metrics", show_default=True, help="Path of metrics.")
+@click.option("--web.config.file", "web_config_file", type=click.Path(path_type=Path), help="TLS and authentication.")
+@click.option(
+    "--log.level",
+    "log_level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="Lowest level that is logged.",
+)
+@click.option(
+    "--log.format",
+    "log_format",
+    type=click.Choice(["logfmt", "json"]),
+    default="logfmt",
+    show_default=True,
+    help="Form.",
+)
+def command(  # one parameter per flag
+    log_path: tuple[str, ...],
+    config_file: Path | None,
+    config_check: bool,
+    state_path: Path | None,
+    reference_path: Path | None,
+    model_name: str | None,
+    model_version: str | None,
+    model_role: str | None,
+    process_pid: str | None,
+    poll_interval: float,
+    publish_interval: float,
+    shutdown_delay: float,
+    listen: tuple[str, ...],
+    telemetry_path: str,
+    web_config_file: Path | None,
+    log_level: str,
+    log_format: str,
+) -> None:
+    """Read prediction logs and serve their metrics to Prometheus.
+
+    `mlcanary exporter --log.path predictions.jsonl` is enough to start: models, versions, features and classes
+    are learnt from the log. Give --state.path so that a restart goes on where it stopped.
+    """
+    flags = Flags(
+        log_path, config_file, reference_path, model_name, model_version, Role(model_role) if model_role else None
+    )
+    if config_check:
+        settings = load_settings(flags)
+        for warning in settings.warnings:
+            click.echo(f"warning: {warning}")
+        click.echo(f"configuration is valid: {len(settings.patterns)} source(s), {len(settings.plan.models)} model(s)")
+        return
+    set_up_logging(log_level, log_format)
+    options = RunOptions(
+        poll_interval=poll_interval,
+        publish_interval=publish_interval,
+        shutdown_delay=shutdown_delay,
+        listen=listen,
+        telemetry_path=telemetry_path,
+        web_config_file=web_config_file,
+        state_path=state_path,
+        server_pid=_pid(process_pid),
+    )
+    asyncio.run(
+        run_exporter(lambda: load_settings(flags), options, lambda bound: log.info("listening on %s", ", ".join(bound)))
+    )
+
+
+def _pid(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return read_pid(text)
+    except (OSError, ValueError, IndexError) as error:
+        raise ConfigError(
+            f"--process.pid: found {text!r}; allowed: a PID, or a file that holds one", hint=str(error)
+        ) from error

@@ -1,0 +1,53 @@
+"""HTTP of the exporter: `/metrics` from cached bytes, the landing page, reload. Nothing here computes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from mlcanary.errors import ConfigError
+from mlcanary.exposition.landing import render_landing
+from mlcanary.exposition.page import Page
+from mlcanary.exposition.text import OPENMETRICS_TYPE, TEXT_TYPE
+from mlcanary.webserver.config import WebConfigFile
+from mlcanary.webserver.server import create_application
+
+
+def exporter_application(
+    page: Callable[[], Page],
+    *,
+    ready: Callable[[], str],
+    reload: Callable[[], Awaitable[None]],
+    web_config: WebConfigFile | None,
+    metrics_path: str = "/metrics",
+) -> web.Application:
+    """The exporter's routes. `reload` raises ConfigError when the new configuration is refused."""
+
+    async def metrics(request: web.Request) -> web.Response:
+        openmetrics = "application/openmetrics-text" in request.headers.get("Accept", "")
+        packed = "gzip" in request.headers.get("Accept-Encoding", "")
+        body = await asyncio.to_thread(page().body, openmetrics=openmetrics, packed=packed)
+        headers = {"Content-Type": OPENMETRICS_TYPE if openmetrics else TEXT_TYPE, "Vary": "Accept, Accept-Encoding"}
+        if packed:
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(body=body, headers=headers)
+
+    async def landing(_request: web.Request) -> web.Response:
+        html = await asyncio.to_thread(render_landing, page(), metrics_path)
+        return web.Response(text=html, content_type="text/html")
+
+    async def do_reload(_request: web.Request) -> web.Response:
+        try:
+            await reload()
+        except ConfigError as error:
+            return web.Response(status=500, text=f"{error}\nthe former configuration stays in force\n")
+        return web.Response(text="reloaded\n")
+
+    application = create_application(web_config=web_config, ready=ready)
+    application.router.add_get(metrics_path, metrics)
+    application.router.add_get("/", landing)
+    application.router.add_route("POST", "/-/reload", do_reload)
+    application.router.add_route("PUT", "/-/reload", do_reload)
+    return application
