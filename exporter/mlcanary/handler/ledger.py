@@ -1,0 +1,394 @@
+"""Durable memory of the handler: events, incidents, actions, freezes, audit. SQLite, one file, one process.
+
+Guarantees: what a method returned from is on disk (WAL, `synchronous=FULL`); a write is one transaction that
+takes the write lock at its start; at most one incident per target is open and at most one action per target
+is dispatched, by unique indexes; a dispatch reads the freeze in its own transaction. An operating-system
+lock on the file is held for life, so that two handlers never share a ledger. Any failure of the store is a
+StateError: a caller that cannot read it must not act.
+
+Calls block for the time of a disk flush. The handler makes a few per incident, and calls them from one event
+loop without awaiting in between, which also makes them atomic there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mlcanary.errors import StateError
+from mlcanary.handler import audit
+from mlcanary.handler.incidents import Action, ActionKind, ActionState, Event, Incident, IncidentState
+from mlcanary.handler.payload import Alert
+from mlcanary.handler.policy import LedgerView
+from mlcanary.handler.targets.contract import State
+
+Checkpoint = Callable[[str], None]
+"""Called before and after each commit and each call to a target, with its name. Nothing in production."""
+
+EVERYTHING = "*"
+KEPT_SECONDS = 7 * 86400.0
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS event (
+    id INTEGER PRIMARY KEY, group_key TEXT NOT NULL, fingerprint TEXT NOT NULL, starts_at TEXT NOT NULL,
+    target TEXT NOT NULL, version TEXT NOT NULL, measure TEXT NOT NULL, window TEXT NOT NULL,
+    raw TEXT NOT NULL, received REAL NOT NULL, since REAL NOT NULL, next_try REAL NOT NULL,
+    deliveries INTEGER NOT NULL DEFAULT 1, state TEXT NOT NULL DEFAULT 'pending',
+    decision TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',
+    UNIQUE (group_key, fingerprint, starts_at, target));
+CREATE INDEX IF NOT EXISTS event_pending ON event (target, next_try) WHERE state = 'pending';
+CREATE TABLE IF NOT EXISTS incident (
+    id TEXT PRIMARY KEY, target TEXT NOT NULL, model TEXT NOT NULL, bad TEXT NOT NULL, good TEXT NOT NULL,
+    measure TEXT NOT NULL, window TEXT NOT NULL, state TEXT NOT NULL, received REAL NOT NULL,
+    opened REAL NOT NULL, effect REAL NOT NULL DEFAULT 0, closed REAL NOT NULL DEFAULT 0,
+    evidence TEXT NOT NULL, note TEXT NOT NULL DEFAULT '');
+CREATE UNIQUE INDEX IF NOT EXISTS incident_open ON incident (target) WHERE state IN ('acting', 'verifying');
+CREATE TABLE IF NOT EXISTS action (
+    id TEXT PRIMARY KEY, incident TEXT NOT NULL REFERENCES incident (id), target TEXT NOT NULL,
+    kind TEXT NOT NULL, desired TEXT NOT NULL, expected TEXT, state TEXT NOT NULL, attempt INTEGER NOT NULL,
+    planned REAL NOT NULL, dispatched REAL NOT NULL DEFAULT 0, note TEXT NOT NULL DEFAULT '');
+CREATE UNIQUE INDEX IF NOT EXISTS action_dispatched ON action (target) WHERE state = 'dispatched';
+CREATE UNIQUE INDEX IF NOT EXISTS action_rollback ON action (incident) WHERE kind = 'rollback';
+CREATE TABLE IF NOT EXISTS freeze (
+    scope TEXT PRIMARY KEY, reason TEXT NOT NULL, actor TEXT NOT NULL, since REAL NOT NULL);
+"""
+_SELECT_EVENT = (
+    "SELECT id, target, version, measure, window, received, since, state, decision, reason FROM event WHERE "
+)
+_SELECT_INCIDENT = (
+    "SELECT id, target, model, bad, good, measure, window, state, received, opened, effect, closed,"
+    " evidence, note FROM incident WHERE "
+)
+_SELECT_ACTION = (
+    "SELECT id, incident, target, kind, desired, expected, state, attempt, planned, dispatched, note FROM action WHERE "
+)
+_INSERT_EVENT = (
+    "INSERT OR IGNORE INTO event (group_key, fingerprint, starts_at, target, version, measure, window, raw,"
+    " received, since, next_try) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+)
+_REPEAT_EVENT = (
+    "UPDATE event SET deliveries = deliveries + 1, since = CASE state WHEN 'decided' THEN :now ELSE since END,"
+    " next_try = CASE state WHEN 'decided' THEN :now ELSE next_try END,"
+    " state = CASE WHEN EXISTS (SELECT 1 FROM incident i WHERE i.target = event.target"
+    " AND i.state IN ('acting', 'verifying')) THEN state ELSE 'pending' END"
+    " WHERE group_key = :g AND fingerprint = :f AND starts_at = :s AND target = :t"
+)
+
+
+class Ledger:
+    """See the module. `freeze_file` freezes everything while it exists. Raises StateError."""
+
+    def __init__(self, path: Path, *, freeze_file: Path | None, checkpoint: Checkpoint) -> None:
+        self._freeze_file = freeze_file
+        self._checkpoint = checkpoint
+        self._lock = _lock(path)
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
+            self._prepare(path)
+        except sqlite3.Error as error:
+            os.close(self._lock)
+            raise StateError(f"{path}: {error}", hint="move the file away or restore a copy") from error
+
+    def _prepare(self, path: Path) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, _SCHEMA_VERSION):
+            raise sqlite3.DatabaseError(f"schema version {version}; allowed: {_SCHEMA_VERSION}")
+        self._db.executescript(_SCHEMA + audit.SCHEMA + f"PRAGMA user_version={_SCHEMA_VERSION};")
+        broken = audit.verify(self._db)
+        if broken is not None:
+            raise sqlite3.DatabaseError(f"audit row {broken} does not fit the chain: the file was changed")
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._db.close()
+        os.close(self._lock)
+
+    # --- events
+
+    def receive(self, alert: Alert, target: str, raw: str, now: float) -> bool:
+        """Whether the alert is new for the target. A repeat of a decided one waits for a decision again,
+        unless an incident is open that covers it."""
+        values = (*alert.delivery_key, target, alert.version, alert.measure, alert.window, raw, now, now, now)
+        with self._transaction("event"):
+            new = self._db.execute(_INSERT_EVENT, values).rowcount
+            if not new:
+                key = dict(zip("gfs", alert.delivery_key, strict=True))
+                self._db.execute(_REPEAT_EVENT, {"now": now, "t": target, **key})
+        return bool(new)
+
+    def pending(self, target: str, now: float) -> list[Event]:
+        """Events of a target whose turn has come, oldest first."""
+        return self._events("target = ? AND state = 'pending' AND next_try <= ? ORDER BY id", (target, now))
+
+    def next_try(self, target: str) -> float | None:
+        """When the next waiting event of a target is due."""
+        found = self._one("SELECT MIN(next_try) FROM event WHERE target=? AND state='pending'", (target,))
+        return None if found is None or found[0] is None else float(found[0])
+
+    def decided(
+        self, events: Sequence[Event], decision: str, reason: str, *, body: Mapping[str, object], now: float
+    ) -> None:
+        """Record a decision that ends the waiting."""
+        with self._transaction("decision"):
+            self._mark(events, "decided", decision, reason, now)
+            self._audit(now, "decision", events[0].target, {"decision": decision, "reason": reason, **body})
+
+    def postponed(
+        self, events: Sequence[Event], reason: str, *, body: Mapping[str, object], now: float, next_try: float
+    ) -> None:
+        """Record why nothing is done yet. Only a new reason is audited."""
+        with self._transaction("postpone"):
+            self._mark(events, "pending", "suppress", reason, next_try)
+            if any(event.reason != reason for event in events):
+                self._audit(now, "decision", events[0].target, {"decision": "wait", "reason": reason, **body})
+
+    # --- incidents and actions
+
+    def view(self, target: str, since: float) -> LedgerView:
+        """What the policy asks about a target; `since` bounds the actions looked at."""
+        with self._reading():
+            return self._view(target, since)
+
+    def plan(
+        self,
+        events: Sequence[Event],
+        incident: Incident,
+        action: Action,
+        *,
+        allowed: Callable[[LedgerView], bool],
+        body: Mapping[str, object],
+        since: float,
+        now: float,
+    ) -> bool:
+        """Open an incident with its planned action, if `allowed` still says so in this transaction."""
+        with self._transaction("plan"):
+            if not allowed(self._view(incident.target, since)):
+                return False
+            self._insert_incident(incident)
+            self._insert_action(action)
+            self._mark(events, "decided", "act", "", now)
+            self._audit(now, "plan", incident.target, {"incident": incident.id, "action": action.id, **body})
+        return True
+
+    def plan_reassert(self, action: Action, now: float) -> None:
+        """Plan to set the state of an incident again."""
+        with self._transaction("plan"):
+            self._insert_action(action)
+            self._audit(now, "reassert", action.target, {"incident": action.incident, "action": action.id})
+
+    def dispatch(self, action: Action, now: float) -> bool:
+        """Mark an action as under way and count the attempt. False, with nothing changed, while frozen."""
+        with self._transaction("dispatch"):
+            if self._frozen(action.target):
+                return False
+            self._db.execute(
+                "UPDATE action SET state='dispatched', attempt=attempt+1,"
+                " dispatched=CASE dispatched WHEN 0 THEN ? ELSE dispatched END WHERE id=?",
+                (now, action.id),
+            )
+            body = {"action": action.id, "attempt": action.attempt + 1, "desired": dict(action.desired.weights)}
+            self._audit(now, "dispatch", action.target, body)
+        return True
+
+    def finish(self, action: Action, state: ActionState, incident: IncidentState, *, note: str, now: float) -> None:
+        """Record how an action ended and where its incident goes; a confirmed effect restarts its clock."""
+        effect = now if incident is IncidentState.VERIFYING else 0.0
+        closed = 0.0 if incident in (IncidentState.ACTING, IncidentState.VERIFYING) else now
+        with self._transaction("finish"):
+            self._db.execute("UPDATE action SET state=?, note=? WHERE id=?", (state, note, action.id))
+            self._db.execute(
+                "UPDATE incident SET state=?, note=?, closed=?, effect=CASE ? WHEN 0.0 THEN effect ELSE ? END"
+                " WHERE id=?",
+                (incident, note, closed, effect, effect, action.incident),
+            )
+            body = {"action": action.id, "state": state, "incident": incident, "note": note}
+            self._audit(now, "effect", action.target, body)
+
+    def finish_reassert(self, action: Action, state: ActionState, *, note: str, now: float) -> None:
+        """Record how setting a state again ended; a running verification starts over."""
+        with self._transaction("finish"):
+            self._db.execute("UPDATE action SET state=?, note=? WHERE id=?", (state, note, action.id))
+            if state is ActionState.CONFIRMED:
+                self._db.execute(
+                    "UPDATE incident SET effect=? WHERE id=? AND state='verifying'", (now, action.incident)
+                )
+            body = {"action": action.id, "state": state, "note": note}
+            self._audit(now, "effect", action.target, body)
+
+    def close_incident(self, incident: Incident, state: IncidentState, *, note: str, now: float) -> None:
+        """Record how an incident ended."""
+        with self._transaction("close"):
+            self._db.execute(
+                "UPDATE incident SET state=?, note=?, closed=? WHERE id=?", (state, note, now, incident.id)
+            )
+            body = {"incident": incident.id, "state": state, "note": note, "bad": incident.bad}
+            self._audit(now, "verdict", incident.target, body)
+
+    def reopen(self, target: str, version: str, now: float) -> None:
+        """Let the events of a version wait for a decision again, after an incident that had no effect."""
+        with self._transaction("reopen"):
+            self._db.execute(
+                "UPDATE event SET state='pending', since=?, next_try=? WHERE target=? AND version=?"
+                " AND decision IN ('act', 'attach') AND received > ?",
+                (now, now, target, version, now - 3600.0),
+            )
+
+    def open_incidents(self) -> list[Incident]:
+        """Every incident that still runs."""
+        return self._incidents("state IN ('acting', 'verifying')", ())
+
+    def open_incident(self, target: str) -> Incident | None:
+        """The incident of a target that still runs."""
+        return next(iter(self._incidents("target=? AND state IN ('acting','verifying')", (target,))), None)
+
+    def last_incident(self, target: str) -> Incident | None:
+        """The newest incident of a target."""
+        return next(iter(self._incidents("target=? ORDER BY opened DESC LIMIT 1", (target,))), None)
+
+    def actions(self, incident: str) -> list[Action]:
+        """Actions of an incident, oldest first."""
+        with self._reading():
+            rows = self._db.execute(_SELECT_ACTION + "incident=? ORDER BY rowid", (incident,))
+            return [_action(row) for row in rows]
+
+    # --- freeze and audit
+
+    def frozen(self, target: str) -> bool:
+        """Whether automatic action on a target is stopped."""
+        with self._reading():
+            return self._frozen(target)
+
+    def freeze(self, scope: str, *, reason: str, actor: str, now: float) -> None:
+        """Stop automatic action on a target, or on all with `EVERYTHING`."""
+        with self._transaction("freeze"):
+            self._db.execute("INSERT OR REPLACE INTO freeze VALUES (?,?,?,?)", (scope, reason, actor, now))
+            audit.append(self._db, now=now, actor=actor, kind="freeze", target=scope, body={"reason": reason})
+
+    def unfreeze(self, scope: str, *, actor: str, now: float) -> None:
+        """Allow it again."""
+        with self._transaction("freeze"):
+            self._db.execute("DELETE FROM freeze WHERE scope=?", (scope,))
+            audit.append(self._db, now=now, actor=actor, kind="unfreeze", target=scope, body={})
+
+    def audit_rows(self, count: int) -> list[audit.AuditRow]:
+        """The newest rows of the audit, newest first."""
+        with self._reading():
+            return audit.newest(self._db, count)
+
+    def verify_audit(self) -> int | None:
+        """The first audit row that does not fit, None if all do."""
+        with self._reading():
+            return audit.verify(self._db)
+
+    def prune(self, now: float) -> None:
+        """Drop decided events that nobody repeats any more."""
+        with self._transaction("prune"):
+            self._db.execute("DELETE FROM event WHERE state='decided' AND since < ?", (now - KEPT_SECONDS,))
+
+    # --- inside
+
+    @contextlib.contextmanager
+    def _transaction(self, name: str) -> Iterator[None]:
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._checkpoint(f"before commit {name}")
+            self._db.execute("COMMIT")
+            self._checkpoint(f"after commit {name}")
+        except sqlite3.Error as error:
+            raise StateError(f"the ledger cannot be written: {error}", hint="nothing is done without it") from error
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StateError(f"the ledger cannot be read: {error}", hint="nothing is done without it") from error
+
+    def _frozen(self, target: str) -> bool:
+        if self._freeze_file is not None and self._freeze_file.exists():
+            return True
+        query = "SELECT 1 FROM freeze WHERE scope IN (?, ?)"
+        return self._db.execute(query, (EVERYTHING, target)).fetchone() is not None
+
+    def _view(self, target: str, since: float) -> LedgerView:
+        bad = self._db.execute(
+            "SELECT bad FROM incident WHERE target=? AND state IN ('acting', 'verifying')", (target,)
+        ).fetchone()
+        changed = self._db.execute(
+            "SELECT dispatched FROM action WHERE target=? AND kind='rollback' AND dispatched > ? ORDER BY 1",
+            (target, max(0.0, since)),
+        ).fetchall()
+        return LedgerView(self._frozen(target), bad[0] if bad else None, tuple(row[0] for row in changed))
+
+    def _mark(self, events: Sequence[Event], state: str, decision: str, reason: str, next_try: float) -> None:
+        self._db.executemany(
+            "UPDATE event SET state=?, decision=?, reason=?, next_try=? WHERE id=?",
+            [(state, decision, reason, next_try, event.id) for event in events],
+        )
+
+    def _audit(self, now: float, kind: str, target: str, body: Mapping[str, object]) -> None:
+        audit.append(self._db, now=now, actor="handler", kind=kind, target=target, body=body)
+
+    def _insert_incident(self, i: Incident) -> None:
+        values = (i.id, i.target, i.model, i.bad, i.good, i.measure, i.window, i.state, i.received, i.opened)
+        self._db.execute(
+            "INSERT INTO incident VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            (*values, i.effect, i.closed, i.evidence, i.note),
+        )
+
+    def _insert_action(self, a: Action) -> None:
+        expected = a.expected.to_json() if a.expected else None
+        values = (a.id, a.incident, a.target, a.kind, a.desired.to_json(), expected, a.state, a.attempt)
+        self._db.execute(
+            "INSERT INTO action VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            (*values, a.planned, a.dispatched, a.note),
+        )
+
+    def _one(self, query: str, values: tuple[object, ...]) -> tuple[float | None, ...] | None:
+        with self._reading():
+            found: tuple[float | None, ...] | None = self._db.execute(query, values).fetchone()
+            return found
+
+    def _events(self, where: str, values: tuple[object, ...]) -> list[Event]:
+        with self._reading():
+            return [Event(*row) for row in self._db.execute(_SELECT_EVENT + where, values)]
+
+    def _incidents(self, where: str, values: tuple[object, ...]) -> list[Incident]:
+        with self._reading():
+            rows = self._db.execute(_SELECT_INCIDENT + where, values).fetchall()
+            return [_incident(row) for row in rows]
+
+
+def _incident(row: tuple[str, str, str, str, str, str, str, str, float, float, float, float, str, str]) -> Incident:
+    return dataclasses.replace(Incident(*row), state=IncidentState(row[7]))  # type: ignore[arg-type]
+
+
+def _action(row: tuple[str, str, str, str, str, str | None, str, int, float, float, str]) -> Action:
+    expected = None if row[5] is None else State.from_json(row[5])
+    kind, desired, state = ActionKind(row[3]), State.from_json(row[4]), ActionState(row[6])
+    return Action(row[0], row[1], row[2], kind, desired, expected, state, row[7], row[8], row[9], row[10])
+
+
+def _lock(path: Path) -> int:
+    try:
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateError(f"{path}.lock: {error}", hint="check --state.path") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise StateError(f"{path}: another handler holds it", hint="run one handler per state file") from error
+    return lock
