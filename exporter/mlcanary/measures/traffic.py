@@ -49,7 +49,7 @@ class TrafficMeasure(Measure):
         """Number and rate of requests."""
         total = self.parts["predicted"].total()
         yield sample("window_predictions", (), total)
-        if seconds > 0:
+        if seconds >= _MIN_RATE_SECONDS:
             yield sample("window_predictions_per_second", (), total / seconds)
 
 
@@ -78,6 +78,10 @@ class LatencyMeasure(Measure):
             value = self.parts["latency"].quantile(q)
             if value is not None:
                 yield sample("window_latency_seconds", (text,), value)
+
+
+_MIN_RATE_SECONDS = 5.0
+"""A rate over less is the start of the process reading a backlog, not traffic."""
 
 
 def capped(tally: Tally, name: str, limit: int) -> tuple[str]:

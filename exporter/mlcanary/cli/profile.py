@@ -1,0 +1,68 @@
+"""`mlcanary profile`: write the reference that live features and scores are compared with."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from mlcanary.formats.profile import write_profile
+from mlcanary.measures.profiling import ProfileOptions, profile_columns
+from mlcanary.measures.reference import NumericReference
+from mlcanary.sources.tables import read_columns
+
+
+@click.command("profile")
+@click.argument("table", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Profile to write (JSON).")
+@click.option("--bins", default=20, show_default=True, type=click.IntRange(2, 200), help="Bins per numeric feature.")
+@click.option(
+    "--score.bins", "score_bins", default=50, show_default=True, type=click.IntRange(10, 500), help="Bins of the score."
+)
+@click.option("--score.column", "score_column", default="score", show_default=True, help="P(positive class), 0..1.")
+@click.option("--label.column", "label_column", default="label", show_default=True, help="Left out of the features.")
+@click.option("--exclude", multiple=True, metavar="COLUMN", help="Leave a column out; may be repeated.")
+@click.option("--categorical", multiple=True, metavar="COLUMN", help="Treat a numeric code as names; may be repeated.")
+@click.option("--categories", default=50, show_default=True, type=click.IntRange(1, 1000), help="Categories kept.")
+@click.option("--model.name", "model_name", help="Noted in the profile.")
+def command(
+    table: Path,
+    output: Path,
+    bins: int,
+    score_bins: int,
+    score_column: str,
+    label_column: str,
+    exclude: tuple[str, ...],
+    categorical: tuple[str, ...],
+    categories: int,
+    model_name: str | None,
+) -> None:
+    """Write a reference profile from FILE: CSV, JSON lines (plain or prediction records), or Parquet.
+
+    Use rows from when all was well: the validation set scored by the model, or a good week of its log. The
+    profile holds bin edges and counts only, no rows, so that it can be committed and reviewed.
+    """
+    columns, broken = read_columns(table, _show_progress)
+    drop = [name for name in (label_column,) if name in columns]
+    options = ProfileOptions(bins, score_bins, categories, score_column, [*exclude, *drop], categorical, model_name)
+    reference = profile_columns(columns, options)
+    temporary = output.with_name(output.name + ".tmp")
+    temporary.write_bytes(write_profile(reference))
+    os.replace(temporary, output)
+    score = "no score column" if reference.score is None else f"score in {len(reference.score.counts)} bins"
+    numeric = sum(isinstance(f, NumericReference) for f in reference.features.values())
+    click.echo(
+        f"{output}: {reference.rows:,} rows, {numeric} numeric and {len(reference.features) - numeric} categorical "
+        f"features, {score}"
+    )
+    if broken:
+        click.echo(f"note: {broken:,} broken rows left out")
+    if reference.score is None:
+        click.echo(f"note: no column {score_column!r}: AUC will use logit-spaced bins, score drift is not measured")
+
+
+def _show_progress(rows: int) -> None:
+    if sys.stderr.isatty():
+        click.echo(f"\r{rows:,} rows\r", nl=False, err=True)

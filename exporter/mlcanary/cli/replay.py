@@ -1,0 +1,114 @@
+"""`mlcanary replay`: a finished log through the same exporter, and what it would have shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mlcanary.catalog import Role
+from mlcanary.replay import Replay, replay
+from mlcanary.settings import Flags, load_settings
+
+_COLUMNS = ("accuracy", "precision", "recall", "f1", "auc", "log_loss")
+
+
+@click.command("replay")
+@click.option("--log.path", "log_path", multiple=True, metavar="FILE", help="Log file or glob; may be repeated.")
+@click.option("--config.file", "config_file", type=click.Path(path_type=Path), help="YAML configuration.")
+@click.option("--reference.path", "reference_path", type=click.Path(path_type=Path), help="Reference profile.")
+@click.option("--model.name", "model_name", help="Model of records that name none.")
+@click.option("--model.version", "model_version", help="Version of records that name none.")
+@click.option("--model.role", "model_role", type=click.Choice([role.value for role in Role]), help="Role of versions.")
+@click.option(
+    "--output",
+    type=click.Choice(["table", "json", "metrics"]),
+    default="table",
+    show_default=True,
+    help="What to print: a table, all estimates as JSON, or the page that Prometheus would have scraped.",
+)
+def command(
+    log_path: tuple[str, ...],
+    config_file: Path | None,
+    reference_path: Path | None,
+    model_name: str | None,
+    model_version: str | None,
+    model_role: str | None,
+    output: str,
+) -> None:
+    """Run finished logs through the exporter and print the figures over the whole of them.
+
+    Time is the time in the records; at the end every label that will come has come. Nothing is written.
+    """
+    role = Role(model_role) if model_role else None
+    settings = load_settings(Flags(log_path, config_file, reference_path, model_name, model_version, role))
+    started = time.monotonic()
+    shown = started
+
+    def progress(lines: int, done: float) -> None:
+        nonlocal shown
+        if sys.stderr.isatty() and time.monotonic() - shown > 0.2:
+            shown = time.monotonic()
+            click.echo(f"\r{lines:,} lines, {done:.0%}", nl=False, err=True)
+
+    result = replay(settings, time.time(), progress)
+    if sys.stderr.isatty():
+        click.echo("\r", nl=False, err=True)
+    if output == "metrics":
+        click.echo(result.text, nl=False)
+        return
+    if output == "json":
+        click.echo(json.dumps(_as_json(result), indent=1))
+        return
+    _print_table(result, time.monotonic() - started)
+
+
+def _as_json(result: Replay) -> dict[str, Any]:
+    return {
+        "lines": result.lines,
+        "rejected": result.rejected,
+        "labels_unmatched": result.unmatched,
+        "versions": [
+            {"model": key.model, "version": key.version, **figures} for key, figures in result.versions.items()
+        ],
+    }
+
+
+def _print_table(result: Replay, seconds: float) -> None:
+    rejected = sum(result.rejected.values())
+    click.echo(
+        f"{result.lines:,} lines in {seconds:.1f} s, {rejected:,} rejected, {result.unmatched:,.0f} labels unmatched"
+    )
+    for reason, count in sorted(result.rejected.items()):
+        click.echo(f"  {reason}: {count:,}")
+    header = ["model", "version", "predictions", "labels", "late", "duplicate", *_COLUMNS]
+    rows = [header]
+    for key, figures in result.versions.items():
+        joins = figures["label_joins"]
+        rows.append(
+            [
+                key.model,
+                key.version,
+                f"{figures['predictions']:,.0f}",
+                f"{figures.get('labels', 0):,.0f}",
+                f"{joins['late']:,.0f}",
+                f"{joins['duplicate'] + figures['duplicate_predictions']:,.0f}",
+                *(f"{figures[name]:.4f}" if name in figures else "-" for name in _COLUMNS),
+            ]
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+    for row in rows:
+        click.echo(
+            "  ".join(
+                text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))
+            )
+        )
+    for key, figures in result.versions.items():
+        moved = sorted(figures.get("feature_ks", {}).items(), key=lambda item: -item[1])[:5]
+        if moved:
+            names = ", ".join(f"{name} {value:.3f}" for name, value in moved)
+            click.echo(f"{key.model}/{key.version} furthest from the reference (KS): {names}")

@@ -1,0 +1,86 @@
+"""Columns to a reference profile: which features are numbers, which are names, and how they are distributed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlcanary.catalog import PREDICTION_FEATURE
+from mlcanary.errors import ConfigError
+from mlcanary.measures.reference import (
+    FeatureReference,
+    NumericReference,
+    Reference,
+    categorical_reference,
+    numeric_reference,
+)
+from mlcanary.records import canonical_class
+
+
+@dataclass(frozen=True)
+class ProfileOptions:
+    """`bins` per numeric feature, `score_bins` for the score, `categories` kept per categorical feature."""
+
+    bins: int = 20
+    score_bins: int = 50
+    categories: int = 50
+    score_column: str = "score"
+    exclude: Collection[str] = ()
+    categorical: Collection[str] = ()
+    model: str | None = None
+
+
+def profile_columns(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> Reference:
+    """Profile columns of equal length; None, NaN and infinities count as missing.
+
+    A column is numeric if every present value is a number and it is not listed in `categorical`. Raises
+    ConfigError for columns that the options name and that do not exist, for mixed types, and without any row.
+    """
+    named = {*options.exclude, *options.categorical}
+    if unknown := sorted(named - set(columns)):
+        raise ConfigError(f"no column {', '.join(unknown)}; allowed: {', '.join(sorted(columns))}")
+    rows = max((len(column) for column in columns.values()), default=0)
+    if rows == 0:
+        raise ConfigError("the file has no rows", hint="profile the training or validation set, some thousand rows")
+    features: dict[str, FeatureReference] = {}
+    for name, column in columns.items():
+        if name == options.score_column or name in options.exclude:
+            continue
+        if name == PREDICTION_FEATURE:
+            continue  # the class that the model gave is an output; its score is profiled instead
+        feature = _feature(name, column, options)
+        if feature is not None:
+            features[name] = feature
+    return Reference(features, _score(columns, options), rows, options.model)
+
+
+def _feature(name: str, column: Sequence[Any], options: ProfileOptions) -> FeatureReference | None:
+    present = [value for value in column if not _missing(value)]
+    missing = float(len(column) - len(present))
+    if not present:
+        return None
+    if name not in options.categorical and all(isinstance(v, int | float) for v in present):
+        return numeric_reference([float(v) for v in present], options.bins, missing)
+    names = [canonical_class(value) for value in present]
+    if None in names:
+        raise ConfigError(f"column {name}: found a list or an object; allowed: numbers, texts and booleans")
+    return categorical_reference([text for text in names if text is not None], options.categories, missing)
+
+
+def _score(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> NumericReference | None:
+    column = columns.get(options.score_column)
+    scores = [value for value in column or () if not _missing(value)]
+    if not scores:
+        return None
+    if not all(isinstance(s, int | float) and 0 <= s <= 1 for s in scores):
+        raise ConfigError(
+            f"column {options.score_column}: found a value outside 0..1; allowed: probabilities of the positive class",
+            hint="name the right column by --score.column, or leave the score out by --exclude",
+        )
+    return numeric_reference([float(s) for s in scores], options.score_bins)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))

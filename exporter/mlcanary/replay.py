@@ -1,0 +1,107 @@
+"""A finished log through the exporter's own code, on the time of its records."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mlcanary.errors import InputError
+from mlcanary.exposition.families import families
+from mlcanary.exposition.text import TextRenderer
+from mlcanary.formats.native import NativeFormat
+from mlcanary.monitor.monitor import Monitor
+from mlcanary.monitor.panel import Panel
+from mlcanary.records import ModelKey
+from mlcanary.settings import ExporterSettings
+from mlcanary.sources.files import FileSource
+
+_SIMPLE = {
+    "mlcanary_window_predictions": "predictions",
+    "mlcanary_window_labels": "labels",
+    "mlcanary_window_accuracy_ratio": "accuracy",
+    "mlcanary_window_precision_ratio": "precision",
+    "mlcanary_window_recall_ratio": "recall",
+    "mlcanary_window_f1_ratio": "f1",
+    "mlcanary_window_auc_ratio": "auc",
+    "mlcanary_window_auc_error_bound_ratio": "auc_error_bound",
+    "mlcanary_window_log_loss_nats": "log_loss",
+}
+_BY_FEATURE = {
+    "mlcanary_window_feature_ks_ratio": "feature_ks",
+    "mlcanary_window_feature_ks_upper_bound_ratio": "feature_ks_upper_bound",
+    "mlcanary_window_feature_ks_pvalue": "feature_ks_pvalue",
+    "mlcanary_window_feature_missing_ratio": "feature_missing",
+}
+
+
+@dataclass
+class Replay:
+    """What a whole log came to. `text` is the page at its end, with the window `all`."""
+
+    lines: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    unmatched: float = 0.0
+    versions: dict[ModelKey, dict[str, Any]] = field(default_factory=dict)
+    text: str = ""
+
+
+def replay(
+    settings: ExporterSettings, now: float, progress: Callable[[int, float], None] = lambda _lines, _done: None
+) -> Replay:
+    """Read every log to its end and decide every join. `now`: Unix seconds, bounds times in the future.
+
+    `progress` is told the lines read and the share of bytes done. Bad lines are counted; a log that cannot be read
+    at all raises InputError.
+    """
+    result = Replay()
+    monitor = Monitor(replace(settings.plan, windows=()), -math.inf)
+    decode = NativeFormat(settings.plan.model, model=settings.model, version=settings.version)
+    source = FileSource(settings.patterns, None, complete=True)
+    event_time: dict[str, float] = {}
+    clock = -math.inf
+    try:
+        while (block := source.read(event_time)) is not None:
+            decoded = decode.decode_block(block.data, now)
+            reached = event_time.get(block.source, -math.inf)
+            newest = max((record.ts for record in decoded.records), default=-math.inf)
+            event_time[block.source] = max(reached, newest)
+            clock = max(clock, newest)
+            monitor.feed(decoded.records, clock)
+            monitor.advance(reached, clock)
+            result.lines += decoded.lines
+            result.rejected.update(reject.reason for reject in decoded.rejects)
+            status = source.status()
+            read = sum(s.bytes_read for s in status)
+            progress(result.lines, read / max(1, read + sum(s.lag_bytes for s in status)))
+        for log in source.status():
+            if not log.up:
+                raise InputError(f"{log.source}: cannot be read: {log.error}", hint="check --log.path")
+            if log.oversized_lines:
+                result.rejected["too_long"] += log.oversized_lines
+    finally:
+        source.close()
+    monitor.advance(math.inf, clock)  # the log is finished: whatever has not come never will
+    result.unmatched = monitor.unmatched.total()
+    result.versions = {key: _figures(panel) for key, panel in sorted(monitor.panels.items())}
+    totals = [sample for panel in monitor.panels.values() for sample in panel.totals()]
+    text, _ = TextRenderer().render(families([*monitor.samples(clock), *totals]))
+    result.text = text.decode()
+    return result
+
+
+def _figures(panel: Panel) -> dict[str, Any]:
+    """Every estimate over the whole log, by name."""
+    found: dict[str, Any] = {}
+    for sample in panel.totals():
+        if sample.name in _SIMPLE:
+            found[_SIMPLE[sample.name]] = sample.value
+        elif sample.name in _BY_FEATURE:
+            found.setdefault(_BY_FEATURE[sample.name], {})[sample.labels[-1]] = sample.value
+    outcomes = panel.outcomes.parts
+    found["label_joins"] = {name: count for (name,), count in outcomes["joins"].items()}
+    found["duplicate_predictions"] = outcomes["duplicates"].total()
+    found["events"] = {name: count for (name,), count in outcomes["events"].items()}
+    return found
