@@ -7,7 +7,9 @@ Guarantee: each reader asks the real interface (Prometheus' HTTP API, HAProxy's 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +23,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from mlcanary.catalog import ACTION_LABEL, ACTION_ROLLBACK
 from mlcanary.demo.dataset import MODEL
 from mlcanary.demo.stack import DemoError
+from mlcanary.handler import audit
+from mlcanary.handler.audit import AuditRow
 
+_MANY_ROWS = 10_000
 _WINDOW = "30s"
 _CORRECT = " or ".join(
     f'rate(mlcanary_labeled_predictions_total{{model="{MODEL}",actual="{c}",predicted="{c}"}}[{_WINDOW}])'
@@ -115,18 +120,18 @@ class Prometheus:
             async with self._session.get(f"{self._url}/api/v1/{endpoint}", params=parameters) as response:
                 body = await response.json()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise DemoError(
-                f"Prometheus did not answer {endpoint}: {error}", component="prometheus"
-            ) from error
+            raise DemoError(f"Prometheus did not answer {endpoint}: {error}", component="prometheus") from error
         if body.get("status") != "success":
             raise DemoError(f"Prometheus refused {endpoint}: {body.get('error')}", component="prometheus")
         return body["data"]
 
 
-async def read_metrics(session: aiohttp.ClientSession, url: str, component: str) -> list[Sample]:
+async def read_metrics(
+    session: aiohttp.ClientSession, url: str, component: str, headers: Mapping[str, str] | None = None
+) -> list[Sample]:
     """Every sample of a /metrics page; the metric's name is the label `__name__`."""
     try:
-        async with session.get(url) as response:
+        async with session.get(url, headers=headers, raise_for_status=True) as response:
             text = await response.text()
     except (aiohttp.ClientError, TimeoutError) as error:
         raise DemoError(f"{component} did not answer {url}: {error}", component=component) from error
@@ -164,6 +169,32 @@ async def read_weights(socket_path: Path, versions: Sequence[str]) -> dict[str, 
             raise DemoError(f"HAProxy answered {answer!r} for models/{version}", component="haproxy")
         weights[version] = int(value)
     return weights
+
+
+class Audit:
+    """The handler's audit, read from its ledger while it runs, without ever writing to it."""
+
+    def __init__(self, ledger: Path) -> None:
+        self._ledger = ledger
+
+    def rows(self) -> list[AuditRow]:
+        """Every row, oldest first."""
+        with contextlib.closing(self._open()) as db:
+            return audit.newest(db, _MANY_ROWS)[::-1]
+
+    def confirmed_effects(self) -> int | None:
+        """Changes that the audit calls confirmed; None when its hash chain does not hold."""
+        with contextlib.closing(self._open()) as db:
+            if audit.verify(db) is not None:
+                return None
+        bodies = [msgspec.json.decode(row.body) for row in self.rows() if row.kind == "effect"]
+        return len([body for body in bodies if body["state"] == "confirmed"])
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(f"{self._ledger.as_uri()}?mode=ro", uri=True, timeout=5.0)
+        except sqlite3.Error as error:
+            raise DemoError(f"the handler's ledger cannot be read: {error}", component="handler") from error
 
 
 class LogReader:

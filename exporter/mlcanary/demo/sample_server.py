@@ -112,9 +112,7 @@ class ModelServer:
             return web.json_response({"error": str(error)}, status=400)
         score = self._score(row)
         answer = Answer(call.id, self.version, int(score >= THRESHOLD), score)
-        self._record(
-            call.id, received, started, features=row, prediction=answer.prediction, score=round(score, 6)
-        )
+        self._record(call.id, received, started, features=row, prediction=answer.prediction, score=round(score, 6))
         return web.Response(body=_ENCODER.encode(answer), content_type="application/json")
 
     async def bug(self, request: web.Request) -> web.Response:
@@ -132,9 +130,7 @@ class ModelServer:
         values = [[row[name] for name in FEATURES_OF[self.version]]]
         return float(self.model.predict_proba(np.array(values))[0, 1])
 
-    def _record(
-        self, call_id: str, received: float, started: float, *, status: int = 200, **rest: object
-    ) -> None:
+    def _record(self, call_id: str, received: float, started: float, *, status: int = 200, **rest: object) -> None:
         record = {
             "kind": "prediction",
             "id": call_id,

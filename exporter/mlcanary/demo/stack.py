@@ -78,9 +78,7 @@ class Stack:
     def log_tail(self, name: str, lines: int = 15) -> list[str]:
         """The last lines of a component's log."""
         path = self.log_path(name)
-        return (
-            path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:] if path.exists() else []
-        )
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:] if path.exists() else []
 
     async def start(self, *components: Component) -> None:
         """Start all of them, then wait until each is ready. Raises DemoError."""
@@ -139,9 +137,7 @@ class Stack:
                 return False
 
         if not await poll(answers, seconds=READY_SECONDS):
-            raise DemoError(
-                f"{component.name} was not ready after {READY_SECONDS:.0f} s", component=component.name
-            )
+            raise DemoError(f"{component.name} was not ready after {READY_SECONDS:.0f} s", component=component.name)
 
 
 async def poll(condition: Callable[[], Awaitable[bool]], *, seconds: float) -> bool:

@@ -53,9 +53,7 @@ def train(directory: Path, *, seed: int = 20) -> None:
         if version == BASELINE:
             scores = model.predict_proba(values[training][:, : len(features)])[:, 1]
     _write(directory / REFERENCE_FILE, (*FEATURES, "score"), np.column_stack([values[training], scores]))
-    _write(
-        directory / HELDOUT_FILE, (*FEATURES, TRUTH), np.column_stack([values[heldout], malignant[heldout]])
-    )
+    _write(directory / HELDOUT_FILE, (*FEATURES, TRUTH), np.column_stack([values[heldout], malignant[heldout]]))
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Iterable[float]]) -> None:

@@ -1,0 +1,33 @@
+# Every target sets itself up: a virtual environment, and Prometheus, Alertmanager and HAProxy from the distribution.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fix bench
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(PATH):/usr/sbin:/sbin
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## install what is missing; every other target does it too
+	@PYTHON="$(PYTHON)" .ci/setup
+
+demo: setup ## a release, a bug, an alert, a proven rollback; DEMO_BUG=none: no bug, DEMO_KEEP=1: leave it running
+	@$(BIN)/mlcanary demo
+
+test: setup ## all tests
+	$(BIN)/pytest
+
+check: setup ## what CI runs: format, lint, types, import floors, all tests
+	$(BIN)/ruff format --check exporter tests
+	$(BIN)/ruff check exporter tests
+	$(BIN)/mypy exporter tests
+	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory test
+
+fix: setup ## format the code and mend what the linter can mend
+	$(BIN)/ruff format exporter tests
+	$(BIN)/ruff check --fix exporter tests
+
+bench: setup ## measure memory and CPU; writes tests/bench/RESULTS.md
+	$(BIN)/python tests/bench/run.py

@@ -1,0 +1,74 @@
+"""`mlcanary demo`: the whole loop on this machine, with a bug or without."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlcanary.cli.options import DURATION
+from mlcanary.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mlcanary.demo.scenario import Options
+    from mlcanary.demo.screen import Screen
+
+INTERRUPTED = 130
+
+
+@click.command()
+@click.option(
+    "--bug",
+    type=click.Choice(["unit_change", "none"]),
+    default="unit_change",
+    envvar="DEMO_BUG",
+    show_default=True,
+    help="What goes wrong with the canary. [env: DEMO_BUG]",
+)
+@click.option("--keep", is_flag=True, envvar="DEMO_KEEP", help="Leave everything running afterwards. [env: DEMO_KEEP]")
+@click.option("--rate", type=click.FloatRange(20, 1000), default=120.0, show_default=True, help="Requests per second.")
+@click.option("--healthy", type=DURATION, default=50.0, help="Length of the healthy phase (default 50s).")
+@click.option("--quiet", type=DURATION, default=150.0, help="Length of the watch without a bug (default 150s).")
+def command(bug: str, keep: bool, rate: float, healthy: float, quiet: float) -> None:
+    """A release, a bug, an alert, a proven rollback: everything real, on loopback.
+
+    Exit status 0 only if every promise was kept.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("rich", "sklearn")):
+        raise ConfigError("the demo needs scikit-learn and rich", hint="pip install 'mlcanary[demo]'")
+    from mlcanary.demo.scenario import Options  # noqa: PLC0415 - only with the extra
+    from mlcanary.demo.screen import Screen  # noqa: PLC0415
+
+    options = Options(bug=bug != "none", keep=keep, rate=rate, healthy_seconds=healthy, quiet_seconds=quiet)
+    sys.exit(asyncio.run(_play(options, Screen())))
+
+
+async def _play(options: Options, screen: Screen) -> int:
+    """Exit status: 0 if every promise was kept, 1 if not, 130 after Ctrl-C. The first signal starts the clean-up."""
+    from mlcanary.demo.configuration import shipped_root  # noqa: PLC0415
+    from mlcanary.demo.scenario import play  # noqa: PLC0415
+
+    directory = Path(tempfile.mkdtemp(prefix="mlcanary-demo-"))
+    story = asyncio.ensure_future(play(directory, shipped_root(), screen, options))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, story.cancel)
+    try:
+        kept = await story
+    except asyncio.CancelledError:
+        screen.closing("Interrupted: every process that the demo started has ended.", good=False)
+        shutil.rmtree(directory)
+        return INTERRUPTED
+    if kept:
+        shutil.rmtree(directory)
+        screen.closing("Every promise was kept.", good=True)
+        return 0
+    screen.closing(f"Not every promise was kept. Logs, configuration and records: {directory}", good=False)
+    return 1
