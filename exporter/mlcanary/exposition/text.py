@@ -68,6 +68,6 @@ def _escape(value: str) -> str:
 
 def _number(value: float) -> str:
     """Shortest text that reads back as the same float; whole numbers without a fraction."""
-    if value.is_integer() and abs(value) < _EXACT:
+    if float(value).is_integer() and abs(value) < _EXACT:  # an int counts as a float, and has no is_integer in 3.11
         return str(int(value))
     return repr(value)
