@@ -196,7 +196,7 @@ CATALOG: tuple[MetricSpec, ...] = (
     _counter(
         "labels_unmatched_total",
         ("model",),
-        "Labels without a usable prediction: never seen by this sidecar, or failed.",
+        "Labels without a usable prediction: never seen by this sidecar, failed, or older than label_ttl.",
     ),
     _gauge("label_join_pending", _MV, "Predictions that wait for their label."),
     _gauge("last_prediction_timestamp_seconds", _MV, "Event time of the newest prediction."),

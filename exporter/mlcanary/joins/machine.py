@@ -8,7 +8,8 @@ counted predictions are of equal age. Time is event time, handed in by the calle
                       │  └──label──► holds it; at ts + maturity ──► MATCHED
                       ├── ts + maturity passes without a label ──► EXPIRED;  a label after that is LATE
                       └── table full, oldest goes ──► EVICTED
-    label without prediction ──► kept for `early_ttl`, then UNMATCHED; label of a failed request ──► UNMATCHED
+    label without prediction ──► kept for `early_ttl`, then UNMATCHED
+    label of a failed request, or later than label_ttl ──► UNMATCHED
     same (model, id, version) again, or same label again ──► DUPLICATE
 
 With maturity 0 the wait ends at ts + label_ttl. A decided prediction is remembered until ts + label_ttl, to
@@ -216,7 +217,8 @@ class JoinMachine:
     def _offer(self, waiting: Waiting, label: Label, policy: JoinPolicy) -> None:
         """A label for a prediction: count it, hold it until maturity, or say why not."""
         text = label.label or ""
-        if waiting.failed:
+        # Judged by event times alone, so that the moment of forgetting, which depends on batches, cannot matter.
+        if waiting.failed or label.ts > waiting.ts + policy.memory:
             self.out.unmatched.append(waiting.key.model)
             return
         if waiting.done or label.ts > waiting.ts + policy.wait:
