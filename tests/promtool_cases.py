@@ -1,0 +1,70 @@
+"""Writes promtool unit tests: series in, expressions and what they must give out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prometheus_tools import RULE_FILES, run
+
+Labels = Mapping[str, str]
+Values = Sequence[float | None]
+"""Samples of a series, one per interval; None where there is none."""
+
+GROUPS = (
+    "mlcanary-facts",
+    "mlcanary-recording-5m",
+    "mlcanary-recording-1h",
+    "mlcanary-quality",
+    "mlcanary-information",
+    "mlcanary-exporter",
+    "mlcanary-handler",
+)
+"""Evaluation order of a cycle; in a real Prometheus groups run side by side and are at most one cycle behind."""
+
+
+def series_name(name: str, labels: Labels) -> str:
+    """A series as PromQL writes it."""
+    return name + "{" + ",".join(f"{key}={json.dumps(value)}" for key, value in labels.items()) + "}"
+
+
+def case(
+    interval: str, series: Mapping[str, Values], expressions: Iterable[Mapping[str, Any]], **rest: object
+) -> dict[str, Any]:
+    """One entry of a promtool test file."""
+    return {
+        "interval": interval,
+        "input_series": [{"series": name, "values": " ".join(map(_text, values))} for name, values in series.items()],
+        "promql_expr_test": list(expressions),
+        **rest,
+    }
+
+
+def expression(text: str, at: str, *samples: tuple[Labels, float]) -> dict[str, Any]:
+    """The expression gives exactly these samples at this time."""
+    found = [{"labels": series_name(labels.get("__name__", ""), _rest(labels)), "value": v} for labels, v in samples]
+    return {"expr": text, "eval_time": at, "exp_samples": found}
+
+
+def check(folder: Path, evaluation_interval: str, cases: Sequence[Mapping[str, Any]]) -> None:
+    """Run promtool on the shipped rules; AssertionError with its words when something differs."""
+    document = {
+        "rule_files": [str(path) for path in RULE_FILES],
+        "evaluation_interval": evaluation_interval,
+        "group_eval_order": GROUPS,
+        "tests": cases,
+    }
+    path = folder / "promtool.json"
+    path.write_text(json.dumps(document))
+    status, output = run("promtool", "test", "rules", path)
+    assert status == 0, output
+
+
+def _rest(labels: Labels) -> Labels:
+    return {key: value for key, value in labels.items() if key != "__name__"}
+
+
+def _text(value: float | None) -> str:
+    return "_" if value is None else repr(float(value))

@@ -1,0 +1,223 @@
+"""Recorded series against scikit-learn and scipy on the raw events: four sidecars, one of them restarting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
+
+from mlcanary.catalog import OTHER
+from promtool_cases import case, check, expression, series_name
+from simulated_release import (
+    AMOUNT_EDGES,
+    BASELINE,
+    CANARY,
+    COUNTRIES,
+    MODEL,
+    REFERENCE_ROWS,
+    SCORE_EDGES,
+    Events,
+    Floats,
+    Scrapes,
+    count,
+    country_bin,
+    facts,
+    profile,
+    simulate,
+)
+
+WARM_UP, END, STEP = 1800.0, 3600.0, 15.0
+WINDOWS = {"5m": 300.0, "1h": 3600.0}
+RESTART = (2, 228)
+"""Sidecar 2 begins again after the scrape at 57 minutes: inside both windows."""
+
+V, C, S = "model_version:", "model_version_class:mlcanary_labeled_predictions:", "model_version:mlcanary_labeled_score:"
+F = "model_version_feature:mlcanary_feature:"
+Labels = Mapping[str, str]
+Ints = NDArray[np.int64]
+
+
+class Expected(NamedTuple):
+    """A recorded series, its value from the raw events, and how far the two may lie apart."""
+
+    name: str
+    value: float
+    labels: Labels
+    within: float = 1e-9
+
+
+class Score(NamedTuple):
+    """AUC over the score bins, and its DeLong variance."""
+
+    auc: float
+    variance: float
+
+
+@pytest.fixture(scope="module")
+def releases() -> tuple[Events, Events]:
+    """Baseline and canary, an hour and a warm-up long."""
+    rng = np.random.default_rng(11)
+    return (
+        simulate(BASELINE, rng, start=-WARM_UP, end=END, per_second=6.0, bad=False),
+        simulate(CANARY, rng, start=-WARM_UP, end=END, per_second=1.5, bad=True),
+    )
+
+
+def test_recorded_series_equal_the_raw_events(tmp_path: Path, releases: tuple[Events, Events]) -> None:
+    scrapes = Scrapes(np.arange(0.0, END + 1, STEP), RESTART)
+    count(scrapes, releases)
+    facts(scrapes)
+    expected: list[Expected] = []
+    for window, seconds in WINDOWS.items():
+        baseline, canary = (events.within(END - seconds, END) for events in releases)
+        expected += _of_version(baseline, window)
+        expected += _of_version(canary, window)
+        expected += _comparison(canary, baseline, window)
+    # promtool compares floats exactly, so closeness is part of the expression; scalar() wants exactly one series.
+    tests = [
+        expression(
+            f"abs(vector(scalar({series_name(e.name, {'model': MODEL, **e.labels})})) - ({float(e.value)!r}))"
+            f" <= bool {float(e.within * max(1.0, abs(e.value)))!r}",
+            "1h",
+            ({}, 1.0),
+        )
+        for e in expected
+    ]
+    series = {series_name(name, dict(labels)): values.tolist() for (name, labels), values in scrapes.series.items()}
+    check(tmp_path, "20m", [case("15s", series, tests)])
+    assert len(expected) > 150
+
+
+def test_score_bins_lose_little(releases: tuple[Events, Events]) -> None:
+    """The AUC of ten bins, which the test above takes as the truth, is close to that of the raw scores."""
+    for events in releases:
+        labeled = events.where(events.labeled)
+        binned = _score(labeled).auc
+        assert binned == pytest.approx(roc_auc_score(labeled.positive, labeled.score), abs=0.01)
+
+
+def _of_version(events: Events, w: str) -> Iterator[Expected]:
+    v = {"version": events.version}
+    labeled, answered = events.where(events.labeled), events.where(~events.failed)
+    n, k = labeled.time.size, events.time.size
+    right = (labeled.predicted == labeled.positive).mean()
+    yield Expected(f"{V}mlcanary_prediction_errors:ratio{w}", events.failed.mean(), v)
+    yield Expected(f"{V}mlcanary_predictions:rate{w}", k / WINDOWS[w], v)
+    yield Expected(f"{V}mlcanary_labeled_predictions:count{w}", n, v)
+    yield Expected(f"{V}mlcanary_labeled_predictions:accuracy{w}", right, v)
+    yield Expected(f"{V}mlcanary_labeled_predictions:accuracy_stderr{w}", np.sqrt(right * (1 - right) / n), v)
+    yield Expected(f"{V}mlcanary_label_joins:coverage{w}", n / answered.time.size, v)
+    parts = precision_recall_fscore_support(labeled.positive, labeled.predicted, labels=[False, True])
+    for i, name in enumerate("01"):
+        for part, recorded in zip(parts, (f"precision{w}", f"recall{w}", f"f1_{w}"), strict=False):
+            yield Expected(C + recorded, part[i], {**v, "class": name})
+    yield Expected(f"{V}mlcanary_log_loss:mean{w}", labeled.loss.mean(), v)
+    yield Expected(f"{V}mlcanary_log_loss:mean_stderr{w}", stats.sem(labeled.loss), v)
+    score, index = _score(labeled), np.searchsorted(SCORE_EDGES, labeled.score)
+    yield Expected(f"{S}auc{w}", score.auc, v)
+    yield Expected(f"{S}auc_stderr{w}", np.sqrt(score.variance), v)
+    yield Expected(f"{S}average_precision{w}", average_precision_score(labeled.positive, index), v)
+    yield Expected(f"{S}ks{w}", stats.ks_2samp(index[labeled.positive], index[~labeled.positive]).statistic, v)
+    yield Expected(f"{S}ece{w}", _calibration_error(labeled, index), v)
+    yield Expected(f"{S}rarer_class{w}", min(labeled.positive.sum(), n - labeled.positive.sum()), v)
+    yield Expected(
+        f"{V}mlcanary_prediction_latency_seconds:p95_{w}", float(np.quantile(events.latency, 0.95)), v, within=0.03
+    )
+    missing = np.isnan(answered.amount)
+    yield Expected(
+        f"model_version_feature:mlcanary_feature_missing:ratio{w}", missing.mean(), {**v, "feature": "amount"}
+    )
+    for feature, counts in _bins(answered).items():
+        yield from _drift(counts, feature, w, {**v, "feature": feature})
+    event = {**v, "event": "purchase"}
+    revenue = np.where(events.failed, 0.0, events.revenue)
+    yield Expected(
+        f"model_version_event:mlcanary_business_events:per_prediction{w}", np.count_nonzero(revenue) / k, event
+    )
+    yield Expected(f"model_version_event:mlcanary_business_value:mean{w}", revenue.mean(), event)
+    yield Expected(f"model_version_event:mlcanary_business_value:mean_stderr{w}", stats.sem(revenue), event)
+
+
+def _drift(counts: Floats, feature: str, w: str, labels: Labels) -> Iterator[Expected]:
+    reference, n = profile(), counts.sum()
+    expected, live, degrees = reference.ratio[feature], counts / n, counts.size - 1
+    chisquare = stats.chisquare(counts, expected * n).statistic
+    yield Expected(f"{F}psi{w}", _psi(live, expected), labels)
+    yield Expected(f"{F}chisquare{w}", chisquare, labels)
+    # Wilson and Hilferty's quantile lies a few percent above the exact one: fewer false alarms, never more.
+    critical = float(stats.chi2.isf(1e-5, degrees)) * 1.03
+    noise = critical * (1 / n + 1 / REFERENCE_ROWS)
+    yield Expected(f"{F}chisquare_critical{w}", critical, labels, within=0.03)
+    yield Expected(f"{F}psi_critical{w}", noise, labels, within=0.03 * noise)
+    if feature in reference.gap:
+        under = np.abs(np.cumsum(live - expected)[:-1])
+        yield Expected(f"{F}ks{w}", under.max(), labels)
+        places = np.cumsum(reference.gap[feature])
+        yield Expected(f"{F}wasserstein{w}", stats.wasserstein_distance(places, places, live, expected), labels)
+
+
+def _comparison(canary: Events, baseline: Events, w: str) -> Iterator[Expected]:
+    v = {"version": canary.version}
+    ours, theirs = canary.where(canary.labeled), baseline.where(baseline.labeled)
+    right, right_theirs = ((e.predicted == e.positive).mean() for e in (ours, theirs))
+    spread = right * (1 - right) / ours.time.size + right_theirs * (1 - right_theirs) / theirs.time.size
+    yield Expected(f"{V}mlcanary_labeled_predictions:accuracy_delta{w}", right - right_theirs, v)
+    yield Expected(f"{V}mlcanary_labeled_predictions:accuracy_zscore{w}", (right - right_theirs) / np.sqrt(spread), v)
+    a, b = _score(ours), _score(theirs)
+    yield Expected(f"{S}auc_delta{w}", a.auc - b.auc, v)
+    yield Expected(f"{S}auc_zscore{w}", (a.auc - b.auc) / np.sqrt(a.variance + b.variance), v)
+    yield Expected(f"{V}mlcanary_log_loss:mean_delta{w}", ours.loss.mean() - theirs.loss.mean(), v)
+    welch = stats.ttest_ind(ours.loss, theirs.loss, equal_var=False).statistic
+    yield Expected(f"{V}mlcanary_log_loss:mean_zscore{w}", welch, v)
+    delta = canary.failed.mean() - baseline.failed.mean()
+    table = [[e.failed.sum(), e.failed.size - e.failed.sum()] for e in (canary, baseline)]
+    z = np.sign(delta) * np.sqrt(stats.chi2_contingency(table, correction=False).statistic)
+    yield Expected(f"{V}mlcanary_prediction_errors:ratio_delta{w}", delta, v)
+    yield Expected(f"{V}mlcanary_prediction_errors:ratio_zscore{w}", z, v)
+    share = canary.time.size / (canary.time.size + baseline.time.size)
+    yield Expected(f"{V}mlcanary_predictions:share{w}", share, v)
+    live = {name: _bins(e.where(~e.failed)) for name, e in (("canary", canary), ("baseline", baseline))}
+    for feature in ("amount", "country"):
+        one, other = live["canary"][feature], live["baseline"][feature]
+        psi = _psi(one / one.sum(), other / other.sum())
+        yield Expected(f"{F}psi_baseline{w}", psi, {**v, "feature": feature})
+
+
+def _score(labeled: Events) -> Score:
+    """Over bin numbers as scores, ties included; variance after DeLong, DeLong and Clarke-Pearson (1988)."""
+    index = np.searchsorted(SCORE_EDGES, labeled.score)
+    ups, downs = index[labeled.positive], index[~labeled.positive]
+    variance = _placements(ups, downs).var() / (ups.size - 1) + _placements(downs, ups).var() / (downs.size - 1)
+    return Score(float(roc_auc_score(labeled.positive, index)), float(variance))
+
+
+def _placements(values: Ints, others: Ints) -> Floats:
+    """Share of `others` under each value, ties half."""
+    ordered = np.sort(others)
+    sides = [np.searchsorted(ordered, values, side=side) for side in ("left", "right")]
+    return (sides[0] + sides[1]) / (2 * others.size)
+
+
+def _calibration_error(labeled: Events, index: Ints) -> float:
+    gaps = [abs(labeled.score[index == i].sum() - labeled.positive[index == i].sum()) for i in np.unique(index)]
+    return float(sum(gaps) / labeled.time.size)
+
+
+def _psi(live: Floats, expected: Floats) -> float:
+    p, q = np.maximum(live, 1e-4), np.maximum(expected, 1e-4)
+    return float(((p - q) * np.log(p / q)).sum())
+
+
+def _bins(answered: Events) -> dict[str, Floats]:
+    amount = np.searchsorted(AMOUNT_EDGES, answered.amount[~np.isnan(answered.amount)])
+    country = country_bin(answered.country)
+    return {
+        "amount": np.bincount(amount, minlength=AMOUNT_EDGES.size + 1).astype(float),
+        "country": np.array([(country == name).sum() for name in (*COUNTRIES, OTHER)], dtype=float),
+    }
