@@ -30,6 +30,10 @@ class DurationType(click.ParamType[float]):
 DURATION = DurationType()
 
 
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_LONGEST_VALUE = 2000
+
+
 class _LineFormatter(logging.Formatter):
     def __init__(self, *, as_json: bool) -> None:
         super().__init__()
@@ -42,6 +46,8 @@ class _LineFormatter(logging.Formatter):
             "logger": record.name,
             "msg": record.getMessage(),
         }
+        extra = {k: str(v)[:_LONGEST_VALUE] for k, v in vars(record).items() if k not in _STANDARD}
+        fields.update(extra)
         if record.exc_info:
             fields["error"] = self.formatException(record.exc_info)
         if self._as_json:

@@ -13,7 +13,6 @@ loop without awaiting in between, which also makes them atomic there.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import fcntl
 import os
 import sqlite3
@@ -21,63 +20,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from mlcanary.errors import StateError
-from mlcanary.handler import audit
-from mlcanary.handler.incidents import Action, ActionKind, ActionState, Event, Incident, IncidentState
+from mlcanary.handler import audit, tables
+from mlcanary.handler.incidents import Action, ActionState, Event, Incident, IncidentState
 from mlcanary.handler.payload import Alert
 from mlcanary.handler.policy import LedgerView
-from mlcanary.handler.targets.contract import State
 
 Checkpoint = Callable[[str], None]
 """Called before and after each commit and each call to a target, with its name. Nothing in production."""
 
 EVERYTHING = "*"
 KEPT_SECONDS = 7 * 86400.0
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS event (
-    id INTEGER PRIMARY KEY, group_key TEXT NOT NULL, fingerprint TEXT NOT NULL, starts_at TEXT NOT NULL,
-    target TEXT NOT NULL, version TEXT NOT NULL, measure TEXT NOT NULL, window TEXT NOT NULL,
-    raw TEXT NOT NULL, received REAL NOT NULL, since REAL NOT NULL, next_try REAL NOT NULL,
-    deliveries INTEGER NOT NULL DEFAULT 1, state TEXT NOT NULL DEFAULT 'pending',
-    decision TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',
-    UNIQUE (group_key, fingerprint, starts_at, target));
-CREATE INDEX IF NOT EXISTS event_pending ON event (target, next_try) WHERE state = 'pending';
-CREATE TABLE IF NOT EXISTS incident (
-    id TEXT PRIMARY KEY, target TEXT NOT NULL, model TEXT NOT NULL, bad TEXT NOT NULL, good TEXT NOT NULL,
-    measure TEXT NOT NULL, window TEXT NOT NULL, state TEXT NOT NULL, received REAL NOT NULL,
-    opened REAL NOT NULL, effect REAL NOT NULL DEFAULT 0, closed REAL NOT NULL DEFAULT 0,
-    evidence TEXT NOT NULL, note TEXT NOT NULL DEFAULT '');
-CREATE UNIQUE INDEX IF NOT EXISTS incident_open ON incident (target) WHERE state IN ('acting', 'verifying');
-CREATE TABLE IF NOT EXISTS action (
-    id TEXT PRIMARY KEY, incident TEXT NOT NULL REFERENCES incident (id), target TEXT NOT NULL,
-    kind TEXT NOT NULL, desired TEXT NOT NULL, expected TEXT, state TEXT NOT NULL, attempt INTEGER NOT NULL,
-    planned REAL NOT NULL, dispatched REAL NOT NULL DEFAULT 0, note TEXT NOT NULL DEFAULT '');
-CREATE UNIQUE INDEX IF NOT EXISTS action_dispatched ON action (target) WHERE state = 'dispatched';
-CREATE UNIQUE INDEX IF NOT EXISTS action_rollback ON action (incident) WHERE kind = 'rollback';
-CREATE TABLE IF NOT EXISTS freeze (
-    scope TEXT PRIMARY KEY, reason TEXT NOT NULL, actor TEXT NOT NULL, since REAL NOT NULL);
-"""
-_SELECT_EVENT = (
-    "SELECT id, target, version, measure, window, received, since, state, decision, reason FROM event WHERE "
-)
-_SELECT_INCIDENT = (
-    "SELECT id, target, model, bad, good, measure, window, state, received, opened, effect, closed,"
-    " evidence, note FROM incident WHERE "
-)
-_SELECT_ACTION = (
-    "SELECT id, incident, target, kind, desired, expected, state, attempt, planned, dispatched, note FROM action WHERE "
-)
-_INSERT_EVENT = (
-    "INSERT OR IGNORE INTO event (group_key, fingerprint, starts_at, target, version, measure, window, raw,"
-    " received, since, next_try) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
-)
-_REPEAT_EVENT = (
-    "UPDATE event SET deliveries = deliveries + 1, since = CASE state WHEN 'decided' THEN :now ELSE since END,"
-    " next_try = CASE state WHEN 'decided' THEN :now ELSE next_try END,"
-    " state = CASE WHEN EXISTS (SELECT 1 FROM incident i WHERE i.target = event.target"
-    " AND i.state IN ('acting', 'verifying')) THEN state ELSE 'pending' END"
-    " WHERE group_key = :g AND fingerprint = :f AND starts_at = :s AND target = :t"
-)
 
 
 class Ledger:
@@ -98,9 +50,9 @@ class Ledger:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _SCHEMA_VERSION):
-            raise sqlite3.DatabaseError(f"schema version {version}; allowed: {_SCHEMA_VERSION}")
-        self._db.executescript(_SCHEMA + audit.SCHEMA + f"PRAGMA user_version={_SCHEMA_VERSION};")
+        if version not in (0, tables.SCHEMA_VERSION):
+            raise sqlite3.DatabaseError(f"schema version {version}; allowed: {tables.SCHEMA_VERSION}")
+        self._db.executescript(tables.SCHEMA + audit.SCHEMA + f"PRAGMA user_version={tables.SCHEMA_VERSION};")
         broken = audit.verify(self._db)
         if broken is not None:
             raise sqlite3.DatabaseError(f"audit row {broken} does not fit the chain: the file was changed")
@@ -117,10 +69,10 @@ class Ledger:
         unless an incident is open that covers it."""
         values = (*alert.delivery_key, target, alert.version, alert.measure, alert.window, raw, now, now, now)
         with self._transaction("event"):
-            new = self._db.execute(_INSERT_EVENT, values).rowcount
+            new = self._db.execute(tables.INSERT_EVENT, values).rowcount
             if not new:
                 key = dict(zip("gfs", alert.delivery_key, strict=True))
-                self._db.execute(_REPEAT_EVENT, {"now": now, "t": target, **key})
+                self._db.execute(tables.REPEAT_EVENT, {"now": now, "t": target, **key})
         return bool(new)
 
     def pending(self, target: str, now: float) -> list[Event]:
@@ -208,6 +160,9 @@ class Ledger:
                 " WHERE id=?",
                 (incident, note, closed, effect, effect, action.incident),
             )
+            if incident is IncidentState.ABANDONED:
+                # Nothing was done: whatever led to it waits for a decision on fresh evidence.
+                self._db.execute(tables.REOPEN_EVENTS, {"now": now, "incident": action.incident})
             body = {"action": action.id, "state": state, "incident": incident, "note": note}
             self._audit(now, "effect", action.target, body)
 
@@ -231,15 +186,6 @@ class Ledger:
             body = {"incident": incident.id, "state": state, "note": note, "bad": incident.bad}
             self._audit(now, "verdict", incident.target, body)
 
-    def reopen(self, target: str, version: str, now: float) -> None:
-        """Let the events of a version wait for a decision again, after an incident that had no effect."""
-        with self._transaction("reopen"):
-            self._db.execute(
-                "UPDATE event SET state='pending', since=?, next_try=? WHERE target=? AND version=?"
-                " AND decision IN ('act', 'attach') AND received > ?",
-                (now, now, target, version, now - 3600.0),
-            )
-
     def open_incidents(self) -> list[Incident]:
         """Every incident that still runs."""
         return self._incidents("state IN ('acting', 'verifying')", ())
@@ -255,8 +201,15 @@ class Ledger:
     def actions(self, incident: str) -> list[Action]:
         """Actions of an incident, oldest first."""
         with self._reading():
-            rows = self._db.execute(_SELECT_ACTION + "incident=? ORDER BY rowid", (incident,))
-            return [_action(row) for row in rows]
+            rows = self._db.execute(tables.SELECT_ACTION + "incident=? ORDER BY rowid", (incident,))
+            return [tables.action_of(row) for row in rows]
+
+    def unfinished(self, target: str) -> list[Action]:
+        """Actions of a target that are planned or under way, oldest first."""
+        with self._reading():
+            where = "target=? AND state IN ('planned', 'dispatched') ORDER BY rowid"
+            rows = self._db.execute(tables.SELECT_ACTION + where, (target,))
+            return [tables.action_of(row) for row in rows]
 
     # --- freeze and audit
 
@@ -363,22 +316,12 @@ class Ledger:
 
     def _events(self, where: str, values: tuple[object, ...]) -> list[Event]:
         with self._reading():
-            return [Event(*row) for row in self._db.execute(_SELECT_EVENT + where, values)]
+            return [Event(*row) for row in self._db.execute(tables.SELECT_EVENT + where, values)]
 
     def _incidents(self, where: str, values: tuple[object, ...]) -> list[Incident]:
         with self._reading():
-            rows = self._db.execute(_SELECT_INCIDENT + where, values).fetchall()
-            return [_incident(row) for row in rows]
-
-
-def _incident(row: tuple[str, str, str, str, str, str, str, str, float, float, float, float, str, str]) -> Incident:
-    return dataclasses.replace(Incident(*row), state=IncidentState(row[7]))  # type: ignore[arg-type]
-
-
-def _action(row: tuple[str, str, str, str, str, str | None, str, int, float, float, str]) -> Action:
-    expected = None if row[5] is None else State.from_json(row[5])
-    kind, desired, state = ActionKind(row[3]), State.from_json(row[4]), ActionState(row[6])
-    return Action(row[0], row[1], row[2], kind, desired, expected, state, row[7], row[8], row[9], row[10])
+            rows = self._db.execute(tables.SELECT_INCIDENT + where, values).fetchall()
+            return [tables.incident_of(row) for row in rows]
 
 
 def _lock(path: Path) -> int:

@@ -81,17 +81,18 @@ def advance(
     """The progress after one more reading."""
     if not reading.usable or not any(key[0] == bad for key in reading.predictions):
         return dataclasses.replace(progress, start=None, passed=0, note="the figures are not complete and fresh")
-    if progress.start is None and reading.at >= progress.effect:
+    if reading.at < progress.effect:
+        return progress
+    if progress.start is None:
         first = progress.first or reading
         return dataclasses.replace(progress, start=reading, first=first, note="first window runs")
-    if progress.start is None:
-        return progress
     delta = _growth(progress.start.predictions, reading.predictions, only=bad)
+    moved = progress
     if delta is None:
-        return dataclasses.replace(progress, start=reading, first=reading, passed=0, note="a counter went back")
-    if reading.at - progress.start.at < plan.window:
-        return progress
-    moved = _window(progress, reading, delta, plan, bad=bad)
+        note = "a counter went back or vanished"
+        moved = dataclasses.replace(progress, start=reading, first=reading, passed=0, note=note)
+    elif reading.at - progress.start.at >= plan.window:
+        moved = _window(progress, reading, delta, plan, bad=bad)
     if moved.passed < plan.windows or moved.passed == progress.passed:
         return moved
     return _judge(moved, reading, plan, bad=bad, measure=measure, reference=reference)
