@@ -91,7 +91,8 @@ class Effector:
         self._env.metrics.set("target_up", 1.0, self._plan.name)
         if isinstance(seen, State):
             for version, _ in seen.weights:
-                self._env.metrics.set("target_share_ratio", seen.share(version), self._plan.name, version)
+                labels = (self._plan.name, self._plan.model, version)
+                self._env.metrics.set("target_share_ratio", seen.share(version), *labels)
         return seen
 
     async def carry_out(self, action: Action) -> None:
