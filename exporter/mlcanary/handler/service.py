@@ -285,6 +285,18 @@ def _matches(plan: TargetPlan, alert: Alert) -> bool:
     return same and alert.model == plan.model and alert.version in plan.versions
 
 
+def routes(application: web.Application, service: HandlerService) -> None:
+    """Add the handler's routes, as listed in the module."""
+    router = application.router
+    router.add_post("/v1/alerts", service.receive)
+    router.add_post("/-/freeze", service.freeze)
+    router.add_post("/-/unfreeze", service.unfreeze)
+    router.add_route("POST", "/-/reload", service.answer_reload)
+    router.add_route("PUT", "/-/reload", service.answer_reload)
+    router.add_get("/metrics", service.answer_metrics)
+    router.add_get("/", service.answer_landing)
+
+
 async def serve(
     settings: Settings, options: RunOptions, load: Callable[[], Settings], listening: Callable[[Sequence[str]], None]
 ) -> None:
@@ -309,14 +321,7 @@ async def serve(
 
     loop.add_signal_handler(signal.SIGHUP, hang_up)
     application = create_application(web_config=web_config, ready=service.ready)
-    router = application.router
-    router.add_post("/v1/alerts", service.receive)
-    router.add_post("/-/freeze", service.freeze)
-    router.add_post("/-/unfreeze", service.unfreeze)
-    router.add_route("POST", "/-/reload", service.answer_reload)
-    router.add_route("PUT", "/-/reload", service.answer_reload)
-    router.add_get("/metrics", service.answer_metrics)
-    router.add_get("/", service.answer_landing)
+    routes(application, service)
     async with serving(application, options.listen, web_config) as bound:
         listening(bound)
         await service.run(stop)
