@@ -268,7 +268,7 @@ class HandlerService:
 
     def _status(self, plan: TargetPlan) -> landing.TargetStatus:
         share = self.metrics.value
-        shares = ", ".join(f"{v} {share('target_share_ratio', plan.name, v):.0%}" for v in plan.versions)
+        shares = ", ".join(f"{v} {share('target_share_ratio', plan.name, plan.model, v):.0%}" for v in plan.versions)
         incident = self.ledger.last_incident(plan.name)
         worker = self.workers.get(plan.name)
         progress = worker.progress.note if worker is not None and worker.progress is not None else ""
