@@ -60,12 +60,12 @@ def test_a_milestone_is_printed_at_its_own_time() -> None:
     assert out.getvalue() == "  01:01.0  bug                    millimetres [not markup]\n"
 
 
-def test_the_live_line_is_printed_every_five_seconds_without_a_terminal() -> None:
+def test_the_live_line_is_printed_every_ten_seconds_without_a_terminal() -> None:
     screen, out, now = plain()
-    for second in range(11):
+    for second in range(21):
         now[0] = 100.0 + second
         screen.live(f"second {second}")
-    assert [line.split()[-1] for line in out.getvalue().splitlines()] == ["0", "5", "10"]
+    assert [line.split()[-1] for line in out.getvalue().splitlines()] == ["0", "10", "20"]
 
 
 def test_the_live_line_is_redrawn_in_place_on_a_terminal() -> None:

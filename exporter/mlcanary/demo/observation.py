@@ -36,8 +36,9 @@ _LABELED = f'sum by (version) (rate(mlcanary_labeled_predictions_total{{model="{
 ACCURACY = f"sum by (version) ({_CORRECT}) / ({_LABELED} > 0)"
 """Share of right answers by version over the last half minute; rules look at 5 minutes and more."""
 
-PREDICTIONS = f'sum by (version) (rate(mlcanary_predictions_total{{model="{MODEL}"}}[{_WINDOW}]))'
-LABELS = f"sum({_LABELED})"
+PREDICTIONS = f'sum by (version) (rate(mlcanary_predictions_total{{model="{MODEL}"}}[10s]))'
+LABELS = f'sum(rate(mlcanary_labeled_predictions_total{{model="{MODEL}"}}[10s]))'
+"""Per second over the last ten seconds: what the live line shows."""
 
 
 @dataclass(frozen=True, slots=True)

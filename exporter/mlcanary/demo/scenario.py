@@ -26,6 +26,7 @@ from mlcanary.demo.witness import Witness
 
 LOOK_SECONDS = 0.2
 LIVE_SECONDS = 1.0
+FIGURES_SECONDS = 40.0
 AFTER_SECONDS = 5.0
 """Traffic that still flows after the proof, so that a late canary prediction would be seen."""
 
@@ -103,17 +104,16 @@ class Scenario:
         await self._busy("waiting for the first labels in Prometheus", self._first_figures())
 
     async def _first_figures(self) -> None:
-        async def has_both() -> bool:
+        async def has_figures() -> bool:
             self._stack.check()
-            return set(WEIGHTS) <= set(await self._prometheus.by_version(observation.ACCURACY))
+            known = await self._prometheus.by_version(observation.ACCURACY)
+            return set(WEIGHTS) <= set(known) and not await self._prometheus.down_targets()
 
-        if not await poll(has_both, seconds=40.0):
+        if not await poll(has_figures, seconds=FIGURES_SECONDS):
             down = await self._prometheus.down_targets()
-            reason = f"targets down: {', '.join(down)}" if down else "no accuracy for both versions"
-            raise DemoError(f"Prometheus has no figures after 40 s: {reason}", component="exporter-v2")
-        down = await self._prometheus.down_targets()
-        if down:
-            raise DemoError(f"Prometheus cannot scrape {', '.join(down)}", component="prometheus")
+            reason = f"cannot scrape {', '.join(down)}" if down else "has no accuracy for both versions"
+            guilty = "prometheus" if down else f"exporter-{CANARY}"
+            raise DemoError(f"Prometheus {reason} after {FIGURES_SECONDS:.0f} s", component=guilty)
 
     async def _healthy(self) -> None:
         self._screen.heading(f"Healthy: {CANARY} gets {WEIGHTS[CANARY]} % of the traffic and is a little better")
@@ -124,8 +124,10 @@ class Scenario:
         self._screen.heading(f"The bug: {CANARY}'s feature pipeline changes a unit")
         url = self._run.url(self._run.ports.models[CANARY], "/admin/bug")
         bug = time.time()
-        async with self._session.post(url, json={"kind": "unit_change"}, raise_for_status=True):
-            pass
+        try:
+            await self._session.post(url, json={"kind": "unit_change"}, raise_for_status=True)
+        except aiohttp.ClientError as error:
+            raise DemoError(f"the model server refused the bug: {error}", component=f"model-{CANARY}") from error
         self._witness.reached(Milestone.BUG, bug, f"{CANARY} now gets lengths in millimetres, not micrometres")
         for milestone, (seconds, component) in DEADLINES.items():
             await self._watch_until(milestone, bug + seconds, component)
@@ -138,8 +140,7 @@ class Scenario:
 
     async def _end(self) -> bool:
         self._screen.heading("What was promised, and what was measured")
-        if not self._options.keep:
-            await self._busy("letting the last requests and labels finish", self._stack.stop("traffic"))
+        await self._busy("letting the last requests and labels finish", self._stack.stop("traffic"))
         evidence = await self._evidence()
         if self._options.bug:
             self._screen.durations(self._witness.timeline.durations())
@@ -152,6 +153,7 @@ class Scenario:
     async def _stay(self) -> None:
         """Leave everything running until Ctrl-C, which cancels this."""
         self._screen.heading("DEMO_KEEP: still running; press Ctrl-C to end it")
+        await self._stack.start(self._run.traffic(self._options.rate))
         for subject, text in self._run.addresses():
             self._screen.note(subject, text)
         try:
@@ -216,6 +218,7 @@ class Scenario:
         effect = self._witness.timeline.find(Milestone.EFFECT)
         history = await self._prometheus.rollback_alert_history(self._started, time.time())
         samples = await self._witness.handler_metrics()
+        canary = [parse_timestamp(record["ts"]) for record in LogReader(self._run.predictions(CANARY)).new_records()]
         traffic = observation.read_json(self._run.traffic_figures) or {}
         ended = [s for s in samples if s.labels["__name__"] == "mlcanary_rollbacks_total" and s.value]
         return Evidence(
@@ -225,15 +228,12 @@ class Scenario:
             audited_effects=self._witness.audit.confirmed_effects(),
             outcome=ended[0].labels["outcome"] if len(ended) == 1 else None,
             weights=await observation.read_weights(self._run.haproxy_socket, tuple(WEIGHTS)),
-            canary_after_effect=None if effect is None else self._canary_predictions_after(effect.ts),
+            canary_after_effect=None if effect is None else len([ts for ts in canary if ts > effect.ts]),
+            canary_silent_seconds=0.0 if effect is None else effect.ts - max(canary),
             sent=traffic.get("sent", 0),
             answered=traffic.get("answered", 0),
             failed=traffic.get("failed", 0),
         )
-
-    def _canary_predictions_after(self, ts: float) -> int:
-        records = LogReader(self._run.predictions(CANARY)).new_records()
-        return sum(parse_timestamp(record["ts"]) > ts for record in records)
 
 
 async def play(directory: Path, shipped: Path, screen: Screen, options: Options) -> bool:
@@ -249,6 +249,8 @@ async def play(directory: Path, shipped: Path, screen: Screen, options: Options)
         except DemoError as error:
             show_failure(screen, stack, error)
             kept = False
+        finally:
+            screen.quiet()
         return kept
 
 

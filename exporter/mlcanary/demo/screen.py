@@ -19,7 +19,7 @@ from rich.text import Text
 from mlcanary.demo.timeline import Duration, Entry, Milestone
 from mlcanary.demo.verdict import Check
 
-LIVE_LINE_SECONDS = 5.0
+LIVE_LINE_SECONDS = 10.0
 """How often the live line is printed where it cannot be redrawn."""
 
 _WIDTH = 120

@@ -16,8 +16,9 @@ class Evidence:
     `alerts` holds the names of alerts with action="rollback" that were pending or firing at any evaluation of
     the run, `fired` those that fired. `effects` counts changes that the handler applied, `audited_effects`
     the same in its audit, None when it could not be read. `weights` are HAProxy's own at the end.
-    `canary_after_effect` counts canary predictions whose event time lies after the verified effect, None
-    when there was none. `sent`, `answered` and `failed` are the client's requests.
+    `canary_after_effect` counts canary predictions whose event time lies after the moment at which HAProxy's
+    weight was read back, None when there was no effect; `canary_silent_seconds` is how long before that moment the
+    last one was. `sent`, `answered` and `failed` are the client's requests.
     """
 
     alerts: frozenset[str]
@@ -27,6 +28,7 @@ class Evidence:
     outcome: str | None
     weights: Mapping[str, int]
     canary_after_effect: int | None
+    canary_silent_seconds: float
     sent: int
     answered: int
     failed: int
@@ -64,7 +66,7 @@ def bug_checks(evidence: Evidence, *, canary: str) -> tuple[Check, ...]:
         Check(
             late == 0,
             "no prediction after the verified effect came from the canary",
-            "no effect" if late is None else f"{late} predictions",
+            "no effect" if late is None else f"{late}; the last one {evidence.canary_silent_seconds:.3f} s before it",
         ),
         _traffic_check(evidence),
     )
