@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlcanary.demo.configuration import HANDLER_PORT, WEIGHTS, Ports, Run, executable, shipped_root
+from mlcanary import bundle
+from mlcanary.demo.configuration import HANDLER_PORT, WEIGHTS, Ports, Run, executable
 from mlcanary.demo.dataset import BASELINE, CANARY, MODEL
 from mlcanary.demo.stack import DemoError, free_ports
 from mlcanary.handler.settings import load_settings
@@ -27,7 +28,7 @@ def run(tmp_path: Path) -> Run:
         prometheus=p[6],
         alertmanager=p[7],
     )
-    run = Run(tmp_path, ports, shipped_root())
+    run = Run(tmp_path, ports)
     run.write()
     return run
 
@@ -47,7 +48,7 @@ def test_haproxy_accepts_the_template_without_a_warning(run: Run) -> None:
 
 def test_prometheus_accepts_its_configuration_and_every_shipped_rule_file(run: Run) -> None:
     printed = output_of("promtool", "check", "config", str(run.directory / "prometheus.yml"))
-    shipped = list((run.shipped / "rules").glob("*.yml"))
+    shipped = list((bundle.root() / "rules").glob("*.yml"))
     assert shipped
     assert f"SUCCESS: {len(shipped)} rule files found" in printed
     assert all(f"Checking {run.directory / 'rules' / path.name}" in printed for path in shipped)
@@ -59,13 +60,13 @@ def test_alertmanager_accepts_the_shipped_configuration_beside_the_token(run: Ru
 
 def test_rules_and_alertmanager_configuration_are_the_shipped_ones(run: Run) -> None:
     for folder in ("rules", "alertmanager"):
-        names = [path.name for path in (run.shipped / folder).glob("*.yml")]
-        same, _, _ = filecmp.cmpfiles(run.shipped / folder, run.directory / folder, names, shallow=False)
+        names = [path.name for path in (bundle.root() / folder).glob("*.yml")]
+        same, _, _ = filecmp.cmpfiles(bundle.root() / folder, run.directory / folder, names, shallow=False)
         assert sorted(same) == sorted(names) != []
 
 
 def test_the_shipped_alertmanager_configuration_calls_the_port_that_the_demo_gives_the_handler(run: Run) -> None:
-    document = yaml.safe_load((run.shipped / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8"))
+    document = yaml.safe_load((bundle.root() / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8"))
     clients = [webhook for receiver in document["receivers"] for webhook in receiver.get("webhook_configs", ())]
     assert clients
     for client in clients:

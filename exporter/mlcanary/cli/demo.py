@@ -52,11 +52,10 @@ def command(bug: str, keep: bool, rate: float, healthy: float, quiet: float) -> 
 
 async def _play(options: Options, screen: Screen) -> int:
     """Exit status: 0 if every promise was kept, 1 if not, 130 after Ctrl-C. The first signal starts the clean-up."""
-    from mlcanary.demo.configuration import shipped_root  # noqa: PLC0415
     from mlcanary.demo.scenario import play  # noqa: PLC0415
 
     directory = Path(tempfile.mkdtemp(prefix="mlcanary-demo-"))
-    story = asyncio.ensure_future(play(directory, shipped_root(), screen, options))
+    story = asyncio.ensure_future(play(directory, screen, options))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, story.cancel)

@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from mlcanary import bundle
 from mlcanary.demo.dataset import BASELINE, CANARY, HELDOUT_FILE, MODEL, REFERENCE_FILE
 from mlcanary.demo.stack import Component, DemoError, free_ports, is_free
 
@@ -67,11 +68,10 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: its directory, its ports and the root of the shipped files."""
+    """One run: its directory and its ports."""
 
     directory: Path
     ports: Ports
-    shipped: Path
 
     @property
     def models(self) -> Path:
@@ -133,8 +133,7 @@ class Run:
     def write(self) -> None:
         """Write every configuration file of the run."""
         self.models.mkdir()
-        shutil.copytree(self.shipped / "rules", self.directory / "rules")
-        shutil.copytree(self.shipped / "alertmanager", self.directory / "alertmanager")
+        bundle.export(self.directory)
         self.token.parent.mkdir(mode=0o700)
         self.token.touch(mode=0o600)
         self.token.write_text(secrets.token_urlsafe(32), encoding="ascii")
@@ -279,13 +278,6 @@ class Run:
             *("--labels", str(self.labels), "--figures", str(self.traffic_figures), "--rate", f"{rate:g}"),
         )
         return Component("traffic", argv)
-
-
-def shipped_root() -> Path:
-    """Where `rules/` and `alertmanager/` are: in the installed package, else in the checkout."""
-    package = Path(__file__).resolve().parents[1]
-    packaged = package / "bundle"
-    return packaged if packaged.is_dir() else package.parents[1]
 
 
 def haproxy_template() -> Path:

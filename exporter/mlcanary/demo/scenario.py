@@ -236,15 +236,15 @@ class Scenario:
         )
 
 
-async def play(directory: Path, shipped: Path, screen: Screen, options: Options) -> bool:
-    """Play one run in `directory` with the shipped files under `shipped`; True if every promise was kept.
+async def play(directory: Path, screen: Screen, options: Options) -> bool:
+    """Play one run in `directory`, which is empty; True if every promise was kept.
 
     A `DemoError` is shown with the guilty component's last log lines and counts as not kept.
     """
     timeout = aiohttp.ClientTimeout(total=5.0)
     async with aiohttp.ClientSession(timeout=timeout) as session, Stack(directory, session) as stack:
         try:
-            run = Run(directory, Ports.choose(), shipped)
+            run = Run(directory, Ports.choose())
             kept = await Scenario(run, stack, session, screen, options).play()
         except DemoError as error:
             show_failure(screen, stack, error)
