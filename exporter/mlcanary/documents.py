@@ -25,6 +25,15 @@ T = TypeVar("T")
 Token = str | int
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _DURATION_SECONDS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+_KINDS = {
+    "object": "a mapping",
+    "array": "a list",
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "nothing",
+}
 _STEP = re.compile(r"\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+|\.\.\.)\]")
 
 
@@ -34,7 +43,7 @@ class Seconds(float):
     @classmethod
     def parse(cls, value: object) -> Seconds:
         """Seconds of a duration text. Raises ValueError that says what is allowed."""
-        if value in (0, "0"):
+        if value in (0, "0") and not isinstance(value, bool):  # YAML reads `no` and `off` as false
             return cls(0.0)
         found = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
         if found is None:
@@ -51,23 +60,17 @@ def load_document(text: str, source: str, schema: type[T]) -> T:
 
     `source` is the file name for messages. Raises ConfigError.
     """
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise ConfigError(
-            f"{source}{line}: not YAML: {problem}", hint="check indentation and quotes"
-        ) from error
-    document: Any = {} if raw is None else raw
+    document = _json(text)
+    if document is None:
+        document = _yaml(text, source)
     try:
         return msgspec.convert(document, schema, dec_hook=_decode)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
+        if isinstance(error, RecursionError):
+            raise ConfigError(f"{source}: not YAML: it contains itself or is nested too deeply") from error
         text_of_error, tokens = _locate(str(error), document, schema)
         key = ".".join(str(t) for t in tokens) or "(top level)"
-        place = f"{source}:{_line(node, tokens)}: {key}: "
+        place = f"{source}:{_line(_compose(text), tokens)}: {key}: "
         raise ConfigError(place + text_of_error) from error
 
 
@@ -76,8 +79,56 @@ def error_at(
 ) -> ConfigError:
     """The same error for a rule that spans keys: `tokens` is the path of the guilty key in `text`."""
     key = ".".join(str(t) for t in tokens) or "(top level)"
-    line = _line(yaml.compose(text, Loader=yaml.SafeLoader), list(tokens))
+    line = _line(_compose(text), list(tokens))
     return ConfigError(f"{source}:{line}: {key}: found {found}; allowed: {allowed}", hint=hint)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people mean it: `1e-3` is a number, as in JSON and YAML 1.2."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping in which no key comes twice: a limit that is silently replaced does not protect."""
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"found the key {key.value} twice", key.start_mark)
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
+)
+
+
+def _json(text: str) -> Any:
+    """The document if it is a JSON object, else None. Profiles are large, and YAML reads them 100 times slower."""
+    if not text.startswith("{"):
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _yaml(text: str, source: str) -> Any:
+    try:
+        raw = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        raise ConfigError(f"{source}{line}: not YAML: {problem}", hint="check indentation and quotes") from error
+    except (ValueError, RecursionError) as error:  # such as the thirteenth month in what looks like a date
+        raise ConfigError(f"{source}: not YAML: {error}", hint="quote values that are meant as text") from error
+    return {} if raw is None else raw
+
+
+def _compose(text: str) -> yaml.Node | None:
+    """The positions of a text that was read before."""
+    return yaml.compose(text, Loader=_Loader)
 
 
 def _decode(kind: type, value: object) -> object:
@@ -89,6 +140,8 @@ def _decode(kind: type, value: object) -> object:
 def _locate(message: str, document: Any, schema: type) -> tuple[str, list[Token]]:
     """Turn msgspec's message into ours, and its path into keys; `[...]` hides a key that we search for."""
     problem, _, path = message.partition(" - at `")
+    if path.startswith("key` in `"):
+        return _bad_key(problem, path.removeprefix("key` in `"), document)
     tokens: list[Token] = []
     for name, index in _STEP.findall(path.removesuffix("`").removeprefix("$")):
         if name:
@@ -108,6 +161,13 @@ def _locate(message: str, document: Any, schema: type) -> tuple[str, list[Token]
         f"found {_show(_at(document, tokens))}; allowed: {_allowed(problem, schema, document, tokens)}",
         tokens,
     )
+
+
+def _bad_key(problem: str, path: str, document: Any) -> tuple[str, list[Token]]:
+    """A mapping with a key of another type: YAML reads a version `1` or `1.10` as a number, `no` as false."""
+    tokens: list[Token] = [name or int(index) for name, index in _STEP.findall(path.removesuffix("`"))]
+    keys = [key for key in _at(document, tokens) if not isinstance(key, str)]
+    return f"found the key {_show(keys[0])}; allowed: text, in quotes where it looks like a number", tokens
 
 
 def _guilty_key(document: Any, tokens: list[Token], message: str, schema: type) -> str:
@@ -181,7 +241,8 @@ def _allowed(problem: str, schema: type, document: Any, tokens: list[Token]) -> 
         parent = _type_at(inspect.type_info(schema), document, tokens[:-1])
         if isinstance(parent, inspect.StructType) and parent.tag_field == tokens[-1]:
             return ", ".join(_tags(schema, document, tokens[:-1]))
-    return problem.removeprefix("Expected ").replace("`", "").split(", got ")[0]
+    kinds = problem.removeprefix("Expected ").split(", got ")[0]
+    return re.sub("`([^`]*)`", lambda m: " or ".join(_KINDS.get(kind, kind) for kind in m[1].split(" | ")), kinds)
 
 
 def _tags(schema: type, document: Any, tokens: list[Token]) -> list[str]:
@@ -199,13 +260,7 @@ def _show(value: Any) -> str:
         return "nothing"
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
-    text = (
-        repr(value)
-        if isinstance(value, str)
-        else str(value).lower()
-        if isinstance(value, bool)
-        else str(value)
-    )
+    text = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -32,6 +32,7 @@ from mlcanary.monitor.monitor import MonitorPlan
 from mlcanary.records import canonical_class
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Limit = Annotated[float, msgspec.Meta(ge=0)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 ClassName = str | float | bool
 
@@ -53,7 +54,7 @@ class ModelSection(Schema, frozen=True):
     maturity: Seconds = Seconds(0)
     label_ttl: Seconds = Seconds(86400)
     roles: dict[str, Role] = msgspec.field(default_factory=dict)
-    objectives: dict[str, float] = msgspec.field(default_factory=dict)
+    objectives: dict[str, Limit] = msgspec.field(default_factory=dict)
 
 
 class DefaultsSection(Schema, frozen=True):

@@ -13,7 +13,8 @@ a zone it is UTC; without `ts` it is the time of arrival. `status` other than 20
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -28,6 +29,7 @@ REASONS = ("json", "utf8", "type", "no_id", "timestamp", "score", "label", "empt
 _FUTURE_SLACK = 3600.0
 _EXCERPT = 160
 _OK = 200
+_LARGEST = 1e15
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -78,11 +80,13 @@ class NativeFormat:
         if not lines[-1]:
             lines.pop()
         out = Decoded(lines=len(lines))
-        try:
-            raw: list[tuple[bytes, _Line | None]] = list(zip(lines, _DECODER.decode_lines(block), strict=True))
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
-            raw = [(line, None) for line in lines]  # a broken or blank line somewhere: one by one
-        for line, decoded in raw:
+        decoded_lines: Sequence[_Line | None] = [None] * len(lines)
+        if _one_object_per_line(block, len(lines)):
+            # A broken line somewhere: leave it to the loop, which takes them one by one.
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                objects = _DECODER.decode_lines(block)
+                decoded_lines = objects if len(objects) == len(lines) else decoded_lines
+        for line, decoded in zip(lines, decoded_lines, strict=True):
             try:
                 if decoded is None:
                     if not line.strip():
@@ -95,7 +99,7 @@ class NativeFormat:
                 out.rejects.append(Reject(error.reason, str(error), _excerpt(line)))
             except msgspec.ValidationError as error:
                 out.rejects.append(Reject("type", str(error), _excerpt(line)))
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, RecursionError) as error:
                 out.rejects.append(Reject("json", str(error), _excerpt(line)))
             except UnicodeDecodeError as error:
                 out.rejects.append(Reject("utf8", str(error.reason), _excerpt(line)))
@@ -114,13 +118,15 @@ class NativeFormat:
                 raise _Rejected("no_id", "a label needs the id of its prediction")
             if label is None and line.event is None:
                 raise _Rejected("label", "a label line needs `label` or `event`")
-            return Label(row_id, ts, line.model, label, line.event, line.value)
+            value = None if line.value is None else _addable("value", line.value)
+            return Label(row_id, ts, line.model, label, line.event, value)
         return self._prediction(line, row_id, ts, label)
 
     def _prediction(self, line: _Line, row_id: str | None, ts: float, label: str | None) -> Prediction:
         key = self._key(line.model, line.version)
         error = None if line.status is None or str(line.status) == str(_OK) else str(line.status)
-        latency = None if line.latency_ms is None else line.latency_ms / 1000.0
+        # Clocks step back; a sum of latencies must not.
+        latency = None if line.latency_ms is None else max(0.0, _addable("latency_ms", line.latency_ms) / 1000.0)
         if error is not None:
             return Prediction(key, ts, row_id, line.features, None, None, latency, error, label)
         plan = self._plan_of(key.model)
@@ -150,6 +156,15 @@ class NativeFormat:
 _KEY_CACHE = 10_000
 
 
+def _one_object_per_line(block: bytes, lines: int) -> bool:
+    """Whether every line begins with `{` and ends with `}`, which decoding many lines at once does not demand.
+
+    An object that ends inside its line cannot go on in the next one: there would have to stand `,` or `}`.
+    """
+    ends = block.count(b"}\n") + block.count(b"}\r\n") + block.endswith(b"}")
+    return block.startswith(b"{") and block.count(b"\n{") == lines - 1 and ends == lines
+
+
 class _Rejected(Exception):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -172,6 +187,13 @@ def _seconds(value: str | float) -> float:
         if value < limit:
             return value / unit
     return value / 1e9
+
+
+def _addable(name: str, number: float) -> float:
+    """A number that goes into a sum: one absurd one would drown all others until the next restart."""
+    if abs(number) > _LARGEST:
+        raise _Rejected("type", f"{name} {number} lies outside ±{_LARGEST:g}")
+    return number
 
 
 def _excerpt(line: bytes) -> str:

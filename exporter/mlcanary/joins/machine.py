@@ -11,14 +11,17 @@ counted predictions are of equal age. Time is event time, handed in by the calle
     label without prediction ──► kept for `early_ttl`, then UNMATCHED
     label of a failed request, or later than label_ttl ──► UNMATCHED
     same (model, id, version) again, or same label again ──► DUPLICATE
+    prediction without an id: a label on its own line is MATCHED at once, since no other can follow
 
 With maturity 0 the wait ends at ts + label_ttl. A decided prediction is remembered until ts + label_ttl, to
-know duplicates and late labels. Memory: about 400 bytes per remembered prediction, at most `capacity`.
+know duplicates and late labels. A label without a model goes to the first model seen that knows the id.
+Memory: about 600 bytes per remembered prediction; at most `capacity` ids, and as many early labels.
 """
 
 from __future__ import annotations
 
 import heapq
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -96,12 +99,14 @@ class JoinMachine:
         self._policies = policies
         self.capacity = capacity
         self._early_ttl = early_ttl
-        self._table: dict[Key, list[Waiting]] = {}
-        self._early: dict[Key, list[Label]] = {}
+        # Ordered dictionaries: the oldest key of a plain one is found by scanning over all that were deleted.
+        self._table: OrderedDict[Key, list[Waiting]] = OrderedDict()
+        self._early: OrderedDict[Key, list[Label]] = OrderedDict()
+        self._early_size = 0
         self._deadlines: list[tuple[float, Key]] = []
         self._early_deadlines: list[tuple[float, Key]] = []
-        self._models: set[str] = set()
-        self._dirty: set[Key] = set()
+        self._models: dict[str, None] = {}
+        self._dirty: set[Key] | None = None
         self.pending: dict[ModelKey, int] = {}
         self.out = Outcomes()
 
@@ -112,9 +117,12 @@ class JoinMachine:
 
     def predict(self, p: Prediction) -> bool:
         """Remember a prediction; False if it is a duplicate, which must not be counted anywhere."""
+        failed = p.error is not None
         if p.id is None:
-            if p.label is not None:
+            if p.label is not None and not failed:
                 self._count(Waiting(p.key, p.ts, p.predicted, p.score), p.label, p.ts)
+            elif p.label is not None:
+                self.out.unmatched.append(p.key.model)
             return True
         key = (p.key.model, p.id)
         versions = self._table.get(key)
@@ -122,16 +130,15 @@ class JoinMachine:
             versions = self._table[key] = []
         elif any(w.key == p.key for w in versions):
             return False
-        self._models.add(p.key.model)
-        failed = p.error is not None
+        self._models[p.key.model] = None
         waiting = Waiting(p.key, p.ts, p.predicted, p.score, done=failed, failed=failed)
         versions.append(waiting)
-        self._dirty.add(key)
+        self._touch(key)
         policy = self._policy(p.key.model)
         if not failed:
             self._hold(p.key, 1)
-        heapq.heappush(self._deadlines, (p.ts + (policy.memory if failed else policy.wait), key))
-        if p.label is not None and not failed:
+        heapq.heappush(self._deadlines, (_due(waiting, policy), key))
+        if p.label is not None:
             self._offer(waiting, Label(p.id, p.ts, label=p.label), policy)
         for label in self._early_labels(key):
             self._apply(waiting, label, policy)
@@ -146,7 +153,7 @@ class JoinMachine:
                 policy = self._policy(model)
                 for waiting in versions:
                     self._apply(waiting, label, policy)
-                self._dirty.add((model, label.id))
+                self._touch((model, label.id))
                 return
         self._keep_early(label)
 
@@ -157,20 +164,26 @@ class JoinMachine:
             self._settle(key, deadline)
         while self._early_deadlines and self._early_deadlines[0][0] <= now:
             _, key = heapq.heappop(self._early_deadlines)
-            for label in self._early.pop(key, ()):
-                self.out.unmatched.append(label.model or "")
-                self._dirty.add(key)
+            if labels := self._take_early(key):
+                kept = [label for label in labels if label.ts + self._early_ttl > now]
+                self.out.unmatched.extend(key[0] for _ in range(len(labels) - len(kept)))
+                self._put_early(key, kept)
 
     def drain(self) -> Iterator[tuple[Key, bytes | None]]:
-        """Rows that changed since the last call: (key, encoded row), or None for a row that is gone."""
-        for key in self._dirty:
+        """Rows that changed since the last call: (key, encoded row), or None for a row that is gone.
+
+        Changes are noted from the first call or from `restore` on, whichever comes first: a machine that nobody
+        stores keeps no notes. The first call without a `restore` gives every row.
+        """
+        changed: Iterable[Key] = self._dirty if self._dirty is not None else {**self._table, **self._early}
+        self._dirty = set()
+        for key in changed:
             versions, early = self._table.get(key), self._early.get(key)
             yield key, _ENCODE((versions or [], early or [])) if versions or early else None
-        self._dirty = set()
 
     def redrain(self, keys: Iterable[Key]) -> None:
         """Give these rows out again at the next `drain`: they could not be stored."""
-        self._dirty |= set(keys)
+        self._dirty = {*keys, *(self._dirty or ())}
 
     def rows(self) -> Iterator[tuple[Key, bytes]]:
         """Every row of the table, oldest first, in the form that `restore` takes."""
@@ -178,24 +191,26 @@ class JoinMachine:
             yield key, _ENCODE((self._table.get(key, []), self._early.get(key, [])))
 
     def set_policies(self, policies: dict[str, JoinPolicy]) -> None:
-        """Other waiting times from now on; what waits already keeps the deadline it was given."""
+        """Other waiting times, also for what waits already; what is then overdue is decided by `advance`."""
         self._policies = policies
+        self._reschedule()
 
     def restore(self, rows: Iterator[tuple[Key, bytes]]) -> None:
         """Take over rows that `drain` gave to a former process, in their order of insertion."""
+        self._dirty = set()
         for key, row in rows:
             versions, early = _DECODE(row)
             if versions:
                 self._table[key] = versions
-                self._models.add(key[0])
-                policy = self._policy(key[0])
-                for w in versions:
-                    heapq.heappush(self._deadlines, (w.ts + (policy.memory if w.done else policy.wait), key))
-                    if not w.done:
-                        self._hold(w.key, 1)
+                self._models[key[0]] = None
+                for waiting in versions:
+                    if not waiting.done:
+                        self._hold(waiting.key, 1)
             if early:
                 self._early[key] = early
-                heapq.heappush(self._early_deadlines, (early[-1].ts + self._early_ttl, key))
+                self._early_size += len(early)
+        self._reschedule()
+        self._evict()
 
     def _policy(self, model: str) -> JoinPolicy:
         return self._policies.get(model) or self._policies[""]
@@ -222,7 +237,7 @@ class JoinMachine:
             self.out.unmatched.append(waiting.key.model)
             return
         if waiting.done or label.ts > waiting.ts + policy.wait:
-            late = label.ts > waiting.ts + policy.wait
+            late = label.ts > waiting.ts + policy.wait or waiting.label is None
             self.out.results.append((waiting.key, "late" if late else "duplicate"))
             return
         if policy.maturity <= 0:
@@ -265,12 +280,12 @@ class JoinMachine:
                     self.out.results.append((waiting.key, "expired"))
             if waiting.ts + policy.memory > deadline:
                 kept.append(waiting)
-        self._dirty.add(key)
+        self._touch(key)
         if not kept:
             del self._table[key]
             return
         self._table[key] = kept
-        heapq.heappush(self._deadlines, (max(w.ts for w in kept) + policy.memory, key))
+        heapq.heappush(self._deadlines, (min(_due(waiting, policy) for waiting in kept), key))
 
     def _early_labels(self, key: Key) -> list[Label]:
         """Labels that came before this prediction, under its model's name or under none."""
@@ -278,30 +293,77 @@ class JoinMachine:
             return []
         found: list[Label] = []
         for name in (key, ("", key[1])):
-            if labels := self._early.pop(name, None):
-                found += labels
-                self._dirty.add(name)
+            found += self._take_early(name)
         return found
 
     def _keep_early(self, label: Label) -> None:
         key = (label.model or "", label.id)
-        self._early.setdefault(key, []).append(label)
-        heapq.heappush(self._early_deadlines, (label.ts + self._early_ttl, key))
-        self._dirty.add(key)
-        if len(self._early) > self.capacity:
+        labels = self._early.get(key)
+        if labels is None:
+            self._put_early(key, [label])
+        else:
+            if label.ts < labels[0].ts:  # else the first one's deadline comes before
+                heapq.heappush(self._early_deadlines, (label.ts + self._early_ttl, key))
+            labels.append(label)
+            self._early_size += 1
+            self._touch(key)
+        while self._early_size > self.capacity:
             oldest = next(iter(self._early))
-            self.out.unmatched.extend(gone.model or "" for gone in self._early.pop(oldest))
-            self._dirty.add(oldest)
+            self.out.unmatched.extend(oldest[0] for _ in self._take_early(oldest))
+        self._bound_schedules()
+
+    def _put_early(self, key: Key, labels: list[Label]) -> None:
+        if labels:
+            self._early[key] = labels
+            self._early_size += len(labels)
+            heapq.heappush(self._early_deadlines, (min(x.ts for x in labels) + self._early_ttl, key))
+            self._touch(key)
+
+    def _take_early(self, key: Key) -> list[Label]:
+        labels = self._early.pop(key, [])
+        if labels:
+            self._early_size -= len(labels)
+            self._touch(key)
+        return labels
 
     def _evict(self) -> None:
         while len(self._table) > self.capacity:
-            oldest = next(iter(self._table))
-            for waiting in self._table.pop(oldest):
+            oldest, versions = self._table.popitem(last=False)
+            for waiting in versions:
                 if not waiting.done:
                     self._decide(waiting)
                     self.out.results.append((waiting.key, "evicted"))
-            self._dirty.add(oldest)
+            self._touch(oldest)
+        self._bound_schedules()
+
+    def _touch(self, key: Key) -> None:
+        if self._dirty is not None:
+            self._dirty.add(key)
+
+    def _bound_schedules(self) -> None:
+        """Deadlines of rows that are gone stay in the heaps; drop them before they outnumber the rows."""
+        rows = len(self._table) + len(self._early)
+        if len(self._deadlines) + len(self._early_deadlines) > 4 * rows + _SLACK:
+            self._reschedule()
+
+    def _reschedule(self) -> None:
+        """Build both heaps anew: one deadline per row, its earliest."""
+        self._deadlines = [
+            (min(_due(waiting, self._policy(key[0])) for waiting in versions), key)
+            for key, versions in self._table.items()
+        ]
+        self._early_deadlines = [
+            (min(label.ts for label in labels) + self._early_ttl, key) for key, labels in self._early.items()
+        ]
+        heapq.heapify(self._deadlines)
+        heapq.heapify(self._early_deadlines)
 
 
+def _due(waiting: Waiting, policy: JoinPolicy) -> float:
+    """When something next happens to a prediction: its wait ends, or the memory of it."""
+    return waiting.ts + (policy.memory if waiting.done else policy.wait)
+
+
+_SLACK = 10_000
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE = msgspec.msgpack.Decoder(tuple[list[Waiting], list[Label]]).decode

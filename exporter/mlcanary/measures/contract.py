@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from mlcanary.catalog import NO_PREDICTION, OTHER
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Prediction, Sample
 from mlcanary.stats.accumulator import Accumulator
@@ -39,6 +40,7 @@ class Measure:
     def __init__(self, plan: ModelPlan) -> None:
         self.plan = plan
         self.parts: dict[str, Any] = {}
+        self._folded: set[tuple[str, str]] = set()
 
     def replan(self, plan: ModelPlan) -> None:
         """Take another plan over the same bin edges (thresholds, roles, reference counts)."""
@@ -57,6 +59,22 @@ class Measure:
     def gauges(self, seconds: float) -> Iterator[Sample]:
         """Estimates over what these parts hold, gathered in `seconds`; nothing where undefined."""
         yield from ()
+
+    def take_folded(self) -> set[tuple[str, str]]:
+        """(cap of `Limits`, name) that were folded into `other` or dropped since the last call."""
+        folded, self._folded = self._folded, set()
+        return folded
+
+    def capped(self, part: str, name: str, cap: str) -> tuple[str]:
+        """The counter of a tally to use for a learnt name: its own while there is room, else `other`."""
+        counts = self.parts[part].counts
+        if (name,) in counts:
+            return (name,)
+        learnt = len(counts) - ((OTHER,) in counts) - ((NO_PREDICTION,) in counts)
+        if learnt < getattr(self.plan.limits, cap):
+            return (name,)
+        self._folded.add((cap, name))
+        return (OTHER,)
 
     def copy(self) -> Any:
         """The same measure over independent parts."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from mlcanary.catalog import PREDICTION_FEATURE
 from mlcanary.measures.contract import Measure, sample
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import FeatureReference, NumericReference
 from mlcanary.records import Prediction, Sample, canonical_class
-from mlcanary.stats.accumulator import Tally
+from mlcanary.stats.accumulator import Floats, Tally
 from mlcanary.stats.bin_counts import NumericBins
 from mlcanary.stats.ks import ks_from_counts
 from mlcanary.stats.roc_auc import below
@@ -58,11 +60,10 @@ class FeatureMeasure(Measure):
         if not rows:
             return
         self.parts["rows"].add(("rows",), float(len(rows)))
-        if self.plan.reference is None:
-            self._learn(rows)
+        first_seen = self._learn(rows) if self.plan.reference is None else {}
         missing = self.parts["missing"]
         for name in [name for (name,) in missing.counts]:
-            column = [row.get(name) for row in rows]
+            column = [row.get(name) for row in rows[first_seen.get(name, 0) :]]
             absent = column.count(None)
             if absent:
                 missing.add((name,), float(absent))
@@ -74,21 +75,29 @@ class FeatureMeasure(Measure):
             if scores:
                 self.parts[f"bins {PREDICTION_FEATURE}"].update_many(scores)
 
-    def _learn(self, rows: Sequence[Mapping[str, object]]) -> None:
+    def _learn(self, rows: Sequence[Mapping[str, object]]) -> dict[str, int]:
+        """Learn feature names, each with the row that had it first: before, nobody could miss it."""
         missing = self.parts["missing"]
-        for row in rows:
+        first_seen: dict[str, int] = {}
+        for i, row in enumerate(rows):
             if len(row) <= len(missing.counts) and all((name,) in missing.counts for name in row):
                 continue
             for name in row:
-                if (name,) not in missing.counts and len(missing.counts) < self.plan.limits.features:
+                if (name,) in missing.counts:
+                    continue
+                if len(missing.counts) < self.plan.limits.features:
                     missing.add((name,), 0.0)
+                    first_seen[name] = i
+                else:
+                    self._folded.add(("features", name))
+        return first_seen
 
     def _count(self, name: str, reference: FeatureReference, column: list[object]) -> None:
         """Bin the values of one feature; what is not of the reference's type is counted as mistyped."""
         bins = self.parts[f"bins {name}"]
         if isinstance(reference, NumericReference):
-            if set(map(type, column)) <= _NUMBERS:
-                bins.update_many(column)
+            if set(map(type, column)) <= _NUMBERS and (numeric := _finite(column)) is not None:
+                bins.update_many(numeric)
                 return
             present = [value for value in column if value is not None]
             numbers = [value for value in map(_number, present) if value is not None]
@@ -142,6 +151,15 @@ def _watched(plan: ModelPlan) -> tuple[dict[str, FeatureReference], dict[str, Fe
     features = dict(plan.reference.features)
     score = {} if plan.reference.score is None else {PREDICTION_FEATURE: plan.reference.score}
     return features, {**features, **score}
+
+
+def _finite(column: list[object]) -> Floats | None:
+    """Numbers as an array, or None if one of them is not finite as a float."""
+    try:
+        numbers = np.array(column, dtype=np.float64)
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+    return numbers if np.isfinite(numbers).all() else None
 
 
 def _number(value: object) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from mlcanary.catalog import JOIN_RESULTS, LABEL_DELAY_BUCKETS, NEGATIVE, POSITIVE
 from mlcanary.measures.contract import Labeled, Measure, sample
 from mlcanary.measures.plan import ModelPlan
-from mlcanary.measures.traffic import capped, histogram_samples
+from mlcanary.measures.traffic import histogram_samples
 from mlcanary.records import Sample
 from mlcanary.stats.accumulator import Tally
 from mlcanary.stats.bucket_histogram import BucketHistogram
@@ -51,7 +51,7 @@ class OutcomeMeasure(Measure):
 
     def count_event(self, event: str, value: float | None) -> None:
         """One business event with an optional amount; gains and losses are two counters, both rising."""
-        key = capped(self.parts["events"], event, self.plan.limits.events)
+        key = self.capped("events", event, "events")
         self.parts["events"].add(key)
         if value is not None:
             for sign in (POSITIVE, NEGATIVE):

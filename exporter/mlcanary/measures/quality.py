@@ -41,9 +41,12 @@ class QualityMeasure(Measure):
         if name not in self._classes:
             if not self._classes:
                 self._classes |= {part for pair in self.parts["confusion"].counts for part in pair}
-            if name not in self._classes and len(self._classes) < self.plan.limits.classes:
+            if name not in self._classes and len(self._classes - {OTHER}) < self.plan.limits.classes:
                 self._classes.add(name)
-        return name if name in self._classes else OTHER
+        if name in self._classes:
+            return name
+        self._folded.add(("classes", name))
+        return OTHER
 
     def counters(self) -> Iterator[Sample]:
         """The confusion matrix."""

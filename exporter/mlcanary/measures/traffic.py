@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from mlcanary.catalog import LATENCY_BUCKETS, NO_PREDICTION, OTHER
+from mlcanary.catalog import LATENCY_BUCKETS, NO_PREDICTION
 from mlcanary.measures.contract import Measure, sample
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Prediction, Sample
@@ -33,10 +33,10 @@ class TrafficMeasure(Measure):
         for p in batch:
             if p.error is None:
                 name = p.predicted if p.predicted is not None else NO_PREDICTION
-                predicted.add(capped(predicted, name, self.plan.limits.classes))
+                predicted.add(self.capped("predicted", name, "classes"))
             else:
                 predicted.add((NO_PREDICTION,))
-                errors.add(capped(errors, p.error, self.plan.limits.reasons))
+                errors.add(self.capped("errors", p.error, "reasons"))
 
     def counters(self) -> Iterator[Sample]:
         """Attempts by class, failures by reason."""
@@ -82,12 +82,6 @@ class LatencyMeasure(Measure):
 
 _MIN_RATE_SECONDS = 5.0
 """A rate over less is the start of the process reading a backlog, not traffic."""
-
-
-def capped(tally: Tally, name: str, limit: int) -> tuple[str]:
-    """The counter to use for a learnt name: its own while there is room, else `other`."""
-    key = (name,)
-    return key if key in tally.counts or len(tally.counts) < limit else (OTHER,)
 
 
 def histogram_samples(name: str, histogram: BucketHistogram) -> Iterator[Sample]:

@@ -66,17 +66,20 @@ class Monitor:
         batches: dict[ModelKey, list[Prediction]] = {}
         for record in records:
             if isinstance(record, Label):
-                self._join.label(record)
+                self._join.label(self._known_model(record))
                 continue
-            key = self._known(record.key)
+            key = self._known(record.key, now)
             prediction = record if key == record.key else msgspec.structs.replace(record, key=key)
             if self._join.predict(prediction):
                 batches.setdefault(key, []).append(prediction)
             else:
-                self._panel(key, now).outcomes.count_duplicate()
+                self.panels[key].outcomes.count_duplicate()
         for key, batch in batches.items():
-            self._panel(key, now).on_predictions(batch)
+            self.panels[key].on_predictions(batch)
         self._settle(self._join.take(), now)
+        for key, panel in self.panels.items():
+            for cap, name in panel.take_folded():
+                self._fold(cap, *key, name)
 
     def advance(self, event_time: float, now: float) -> None:
         """Decide every join whose time has come at `event_time`."""
@@ -164,18 +167,28 @@ class Monitor:
             panel = self.panels[key] = Panel(key, self.plan.model(key.model), self.plan.windows, now)
         return panel
 
-    def _known(self, key: ModelKey) -> ModelKey:
-        """The key itself, or the one that stands for all above the caps."""
+    def _known(self, key: ModelKey, now: float) -> ModelKey:
+        """The key itself, or the one that stands for all above the caps. The key has a panel from here on."""
         if key in self.panels:
             return key
         models = {k.model for k in self.panels}
-        if key.model not in models and len(models) >= self.plan.limits.models:
+        if key.model not in models and len(models - {OTHER}) >= self.plan.limits.models:
             self._fold("models", key.model)
-            return ModelKey(OTHER, OTHER)
-        if sum(k.model == key.model for k in self.panels) >= self.plan.limits.versions:
+            key = ModelKey(OTHER, OTHER)
+        elif sum(k.model == key.model and k.version != OTHER for k in self.panels) >= self.plan.limits.versions:
             self._fold("versions", *key)
-            return ModelKey(key.model, OTHER)
+            key = ModelKey(key.model, OTHER)
+        self._panel(key, now)
         return key
+
+    def _known_model(self, label: Label) -> Label:
+        """The label itself, or under the name that stands for all models above the cap."""
+        if label.model is None or len(self.panels) < self.plan.limits.models:
+            return label
+        models = {k.model for k in self.panels}
+        if label.model in models or len(models - {OTHER}) < self.plan.limits.models:
+            return label
+        return msgspec.structs.replace(label, model=OTHER)
 
     def _fold(self, reason: str, *name: str) -> None:
         if (reason, *name) not in self._folded and len(self._folded) < _REMEMBERED_NAMES:
@@ -187,7 +200,10 @@ class Monitor:
         for key, result in out.results:
             self._panel(key, now).outcomes.count_join(result)
         for model in out.unmatched:
-            self.unmatched.add((model,))
+            room = (model,) in self.unmatched.counts or len(self.unmatched.counts) <= self.plan.limits.models
+            if not room:
+                self._fold("models", model)
+            self.unmatched.add((model,) if room else (OTHER,))
         for event in out.events:
             self._panel(event.waiting.key, now).outcomes.count_event(event.event, event.value)
         batches: dict[ModelKey, list[Labeled]] = {}

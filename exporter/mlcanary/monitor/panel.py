@@ -59,6 +59,10 @@ class Panel:
             for name, suffix, labels, value in measure.gauges(0.0):
                 yield Sample(name, suffix, (*self.key, "all", *labels), value)
 
+    def take_folded(self) -> set[tuple[str, str]]:
+        """(cap, name) that the measures folded into `other` or dropped since the last call."""
+        return set().union(*(measure.take_folded() for measure in self.counters.measures))
+
     def on_predictions(self, batch: Sequence[Prediction]) -> None:
         """Hand a batch to every measure."""
         newest = max(p.ts for p in batch)
