@@ -1,0 +1,88 @@
+"""What the README says is true: links, anchors, tables, configuration and log lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+from mlcanary.catalog import CATALOG, Group
+from mlcanary.cli.main import COMMANDS
+from mlcanary.documents import load_document
+from mlcanary.formats.native import NativeFormat
+from mlcanary.handler.settings import parse_settings
+from mlcanary.measures.plan import ModelPlan
+from mlcanary.records import Label, Prediction
+from mlcanary.settings import ExporterDocument
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+PAGES = [README, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md"]
+
+
+def blocks(language: str) -> list[str]:
+    """Code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+
+
+def metric_table() -> str:
+    """The metric reference as the README holds it."""
+    lines = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    for spec in CATALOG:
+        if spec.group is not Group.HANDLER:
+            labels = ", ".join(spec.labels) or "–"
+            lines.append(f"| `{spec.name}` | {spec.kind.value} | {labels} | {spec.help} |")
+    lines += ["", "The handler:", "", "| metric | type | labels | meaning |", "|---|---|---|---|"]
+    for spec in CATALOG:
+        if spec.group is Group.HANDLER:
+            lines.append(f"| `{spec.name}` | {spec.kind.value} | {', '.join(spec.labels) or '–'} | {spec.help} |")
+    return "\n".join(lines)
+
+
+def test_the_metric_reference_is_the_catalogue() -> None:
+    """Rewritten by UPDATE_GOLDEN=1, which CI does not set."""
+    wanted = f"<!-- metrics -->\n{metric_table()}\n<!-- /metrics -->"
+    found = re.search(r"<!-- metrics -->.*?<!-- /metrics -->", TEXT, flags=re.DOTALL)
+    assert found is not None
+    if os.environ.get("UPDATE_GOLDEN") and not os.environ.get("CI"):
+        README.write_text(TEXT.replace(found[0], wanted), encoding="utf-8")
+        return
+    assert found[0] == wanted, "run: UPDATE_GOLDEN=1 make test"
+
+
+def test_every_relative_link_leads_to_a_file() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_link_inside_a_page_leads_to_a_heading() -> None:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+        anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
+
+
+def test_the_log_lines_are_understood() -> None:
+    block = next(b for b in blocks("json") if '"kind"' in b)
+    decoded = NativeFormat(lambda _model: ModelPlan()).decode_block(block.encode(), 1.8e9)
+    assert decoded.rejects == []
+    assert [type(record) for record in decoded.records] == [Prediction, Label, Label]
+    assert all(json.loads(line)["id"] == "r-1" for line in block.splitlines())
+
+
+def test_the_configurations_are_valid() -> None:
+    exporter = next(b for b in blocks("yaml") if b.startswith("sources:"))
+    assert load_document(exporter, "README.md", ExporterDocument).models[0].name == "churn"
+    handler = next(b for b in blocks("yaml") if b.startswith("prometheus:"))
+    assert parse_settings(handler, "README.md").targets[0].mode == "react"
+
+
+def test_every_command_that_is_shown_exists() -> None:
+    shown = re.findall(r"^mlcanary ([a-z-]+)", "\n".join(blocks("sh")), flags=re.MULTILINE)
+    assert shown
+    assert set(shown) <= set(COMMANDS)
+    assert {"make demo", "make test"} <= {line.strip() for block in blocks("sh") for line in block.splitlines()}
