@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
@@ -38,7 +39,7 @@ class Handle:
         headers = {"Content-Type": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        async with self.session.post(self.url + path, data=body, headers=headers) as response:
+        async with self.session.post(self.url + path, data=io.BytesIO(body), headers=headers) as response:
             await response.read()
             return response.status
 
