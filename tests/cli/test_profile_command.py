@@ -1,0 +1,124 @@
+"""`mlcanary profile`: the same reference from every kind of table, and errors that say what to do."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pytest
+from click.testing import CliRunner, Result
+from pyarrow import parquet
+
+from mlcanary.cli.profile import command
+from mlcanary.errors import ConfigError
+from mlcanary.formats.profile import read_profile
+from mlcanary.measures.reference import CategoricalReference, NumericReference
+
+Rows = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def rows() -> Rows:
+    random = np.random.default_rng(3)
+    made: Rows = []
+    for i in range(1000):
+        made.append(
+            {
+                "age": int(random.integers(18, 90)),
+                "balance": None if i % 50 == 0 else round(float(random.lognormal()), 4),
+                "plan": str(random.choice(["free", "pro"])),
+                "score": round(float(random.random()), 5),
+                "label": int(random.random() < 0.2),
+            }
+        )
+    return made
+
+
+def run(table: Path, *flags: str) -> Result:
+    return CliRunner().invoke(command, [str(table), "-o", str(table.with_name("profile.json")), *flags])
+
+
+def profiled(table: Path, *flags: str) -> str:
+    result = run(table, *flags)
+    assert result.exit_code == 0, result.output
+    return table.with_name("profile.json").read_text()
+
+
+def write_csv(path: Path, rows: Rows) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+    data = text.getvalue().encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def test_every_kind_of_table_gives_the_same_profile(tmp_path: Path, rows: Rows) -> None:
+    write_csv(tmp_path / "t.csv", rows)
+    write_csv(tmp_path / "t.csv.gz", rows)
+    (tmp_path / "plain.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    names = ("age", "balance", "plan")
+    records = [
+        {"id": str(i), "features": {n: row[n] for n in names}, "score": row["score"], "prediction": 1}
+        for i, row in enumerate(rows)
+    ]
+    labels = [{"kind": "label", "id": str(i), "label": 1} for i in range(10)]
+    (tmp_path / "records.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*records, *labels]))
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "t.parquet")
+    found = {
+        name: profiled(tmp_path / name) for name in ("t.csv", "t.csv.gz", "plain.jsonl", "records.jsonl", "t.parquet")
+    }
+    assert len(set(found.values())) == 1
+
+
+def test_columns_become_numeric_or_categorical_and_the_label_stays_out(tmp_path: Path, rows: Rows) -> None:
+    write_csv(tmp_path / "t.csv", rows)
+    reference = read_profile(profiled(tmp_path / "t.csv", "--categorical", "age"), "profile.json")
+    assert set(reference.features) == {"age", "balance", "plan"}
+    assert isinstance(reference.features["age"], CategoricalReference)
+    balance = reference.features["balance"]
+    assert isinstance(balance, NumericReference)
+    assert (balance.missing, float(balance.counts.sum())) == (20.0, 980.0)
+    assert reference.score is not None
+    assert len(reference.score.counts) == 50
+    assert reference.rows == 1000
+
+
+def test_broken_rows_are_left_out_and_told(tmp_path: Path, rows: Rows) -> None:
+    text = "".join(json.dumps(row) + "\n" for row in rows) + '{"age": \n\n'
+    (tmp_path / "t.jsonl").write_text(text)
+    result = run(tmp_path / "t.jsonl")
+    assert result.exit_code == 0
+    assert "1,000 rows" in result.output
+    assert "note: 1 broken rows left out" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "flags", "message"),
+    [
+        ("t.csv", "a,score\n1,7\n", (), "column score: found a value outside 0..1; allowed: probabilities"),
+        ("t.csv", "a,b\n", (), "the file has no rows"),
+        ("t.csv", "a,b\n1,2\n", ("--exclude", "c"), "no column c; allowed: a, b"),
+        ("t.xlsx", "", (), "t.xlsx: found .xlsx; allowed: .csv, .csv.gz, .jsonl, .jsonl.gz, .parquet"),
+        ("t.jsonl", '{"a": [1]}\n', (), "column a: found a list or an object; allowed: numbers, texts and booleans"),
+        ("t.parquet", "no parquet", (), "t.parquet: not a Parquet file"),
+    ],
+)
+def test_errors_say_what_was_found_and_what_is_allowed(
+    tmp_path: Path, name: str, text: str, flags: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    result = run(tmp_path / name, *flags)
+    assert isinstance(result.exception, ConfigError)
+    assert message in str(result.exception)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    result = run(tmp_path / "nowhere.csv")
+    assert str(result.exception) == f"{tmp_path}/nowhere.csv: cannot be read: No such file or directory"
