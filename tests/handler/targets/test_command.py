@@ -1,0 +1,81 @@
+"""The command target with real scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlcanary.documents import Seconds
+from mlcanary.errors import ActionError
+from mlcanary.handler.targets.command import CommandSettings, CommandTarget
+from mlcanary.handler.targets.contract import Guard, RefusedError, State, Unobservable
+
+V1, V2 = State.of({"v1": 1, "v2": 0}), State.of({"v1": 0, "v2": 1})
+GUARD = Guard("a1", V2)
+
+# With "observe": print the state. Else: take the order, keep it and what was in the environment.
+SCRIPT = """
+import json, os, pathlib, sys
+home = pathlib.Path(__file__).parent
+if sys.argv[1:] == ["observe"]:
+    print(json.dumps({"weights": json.loads((home / "state.json").read_text())}))
+else:
+    order = json.load(sys.stdin)
+    (home / "seen.json").write_text(json.dumps({"order": order, "environment": dict(os.environ)}))
+    (home / "state.json").write_text(json.dumps(order["desired"]))
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    (tmp_path / "roll.py").write_text(SCRIPT)
+    (tmp_path / "state.json").write_text('{"v1": 0, "v2": 1}')
+    return tmp_path / "roll.py"
+
+
+def target(*argv: str, observe: tuple[str, ...] | None = None, timeout: float = 20.0) -> CommandTarget:
+    return CommandTarget(CommandSettings(argv=argv, observe=observe, versions=("v1", "v2"), timeout=Seconds(timeout)))
+
+
+async def test_the_command_gets_the_order_on_stdin_and_an_empty_environment(script: Path) -> None:
+    roll = target(sys.executable, str(script), observe=(sys.executable, str(script), "observe"))
+    assert await roll.observe() == V2
+    await roll.apply(V1, GUARD)
+    assert await roll.observe() == V1
+    seen = json.loads((script.parent / "seen.json").read_text())
+    assert seen["order"] == {"action_id": "a1", "desired": {"v1": 1, "v2": 0}, "expected": {"v1": 0, "v2": 1}}
+    assert set(seen["environment"]) - {"LC_CTYPE"} == {"MLCANARY_ACTION_ID"}
+    (script.parent / "seen.json").unlink()
+    await roll.apply(V1, GUARD)
+    assert not (script.parent / "seen.json").exists()
+
+
+async def test_without_observe_nothing_can_be_seen(script: Path) -> None:
+    assert await target(sys.executable, str(script)).observe() == Unobservable("configure observe")
+
+
+async def test_an_exit_status_is_told_with_what_was_said() -> None:
+    with pytest.raises(ActionError, match="exit status 3: no permission") as caught:
+        await target("/bin/sh", "-c", "echo no permission >&2; exit 3").apply(V1, GUARD)
+    assert not isinstance(caught.value, RefusedError)
+
+
+async def test_a_command_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
+    mark = tmp_path / "child"
+    with pytest.raises(ActionError, match="still running after"):
+        await target("/bin/sh", "-c", f"(/bin/sleep 600; echo late > {mark}) & wait", timeout=0.3).apply(V1, GUARD)
+    assert not mark.exists()
+
+
+async def test_a_command_that_does_not_exist_changed_nothing() -> None:
+    with pytest.raises(RefusedError, match="cannot be started"):
+        await target("/no/such/command").apply(V1, GUARD)
+
+
+@pytest.mark.parametrize("output", ["", "hello", '{"weights": {"v1": 1}}', '{"weights": {"v1": -1, "v2": 2}}'])
+async def test_an_observation_that_is_none_is_an_error(output: str) -> None:
+    with pytest.raises(ActionError):
+        await target("/bin/true", observe=("/bin/echo", output)).observe()

@@ -1,0 +1,74 @@
+"""The HAProxy target against a real HAProxy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from handler_world import HAProxy, free_port
+from mlcanary.errors import ActionError
+from mlcanary.handler.targets.contract import ConflictError, Guard, RefusedError, State
+from mlcanary.handler.targets.haproxy import HAProxySettings, HAProxyTarget
+
+NOW, DESIRED = State.of({"v1": 90, "v2": 10}), State.of({"v1": 100, "v2": 0})
+GUARD = Guard("a1", NOW)
+
+
+def target(socket: str, **changes: object) -> HAProxyTarget:
+    settings: dict[str, object] = {"backend": "models", "servers": {"v1": "stable", "v2": "canary"}, **changes}
+    return HAProxyTarget(HAProxySettings(socket=socket, **settings))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def haproxy(tmp_path: Path) -> Iterator[HAProxy]:
+    with HAProxy(tmp_path).running() as proxy:
+        yield proxy
+
+
+async def test_it_sees_and_sets_the_weights(haproxy: HAProxy) -> None:
+    router = target(haproxy.socket)
+    assert await router.observe() == NOW
+    await router.apply(DESIRED, GUARD)
+    assert await router.observe() == DESIRED
+    await router.apply(DESIRED, GUARD)
+    await router.complete(DESIRED, GUARD)
+    assert haproxy.weights() == {"v1": 100, "v2": 0}
+
+
+async def test_it_leaves_the_weights_of_another_writer_alone(haproxy: HAProxy) -> None:
+    haproxy.ask("set weight models/canary 55")
+    with pytest.raises(ConflictError, match='"v2":55'):
+        await target(haproxy.socket).apply(DESIRED, GUARD)
+    assert haproxy.weights() == {"v1": 90, "v2": 55}
+
+
+async def test_it_does_not_send_traffic_to_a_server_that_is_down(haproxy: HAProxy) -> None:
+    haproxy.ask("set server models/stable state maint")
+    with pytest.raises(RefusedError, match="models/stable of version v1 is not running"):
+        await target(haproxy.socket).apply(DESIRED, GUARD)
+    assert haproxy.weights() == {"v1": 90, "v2": 10}
+
+
+async def test_an_error_that_haproxy_answers_as_text_is_an_error(haproxy: HAProxy) -> None:
+    with pytest.raises(ActionError, match="No such server"):
+        await target(haproxy.socket, servers={"v1": "stable", "v2": "nobody"}).observe()
+    with pytest.raises(ActionError, match="answered"):
+        await target(haproxy.socket).apply(State.of({"v1": 300, "v2": 10}), GUARD)
+    assert haproxy.weights() == {"v1": 90, "v2": 10}
+
+
+async def test_a_static_algorithm_refuses_and_never_ends_at_a_total_of_zero(tmp_path: Path) -> None:
+    with HAProxy(tmp_path, balance="static-rr").running() as haproxy:
+        router = target(haproxy.socket)
+        with pytest.raises(ActionError, match="static LB algorithm"):
+            await router.apply(DESIRED, GUARD)
+        assert (await router.observe()).total > 0
+
+
+async def test_a_socket_that_nobody_serves_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ActionError):
+        await target(str(tmp_path / "none.sock")).observe()
+    with pytest.raises(ActionError):
+        await target(f"127.0.0.1:{free_port()}").observe()

@@ -1,0 +1,124 @@
+"""The HTTP target against small servers that obey, refuse, hang and lie."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from aiohttp import web
+
+from handler_world import free_port
+from mlcanary.documents import Seconds
+from mlcanary.errors import ActionError
+from mlcanary.handler.targets.contract import ConflictError, Guard, RefusedError, State, Unobservable
+from mlcanary.handler.targets.http import HTTPSettings, HTTPTarget, ReadBack
+
+V1, V2 = State.of({"v1": 1, "v2": 0}), State.of({"v1": 0, "v2": 1})
+GUARD = Guard("a1", V2)
+
+
+@dataclass
+class Switch:
+    """A server with one switch. `status` is what a POST gets; only 200 moves the switch."""
+
+    active: str = "two"
+    status: int = 200
+    hangs: bool = False
+    calls: list[tuple[dict[str, object], str]] = field(default_factory=list)
+    url: str = ""
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[Switch]:
+        application = web.Application()
+        application.router.add_post("/switch", self._post)
+        application.router.add_get("/state", self._get)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        port = free_port()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        self.url = f"http://127.0.0.1:{port}"
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+    async def _post(self, request: web.Request) -> web.Response:
+        body = json.loads(await request.read())
+        self.calls.append((body, request.headers["Idempotency-Key"]))
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.status == 200:
+            self.active = body["version"]
+        return web.Response(status=self.status, headers={"Location": "/state"})
+
+    async def _get(self, _request: web.Request) -> web.Response:
+        return web.json_response({"models": [{"active": self.active}]})
+
+    def target(self, *, read_back: bool = True) -> HTTPTarget:
+        back = ReadBack(url=f"{self.url}/state", pointer="/models/0/active") if read_back else None
+        versions = {"v1": "one", "v2": "two"}
+        settings = HTTPSettings(
+            url=f"{self.url}/switch",
+            versions=versions,
+            fields=("action_id", "version", "weights"),
+            read_back=back,
+            timeout=Seconds(0.3),
+        )
+        return HTTPTarget(settings)
+
+
+@pytest.fixture
+async def switch() -> AsyncIterator[Switch]:
+    async with Switch().serving() as served:
+        yield served
+
+
+async def test_the_call_carries_the_allowed_fields_and_the_action_id(switch: Switch) -> None:
+    target = switch.target()
+    assert await target.observe() == V2
+    await target.apply(V1, GUARD)
+    assert await target.observe() == V1
+    await target.apply(V1, GUARD)
+    assert switch.calls == [({"action_id": "a1", "version": "one", "weights": {"v1": 1, "v2": 0}}, "a1")]
+
+
+async def test_without_read_back_nothing_can_be_seen(switch: Switch) -> None:
+    assert await switch.target(read_back=False).observe() == Unobservable("configure read_back")
+
+
+@pytest.mark.parametrize("status", [302, 307, 400, 403, 409])
+async def test_a_refusal_or_a_redirect_changed_nothing(switch: Switch, status: int) -> None:
+    switch.status = status
+    with pytest.raises(RefusedError, match=f"HTTP {status}"):
+        await switch.target().apply(V1, GUARD)
+    assert len(switch.calls) == 1
+
+
+@pytest.mark.parametrize(("status", "hangs"), [(500, False), (503, False), (200, True)])
+async def test_after_silence_or_a_server_error_nobody_knows(switch: Switch, status: int, hangs: bool) -> None:
+    switch.status, switch.hangs = status, hangs
+    with pytest.raises(ActionError) as caught:
+        await switch.target(read_back=False).apply(V1, GUARD)
+    assert not isinstance(caught.value, RefusedError)
+
+
+async def test_a_server_that_is_not_there_changed_nothing() -> None:
+    switch = Switch(url=f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(RefusedError):
+        await switch.target(read_back=False).apply(V1, GUARD)
+
+
+async def test_a_version_that_is_not_configured_is_nobodys_state(switch: Switch) -> None:
+    switch.active = "three"
+    with pytest.raises(ActionError, match="'three' at '/models/0/active' is no configured version"):
+        await switch.target().observe()
+
+
+async def test_a_switch_that_others_moved_is_left_alone(switch: Switch) -> None:
+    with pytest.raises(ConflictError):
+        await switch.target().apply(V1, Guard("a1", State.of({"v1": 0, "v2": 0})))
+    assert switch.calls == []

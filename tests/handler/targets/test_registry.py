@@ -1,0 +1,46 @@
+"""Every kind of target is registered, created, documented and tested under its own name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from mlcanary.handler.targets import registry
+from mlcanary.handler.targets.command import CommandSettings
+from mlcanary.handler.targets.contract import State
+from mlcanary.handler.targets.file import FileSettings
+from mlcanary.handler.targets.haproxy import HAProxySettings
+from mlcanary.handler.targets.http import HTTPSettings
+
+BOTH = {"v1": "a", "v2": "b"}
+EXAMPLES = [
+    HAProxySettings(socket="/run/s", backend="b", servers=BOTH),
+    FileSettings(path="/srv/current", values=BOTH),
+    HTTPSettings(url="http://127.0.0.1/x", versions=BOTH),
+    CommandSettings(argv=("/bin/true",), versions=("v1", "v2")),
+]
+
+
+def test_the_examples_are_all_kinds() -> None:
+    assert {type(example) for example in EXAMPLES} == set(get_args(registry.TargetKind))
+
+
+@pytest.mark.parametrize("settings", EXAMPLES, ids=lambda s: str(s.__struct_config__.tag))
+def test_each_kind_is_created_from_its_section(settings: registry.TargetKind) -> None:
+    tag = str(settings.__struct_config__.tag)
+    created = registry.create(settings)
+    assert type(created) is registry.KINDS[tag]
+    assert tuple(settings.versions) == ("v1", "v2")
+    assert (Path(__file__).parent / f"test_{tag}.py").exists()
+    assert type(created).__module__.endswith(f".{tag}")
+
+
+def test_moving_traffic_keeps_the_others_and_never_ends_at_zero() -> None:
+    state = State.of({"v1": 60, "v2": 30, "v3": 10})
+    assert state.moved("v2", "v1") == State.of({"v1": 90, "v2": 0, "v3": 10})
+    assert State.of({"v1": 0, "v2": 100}).moved("v2", "v1") == State.of({"v1": 100, "v2": 0})
+    assert State.of({"v1": 200, "v2": 200}).moved("v2", "v1").weight("v1") == 256
+    assert state.share("v2") == pytest.approx(0.3)
+    assert State.from_json(state.to_json()) == state
