@@ -48,8 +48,8 @@ class Options:
     bug: bool = True
     keep: bool = False
     rate: float = 120.0
-    healthy_seconds: float = 50.0
-    quiet_seconds: float = 150.0
+    healthy_seconds: float = 45.0
+    quiet_seconds: float = 120.0
 
 
 class Scenario:
@@ -139,8 +139,8 @@ class Scenario:
         await self._watch_for(self._options.quiet_seconds)
 
     async def _end(self) -> bool:
-        self._screen.heading("What was promised, and what was measured")
         await self._busy("letting the last requests and labels finish", self._stack.stop("traffic"))
+        self._screen.heading("What was promised, and what was measured")
         evidence = await self._evidence()
         if self._options.bug:
             self._screen.durations(self._witness.timeline.durations())
@@ -148,7 +148,13 @@ class Scenario:
         else:
             checks = verdict.healthy_checks(evidence, initial_weights=WEIGHTS)
         self._screen.promises(checks)
-        return all(check.held for check in checks)
+        kept = all(check.held for check in checks)
+        if kept:
+            self._screen.closing(f"Every promise was kept, in {time.time() - self._started:.0f} s.", good=True)
+        else:
+            place = f"Logs, configuration and records: {self._run.directory}"
+            self._screen.closing(f"Not every promise was kept. {place}", good=False)
+        return kept
 
     async def _stay(self) -> None:
         """Leave everything running until Ctrl-C, which cancels this."""
@@ -193,7 +199,7 @@ class Scenario:
         rates = await self._prometheus.by_version(observation.PREDICTIONS)
         labels = await self._prometheus.query(observation.LABELS)
         traffic = observation.read_json(self._run.traffic_figures) or {}
-        arms = ", ".join(f"{v} {accuracy[v]:.1%}" if v in accuracy else f"{v} -" for v in WEIGHTS)
+        arms = ", ".join(f"{v} {accuracy[v]:.1%}" if v in accuracy and rates.get(v) else f"{v} -" for v in WEIGHTS)
         total = sum(rates.values())
         share = f"{rates.get(CANARY, 0.0) / total:.1%}" if total else "-"
         return (
@@ -255,7 +261,7 @@ async def play(directory: Path, screen: Screen, options: Options) -> bool:
 
 
 def show_failure(screen: Screen, stack: Stack, error: DemoError) -> None:
-    """One sentence, what to do, and the end of the guilty component's log."""
+    """The end of the guilty component's log, one sentence, and what to do."""
     if error.component:
         screen.log_tail(error.component, str(stack.log_path(error.component)), stack.log_tail(error.component))
-    screen.closing(f"The demo stopped: {error}." + (f" {error.hint}" if error.hint else ""), good=False)
+    screen.closing(f"The demo stopped: {error}." + (f"\nTo do: {error.hint}." if error.hint else ""), good=False)

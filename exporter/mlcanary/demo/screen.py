@@ -97,6 +97,7 @@ class Screen:
                 style=_STYLES[line.milestone],
             )
         self._console.print(table)
+        self._console.print()
 
     def promises(self, checks: Iterable[Check]) -> None:
         """Each promise, kept or broken, with its figure."""

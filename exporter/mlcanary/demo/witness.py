@@ -76,7 +76,6 @@ class Witness:
 
     async def look(self) -> None:
         """Ask everybody once. Raises DemoError when somebody does not answer."""
-        await self._look_at_haproxy()
         bug = self.timeline.find(Milestone.BUG)
         if bug and not self.has(Milestone.WRONG) and (entry := self._wrong.first_since(bug.ts)):
             self.reached(entry.milestone, entry.ts, entry.detail)
@@ -84,6 +83,7 @@ class Witness:
             self._look_at_alerts(await self._prometheus.rollback_alerts())
         if not self.has(Milestone.VERIFIED):
             self._look_at_handler(await self.handler_metrics())
+        await self._look_at_haproxy()
 
     async def handler_metrics(self) -> list[Sample]:
         """The handler's own /metrics."""
