@@ -1,0 +1,95 @@
+"""What every source of log lines promises, and the values it exchanges with its caller.
+
+Guarantee: a caller that stores `Source.position()` together with what it made of the blocks read so far, and
+that builds the source again from that position after being killed at any point, gets every line exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+
+class Block(NamedTuple):
+    """One or more complete lines of one file, in file order; `data` always ends in a line feed."""
+
+    source: str
+    data: bytes
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A prefix of some content that has been delivered: recognises the content wherever it moved.
+
+    `offset` is the length of the prefix in bytes, `head` and `tail` are digests of its first and last 1,024
+    bytes (of all of it where it is shorter). `inode` says where it was last seen; it is never trusted alone.
+    """
+
+    inode: int
+    offset: int
+    head: str
+    tail: str
+
+
+class TailPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one path has been followed.
+
+    `current` is the generation being read, `consumed` the earlier ones that still lie beside the path.
+    `writer` is the inode that the path had when we last read from it, 0 for none. `fragment` is the start of a
+    line that copytruncate cut in two; `skipping` says that the rest of an oversized line is still to be skipped.
+    """
+
+    current: Mark | None = None
+    consumed: tuple[Mark, ...] = ()
+    writer: int = 0
+    fragment: bytes = b""
+    skipping: bool = False
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a source has been read: exactly the blocks returned so far.
+
+    `patterns` maps each configured pattern to the Unix nanoseconds of its first start, `files` each followed
+    source name to its position.
+    """
+
+    patterns: dict[str, int] = {}
+    files: dict[str, TailPosition] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """Health of one followed file. Counts start at 0 with the process.
+
+    `up` is False while the path cannot be read, with the reason in `error`. `rotations` counts by kind: rename,
+    truncate. `lost` counts generations whose end could not be read, by reason: vanished (neither the path nor a
+    rotated name holds it), truncated (cut without a copy), compressed (only a compressed copy is left).
+    """
+
+    source: str
+    up: bool
+    error: str
+    lag_bytes: int
+    lines: int
+    bytes_read: int
+    oversized_lines: int
+    rotations: Mapping[str, int]
+    lost: Mapping[str, int]
+
+
+class Source(Protocol):
+    """One origin of log lines, read by one thread."""
+
+    def read(self) -> Block | None:
+        """The next block of complete lines, or None when there is nothing to read right now."""
+
+    def position(self) -> Position:
+        """What to store so that a source built from it goes on after the last block returned."""
+
+    def status(self) -> list[SourceStatus]:
+        """Health of every followed file, in a stable order."""
+
+    def close(self) -> None:
+        """Release every descriptor. The object cannot be used afterwards."""
