@@ -64,6 +64,7 @@ class Release:
     baseline: float = 0.9
     past: float | None = 0.9
     accuracy_after: float = 0.9
+    accuracy_of_bad: float = 0.5
     counters: dict[str, float] = field(default_factory=lambda: {GOOD: 5000.0, BAD: 500.0})
     labeled: dict[tuple[str, str, str], float] = field(default_factory=dict)
     newest: dict[str, float] = field(default_factory=dict)
@@ -79,15 +80,14 @@ class Release:
                 self.counters[version] = self.counters.get(version, 0.0) + count
                 if share > 0:
                     self.newest[version] = now
-                if version == GOOD:
-                    self._label(version, count)
+                self._label(version, count)
         self.seen = now
         for version in (GOOD, BAD):
             self.newest.setdefault(version, now)
         return shares
 
     def _label(self, version: str, count: float) -> None:
-        right = count * self.accuracy_after
+        right = count * (self.accuracy_after if version == GOOD else self.accuracy_of_bad)
         for predicted, part in (("1", right), ("0", count - right)):
             key = (version, "1", predicted)
             self.labeled[key] = self.labeled.get(key, 0.0) + part

@@ -104,10 +104,10 @@ def server(argv: Sequence[str], log: Path, ready: str) -> Iterator[None]:
 
 
 @contextmanager
-def prometheus(folder: Path, configuration: Mapping[str, object]) -> Iterator[str]:
-    """A Prometheus over the blocks in `folder`/data; gives its URL."""
+def prometheus(folder: Path, configuration: Mapping[str, object], port: int = 0) -> Iterator[str]:
+    """A Prometheus over the blocks in `folder`/data; gives its URL. Port 0: a free one."""
     (folder / "prometheus.yml").write_text(json.dumps(configuration))
-    url = f"http://127.0.0.1:{free_port()}"
+    url = f"http://127.0.0.1:{port or free_port()}"
     argv = [
         program("prometheus"),
         f"--config.file={folder / 'prometheus.yml'}",

@@ -22,9 +22,8 @@ Z_LIMIT = {Window.FAST: 6.0, Window.SLOW: 4.26}
 
 PAST_OFFSET = {Window.FAST: "30m", Window.SLOW: "3h"}
 SHARED_Z = 3.0
-BURN_RATE = 14.4
 _DEFAULTS = {objective.name: objective.default for objective in OBJECTIVES}
-_PREDICTIONS, _ERRORS = "mlcanary_predictions_total", "mlcanary_prediction_errors_total"
+_PREDICTIONS = "mlcanary_predictions_total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,7 @@ _RECORDED = {
     Measure.ACCURACY: _Series("model_version:mlcanary_labeled_predictions:", "accuracy", -1.0, "accuracy_drop"),
     Measure.AUC: _Series("model_version:mlcanary_labeled_score:", "auc", -1.0, "auc_drop"),
     Measure.LOG_LOSS: _Series("model_version:mlcanary_log_loss:", "mean", 1.0, "log_loss_rise"),
+    Measure.ERRORS: _Series("model_version:mlcanary_prediction_errors:", "ratio", 1.0, "error_rise"),
 }
 
 
@@ -74,8 +74,8 @@ async def gather(prometheus: Prometheus, plan: TargetPlan, case: Case, bad_weigh
     answers = await prometheus.query_all({**_situation(plan, case), **_measure(of_model, case)})
     roles = tuple(sorted((s.label("version"), s.label("role")) for s in answers["roles"]))
     baseline = next((version for version, role in roles if role == "baseline"), "")
-    figures = (_error_figures if case.measure is Measure.ERRORS else _recorded_figures)(answers, case, baseline)
-    worse = 1.0 if case.measure is Measure.ERRORS else _RECORDED[case.measure].worse
+    figures = _figures(answers, case, baseline)
+    worse = _RECORDED[case.measure].worse
     violated = (
         figures.delta is not None
         and figures.zscore is not None
@@ -91,7 +91,7 @@ async def gather(prometheus: Prometheus, plan: TargetPlan, case: Case, bad_weigh
         serving=frozenset(s.label("version") for s in answers["serving"] if s.value > 0),
         bad_weight=bad_weight,
         shared_cause=figures.baseline_rise > figures.limit and figures.baseline_zscore > SHARED_Z,
-        values=_values(figures) + _reference(answers, case, baseline),
+        values=_values(figures) + _reference(answers, baseline),
     )
 
 
@@ -116,96 +116,61 @@ def _situation(plan: TargetPlan, case: Case) -> dict[str, str]:
 
 
 def _measure(of_model: Sequence[tuple[str, str]], case: Case) -> dict[str, str]:
-    suffix = "_fast" if case.window is Window.FAST else ""
-    if case.measure is Measure.ERRORS:
-        objective = (("objective", "error_ratio"),)
-        ratio = _error_ratio(of_model, case.window, "")
-        return {
-            "limit": f"max({selector('mlcanary_objective_threshold', (*of_model, *objective))})",
-            "ratio": ratio,
-            "past": _error_ratio(of_model, case.window, f" offset {PAST_OFFSET[case.window]}"),
-            "requests": f"sum by (version) (rate({selector(_PREDICTIONS, of_model)}[{case.window}]))",
-            "age": "max by (version) (time() - timestamp(" + selector(_PREDICTIONS, of_model) + "))",
-        }
     series = _RECORDED[case.measure]
-    names = (("objective", series.objective + suffix),)
-    accused = (*of_model, ("version", case.version))
-    delta = selector(f"{series.prefix}{series.value}_delta{case.window}", accused)
-    value = selector(f"{series.prefix}{series.value}{case.window}", of_model)
-    stderr = selector(f"{series.prefix}{series.value}_stderr{case.window}", of_model)
-    past = f" offset {PAST_OFFSET[case.window]}"
     # AUC does not add up over versions; log loss does, so recovery from an AUC fall is read from it.
     recovery = _RECORDED[Measure.LOG_LOSS] if case.measure is Measure.AUC else series
-    reference = recovery.prefix + recovery.value
+    accused = (*of_model, ("version", case.version))
+    delta = selector(f"{series.prefix}{series.value}_delta{case.window}", accused)
+    objective = (("objective", _objective(case)),)
+    past = f" offset {PAST_OFFSET[case.window]}"
     return {
-        "limit": f"max({selector('mlcanary_objective_threshold', (*of_model, *names))})",
+        "limit": f"max({selector('mlcanary_objective_threshold', (*of_model, *objective))})",
         "delta": delta,
         "age": f"time() - timestamp({delta})",
         "zscore": selector(f"{series.prefix}{series.value}_zscore{case.window}", accused),
-        "now": value,
-        "now_stderr": stderr,
-        "past": value + past,
-        "past_stderr": stderr + past,
-        "reference": selector(f"{reference}{case.window}", of_model),
-        "reference_stderr": selector(f"{reference}_stderr{case.window}", of_model),
+        "now": _value(series, of_model, case.window, ""),
+        "now_stderr": _stderr(series, of_model, case.window, ""),
+        "past": _value(series, of_model, case.window, past),
+        "past_stderr": _stderr(series, of_model, case.window, past),
+        "reference": _value(recovery, of_model, case.window, ""),
+        "reference_stderr": _stderr(recovery, of_model, case.window, ""),
     }
 
 
-def _error_ratio(of_model: Sequence[tuple[str, str]], window: Window, offset: str) -> str:
-    """Failed share of requests by version; a version without any error series has failed in none."""
-    requests = f"sum by (version) (rate({selector(_PREDICTIONS, of_model)}[{window}]{offset}))"
-    errors = f"sum by (version) (rate({selector(_ERRORS, of_model)}[{window}]{offset}))"
-    return f"({errors} or 0 * {requests}) / ({requests} > 0)"
+def _value(series: _Series, of_model: Sequence[tuple[str, str]], window: Window, offset: str) -> str:
+    return selector(f"{series.prefix}{series.value}{window}", of_model) + offset
 
 
-def _recorded_figures(answers: Mapping[str, list[Sample]], case: Case, baseline: str) -> _Figures:
-    series = _RECORDED[case.measure]
-    suffix = "_fast" if case.window is Window.FAST else ""
+def _stderr(series: _Series, of_model: Sequence[tuple[str, str]], window: Window, offset: str) -> str:
+    if series.value != "ratio":
+        return selector(f"{series.prefix}{series.value}_stderr{window}", of_model) + offset
+    # Of a share of failures; one failure more than there were, as none would leave no room for noise.
+    share = _value(series, of_model, window, offset)
+    requests = selector(f"model_version:mlcanary_predictions:rate{window}", of_model) + offset
+    n = f"({requests} * {WINDOW_SECONDS[window]:g} > 0)"
+    return f"sqrt(({share} * (1 - {share}) + 1 / {n}) / {n})"
+
+
+def _objective(case: Case) -> str:
+    return _RECORDED[case.measure].objective + ("_fast" if case.window is Window.FAST else "")
+
+
+def _figures(answers: Mapping[str, list[Sample]], case: Case, baseline: str) -> _Figures:
     now, past = _of(answers["now"], baseline), _of(answers["past"], baseline)
     errors = _of(answers["now_stderr"], baseline), _of(answers["past_stderr"], baseline)
     rise, zscore = 0.0, 0.0
     if now is not None and past is not None and None not in errors:
-        rise = (now - past) * series.worse
+        rise = (now - past) * _RECORDED[case.measure].worse
         zscore = _ratio(rise, math.hypot(errors[0] or 0.0, errors[1] or 0.0))
     limit = only_value(answers["limit"], "threshold")
     return _Figures(
         delta=only_value(answers["delta"], "delta"),
         zscore=only_value(answers["zscore"], "z-score"),
-        limit=limit if limit is not None else _DEFAULTS[series.objective + suffix],
+        limit=limit if limit is not None else _DEFAULTS[_objective(case)],
         age=only_value(answers["age"], "age"),
         baseline_rise=rise,
         baseline_zscore=zscore,
     )
-
-
-def _error_figures(answers: Mapping[str, list[Sample]], case: Case, baseline: str) -> _Figures:
-    limit = only_value(answers["limit"], "threshold")
-    burning = BURN_RATE * (limit if limit is not None else _DEFAULTS["error_ratio"])
-    seconds = WINDOW_SECONDS[case.window]
-    bad, good = _of(answers["ratio"], case.version), _of(answers["ratio"], baseline)
-    n_bad = (_of(answers["requests"], case.version) or 0.0) * seconds
-    n_good = (_of(answers["requests"], baseline) or 0.0) * seconds
-    delta = zscore = None
-    if bad is not None and good is not None:
-        delta, zscore = bad - good, two_proportions(bad, n_bad, good, n_good)
-    past = _of(answers["past"], baseline)
-    rise = good - past if good is not None and past is not None else 0.0
-    return _Figures(
-        delta=delta,
-        zscore=zscore,
-        limit=burning,
-        age=_of(answers["age"], case.version),
-        baseline_rise=rise,
-        baseline_zscore=two_proportions(good or 0.0, n_good, past or 0.0, n_good),
-    )
-
-
-def two_proportions(p: float, n: float, q: float, m: float) -> float:
-    """z-score of p - q, pooled; 0 without data. Input: shares in [0, 1] of n and m trials."""
-    if n <= 0 or m <= 0:
-        return 0.0
-    pooled = (p * n + q * m) / (n + m)
-    return _ratio(p - q, math.sqrt(max(0.0, pooled * (1 - pooled)) * (1 / n + 1 / m)))
 
 
 def _ratio(difference: float, error: float) -> float:
@@ -216,16 +181,9 @@ def _of(samples: Sequence[Sample], version: str) -> float | None:
     return only_value([s for s in samples if s.label("version") == version], version)
 
 
-def _reference(answers: Mapping[str, list[Sample]], case: Case, baseline: str) -> tuple[tuple[str, float], ...]:
+def _reference(answers: Mapping[str, list[Sample]], baseline: str) -> tuple[tuple[str, float], ...]:
     """The baseline's quality at the decision, which the traffic must reach again after the effect."""
-    if case.measure is not Measure.ERRORS:
-        value, stderr = _of(answers["reference"], baseline), _of(answers["reference_stderr"], baseline)
-    else:
-        value = _of(answers["ratio"], baseline)
-        trials = (_of(answers["requests"], baseline) or 0.0) * WINDOW_SECONDS[case.window]
-        # A floor of one error: a baseline without any would leave no room for noise.
-        share = max(value or 0.0, 1 / trials) if trials > 0 else 0.0
-        stderr = math.sqrt(share * (1 - share) / trials) if trials > 1 else None
+    value, stderr = _of(answers["reference"], baseline), _of(answers["reference_stderr"], baseline)
     if value is None or stderr is None:
         return ()
     return (("reference", value), ("reference_stderr", stderr))

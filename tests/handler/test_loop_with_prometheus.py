@@ -1,0 +1,134 @@
+"""The same loop with a real Prometheus, the shipped recording rules and a real Alertmanager."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from aiohttp import web
+
+from handler_service import handling
+from handler_world import BAD, GOOD, MODEL, TOKEN, HAProxy, Release, configuration, free_port, until
+from mlcanary.handler import evidence, readings
+from mlcanary.handler.payload import Measure, Window
+from mlcanary.handler.prometheus import Prometheus
+from mlcanary.handler.settings import PrometheusSettings, parse_settings
+from prometheus_tools import RULES, alertmanager, get, prometheus
+
+ALERT = f"""
+groups:
+- name: fast
+  rules:
+  - alert: MLCanaryAccuracyBelowBaseline
+    expr: >-
+      model_version:mlcanary_labeled_predictions:accuracy_delta5m{{model="{MODEL}"}} < -0.1
+      and model_version:mlcanary_labeled_predictions:accuracy_zscore5m{{model="{MODEL}"}} < -6
+    labels: {{action: rollback, measure: accuracy, window: 5m, severity: critical}}
+"""
+SECTION = "{type: file, path: /srv/current, values: {v1: a, v2: b}}"
+LOSSES = {GOOD: 0.3, BAD: 0.9}
+
+
+def page(release: Release) -> str:
+    """What a sidecar of both versions would show."""
+    release.flow()
+    lines = ['mlcanary_up{source="log"} 1']
+    for version, role in release.roles:
+        labels = f'model="{MODEL}",version="{version}"'
+        n = release.counters[version]
+        lines += [
+            f'mlcanary_model_info{{{labels},role="{role}",task="binary"}} 1',
+            f'mlcanary_predictions_total{{{labels},predicted="1"}} {n}',
+            f"mlcanary_last_prediction_timestamp_seconds{{{labels}}} {release.newest[version]}",
+            f'mlcanary_prediction_errors_total{{{labels},reason="500"}} 0',
+            f"mlcanary_log_loss_count{{{labels}}} {n}",
+            f"mlcanary_log_loss_sum{{{labels}}} {n * LOSSES[version]}",
+            f"mlcanary_log_loss_squares_total{{{labels}}} {n * LOSSES[version] ** 2 * 1.5}",
+        ]
+    for (version, actual, predicted), n in release.labeled.items():
+        labels = f'model="{MODEL}",version="{version}",actual="{actual}",predicted="{predicted}"'
+        lines.append(f"mlcanary_labeled_predictions_total{{{labels}}} {n}")
+    lines.append(f'mlcanary_objective_threshold{{model="{MODEL}",objective="accuracy_drop_fast"}} 0.1')
+    return "\n".join(lines) + "\n"
+
+
+@contextlib.asynccontextmanager
+async def sidecar(release: Release) -> AsyncIterator[int]:
+    """The page over HTTP; gives the port."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text=page(release))
+
+    application = web.Application()
+    application.router.add_get("/metrics", answer)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield port
+    finally:
+        await runner.cleanup()
+
+
+def prometheus_configuration(directory: Path, port: int, alertmanager_url: str) -> dict[str, object]:
+    (directory / "alert.yml").write_text(ALERT)
+    return {
+        "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "200ms"},
+        "rule_files": [str(RULES / "canary.recording.yml"), str(directory / "alert.yml")],
+        "scrape_configs": [{"job_name": "sidecar", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager_url.removeprefix("http://")]}]}]},
+    }
+
+
+def alertmanager_configuration(directory: Path, handler: str) -> Path:
+    http = {"authorization": {"type": "Bearer", "credentials": TOKEN}}
+    hook = {"url": f"{handler}/v1/alerts", "send_resolved": True, "http_config": http}
+    route = {"receiver": "h", "group_by": ["model", "version"], "group_wait": "0s", "group_interval": "1s"}
+    document = {"route": route, "receivers": [{"name": "h", "webhook_configs": [hook]}]}
+    path = directory / "alertmanager.yml"
+    path.write_text(json.dumps(document))
+    return path
+
+
+async def test_a_real_prometheus_and_alertmanager_close_the_loop(tmp_path: Path) -> None:
+    with HAProxy(tmp_path).running() as haproxy:
+        release = Release(haproxy.shares, rate=500.0)
+        prometheus_port = free_port()
+        text = configuration(f"http://127.0.0.1:{prometheus_port}", haproxy.section())
+        text = text.replace("window: 200ms", "window: 1s").replace("deadline: 6s", "deadline: 30s")
+        async with sidecar(release) as port, handling(tmp_path, text) as handler:
+            hooks = alertmanager_configuration(tmp_path, handler.url)
+            with (
+                alertmanager(tmp_path, hooks) as alerts,
+                prometheus(tmp_path, prometheus_configuration(tmp_path, port, alerts), prometheus_port) as url,
+            ):
+                await until(lambda: handler.state() == "resolved", 60.0)
+                assert haproxy.weights() == {"v1": 100, "v2": 0}
+                assert [row.kind for row in handler.audit("effect")] == ["effect"]
+                incident = handler.incident()
+                assert incident is not None
+                assert incident.note == "traffic moved, measure recovered"
+                assert json.loads(incident.evidence)["delta"] < -0.3
+                await every_template_is_answered(url)
+
+
+async def every_template_is_answered(url: str) -> None:
+    """A real Prometheus accepts each query of each case, and the figures are there."""
+    assert get(f"{url}/api/v1/status/buildinfo")["status"] == "success"
+    client = Prometheus(PrometheusSettings(url=url))
+    (plan,) = parse_settings(configuration(url, SECTION), "x").targets
+    for measure, window in itertools.product(Measure, Window):
+        found = await evidence.gather(client, plan, evidence.Case(BAD, measure, window), 0)
+        assert found.sources_up
+        assert found.roles == ((GOOD, "baseline"), (BAD, "canary"))
+        if measure in (Measure.ACCURACY, Measure.LOG_LOSS, Measure.ERRORS) and window is Window.FAST:
+            assert {"delta", "reference", "reference_stderr"} <= dict(found.values).keys(), measure
+    reading = await readings.read(client, plan, BAD, 0.0)
+    assert reading.usable
+    assert {key[0] for key in reading.predictions} == {GOOD, BAD}
+    assert {dict(key[1])["part"] for key in reading.losses} == {"sum", "count", "squares"}
+    assert reading.last_bad is not None
