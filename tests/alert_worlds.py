@@ -1,0 +1,184 @@
+"""Worlds in which alerts are tested: a model, its versions and the processes around it, minute by minute.
+
+A figure that changes is a `Course`: (minute, value) pairs, each in force until the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mlcanary.catalog import NEGATIVE, OBJECTIVES, POSITIVE
+from promtool_cases import Labels, Values, series_name
+
+MINUTES = 270
+MODEL = "clicks"
+EXPORTER = {"job": "mlcanary-exporter", "instance": "sidecar:10877"}
+HANDLER = {"job": "mlcanary-handler", "instance": "handler:10879"}
+Course = tuple[tuple[int, float | None], ...]
+Series = dict[str, Values]
+
+
+def at(course: Course, minute: int) -> float | None:
+    """The value in force at a minute; None before the first one."""
+    value: float | None = None
+    for start, then in course:
+        if start <= minute:
+            value = then
+    return value
+
+
+def gauge(name: str, labels: Labels, *course: tuple[int, float | None]) -> Series:
+    """A gauge; None stands for a series that is not there."""
+    return {series_name(name, labels): [at(course, minute) for minute in range(MINUTES)]}
+
+
+def counter(name: str, labels: Labels, *course: tuple[int, float | None], born: int = 0) -> Series:
+    """A counter that grows per minute as the course says, and is not there before minute `born`."""
+    total, values = 0.0, []
+    for minute in range(MINUTES):
+        values.append(total if minute >= born else None)
+        total += at(course, minute) or 0.0
+    return {series_name(name, labels): values}
+
+
+def steady(value: float) -> Course:
+    """A figure that never changes."""
+    return ((0, value),)
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version: what goes to it and how good it is. Shares and probabilities, log loss in nats.
+
+    Scores fall into two bins; with probability `ranking` into the right one, which then is the AUC. The feature
+    has two bins, with `low` of its values in the lower one, where the reference has half.
+    """
+
+    name: str
+    role: str
+    per_minute: Course
+    accuracy: Course = ((0, 0.9),)
+    ranking: Course = ((0, 0.85),)
+    log_loss: Course = ((0, 0.3),)
+    failed: Course = ((0, 0.002),)
+    covered: Course = ((0, 0.9),)
+    positive: float = 0.5
+    low: Course = ((0, 0.5),)
+    missing: Course = ((0, 0.01),)
+    target: Labels = field(default_factory=lambda: EXPORTER)
+
+    def series(self) -> Series:
+        """All series of the version."""
+        series: Series = {}
+        of = {**self.target, "model": MODEL, "version": self.name}
+        series |= gauge("mlcanary_model_info", {**of, "role": self.role, "task": "binary"}, (0, 1.0))
+        for (name, labels), course in self._rates().items():
+            series |= counter(f"mlcanary_{name}", {**of, **dict(labels)}, *course)
+        return series
+
+    def _rates(self) -> Mapping[tuple[str, tuple[tuple[str, str], ...]], Course]:
+        minutes = sorted({m for name in self._courses() for m, _ in getattr(self, name)})
+        rates: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[int, float | None]]] = {}
+        for minute in minutes:
+            now = {name: at(getattr(self, name), minute) or 0.0 for name in self._courses()}
+            for name, labels, value in self._minute(**now):
+                rates.setdefault((name, tuple(labels.items())), []).append((minute, value))
+        return {key: tuple(course) for key, course in rates.items()}
+
+    @staticmethod
+    def _courses() -> tuple[str, ...]:
+        return ("per_minute", "accuracy", "ranking", "log_loss", "failed", "covered", "low", "missing")
+
+    def _minute(
+        self,
+        *,
+        per_minute: float,
+        accuracy: float,
+        ranking: float,
+        log_loss: float,
+        failed: float,
+        covered: float,
+        low: float,
+        missing: float,
+    ) -> Iterable[tuple[str, Labels, float]]:
+        """Increments of one minute."""
+        answered = per_minute * (1 - failed)
+        labeled = answered * covered
+        yield "predictions_total", {"predicted": "1"}, answered
+        yield "predictions_total", {"predicted": "none"}, per_minute * failed
+        yield "prediction_errors_total", {"reason": "timeout"}, per_minute * failed
+        yield "label_joins_total", {"result": "matched"}, labeled
+        yield "label_joins_total", {"result": "expired"}, answered - labeled
+        yield "log_loss_sum", {}, labeled * log_loss
+        yield "log_loss_count", {}, labeled
+        yield "log_loss_squares_total", {}, labeled * (log_loss**2 + 0.25)
+        for actual, share, upper in ((POSITIVE, self.positive, ranking), (NEGATIVE, 1 - self.positive, 1 - ranking)):
+            n, klass, wrong = labeled * share, str(int(actual == POSITIVE)), str(int(actual != POSITIVE))
+            yield "labeled_predictions_total", {"actual": klass, "predicted": klass}, n * accuracy
+            yield "labeled_predictions_total", {"actual": klass, "predicted": wrong}, n * (1 - accuracy)
+            yield "labeled_score_bin_total", {"actual": actual, "bin": "0.5"}, n * (1 - upper)
+            yield "labeled_score_bin_total", {"actual": actual, "bin": "+Inf"}, n * upper
+            yield "labeled_score_below_total", {"actual": actual, "bin": "0.5"}, 0.0
+            yield "labeled_score_below_total", {"actual": actual, "bin": "+Inf"}, n * (1 - upper)
+        present = answered * (1 - missing)
+        yield "feature_bin_total", {"feature": "amount", "bin": "10.0"}, present * low
+        yield "feature_bin_total", {"feature": "amount", "bin": "+Inf"}, present * (1 - low)
+        yield "feature_missing_total", {"feature": "amount"}, answered * missing
+
+
+def baseline(**changes: object) -> Version:
+    """A healthy baseline with 90 % of the traffic."""
+    return Version(**{"name": "v1", "role": "baseline", "per_minute": steady(900.0), **changes})  # type: ignore[arg-type]
+
+
+def canary(**changes: object) -> Version:
+    """A healthy canary with 10 % of the traffic."""
+    return Version(**{"name": "v2", "role": "canary", "per_minute": steady(100.0), **changes})  # type: ignore[arg-type]
+
+
+def world(*versions: Version, target: Labels = EXPORTER) -> Series:
+    """The versions, in sound surroundings: limits, reference, exporter, source, handler and its target."""
+    series: Series = {}
+    for version in versions:
+        series |= version.series()
+    for row in OBJECTIVES:
+        limit = {**target, "model": MODEL, "objective": row.name}
+        series |= gauge("mlcanary_objective_threshold", limit, (0, row.default))
+    series |= gauge("mlcanary_bin_edges_info", {**target, "model": MODEL, "edges": "5f2a"}, (0, 1.0))
+    feature = {**target, "model": MODEL, "feature": "amount"}
+    series |= gauge("mlcanary_feature_reference_observations", feature, (0, 5000.0))
+    for name in ("10.0", "+Inf"):
+        series |= gauge("mlcanary_feature_reference_ratio", {**feature, "bin": name}, (0, 0.5))
+    return series | exporter(target) | handler()
+
+
+def exporter(target: Labels = EXPORTER) -> Series:
+    """A sound exporter and its source."""
+    source = {**target, "source": "/var/log/model.jsonl"}
+    return {
+        **gauge("up", target, (0, 1.0)),
+        **gauge("mlcanary_exporter_build_info", {**target, "version": "1"}, (0, 1.0)),
+        **gauge("mlcanary_up", source, (0, 1.0)),
+        **gauge("mlcanary_log_lag_bytes", source, (0, 0.0)),
+        **counter("mlcanary_log_lines_total", source, (0, 1000.0)),
+        **counter("mlcanary_log_parse_errors_total", {**source, "reason": "json"}, (0, 1.0)),
+        **counter("mlcanary_series_limited_total", {**target, "reason": "classes"}, (0, 0.0)),
+        **counter("mlcanary_checkpoint_errors_total", target, (0, 0.0)),
+        **gauge("mlcanary_config_last_reload_successful", target, (0, 1.0)),
+    }
+
+
+def handler() -> Series:
+    """A sound handler that hears the watchdog."""
+    rollbacks = {**HANDLER, "target": "router", "model": MODEL}
+    watchdog = series_name("mlcanary_watchdog_last_received_timestamp_seconds", HANDLER)
+    return {
+        **gauge("up", HANDLER, (0, 1.0)),
+        **gauge("mlcanary_handler_build_info", {**HANDLER, "version": "1"}, (0, 1.0)),
+        **gauge("mlcanary_target_up", {**HANDLER, "target": "router"}, (0, 1.0)),
+        **gauge("mlcanary_incident_open", {**HANDLER, "target": "router", "state": "acting"}, (0, 0.0)),
+        **counter("mlcanary_rollbacks_total", {**rollbacks, "outcome": "failed"}, (0, 0.0)),
+        **counter("mlcanary_rollbacks_total", {**rollbacks, "outcome": "resolved"}, (0, 0.0)),
+        watchdog: [60.0 * minute for minute in range(MINUTES)],
+    }

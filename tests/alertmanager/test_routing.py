@@ -1,0 +1,68 @@
+"""Who gets which alert, by the shipped Alertmanager configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from mlcanary.catalog import ACTION_LABEL, ACTION_ROLLBACK, WATCHDOG_ALERT
+from prometheus_tools import ROOT, program
+from prometheus_tools import run as run_program
+from promtool_cases import shipped_groups
+
+CONFIGURATION = ROOT / "alertmanager" / "alertmanager.yml"
+ALERTS = [rule for group in shipped_groups() for rule in group["rules"] if "alert" in rule]
+DOCUMENT = yaml.safe_load(CONFIGURATION.read_text())
+
+
+def test_amtool_accepts_the_configuration() -> None:
+    status, output = run_program("amtool", "check-config", CONFIGURATION)
+    assert status == 0, output
+    assert program("prometheus-alertmanager", "alertmanager")
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: f"{rule['alert']}-{rule['labels'].get('window', '')}")
+def test_alert_reaches_its_receivers(rule: Mapping[str, Any]) -> None:
+    """The handler gets what asks for a rollback, people get that and all else, the watchdog goes to the handler alone."""
+    labels = {"alertname": rule["alert"], "model": "clicks", "version": "v2", **rule["labels"]}
+    status, output = run_program(
+        "amtool", "config", "routes", "test", f"--config.file={CONFIGURATION}", *(f"{k}={v}" for k, v in labels.items())
+    )
+    assert status == 0, output
+    if rule["alert"] == WATCHDOG_ALERT:
+        expected = "watchdog"
+    else:
+        expected = "handler,people" if rule["labels"].get(ACTION_LABEL) == ACTION_ROLLBACK else "people"
+    assert output.splitlines()[-1] == expected
+
+
+def test_the_action_route_is_quick_whole_and_one_group_per_version() -> None:
+    route = next(r for r in DOCUMENT["route"]["routes"] if r["receiver"] == "handler")
+    assert route["group_by"] == ["cluster", "namespace", "model", "version"]
+    assert (route["group_wait"], route["group_interval"], route["continue"]) == ("15s", "1m", True)
+
+
+def test_webhooks_go_to_the_handlers_port_with_a_token_from_a_file_next_to_the_configuration() -> None:
+    hooks = [hook for receiver in DOCUMENT["receivers"] for hook in receiver.get("webhook_configs", ())]
+    assert len(hooks) == 2
+    for hook in hooks:
+        assert hook["url"] == "http://127.0.0.1:10879/v1/alerts"
+        assert hook["http_config"]["authorization"] == {"type": "Bearer", "credentials_file": "secrets/handler_token"}
+    assert hooks[0]["send_resolved"] is True
+    assert hooks[0]["max_alerts"] == 0
+
+
+def test_inhibitions_name_alerts_that_exist() -> None:
+    shipped = {rule["alert"] for rule in ALERTS}
+    named = {
+        name
+        for rule in DOCUMENT["inhibit_rules"]
+        for matcher in rule["source_matchers"]
+        if matcher.startswith("alertname")
+        for name in matcher.split('"')[1].split("|")
+    }
+    assert named <= shipped
+    assert len(named) >= 6

@@ -1,0 +1,142 @@
+"""The shipped rule files: sound, complete, generated where they say so, and in step with catalogue and README."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import promql_parser as promql
+import pytest
+import yaml
+
+from mlcanary.catalog import ACTION_LABEL, ACTION_ROLLBACK, CATALOG, OBJECTIVES, Group, Kind
+from prometheus_tools import ROOT, RULE_FILES, RULES, run
+from promtool_cases import GROUPS, recorded_names, shipped_groups
+
+RULE_LIST = [rule for group in shipped_groups() for rule in group["rules"]]
+ALERTS = [rule for rule in RULE_LIST if "alert" in rule]
+RECORDED = {rule["record"]: rule["expr"] for rule in RULE_LIST if "record" in rule}
+FOREIGN = {"up", "ALERTS"}
+"""Series that Prometheus makes itself."""
+
+DASHBOARDS = tuple(sorted((ROOT / "grafana" / "dashboards").glob("*.json")))
+SUFFIXES = {Kind.HISTOGRAM: ("_bucket", "_sum", "_count"), Kind.SUMMARY: ("_sum", "_count")}
+
+
+def wire_names(groups: tuple[Group, ...] = tuple(Group)) -> dict[str, str]:
+    """Names of series as scraped, with the family each belongs to."""
+    return {
+        row.name + suffix: row.name
+        for row in CATALOG
+        if row.group in groups
+        for suffix in SUFFIXES.get(row.kind, ("",))
+    }
+
+
+def selectors(node: Any) -> Iterator[promql.VectorSelector]:
+    """Every selector of a parsed expression."""
+    if isinstance(node, promql.VectorSelector):
+        yield node
+        return
+    for part in ("expr", "lhs", "rhs", "param", "vector_selector"):
+        yield from selectors(found) if (found := getattr(node, part, None)) is not None else ()
+    for argument in getattr(node, "args", None) or ():
+        yield from selectors(argument)
+
+
+def test_promtool_finds_nothing_to_complain_about() -> None:
+    status, output = run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES)
+    assert status == 0, output
+
+
+def test_the_recording_rules_are_what_the_generator_writes() -> None:
+    written = runpy.run_path(str(RULES / "generate.py"))["render"]()
+    assert (RULES / "canary.recording.yml").read_text() == written, "run: python rules/generate.py"
+
+
+def test_the_example_configuration_of_prometheus_loads_all_rule_files() -> None:
+    path = RULES / "example" / "prometheus.yml"
+    status, output = run("promtool", "check", "config", "--syntax-only", path)
+    assert status == 0, output
+    patterns = yaml.safe_load(path.read_text())["rule_files"]
+    assert sorted(found.resolve() for pattern in patterns for found in path.parent.glob(pattern)) == list(RULE_FILES)
+
+
+def test_group_names_are_unique_and_known_to_the_tests() -> None:
+    assert sorted(group["name"] for group in shipped_groups()) == sorted(GROUPS)
+
+
+@pytest.mark.parametrize("rule", RULE_LIST, ids=lambda rule: rule.get("record") or rule["alert"])
+def test_every_name_and_label_in_a_rule_is_in_the_catalogue_or_recorded(rule: Mapping[str, Any]) -> None:
+    wire = wire_names()
+    labels = {row.name: {*row.labels, "le"} for row in CATALOG}
+    for found in selectors(promql.parse(rule["expr"])):
+        assert found.name in {*wire, *RECORDED, *FOREIGN}, found.name
+        matched = {matcher.name for matcher in found.matchers.matchers}
+        if found.name in wire:
+            assert matched <= labels[wire[found.name]], found.prettify()
+
+
+def test_every_recorded_series_is_read_somewhere() -> None:
+    readers = [*RECORDED.values(), *(rule["expr"] + rule["annotations"]["description"] for rule in ALERTS)]
+    read = {name for text in readers for name in recorded_names(text)} | _drawn(recorded_names)
+    assert set(RECORDED) - read == set()
+
+
+def test_every_contract_family_is_used_by_a_rule_or_a_panel() -> None:
+    def scraped(text: str) -> set[str]:
+        return set(re.findall(r"\bmlcanary_[a-z_]+", text))
+
+    wire = wire_names((Group.CONTRACT,))
+    used = {name for rule in RULE_LIST for name in scraped(rule["expr"])} | _drawn(scraped)
+    assert set(wire.values()) - {wire[name] for name in used if name in wire} == set()
+
+
+def test_every_objective_is_the_limit_of_an_alert_or_of_a_comparison() -> None:
+    text = " ".join(rule["expr"] for rule in RULE_LIST)
+    assert set(re.findall(r'objective="([a-z_]+)"', text)) == {row.name for row in OBJECTIVES}
+
+
+def test_every_alert_tells_what_why_and_where_to_read_on() -> None:
+    headings = re.findall(r"^### (\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(headings) == len(set(headings))
+    for rule in ALERTS:
+        assert rule["alert"].startswith("MLCanary")
+        assert rule["labels"]["severity"] in {"critical", "warning", "info", "none"}
+        annotations = rule["annotations"]
+        assert set(annotations) == {"summary", "description", "runbook_url"}
+        assert annotations["summary"][0].isupper()
+        assert annotations["summary"].endswith(".")
+        page, _, anchor = annotations["runbook_url"].partition("#")
+        assert page == "https://github.com/mlcanary/mlcanary/blob/main/README.md"
+        assert anchor == rule["alert"].lower()
+        assert rule["alert"] in headings, f"README.md has no runbook for {rule['alert']}"
+
+
+def test_templates_do_not_read_labels_that_the_rule_itself_adds() -> None:
+    """They are added after the texts are rendered, so `$labels.window` would print nothing."""
+    for rule in ALERTS:
+        asked = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
+        assert asked & set(rule["labels"]) == set(), rule["alert"]
+
+
+def test_rules_that_ask_for_a_rollback_compare_with_the_live_baseline_and_say_all_the_handler_needs() -> None:
+    asking = [rule for rule in ALERTS if rule["labels"].get(ACTION_LABEL) == ACTION_ROLLBACK]
+    assert {(rule["labels"]["measure"], rule["labels"]["window"]) for rule in asking} == {
+        (measure, window) for measure in ("accuracy", "auc", "log_loss", "errors") for window in ("5m", "1h")
+    }
+    for rule in asking:
+        window = rule["labels"]["window"]
+        assert rule["labels"]["severity"] == "critical"
+        assert f"_delta{window}" in rule["expr"]
+        assert f"_zscore{window}" in rule["expr"]
+        assert f":comparable{window}" in rule["expr"]
+    assert all(set(rule["labels"]) & {"measure", "window"} == set() for rule in ALERTS if rule not in asking)
+
+
+def _drawn(names: Any) -> set[str]:
+    """Names in the queries of the dashboards, for each window that can be chosen there."""
+    texts = [path.read_text().replace("${window}", window) for path in DASHBOARDS for window in ("5m", "1h")]
+    return {name for text in texts for name in names(text)}
