@@ -26,7 +26,7 @@ def test_amtool_accepts_the_configuration() -> None:
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: f"{rule['alert']}-{rule['labels'].get('window', '')}")
 def test_alert_reaches_its_receivers(rule: Mapping[str, Any]) -> None:
-    """The handler gets what asks for a rollback, people get that and all else, the watchdog goes to the handler alone."""
+    """The handler gets what asks for a rollback, people that and all else; the watchdog goes to the handler alone."""
     labels = {"alertname": rule["alert"], "model": "clicks", "version": "v2", **rule["labels"]}
     status, output = run_program(
         "amtool", "config", "routes", "test", f"--config.file={CONFIGURATION}", *(f"{k}={v}" for k, v in labels.items())
@@ -36,7 +36,7 @@ def test_alert_reaches_its_receivers(rule: Mapping[str, Any]) -> None:
         expected = "watchdog"
     else:
         expected = "handler,people" if rule["labels"].get(ACTION_LABEL) == ACTION_ROLLBACK else "people"
-    assert output.splitlines()[-1] == expected
+    assert expected in output.splitlines()
 
 
 def test_the_action_route_is_quick_whole_and_one_group_per_version() -> None:
