@@ -106,7 +106,7 @@ class JoinMachine:
         self._deadlines: list[tuple[float, Key]] = []
         self._early_deadlines: list[tuple[float, Key]] = []
         self._models: dict[str, None] = {}
-        self._dirty: set[Key] | None = None
+        self._dirty: dict[Key, None] | None = None  # ordered, so that storage keeps the order of eviction
         self.pending: dict[ModelKey, int] = {}
         self.out = Outcomes()
 
@@ -176,14 +176,14 @@ class JoinMachine:
         stores keeps no notes. The first call without a `restore` gives every row.
         """
         changed: Iterable[Key] = self._dirty if self._dirty is not None else {**self._table, **self._early}
-        self._dirty = set()
+        self._dirty = {}
         for key in changed:
             versions, early = self._table.get(key), self._early.get(key)
             yield key, _ENCODE((versions or [], early or [])) if versions or early else None
 
     def redrain(self, keys: Iterable[Key]) -> None:
         """Give these rows out again at the next `drain`: they could not be stored."""
-        self._dirty = {*keys, *(self._dirty or ())}
+        self._dirty = {**dict.fromkeys(keys), **(self._dirty or {})}
 
     def rows(self) -> Iterator[tuple[Key, bytes]]:
         """Every row of the table, oldest first, in the form that `restore` takes."""
@@ -197,7 +197,7 @@ class JoinMachine:
 
     def restore(self, rows: Iterator[tuple[Key, bytes]]) -> None:
         """Take over rows that `drain` gave to a former process, in their order of insertion."""
-        self._dirty = set()
+        self._dirty = {}
         for key, row in rows:
             versions, early = _DECODE(row)
             if versions:
@@ -338,7 +338,7 @@ class JoinMachine:
 
     def _touch(self, key: Key) -> None:
         if self._dirty is not None:
-            self._dirty.add(key)
+            self._dirty[key] = None
 
     def _bound_schedules(self) -> None:
         """Deadlines of rows that are gone stay in the heaps; drop them before they outnumber the rows."""

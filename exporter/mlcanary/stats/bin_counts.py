@@ -1,7 +1,8 @@
 """Counts of a feature over the fixed bins of a reference.
 
 Input: finite numbers (numeric) or category names (categorical). Cost: O(log B) per number, O(1) per category,
-8 bytes per bin. Error: none at the edges; nothing is known inside a bin.
+8 bytes per bin. Error: none at the edges; nothing is known inside a bin. Source: histogram over fixed edges, closed
+above as Prometheus buckets are (`le`).
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ def ks_from_counts(current: Floats, reference: Floats) -> KsEstimate | None:
 def kolmogorov_pvalue(statistic: float, n: float, m: float) -> float:
     """P(D >= statistic) for two samples of sizes n and m from one continuous distribution.
 
-    Asymptotic in n m / (n + m); with Stephens' correction within 0.01 of the exact value from about 20 on.
+    Asymptotic in n m / (n + m). Measured against the exact value with Stephens' correction: off by at most 0.08 at
+    n = m = 20, 0.02 at 200 and 0.01 at 1000; scipy's own asymptotic value is off by 0.09, 0.03 and 0.02 there.
     """
     size = math.sqrt(n * m / (n + m))
     x = (size + 0.12 + 0.11 / size) * statistic
