@@ -1,0 +1,156 @@
+"""The query templates, and what happens to answers that prove nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+
+import promql_parser
+import pytest
+from aiohttp import web
+
+from handler_world import BAD, GOOD, QueryAPI, Release, configuration, free_port
+from mlcanary.catalog import BY_NAME
+from mlcanary.handler import evidence, readings
+from mlcanary.handler.evidence import Case
+from mlcanary.handler.payload import Measure, Window
+from mlcanary.handler.policy import Evidence
+from mlcanary.handler.prometheus import EvidenceError, Prometheus, only_value, selector
+from mlcanary.handler.settings import PrometheusSettings, TargetPlan, parse_settings
+
+LINK = "{type: file, path: /srv/current, values: {v1: a, v2: b}}"
+EVERY_CASE = list(itertools.product(Measure, Window))
+
+
+def target_plan(extra: str = "") -> TargetPlan:
+    (plan,) = parse_settings(configuration("http://127.0.0.1:1", LINK, extra=extra), "x").targets
+    return plan
+
+
+async def asked(plan: TargetPlan, case: Case) -> list[str]:
+    """Every query of a case and of a reading."""
+    async with QueryAPI(Release(lambda: {GOOD: 0.9, BAD: 0.1})).serving() as api:
+        client = Prometheus(PrometheusSettings(url=api.url))
+        await evidence.gather(client, plan, case, 10)
+        await readings.read(client, plan, BAD, 0.0)
+        return api.queries
+
+
+def families(text: str) -> set[str]:
+    """Names of the series that a query reads."""
+    words = text.replace("{", " {").replace("(", " ").replace('"', " ").replace("|", " ").split()
+    return {word for word in words if word.startswith(("mlcanary_", "model_version:"))}
+
+
+@pytest.mark.parametrize(("measure", "window"), EVERY_CASE)
+async def test_every_template_is_promql_and_reads_families_that_exist(measure: Measure, window: Window) -> None:
+    for text in await asked(target_plan(), Case(BAD, measure, window)):
+        promql_parser.parse(text)
+        for name in families(text):
+            base = name.removesuffix("_sum").removesuffix("_count")
+            assert name.startswith("model_version:mlcanary_") or base in BY_NAME, name
+
+
+async def test_the_labels_of_a_target_select_its_series_everywhere() -> None:
+    plan = target_plan("  labels: {cluster: west-1}\n")
+    for text in await asked(plan, Case(BAD, Measure.ACCURACY, Window.FAST)):
+        assert 'cluster="west-1"' in text, text
+
+
+async def test_the_window_of_the_alert_chooses_series_and_limit() -> None:
+    slow = " ".join(await asked(target_plan(), Case(BAD, Measure.AUC, Window.SLOW)))
+    assert "mlcanary_labeled_score:auc_delta1h" in slow
+    assert 'objective="auc_drop"' in slow
+    fast = " ".join(await asked(target_plan(), Case(BAD, Measure.AUC, Window.FAST)))
+    assert "mlcanary_labeled_score:auc_zscore5m" in fast
+    assert 'objective="auc_drop_fast"' in fast
+
+
+def test_literals_are_escaped() -> None:
+    text = selector("m", (("a", 'x"} or vector(1) #'), ("b", "\\"), ("c", "\n")))
+    assert text == 'm{a="x\\"} or vector(1) #",b="\\\\",c="\\n"}'
+    promql_parser.parse(text)
+
+
+async def gathered(measure: Measure = Measure.ACCURACY, **changes: object) -> Evidence:
+    release = Release(lambda: {GOOD: 0.9, BAD: 0.1})
+    for name, value in changes.items():
+        setattr(release, name, value)
+    async with QueryAPI(release).serving() as api:
+        client = Prometheus(PrometheusSettings(url=api.url))
+        return await evidence.gather(client, target_plan(), Case(BAD, measure, Window.FAST), 10)
+
+
+async def test_a_change_counts_in_the_direction_that_is_worse() -> None:
+    assert (await gathered(delta=-0.3, zscore=-12.0)).violated
+    assert not (await gathered(delta=0.3, zscore=12.0)).violated
+    assert (await gathered(Measure.LOG_LOSS, delta=0.3, zscore=12.0)).violated
+    assert not (await gathered(Measure.LOG_LOSS, delta=-0.3, zscore=-12.0)).violated
+    assert (await gathered(Measure.ERRORS, delta=0.06, zscore=7.0)).violated
+    assert not (await gathered(Measure.ERRORS, delta=0.04, zscore=7.0)).violated
+
+
+async def test_a_baseline_that_fell_too_is_a_shared_cause_only_beyond_noise() -> None:
+    assert not (await gathered(baseline=0.90, past=0.95)).shared_cause
+    assert (await gathered(baseline=0.70, past=0.95)).shared_cause
+    assert not (await gathered(baseline=0.95, past=0.70)).shared_cause
+    assert not (await gathered(baseline=0.70, past=None)).shared_cause
+
+
+@contextlib.asynccontextmanager
+async def answering(status: int, body: bytes) -> AsyncIterator[Prometheus]:
+    """A client of a server that always gives the same answer."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=status, body=body, headers={"Location": "/x"})
+
+    application = web.Application()
+    application.router.add_get("/api/v1/query", answer)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield Prometheus(PrometheusSettings(url=f"http://127.0.0.1:{port}/"))
+    finally:
+        await runner.cleanup()
+
+
+def answer_of(result: bytes, extra: bytes = b"") -> bytes:
+    return b'{"status":"success"' + extra + b',"data":{"resultType":"vector","result":[' + result + b"]}}"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<html>"),
+        (200, b'{"status":"error","data":{"resultType":"vector","result":[]}}'),
+        (200, b'{"status":"success","data":{"resultType":"scalar","result":[]}}'),
+        (200, answer_of(b"", b',"warnings":["a store did not answer"]')),
+        (200, answer_of(b'{"metric":{},"value":[1,"NaN"]}')),
+        (200, answer_of(b'{"metric":{},"value":[1,"many"]}')),
+        (302, b""),
+        (401, b""),
+        (422, b'{"status":"error"}'),
+        (503, b""),
+    ],
+)
+async def test_an_answer_that_is_not_complete_is_no_evidence(status: int, body: bytes) -> None:
+    async with answering(status, body) as client:
+        with pytest.raises(EvidenceError):
+            await client.query("up")
+
+
+async def test_a_complete_answer_is_read() -> None:
+    async with answering(200, answer_of(b'{"metric":{"version":"v1"},"value":[1.5,"+Inf"]}')) as client:
+        (sample,) = await client.query("up")
+        assert (sample.label("version"), sample.label("none"), sample.value) == ("v1", "", float("inf"))
+        with pytest.raises(EvidenceError, match="2 series where one is expected"):
+            only_value([sample, sample], "delta")
+        assert only_value([], "delta") is None
+
+
+async def test_nobody_there_is_no_evidence() -> None:
+    with pytest.raises(EvidenceError):
+        await Prometheus(PrometheusSettings(url=f"http://127.0.0.1:{free_port()}")).query("up")
