@@ -12,6 +12,7 @@ is ours. Source: prometheus/exporter-toolkit, docs/web-configuration.md.
 from __future__ import annotations
 
 import logging
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ _CLIENT_AUTH = {
     "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
-BcryptHash = Annotated[str, msgspec.Meta(pattern=r"^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$")]
+_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 HeaderValue = Annotated[str, msgspec.Meta(pattern=r"^[\x20-\x7e]*$")]
 HeaderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]+$")]
 MIN_TOKEN_LENGTH = 16
@@ -61,7 +62,7 @@ class WebConfig(Schema, frozen=True):
 
     tls_server_config: TLSServerConfig | None = None
     http_server_config: HTTPServerConfig = HTTPServerConfig()
-    basic_auth_users: dict[str, BcryptHash] = msgspec.field(default_factory=dict)
+    basic_auth_users: dict[str, str] = msgspec.field(default_factory=dict)
     bearer_token_file: str = ""
 
 
@@ -123,6 +124,10 @@ def _load(path: Path) -> LoadedWebConfig:
     config = load_document(text, str(path), WebConfig)
     generation = _fingerprint(path, config)
     tls = config.tls_server_config
+    for user, stored in config.basic_auth_users.items():
+        if not _BCRYPT.fullmatch(stored):  # what was found may be a password: it is not repeated
+            key = ("basic_auth_users", user)
+            raise error_at(text, str(path), key, "no bcrypt hash", "a hash as `htpasswd -nB` writes it")
     if tls is not None:
         _check_tls(tls, text, path)
     return LoadedWebConfig(
@@ -136,9 +141,7 @@ def _load(path: Path) -> LoadedWebConfig:
 def _check_tls(tls: TLSServerConfig, text: str, path: Path) -> None:
     key: tuple[str | int, ...] = ("tls_server_config", "client_ca_file")
     if tls.client_auth_type != "NoClientCert" and not tls.client_ca_file:
-        raise error_at(
-            text, str(path), key, "nothing", f"a file, since client_auth_type is {tls.client_auth_type}"
-        )
+        raise error_at(text, str(path), key, "nothing", f"a file, since client_auth_type is {tls.client_auth_type}")
     if tls.client_auth_type == "NoClientCert" and (tls.client_ca_file or tls.client_allowed_sans):
         key = ("tls_server_config", "client_auth_type")
         found = "NoClientCert beside client_ca_file or client_allowed_sans"
@@ -159,9 +162,7 @@ def _read_token(config: WebConfig, text: str, path: Path) -> str:
         ) from error
     if len(token) < MIN_TOKEN_LENGTH or not token.isprintable() or " " in token:
         allowed = f"one line of at least {MIN_TOKEN_LENGTH} printable characters without blanks"
-        raise error_at(
-            text, str(path), ("bearer_token_file",), f"a token of {len(token)} characters", allowed
-        )
+        raise error_at(text, str(path), ("bearer_token_file",), f"a token of {len(token)} characters", allowed)
     return token
 
 

@@ -117,9 +117,7 @@ def _guard(web_config: WebConfigFile) -> Middleware:
         if tls is not None and not certificate_allowed(certificate, tls.client_allowed_sans):
             return web.Response(status=403, text="this client certificate is not allowed\n")
         if not await authenticator.accepts(request.headers.get("Authorization", ""), loaded):
-            challenge = (
-                'Basic realm="mlcanary"' if loaded.config.basic_auth_users else 'Bearer realm="mlcanary"'
-            )
+            challenge = 'Basic realm="mlcanary"' if loaded.config.basic_auth_users else 'Bearer realm="mlcanary"'
             return web.Response(status=401, text="unauthorized\n", headers={"WWW-Authenticate": challenge})
         return await handler(request)
 
@@ -145,9 +143,7 @@ async def serving(
                 await site.start()
             except OSError as error:
                 hint = "another process may hold the port"
-                raise ConfigError(
-                    f"--web.listen-address: {text} cannot be bound: {error}", hint=hint
-                ) from error
+                raise ConfigError(f"--web.listen-address: {text} cannot be bound: {error}", hint=hint) from error
         yield tuple(_written(bound) for bound in runner.addresses)
     finally:
         await runner.cleanup()
