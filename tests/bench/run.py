@@ -39,7 +39,7 @@ from mlcanary.measures.contract import sample  # noqa: E402
 from mlcanary.measures.profiling import ProfileOptions, profile_columns  # noqa: E402
 from mlcanary.settings import Flags, load_settings  # noqa: E402
 from mlcanary.sources.files import FileSource  # noqa: E402
-from mlcanary.sources.tables import read_columns  # noqa: E402
+from mlcanary.tables import read_columns  # noqa: E402
 
 ROUNDS = 5
 RECORDS = 50_000

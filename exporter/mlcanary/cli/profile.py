@@ -11,7 +11,7 @@ import click
 from mlcanary.formats.profile import write_profile
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
 from mlcanary.measures.reference import NumericReference
-from mlcanary.sources.tables import read_columns
+from mlcanary.tables import read_columns
 
 
 @click.command("profile")
