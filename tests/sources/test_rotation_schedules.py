@@ -161,7 +161,7 @@ def test_every_line_is_read_exactly_once_whatever_the_schedule(schedule: type[Sc
     run_state_machine_as_test(
         schedule,
         settings=settings(
-            max_examples=300,
+            max_examples=150,
             stateful_step_count=20,
             deadline=None,
             derandomize=True,

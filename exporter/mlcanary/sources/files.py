@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from mlcanary.sources.contract import Block, Mark, Position, SourceStatus, TailPosition
-from mlcanary.sources.generation import Generation
+from mlcanary.sources.generation import Generation, ReadBuffer
 from mlcanary.sources.history import DirectoryListing
 from mlcanary.sources.rotation import rotated_names
-from mlcanary.sources.tail import ReadBuffer, Step, Surroundings, Tail
+from mlcanary.sources.tail import Step, Surroundings, Tail
 
 
 class FileSource:
@@ -129,7 +129,8 @@ class FileSource:
             return
         matched = {path: p for p in globs for path in glob.iglob(p, recursive=True) if os.path.isfile(path)}
         wanted = self._own_sources(matched)
-        new = self._without_renamed([path for path in wanted if path not in self._tails])
+        followed = {os.path.abspath(path) for path in self._tails}
+        new = self._without_renamed([path for path in wanted if os.path.abspath(path) not in followed])
         room = max(0, self._max_files - len(self._tails))
         self.left_out = max(0, len(new) - room)
         if self.left_out:

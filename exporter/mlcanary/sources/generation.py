@@ -21,6 +21,29 @@ Identity = tuple[int, int]
 """Device and inode."""
 
 
+class ReadBuffer:
+    """The memory that all files of a source are read into, one after the other.
+
+    Reading more than a block happens only for a line that does not fit into one. A full view without a line
+    feed at `max_line_bytes + 1` is therefore an oversized line, and no complete line can be longer.
+    """
+
+    def __init__(self, block_bytes: int, max_line_bytes: int) -> None:
+        self.limit = max_line_bytes
+        self._block = bytearray(min(block_bytes, max_line_bytes + 1))
+        self._whole: bytearray | None = None
+
+    def block(self) -> bytearray:
+        """Memory of the usual size."""
+        return self._block
+
+    def whole(self) -> bytearray:
+        """Memory for the longest line allowed."""
+        if self._whole is None:
+            self._whole = bytearray(self.limit + 1)
+        return self._whole
+
+
 class Generation:
     """An open file and how far it has been consumed. Raises OSError from every method that touches the file."""
 

@@ -221,6 +221,8 @@ class History:
 
     def _prune(self, result: Survey) -> None:
         """Keep what still lies around and the last few others; move the former to the young end."""
+        if result.error or not self._listing.names(os.path.dirname(self.path)):
+            return  # what cannot be seen now may still lie there
         present = [*result.consumed, *(f.mark for f in (*result.older, result.live) if f and f.mark)]
         for mark in present:
             self._marks.pop(mark, None)
