@@ -36,9 +36,9 @@ _LABELED = f'sum by (version) (rate(mlcanary_labeled_predictions_total{{model="{
 ACCURACY = f"sum by (version) ({_CORRECT}) / ({_LABELED} > 0)"
 """Share of right answers by version over the last half minute; rules look at 5 minutes and more."""
 
-PREDICTIONS = f'sum by (version) (rate(mlcanary_predictions_total{{model="{MODEL}"}}[10s]))'
-LABELS = f'sum(rate(mlcanary_labeled_predictions_total{{model="{MODEL}"}}[10s]))'
-"""Per second over the last ten seconds: what the live line shows."""
+PREDICTIONS = f'sum by (version) (rate(mlcanary_predictions_total{{model="{MODEL}"}}[20s]))'
+LABELS = f'sum(rate(mlcanary_labeled_predictions_total{{model="{MODEL}"}}[20s]))'
+"""Per second over the last twenty seconds."""
 
 
 @dataclass(frozen=True, slots=True)
