@@ -1,0 +1,69 @@
+"""Gauges of a sidecar and the series that the shipped rules record from its counters tell the same figures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from mlcanary.catalog import BY_NAME
+from mlcanary.monitor.monitor import Monitor
+from mlcanary.records import ModelKey, Sample
+from monitored_traffic import CANARY, STABLE, START, plan, traffic
+from promtool_cases import case, check, expression, series_name
+
+STEP, END = 15, 600
+
+_VERSION, _FEATURE = "model_version:mlcanary_", "model_version_feature:mlcanary_feature"
+RECORDED = {
+    "mlcanary_window_accuracy_ratio": f"{_VERSION}labeled_predictions:accuracy5m",
+    "mlcanary_window_auc_ratio": f"{_VERSION}labeled_score:auc5m",
+    "mlcanary_window_log_loss_nats": f"{_VERSION}log_loss:mean5m",
+    "mlcanary_window_labels": f"{_VERSION}labeled_predictions:count5m",
+    "mlcanary_window_predictions_per_second": f"{_VERSION}predictions:rate5m",
+    "mlcanary_window_feature_ks_ratio": f"{_FEATURE}:ks5m",
+    "mlcanary_window_feature_missing_ratio": f"{_FEATURE}_missing:ratio5m",
+    "mlcanary_window_precision_ratio": "model_version_class:mlcanary_labeled_predictions:precision5m",
+    "mlcanary_window_recall_ratio": "model_version_class:mlcanary_labeled_predictions:recall5m",
+    "mlcanary_window_f1_ratio": "model_version_class:mlcanary_labeled_predictions:f1_5m",
+}
+_OF_POSITIVE_CLASS = ("precision", "recall", "f1")
+
+
+def test_gauges_and_recorded_series_agree_on_one_sidecar(tmp_path: Path) -> None:
+    records = traffic(2400, seconds=float(END))
+    monitor = Monitor(plan(), START)
+    series: dict[str, list[float | None]] = defaultdict(lambda: [None] * (END // STEP + 1))
+    page: list[Sample] = []
+    for tick in range(END // STEP + 1):
+        now = START + STEP * tick
+        due = [record for record in records if now - STEP < record.ts <= now]
+        monitor.feed(due, now)
+        monitor.advance(now, now)
+        page = list(monitor.samples(now))
+        for sample in page:
+            spec = BY_NAME[sample.name]
+            names = (*spec.labels, "le") if sample.suffix == "_bucket" else spec.labels
+            labels = dict(zip(names, sample.labels, strict=True))
+            if "window" not in labels:
+                series[series_name(sample.name + sample.suffix, labels)][tick] = sample.value
+    expected = []
+    for sample in page:
+        if sample.name in RECORDED and sample.labels[2] == "5m":
+            labels = dict(zip(BY_NAME[sample.name].labels, sample.labels, strict=True))
+            del labels["window"]
+            if any(word in sample.name for word in _OF_POSITIVE_CLASS):
+                labels["class"] = "1"
+            wanted = series_name(RECORDED[sample.name], labels)
+            near = f"abs(vector(scalar({wanted})) - ({sample.value!r})) <= bool {1e-9 * max(1.0, sample.value)!r}"
+            expected.append((sample, expression(near, f"{END}s", ({}, 1.0))))
+    for key in (STABLE, CANARY):
+        _assert_complete(key, [sample for sample, _ in expected])
+    check(tmp_path, "10m", [case(f"{STEP}s", series, [test for _, test in expected])])
+
+
+def _assert_complete(key: ModelKey, compared: list[Sample]) -> None:
+    """No figure may be missing from the comparison."""
+    names = {sample.name for sample in compared if sample.labels[:2] == key}
+    assert names == set(RECORDED)
+    drift = {s.labels[3] for s in compared if s.labels[:2] == key and s.name.endswith("feature_ks_ratio")}
+    assert drift == {"age", "balance", "prediction"}
