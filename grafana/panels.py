@@ -1,0 +1,179 @@
+"""Queries and panels in the JSON of Grafana. Every query reads the data source that is chosen at the top."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+PLACE = 'cluster=~"$cluster", namespace=~"$namespace"'
+MODEL = f'{PLACE}, model="$model"'
+VERSION = f'{MODEL}, version=~"$version"'
+BY_MODEL = "cluster, namespace, model"
+BY_VERSION = f"{BY_MODEL}, version"
+LABELED, SCORE = "model_version:mlcanary_labeled_predictions:", "model_version:mlcanary_labeled_score:"
+CLASS, FEATURE = "model_version_class:mlcanary_labeled_predictions:", "model_version_feature:mlcanary_feature:"
+PREDICTIONS, ERRORS = "model_version:mlcanary_predictions:", "model_version:mlcanary_prediction_errors:"
+LATENCY, LOSS = "model_version:mlcanary_prediction_latency_seconds:", "model_version:mlcanary_log_loss:"
+COVERAGE = "model_version:mlcanary_label_joins:coverage"
+EVENT = "model_version_event:mlcanary_business_"
+LIMITS = "model_objective:mlcanary_objective_threshold:max"
+W = "${window}"
+
+
+def of_version(recorded: str, labels: str = VERSION) -> str:
+    """A recorded series of the chosen versions over the chosen window."""
+    return f"{recorded}{W}{{{labels}}}"
+
+
+def limit(objective: str) -> str:
+    """A limit of the model."""
+    return f'{LIMITS}{{{MODEL}, objective=~"{objective}"}}'
+
+
+def limit_beside_baseline(recorded: str, sign: str, objective: str) -> str:
+    """Where the canary would be too far from the live baseline."""
+    role = f'and on ({BY_VERSION}) mlcanary_model_info{{role="baseline"}}'
+    live = f"max by ({BY_MODEL}) ({of_version(recorded, MODEL)} {role})"
+    return f"{live} {sign} on ({BY_MODEL}) group_right () {limit(objective)}"
+
+
+def quantile_of(histogram: str, q: float) -> str:
+    """A quantile of a histogram that is not recorded."""
+    rate = f"sum by (version, le) (rate({histogram}_bucket{{{VERSION}}}[$__rate_interval]))"
+    return f"histogram_quantile({q}, {rate}) >= 0"
+
+
+def query(expr: str, legend: str = "{{version}}", **more: Any) -> Json:
+    """One query of a panel."""
+    return {"datasource": SOURCE, "editorMode": "code", "expr": expr, "legendFormat": legend, "range": True, **more}
+
+
+def limit_query(expr: str) -> Json:
+    """A limit, drawn by the override in `lines`."""
+    return query(expr, "limit {{objective}}")
+
+
+def now(expr: str, **more: Any) -> Json:
+    """One query for the present moment, as a table."""
+    return query(expr, "__auto", instant=True, range=False, format="table", **more)
+
+
+def panel(kind: str, title: str, description: str, width: int, height: int, queries: list[Json], **more: Any) -> Json:
+    """A panel without a place; `lay_out` gives it one."""
+    targets = [{**target, "refId": chr(ord("A") + i)} for i, target in enumerate(queries)]
+    place = {"w": width, "h": height}
+    return {"type": kind, "title": title, "description": description, "datasource": SOURCE, "gridPos": place} | {
+        "targets": targets,
+        **more,
+    }
+
+
+def lines(title: str, description: str, unit: str, *queries: Json, width: int = 8, **custom: Any) -> Json:
+    """Lines over time."""
+    limits = {
+        "matcher": {"id": "byRegexp", "options": "/^limit/"},
+        "properties": [
+            {"id": "color", "value": {"mode": "fixed", "fixedColor": "red"}},
+            {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 6]}},
+            {"id": "custom.fillOpacity", "value": 0},
+            {"id": "custom.lineWidth", "value": 1},
+        ],
+    }
+    bounds = {key: custom.pop(key) for key in ("min", "max", "decimals") if key in custom}
+    defaults = {
+        "unit": unit,
+        "color": {"mode": "palette-classic-by-name"},
+        **bounds,
+        "custom": {"drawStyle": "line", "lineWidth": 2, "fillOpacity": 0, "showPoints": "never", "spanNulls": False}
+        | custom,
+    }
+    options = {
+        "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["lastNotNull"]},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    }
+    return panel(
+        "timeseries",
+        title,
+        description,
+        width,
+        9,
+        list(queries),
+        fieldConfig={"defaults": defaults, "overrides": [limits]},
+        options=options,
+    )
+
+
+def areas(title: str, description: str, unit: str, *queries: Json, width: int = 8, **bounds: Any) -> Json:
+    """Stacked areas over time: parts of a whole."""
+    return lines(
+        title,
+        description,
+        unit,
+        *queries,
+        width=width,
+        fillOpacity=60,
+        stacking={"mode": "normal"},
+        lineWidth=1,
+        **bounds,
+    )
+
+
+def number(title: str, description: str, unit: str, expr: str, *steps: tuple[float | None, str]) -> Json:
+    """One number of now, coloured by steps."""
+    thresholds = {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]}
+    return panel(
+        "stat",
+        title,
+        description,
+        4,
+        4,
+        [query(expr, instant=True, range=False)],
+        fieldConfig={"defaults": {"unit": unit, "thresholds": thresholds}, "overrides": []},
+        options={"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "background", "graphMode": "none"},
+    )
+
+
+def table(title: str, description: str, width: int, height: int, sort: str, *columns: tuple[str, str, str]) -> Json:
+    """A table of now: each column is (name, unit, query); rows are merged over the labels that all share."""
+    names = {f"Value #{chr(ord('A') + i)}": name for i, (name, _, _) in enumerate(columns)}
+    hidden = dict.fromkeys(("Time", "cluster", "namespace", "model", "__name__"), True)
+    overrides = [
+        {
+            "matcher": {"id": "byName", "options": name},
+            "properties": [{"id": "unit", "value": unit}, {"id": "decimals", "value": 3}],
+        }
+        for name, unit, _ in columns
+    ]
+    return panel(
+        "table",
+        title,
+        description,
+        width,
+        height,
+        [now(expr) for _, _, expr in columns],
+        fieldConfig={"defaults": {"custom": {"align": "auto", "filterable": True}}, "overrides": overrides},
+        options={"showHeader": True, "sortBy": [{"displayName": sort, "desc": True}]},
+        transformations=[
+            {"id": "merge", "options": {}},
+            {"id": "organize", "options": {"excludeByName": hidden, "renameByName": names}},
+        ],
+    )
+
+
+def row(title: str) -> Json:
+    """A heading."""
+    return {"type": "row", "title": title, "collapsed": False, "panels": [], "gridPos": {"w": 24, "h": 1}}
+
+
+def lay_out(panels: list[Json]) -> list[Json]:
+    """Place panels from left to right, row by row, and number them."""
+    x = y = tallest = 0
+    for number_, placed in enumerate(panels, 1):
+        place = placed["gridPos"]
+        if x + place["w"] > 24:
+            x, y, tallest = 0, y + tallest, 0
+        placed |= {"id": number_, "gridPos": {"x": x, "y": y, **place}}
+        x, tallest = x + place["w"], max(tallest, place["h"])
+    return panels

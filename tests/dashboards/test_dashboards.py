@@ -1,0 +1,179 @@
+"""The shipped dashboards: generated, well formed, and every query answered by a real Prometheus."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import promql_parser as promql
+import pytest
+import yaml
+
+from prometheus_tools import ROOT, RULES, get, prometheus, wait_for
+from promtool_cases import shipped_groups
+from release_history import HISTORY, PLACE, scrapes, write_blocks
+from simulated_release import CANARY, MODEL
+
+FOLDER = ROOT / "grafana" / "dashboards"
+DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+RECORDED = {rule["record"] for group in shipped_groups() for rule in group["rules"] if "record" in rule}
+WINDOWS = ("5m", "1h")
+INTERVALS = {"__rate_interval": "2m", "__interval": "1m", "__range": "1h"}
+CHOSEN = {**PLACE, "model": MODEL, "version": CANARY, "class": "1"}
+ALL = {**CHOSEN, "cluster": ".*", "namespace": ".*", "version": ".*"}
+UNITS = {"none", "short", "percentunit", "s", "reqps", "ops", "bytes"}
+
+
+def panels() -> list[Any]:
+    """All panels that show something, each with a readable id."""
+    return [
+        pytest.param(panel, id=f"{name}-{panel['title']}")
+        for name, dashboard in DASHBOARDS.items()
+        for panel in dashboard["panels"]
+        if panel["type"] != "row"
+    ]
+
+
+def filled(text: str, values: Mapping[str, str]) -> str:
+    """A query with its variables replaced, as Grafana does."""
+    return re.sub(r"\$\{?(\w+)\}?", lambda found: values[found[1]], text)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prometheus with an hour of history and the shipped rules, once every rule has recorded something."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    write_blocks(folder / "data", scrapes(), time.time())
+    configuration = {"global": {"evaluation_interval": "1s"}, "rule_files": [f"{RULES}/*.yml"]}
+    with prometheus(folder, configuration) as running:
+
+        def missing() -> set[str]:
+            names = get(f"{running}/api/v1/label/__name__/values")
+            return RECORDED - set(names["data"] if names else ())
+
+        wait_for("all recorded series", lambda: not missing())
+        yield running
+
+
+def test_dashboards_are_what_the_generator_writes(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, ROOT / "grafana" / "generate.py", tmp_path], check=True)
+    assert {path.name: path.read_text() for path in tmp_path.glob("*.json")} == {
+        path.name: path.read_text() for path in FOLDER.glob("*.json")
+    }, "run: python grafana/generate.py"
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_dashboard_can_be_provisioned_anywhere(name: str) -> None:
+    dashboard = DASHBOARDS[name]
+    assert dashboard["uid"] == f"mlcanary-{name}"
+    assert dashboard["tags"] == ["mlcanary"]
+    assert dashboard["editable"] is False
+    assert "__inputs" not in dashboard
+    assert dashboard["links"]
+    first = dashboard["templating"]["list"][0]
+    assert (first["name"], first["label"], first["type"]) == ("datasource", "Data source", "datasource")
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            assert variable["refresh"] == 2, "follows the time range"
+            assert variable["datasource"]["uid"] == "${datasource}"
+    for mark in dashboard["annotations"]["list"]:
+        assert mark["datasource"]["uid"] == "${datasource}"
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_panels_do_not_overlap_and_fill_their_rows(name: str) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARDS[name]["panels"]:
+        place = panel["gridPos"]
+        cells = {(place["x"] + i, place["y"] + j) for i in range(place["w"]) for j in range(place["h"])}
+        assert place["x"] + place["w"] <= 24
+        assert not taken & cells, panel["title"]
+        taken |= cells
+    ids = [panel["id"] for panel in DASHBOARDS[name]["panels"]]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("panel", panels())
+def test_panel_says_what_it_shows_in_which_unit(panel: Mapping[str, Any]) -> None:
+    assert panel["title"]
+    assert panel["description"].endswith(".")
+    assert panel["datasource"]["uid"] == "${datasource}"
+    defaults = panel["fieldConfig"]["defaults"]
+    units = [defaults["unit"]] if "unit" in defaults else []
+    units += [
+        entry["value"]
+        for override in panel["fieldConfig"]["overrides"]
+        for entry in override["properties"]
+        if entry["id"] == "unit"
+    ]
+    assert units
+    assert set(units) <= UNITS
+    assert [target["refId"] for target in panel["targets"]] == sorted({target["refId"] for target in panel["targets"]})
+
+
+@pytest.mark.parametrize("panel", panels())
+def test_queries_follow_the_conventions(panel: Mapping[str, Any]) -> None:
+    for target in panel["targets"]:
+        expr = target["expr"]
+        promql.parse(filled(expr, {**CHOSEN, **INTERVALS, "window": "5m"}))
+        assert target["datasource"]["uid"] == "${datasource}"
+        assert 'cluster=~"$cluster", namespace=~"$namespace"' in expr
+        for counter in re.findall(r"\bmlcanary_\w+_(?:total|bucket)\b", expr):
+            assert re.search(rf"(?:rate|increase)\({counter}\{{[^}}]*\}}\[\$__rate_interval\]\)", expr), counter
+        assert "topk" not in expr or target.get("instant") or "@ end()" in expr, "a line of topk flickers"
+
+
+@pytest.mark.parametrize("choice", [CHOSEN, ALL], ids=["one version", "all"])
+@pytest.mark.parametrize("panel", panels())
+def test_every_query_has_an_answer(url: str, panel: Mapping[str, Any], choice: Mapping[str, str]) -> None:
+    for target in panel["targets"]:
+        for window in WINDOWS:
+            expr = filled(target["expr"], {**choice, **INTERVALS, "window": window})
+            assert _answer(url, expr, instant=target.get("instant", False)), expr
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_every_mark_has_an_answer(url: str, name: str) -> None:
+    for mark in DASHBOARDS[name]["annotations"]["list"]:
+        assert _answer(url, filled(mark["expr"], {**CHOSEN, **INTERVALS}), instant=False), mark["name"]
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_every_variable_has_values(url: str, name: str) -> None:
+    asked = 0
+    for variable in DASHBOARDS[name]["templating"]["list"]:
+        if variable["type"] == "query":
+            query = filled(variable["query"]["query"], {**ALL, "window": "5m"})
+            found = re.fullmatch(r"label_values\((.*), (\w+)\)", query)
+            assert found, query
+            values = get(f"{url}/api/v1/label/{found[2]}/values", **{"match[]": found[1]})["data"]
+            assert CHOSEN[variable["name"]] in values
+            asked += 1
+    assert asked >= 4
+
+
+def test_provisioning_points_at_the_folder_and_at_prometheus() -> None:
+    folder = ROOT / "grafana" / "provisioning"
+    sources = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text())
+    providers = yaml.safe_load((folder / "dashboards" / "mlcanary.yml").read_text())
+    assert sources["apiVersion"] == providers["apiVersion"] == 1
+    assert [source["type"] for source in sources["datasources"]] == ["prometheus"]
+    assert providers["providers"][0]["options"]["path"] == "/var/lib/grafana/dashboards"
+
+
+def _answer(url: str, expr: str, *, instant: bool) -> list[Any]:
+    now = time.time()
+    if instant:
+        answer = get(f"{url}/api/v1/query", query=expr, time=str(now))
+    else:
+        span = {"start": str(now - HISTORY + 600), "end": str(now), "step": "60"}
+        answer = get(f"{url}/api/v1/query_range", query=expr, **span)
+    assert answer["status"] == "success", (expr, answer)
+    result: list[Any] = answer["data"]["result"]
+    return result

@@ -1,0 +1,92 @@
+"""An hour of a simulated release as blocks of a Prometheus: every family of the catalogue has series."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mlcanary.catalog import CATALOG, Group, Kind, MetricSpec
+from prometheus_tools import run
+from promtool_cases import series_name
+from simulated_release import BASELINE, CANARY, MODEL, Scrapes, count, facts, simulate
+
+HISTORY, STEP = 4500.0, 30.0
+PLACE = {"cluster": "eu", "namespace": "shop"}
+VALUES = {
+    "model": MODEL,
+    "version": CANARY,
+    "source": "/var/log/clicks.jsonl",
+    "reason": "json",
+    "kind": "rename",
+    "target": "router",
+    "state": "verifying",
+    "stage": "effect",
+    "outcome": "resolved",
+    "decision": "act",
+    "result": "confirmed",
+    "code": "202",
+    "feature": "amount",
+    "window": "5m",
+    "percentile": "95",
+    "revision": "abc",
+    "pythonversion": "3.11",
+}
+"""A value of each label, for families that the simulation does not count."""
+
+
+def scrapes() -> Scrapes:
+    """All series until now, at instants in seconds before now."""
+    history = Scrapes(np.arange(-HISTORY, 0.0, STEP))
+    rng = np.random.default_rng(5)
+    releases = (
+        simulate(BASELINE, rng, start=-2 * HISTORY, end=0, per_second=6, bad=False),
+        simulate(CANARY, rng, start=-2 * HISTORY, end=0, per_second=1.5, bad=True),
+    )
+    count(history, releases)
+    facts(history)
+    _canary_role_since(history, -1800.0)
+    present = {name for name, _ in history.series}
+    for row in CATALOG:
+        if not any(name in present for name in (row.name, f"{row.name}_sum", f"{row.name}_bucket")):
+            _anything(history, row)
+    firing = {"alertname": "MLCanaryAccuracyBelowBaseline", "alertstate": "firing", "action": "rollback"}
+    history.put("ALERTS", 1.0, **firing, model=MODEL, version=CANARY, window="1h", severity="critical")
+    return history
+
+
+def _canary_role_since(history: Scrapes, start: float) -> None:
+    """Before `start` the canary had no role."""
+    for (name, labels), values in history.series.items():
+        if name == "mlcanary_model_info" and ("role", "canary") in labels:
+            history.series[name, labels] = np.where(history.instants < start, np.nan, values)
+
+
+def _anything(history: Scrapes, row: MetricSpec) -> None:
+    """One series of a family: a counter that grows, a gauge of one."""
+    side = "handler" if row.group is Group.HANDLER else "exporter"
+    labels = {"job": f"mlcanary-{side}", "instance": f"{side}:10877"} | {name: VALUES[name] for name in row.labels}
+    growing = row.kind is Kind.COUNTER
+    history.put(row.name, (history.instants + HISTORY) * 0.1 if growing else 1.0, **labels)
+
+
+def write_blocks(folder: Path, history: Scrapes, now: float) -> None:
+    """Blocks in `folder`. Values that end in `_timestamp_seconds` become half a minute old."""
+    path = folder.with_suffix(".openmetrics")
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(_lines(history, now))
+    status, output = run("promtool", "tsdb", "create-blocks-from", "openmetrics", path, folder)
+    assert status == 0, output
+    path.unlink()
+
+
+def _lines(history: Scrapes, now: float) -> Iterator[str]:
+    for (name, labels), values in history.series.items():
+        series = series_name(name, {**PLACE, **dict(labels)})
+        recent = now - 30.0 if name.endswith("_timestamp_seconds") else None
+        for instant, value in zip(history.instants.tolist(), values.tolist(), strict=True):
+            if not math.isnan(value):
+                yield f"{series} {value if recent is None else recent!r} {now + instant:.3f}\n"
+    yield "# EOF\n"
