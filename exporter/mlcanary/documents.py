@@ -248,8 +248,12 @@ def _allowed(problem: str, schema: type, document: Any, tokens: list[Token]) -> 
 def _tags(schema: type, document: Any, tokens: list[Token]) -> list[str]:
     """The tags of the union that the place holds: the choices of a `type:` key."""
     owner = _type_at(inspect.type_info(schema), document, tokens[:-1])
-    kind = owner.item_type if isinstance(owner, inspect.CollectionType) else owner
-    if isinstance(owner, inspect.StructType):
+    kind = owner
+    if isinstance(owner, inspect.CollectionType):
+        kind = owner.item_type
+    elif isinstance(owner, inspect.DictType):
+        kind = owner.value_type
+    elif isinstance(owner, inspect.StructType):
         kind = next(f.type for f in owner.fields if f.encode_name == tokens[-1])
     members = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
     return sorted(str(m.tag) for m in members if isinstance(m, inspect.StructType))

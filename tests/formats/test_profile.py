@@ -1,0 +1,148 @@
+"""A profile reads back as it was written, and anything else is refused in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlcanary.errors import ConfigError
+from mlcanary.formats.profile import read_profile, write_profile
+from mlcanary.measures.reference import (
+    CategoricalReference,
+    NumericReference,
+    Reference,
+    categorical_reference,
+    numeric_reference,
+)
+
+
+def equal(one: Reference, other: Reference) -> bool:
+    """The same to the last bit."""
+    return bool(_plain(one) == _plain(other))
+
+
+def _plain(reference: Reference) -> Any:
+    features = {name: _feature(feature) for name, feature in reference.features.items()}
+    score = None if reference.score is None else _feature(reference.score)
+    return list(features.items()), score, reference.rows, reference.model
+
+
+def _feature(feature: NumericReference | CategoricalReference) -> Any:
+    if isinstance(feature, CategoricalReference):
+        return feature.categories, feature.counts.tolist(), feature.missing
+    arrays = (feature.edges.tolist(), feature.counts.tolist(), feature.means.tolist())
+    return *arrays, feature.stddev, feature.missing
+
+
+_NUMBERS = st.lists(st.floats(-1e100, 1e100), min_size=1, max_size=30)
+_NAMES = st.lists(st.text(max_size=5), min_size=1, max_size=30)
+_FEATURES = st.dictionaries(
+    st.text(max_size=8).filter(lambda name: name != "prediction"),
+    st.builds(lambda x, n: numeric_reference(x, n, 2.0), _NUMBERS, st.integers(1, 10))
+    | st.builds(lambda x, n: categorical_reference(x, n, 1.0), _NAMES, st.integers(1, 5)),
+    max_size=4,
+)
+_SCORES = st.none() | st.lists(st.floats(0, 1), min_size=1, max_size=20).map(lambda x: numeric_reference(x, 5))
+
+
+@given(_FEATURES, _SCORES, st.none() | st.text(max_size=5))
+def test_what_is_written_reads_back_equal(
+    features: dict[str, NumericReference | CategoricalReference], score: NumericReference | None, model: str | None
+) -> None:
+    reference = Reference(features, score, 30, model)
+    text = write_profile(reference)
+    assert text.endswith(b"\n")
+    assert equal(read_profile(text.decode(), "p.json"), reference)
+    assert write_profile(read_profile(text.decode(), "p.json")) == text
+
+
+def test_numbers_in_exponent_form_read_back() -> None:
+    reference = Reference({"tiny": numeric_reference(np.array([1e-7, 2e-7, 3e-7, 1e30]), 4)}, rows=4)
+    text = write_profile(reference).decode()
+    assert "e-" in text
+    assert equal(read_profile(text, "p.json"), reference)
+
+
+def _profile(**changes: Any) -> str:
+    document: dict[str, Any] = {
+        "mlcanary_profile": 1,
+        "rows": 4,
+        "features": {
+            "age": {"kind": "numeric", "edges": [1.0, 2.0], "counts": [1, 2, 1], "means": [0, 1.5, 3], "stddev": 1.0},
+            "plan": {"kind": "categorical", "categories": {"free": 3}, "other": 1},
+        },
+    }
+    document.update(changes.pop("top", {}))
+    document["features"]["age"].update(changes.pop("age", {}))
+    document["features"]["plan"].update(changes.pop("plan", {}))
+    return json.dumps(document, indent=1)
+
+
+ERRORS = {
+    "not a profile": (
+        '{"rows": 1}',
+        "p.json:1: mlcanary_profile: found nothing; allowed: this key is required",
+    ),
+    "another version": (
+        _profile(top={"mlcanary_profile": 2}),
+        "p.json:2: mlcanary_profile: found 2; allowed: 1",
+    ),
+    "no rows": (_profile(top={"rows": 0}), "p.json:3: rows: found 0; allowed: a whole number >= 1"),
+    "edges out of order": (
+        _profile(age={"edges": [2.0, 1.0]}),
+        "p.json:7: features.age.edges: found edges out of order; allowed: finite numbers, strictly ascending",
+    ),
+    "edges that repeat": (
+        _profile(age={"edges": [1.0, 1.0]}),
+        "p.json:7: features.age.edges: found edges out of order; allowed: finite numbers, strictly ascending",
+    ),
+    "too few counts": (
+        _profile(age={"counts": [1, 2]}),
+        "p.json:11: features.age.counts: found 2 numbers; allowed: one per bin, 3 for these edges",
+    ),
+    "too many means": (
+        _profile(age={"means": [1, 2, 3, 4]}),
+        "p.json:16: features.age.means: found 4 numbers; allowed: one per bin, 3 for these edges",
+    ),
+    "negative counts": (
+        _profile(age={"counts": [1, -2, 1]}),
+        "p.json:13: features.age.counts.1: found -2; allowed: a number >= 0.0",
+    ),
+    "nothing counted": (
+        _profile(age={"counts": [0, 0, 0]}),
+        "p.json:5: features.age: found no rows at all; allowed: a feature with at least one value",
+    ),
+    "no category counted": (
+        _profile(plan={"categories": {"free": 0}, "other": 0}),
+        "p.json:23: features.plan: found no rows at all; allowed: a feature with at least one value",
+    ),
+    "an unknown kind": (
+        _profile(plan={"kind": "text"}),
+        "p.json:24: features.plan.kind: found 'text'; allowed: categorical, numeric",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_a_profile_that_is_wrong_is_refused_in_words(name: str) -> None:
+    text, message = ERRORS[name]
+    with pytest.raises(ConfigError) as caught:
+        read_profile(text, "p.json")
+    assert str(caught.value) == message
+
+
+def test_the_name_of_the_models_own_score_is_reserved() -> None:
+    text = json.dumps(
+        {"mlcanary_profile": 1, "rows": 1, "features": {"prediction": {"kind": "categorical", "categories": {"a": 1}}}}
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_profile(text, "p.json")
+    assert str(caught.value) == (
+        "p.json:1: features.prediction: found a feature of this name; "
+        "allowed: any other name: this one stands for the model's own score"
+    )
