@@ -18,7 +18,7 @@ from mlcanary.handler.audit import AuditRow
 from mlcanary.handler.effect import Pace
 from mlcanary.handler.incidents import Incident
 from mlcanary.handler.service import HandlerService, RunOptions, routes
-from mlcanary.handler.settings import parse_settings
+from mlcanary.handler.settings import Settings, parse_settings
 from mlcanary.webserver.config import WebConfigFile
 from mlcanary.webserver.server import create_application, serving
 
@@ -76,7 +76,7 @@ async def handling(
     (directory / "handler.yml").write_text(text)
     web_config = WebConfigFile(directory / "web.yml")
 
-    def load() -> object:
+    def load() -> Settings:
         return parse_settings((directory / "handler.yml").read_text(), "handler.yml")
 
     options = RunOptions(
@@ -88,7 +88,7 @@ async def handling(
         checkpoint=checkpoint,
         pace=QUICK,
     )
-    service = HandlerService(parse_settings(text, "handler.yml"), options, load)  # type: ignore[arg-type]
+    service = HandlerService(parse_settings(text, "handler.yml"), options, load, web_config)
     application = create_application(web_config=web_config, ready=service.ready)
     routes(application, service)
     stop = asyncio.Event()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mlcanary.errors import StateError
 from mlcanary.handler import audit
 from mlcanary.handler.incidents import Action, ActionKind, ActionState, Event, Incident, IncidentState
-from mlcanary.handler.ledger import EVERYTHING, Ledger
+from mlcanary.handler.ledger import EVERYTHING, MOST_WAITING, Ledger
 from mlcanary.handler.payload import Alert, Measure, Window
 from mlcanary.handler.targets.contract import State
 
@@ -68,7 +68,7 @@ keys = st.tuples(*(st.sampled_from(["a", "b"]) for _ in range(4)))
 @given(st.lists(keys, max_size=30))
 def test_a_delivery_key_is_new_once_for_each_target(deliveries: list[tuple[str, str, str, str]]) -> None:
     with memory() as ledger:
-        new = [ledger.receive(alert(g, f, s), target, "{}", NOW) for g, f, s, target in deliveries]
+        new = [ledger.receive([(alert(g, f, s), target)], NOW)[0] for g, f, s, target in deliveries]
         assert sum(new) == len(set(deliveries))
         waiting = sum(len(ledger.pending(target, NOW)) for target in "ab")
         assert waiting == len(set(deliveries))
@@ -100,7 +100,7 @@ def test_a_target_has_one_open_incident_whatever_is_planned(plans: list[tuple[st
 
 def test_everything_survives_a_restart(tmp_path: Path) -> None:
     with opened(tmp_path / "l.sqlite") as ledger:
-        ledger.receive(alert(), "router", "{}", NOW)
+        ledger.receive([(alert(), "router")], NOW)
         assert plan(ledger)
         assert ledger.dispatch(action(), NOW + 1)
         ledger.freeze("flag", reason="x", actor="me", now=NOW)
@@ -126,7 +126,7 @@ def test_an_action_that_was_confirmed_starts_the_verification(ledger: Ledger) ->
 
 
 def test_an_abandoned_incident_lets_its_events_wait_again(ledger: Ledger) -> None:
-    ledger.receive(alert(), "router", "{}", NOW)
+    ledger.receive([(alert(), "router")], NOW)
     plan(ledger)
     assert ledger.pending("router", NOW + 5) == []
     ledger.finish(action(), ActionState.FAILED, IncidentState.ABANDONED, note="cut off", now=NOW + 5)
@@ -134,19 +134,19 @@ def test_an_abandoned_incident_lets_its_events_wait_again(ledger: Ledger) -> Non
 
 
 def test_a_repeat_asks_again_unless_an_incident_is_open(ledger: Ledger) -> None:
-    ledger.receive(alert(), "router", "{}", NOW)
+    ledger.receive([(alert(), "router")], NOW)
     ledger.decided(ledger.pending("router", NOW), "suppress", "stale_evidence", body={}, now=NOW)
     assert ledger.next_try("router") is None
-    assert not ledger.receive(alert(), "router", "{}", NOW + 60)
+    assert ledger.receive([(alert(), "router")], NOW + 60) == [False]
     assert [event.since for event in ledger.pending("router", NOW + 60)] == [NOW + 60]
     plan(ledger)
     ledger.decided(ledger.pending("router", NOW + 60), "attach", "", body={}, now=NOW + 60)
-    assert not ledger.receive(alert(), "router", "{}", NOW + 120)
+    assert ledger.receive([(alert(), "router")], NOW + 120) == [False]
     assert ledger.pending("router", NOW + 120) == []
 
 
 def test_a_reason_is_audited_when_it_changes(ledger: Ledger) -> None:
-    ledger.receive(alert(), "router", "{}", NOW)
+    ledger.receive([(alert(), "router")], NOW)
     for i, reason in enumerate(("frozen", "frozen", "cooldown", "cooldown")):
         events = ledger.pending("router", NOW + i)
         ledger.postponed(events, reason, body={}, now=NOW + i, next_try=NOW + i + 1)
@@ -202,10 +202,10 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> N
 
 
 def test_old_decided_events_are_dropped(ledger: Ledger) -> None:
-    ledger.receive(alert(), "router", "{}", NOW)
+    ledger.receive([(alert(), "router")], NOW)
     ledger.decided(ledger.pending("router", NOW), "suppress", "dry_run", body={}, now=NOW)
     ledger.prune(NOW + 8 * 86400)
-    assert ledger.receive(alert(), "router", "{}", NOW)
+    assert ledger.receive([(alert(), "router")], NOW) == [True]
 
 
 def test_the_audit_refuses_changes_and_shows_those_made_by_force(tmp_path: Path) -> None:
@@ -225,3 +225,11 @@ def test_the_audit_refuses_changes_and_shows_those_made_by_force(tmp_path: Path)
     db.close()
     with pytest.raises(StateError, match="audit row 3 does not fit the chain"), opened(path):
         pass
+
+
+def test_a_flood_is_refused_as_a_whole(ledger: Ledger) -> None:
+    flood = [(alert(fingerprint=str(i)), "router") for i in range(MOST_WAITING)]
+    assert all(ledger.receive(flood, NOW))
+    with pytest.raises(StateError, match="10000 alerts wait already"):
+        ledger.receive([(alert(fingerprint="x"), "router")], NOW)
+    assert len(ledger.pending("router", NOW)) == MOST_WAITING

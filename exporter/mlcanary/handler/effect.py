@@ -18,6 +18,7 @@ its events are decided afresh, on fresh evidence.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ class Effector:
             if not self._env.ledger.dispatch(action, self._env.clock()):
                 self._finish(action, _Result(ActionState.FAILED, IncidentState.ABANDONED, "frozen"))
                 return
+            action = dataclasses.replace(action, attempt=action.attempt + 1)
             result = await self._attempt(action)
             if not result.again or left == 0:
                 self._finish(action, result)

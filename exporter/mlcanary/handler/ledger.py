@@ -19,6 +19,8 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from mlcanary.errors import StateError
 from mlcanary.handler import audit, tables
 from mlcanary.handler.incidents import Action, ActionState, Event, Incident, IncidentState
@@ -29,6 +31,7 @@ Checkpoint = Callable[[str], None]
 """Called before and after each commit and each call to a target, with its name. Nothing in production."""
 
 EVERYTHING = "*"
+MOST_WAITING = 10_000
 KEPT_SECONDS = 7 * 86400.0
 
 
@@ -64,15 +67,25 @@ class Ledger:
 
     # --- events
 
-    def receive(self, alert: Alert, target: str, raw: str, now: float) -> bool:
-        """Whether the alert is new for the target. A repeat of a decided one waits for a decision again,
-        unless an incident is open that covers it."""
-        values = (*alert.delivery_key, target, alert.version, alert.measure, alert.window, raw, now, now, now)
+    def receive(self, alerts: Sequence[tuple[Alert, str]], now: float) -> list[bool]:
+        """Which of these alerts, each with its target, are new; all of them in one transaction.
+
+        A repeat of a decided one waits for a decision again, unless an incident is open that covers it.
+        Raises StateError if too many wait already: the sender tries again.
+        """
         with self._transaction("event"):
-            new = self._db.execute(tables.INSERT_EVENT, values).rowcount
-            if not new:
-                key = dict(zip("gfs", alert.delivery_key, strict=True))
-                self._db.execute(tables.REPEAT_EVENT, {"now": now, "t": target, **key})
+            waiting = self._db.execute("SELECT COUNT(*) FROM event WHERE state='pending'").fetchone()[0]
+            if waiting + len(alerts) > MOST_WAITING:
+                raise StateError(f"{waiting} alerts wait already", hint="is somebody flooding the webhook?")
+            return [self._receive(alert, target, now) for alert, target in alerts]
+
+    def _receive(self, alert: Alert, target: str, now: float) -> bool:
+        raw = msgspec.json.encode(dict(alert.labels)).decode()
+        values = (*alert.delivery_key, target, alert.version, alert.measure, alert.window, raw, now, now, now)
+        new = self._db.execute(tables.INSERT_EVENT, values).rowcount
+        if not new:
+            key = dict(zip("gfs", alert.delivery_key, strict=True))
+            self._db.execute(tables.REPEAT_EVENT, {"now": now, "t": target, **key})
         return bool(new)
 
     def pending(self, target: str, now: float) -> list[Event]:

@@ -19,13 +19,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from aiohttp import web
 
 from mlcanary.errors import ConfigError, InputError, StateError
 from mlcanary.handler import landing
 from mlcanary.handler.effect import PATIENT, Environment, Pace
-from mlcanary.handler.incidents import IncidentState
+from mlcanary.handler.incidents import ActionState, Incident, IncidentState
 from mlcanary.handler.ledger import EVERYTHING, Checkpoint, Ledger
 from mlcanary.handler.metrics import CONTENT_TYPE, UNMATCHED, HandlerMetrics
 from mlcanary.handler.payload import Alert, Delivery, parse
@@ -40,7 +39,6 @@ from mlcanary.webserver.server import ListenAddress, create_application, serving
 log = logging.getLogger(__name__)
 
 _AUDIT_ROWS = 50
-_RAW_LIMIT = 4096
 _REASON_LIMIT = 200
 _PRUNE_EVERY = 3600.0
 
@@ -64,8 +62,15 @@ class HandlerService:
     Raises StateError if the ledger is held by another handler or cannot be used.
     """
 
-    def __init__(self, settings: Settings, options: RunOptions, load: Callable[[], Settings]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        options: RunOptions,
+        load: Callable[[], Settings],
+        web_config: WebConfigFile | None,
+    ) -> None:
         self._options = options
+        self._web_config = web_config
         self._load = load
         self.settings = settings
         self.metrics = HandlerMetrics()
@@ -129,8 +134,7 @@ class HandlerService:
         log.info("configuration loaded again", extra={"digest": settings.digest})
 
     def _authenticates(self) -> bool:
-        path = self._options.web_config_file
-        return path is not None and WebConfigFile(path).current().authenticates
+        return self._web_config is not None and self._web_config.current().authenticates
 
     def _start_workers(self) -> None:
         options = self._options
@@ -150,12 +154,19 @@ class HandlerService:
             self._tasks[plan.name] = asyncio.create_task(worker.run(), name=plan.name)
         for incident in self.ledger.open_incidents():
             if incident.target not in self.workers:
-                note = "the target is no longer configured"
-                now = options.clock()
-                self.ledger.close_incident(incident, IncidentState.STUCK, note=note, now=now)
-                self.metrics.add("rollbacks_total", incident.target, incident.model, "stuck")
-                log.error("incident of a target that is gone", extra={"incident": incident.id})
+                self._give_up(incident)
         self._changed.set()
+
+    def _give_up(self, incident: Incident) -> None:
+        """End an incident of a target that is no longer configured, with what was under way there."""
+        now, stuck, note = self._options.clock(), IncidentState.STUCK, "the target is no longer configured"
+        unfinished = self.ledger.unfinished(incident.target)
+        for action in unfinished:
+            self.ledger.finish(action, ActionState.UNKNOWN, stuck, note=note, now=now)
+        if not unfinished:
+            self.ledger.close_incident(incident, stuck, note=note, now=now)
+        self.metrics.add("rollbacks_total", incident.target, incident.model, stuck)
+        log.error("incident of a target that is gone", extra={"incident": incident.id})
 
     async def _stop_workers(self) -> None:
         for worker in self.workers.values():
@@ -193,28 +204,24 @@ class HandlerService:
         return web.json_response(counts, status=202)
 
     def _store(self, delivery: Delivery) -> dict[str, int]:
-        counts = {"accepted": 0, "duplicate": 0, "ignored": len(delivery.ignored)}
+        wanted: list[tuple[Alert, str]] = []
+        ignored = len(delivery.ignored)
         for alert in delivery.alerts:
-            plans = [plan for plan in self.settings.targets if _matches(plan, alert)]
-            if not plans:
+            names = [plan.name for plan in self.settings.targets if _matches(plan, alert)]
+            if not names:
                 self.metrics.add("decisions_total", UNMATCHED, "suppress", Reason.UNKNOWN_TARGET)
-                counts["ignored"] += 1
-            for plan in plans:
-                counts[self._store_one(alert, plan)] += 1
-        return counts
-
-    def _store_one(self, alert: Alert, plan: TargetPlan) -> str:
-        if not alert.firing:
-            self.metrics.add("decisions_total", plan.name, "suppress", Reason.RESOLVED)
-            log.info("alert resolved; nothing is promoted on that", extra={"target": plan.name})
-            return "ignored"
-        raw = msgspec.json.encode(dict(alert.labels)).decode()[:_RAW_LIMIT]
-        new = self.ledger.receive(alert, plan.name, raw, self._options.clock())
-        if not new:
-            self.metrics.add("decisions_total", plan.name, "suppress", Reason.DUPLICATE)
-        if (worker := self.workers.get(plan.name)) is not None:
-            worker.wake()
-        return "accepted" if new else "duplicate"
+            if not alert.firing:  # nothing is promoted on that
+                for name in names:
+                    self.metrics.add("decisions_total", name, "suppress", Reason.RESOLVED)
+            ignored += not names or not alert.firing
+            wanted += [(alert, name) for name in names if alert.firing]
+        new = self.ledger.receive(wanted, self._options.clock()) if wanted else []
+        for (_, name), is_new in zip(wanted, new, strict=True):
+            if not is_new:
+                self.metrics.add("decisions_total", name, "suppress", Reason.DUPLICATE)
+            if (worker := self.workers.get(name)) is not None:
+                worker.wake()
+        return {"accepted": sum(new), "duplicate": len(new) - sum(new), "ignored": ignored}
 
     # --- operators and people
 
@@ -306,12 +313,13 @@ async def serve(
     """
     web_config = WebConfigFile(options.web_config_file) if options.web_config_file is not None else None
     exposed = [address for address in options.listen if not ListenAddress.parse(address).loopback]
-    require_safe_exposure(settings, exposed, web_config is not None and web_config.current().authenticates)
+    authenticates = web_config is not None and web_config.current().authenticates
+    require_safe_exposure(settings, exposed, authenticates)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    service = HandlerService(settings, options, load)
+    service = HandlerService(settings, options, load, web_config)
     reloads: set[asyncio.Task[None]] = set()
 
     def hang_up() -> None:
