@@ -1,0 +1,114 @@
+"""Configurations that are refused, with their exact words, and configurations that are taken, with what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlcanary.catalog import Role
+from mlcanary.errors import ConfigError
+from mlcanary.joins.machine import JoinPolicy
+from mlcanary.measures.plan import Limits
+from mlcanary.settings import ExporterSettings, Flags, duration_text, load_settings
+
+CORPUS = Path(__file__).resolve().parents[1] / "config"
+BAD = sorted((CORPUS / "bad").glob("*.yml"))
+GOOD = sorted((CORPUS / "good").glob("*.yml"))
+
+
+def load(path: Path) -> ExporterSettings:
+    """The settings of one file."""
+    return load_settings(Flags(config_file=path))
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_a_bad_configuration_is_refused_in_exactly_these_words(path: Path) -> None:
+    expected = path.read_text().partition("\n")[0].removeprefix("# ")
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert str(caught.value).replace(f"{path.parent}/", "") == expected
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_a_good_configuration_is_taken(path: Path) -> None:
+    assert load(path).patterns
+
+
+def test_every_key_means_what_it_says() -> None:
+    settings = load(CORPUS / "good" / "everything.yml")
+    assert settings.patterns == ("/var/log/model/predictions*.jsonl", str(CORPUS / "good" / "more.jsonl"))
+    assert (settings.model, settings.version) == ("fraud", "v0")
+    plan = settings.plan
+    assert plan.windows == (("1m", 60.0), ("5m", 300.0), ("90s", 90.0), ("90m", 5400.0), ("1d", 86400.0))
+    assert (plan.join_capacity, plan.early_ttl) == (1000, 0.0)
+    assert plan.limits == Limits(models=5, versions=3, features=20, classes=2, events=1, reasons=1)
+    churn = plan.models["churn"]
+    assert (churn.positive, churn.negative, churn.threshold) == ("1", "0", 0.4)  # YAML's yes and no are booleans
+    assert churn.join == JoinPolicy(1800.0, 7 * 86400.0)
+    assert churn.roles == {"v1": Role.BASELINE, "1.10": Role.CANARY, "v3": Role.SHADOW, "v4": Role.UNASSIGNED}
+    assert churn.role("never named") is Role.SHADOW
+    limits = churn.thresholds()
+    assert (limits["accuracy_drop"], limits["min_labels"], limits["error_ratio"]) == (0.03, 1000.0, 0.0001)
+    assert churn.limits == plan.limits
+    assert churn.reference is not None
+    assert churn.reference.model == "churn"
+    assert plan.models["fraud"].join == JoinPolicy(0.0, 86400.0)
+    assert plan.model("any other") == plan.default
+    assert plan.default.reference is not None
+
+
+def test_sections_may_be_shared_by_the_means_of_yaml() -> None:
+    models = load(CORPUS / "good" / "merged.yml").plan.models
+    assert models["churn"].join == models["fraud"].join == JoinPolicy(600.0, 86400.0)
+
+
+def test_a_log_path_alone_is_enough() -> None:
+    settings = load_settings(Flags(log_paths=("a.jsonl",)))
+    assert settings.patterns == ("a.jsonl",)
+    assert (settings.model, settings.version) == ("default", "unknown")
+    assert [warning.partition(",")[0] for warning in settings.warnings] == [
+        "every model: no reference profile",
+        "every model: no roles",
+    ]
+
+
+def test_flags_win_over_the_file() -> None:
+    flags = Flags(
+        log_paths=("b.jsonl",),
+        config_file=CORPUS / "good" / "everything.yml",
+        model="m",
+        version="v",
+        role=Role.CANARY,
+    )
+    settings = load_settings(flags)
+    assert settings.patterns == ("b.jsonl",)
+    assert (settings.model, settings.version) == ("m", "v")
+    assert settings.plan.default.default_role is Role.CANARY
+
+
+def test_a_reference_flag_stands_for_every_model_without_its_own() -> None:
+    profile = CORPUS / "good" / "profile.json"
+    settings = load_settings(Flags(config_file=CORPUS / "good" / "merged.yml", reference=profile))
+    assert settings.plan.default.reference is not None
+    assert settings.plan.models["fraud"].reference is settings.plan.default.reference
+    assert not any("no reference" in warning for warning in settings.warnings)
+
+
+def test_nothing_to_read_and_unreadable_files_are_said_with_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^no log to read$") as caught:
+        load_settings(Flags())
+    assert caught.value.hint == "give --log.path FILE, or `sources:` in the configuration file"
+    (tmp_path / "latin.yml").write_bytes(b"sources: [{path: caf\xe9}]")
+    with pytest.raises(ConfigError, match=r"latin\.yml: cannot be read: not UTF-8 text$"):
+        load(tmp_path / "latin.yml")
+    with pytest.raises(ConfigError, match=r"none\.yml: cannot be read: No such file or directory$"):
+        load(tmp_path / "none.yml")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1, "1s"), (60, "1m"), (90, "90s"), (3600, "1h"), (5400, "90m"), (86400, "1d"), (1.5, "1.5s"), (604800, "7d")],
+)
+def test_a_window_has_one_name(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
