@@ -48,14 +48,13 @@ class FileSource:
         self.left_out = 0
         self._clock = clock
         self._max_files, self._refresh, self._forget = max_files, refresh_seconds, forget_seconds
-        self._listing = DirectoryListing()
         self._tails: dict[str, Tail] = {}
         self._order: list[Tail] = []
         self._gone_since: dict[str, float] = {}
         self._turn = 0
         self._shared = Surroundings(
             buffer=ReadBuffer(block_bytes, max_line_bytes),
-            listing=self._listing,
+            listing=DirectoryListing(),
             clock=clock,
             others=self._tails.keys(),
             settle_seconds=settle_seconds,
@@ -80,7 +79,6 @@ class FileSource:
         Files take turns. With `progress`, event time by source, the file that is furthest behind goes first: a
         backlog of several files then comes out roughly in order of time, so that labels meet their predictions.
         """
-        self._listing.forget()
         now = self._clock()
         if now >= self._next_refresh or now < self._next_refresh - self._refresh:
             self._expand(set())

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Container, Iterable
+import time
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mlcanary.sources.contract import Mark
 from mlcanary.sources.generation import SPAN, Generation, Identity
-from mlcanary.sources.rotation import rotated_names, same_series
+from mlcanary.sources.rotation import RotatedName, rotated_names, same_series
 
 REMEMBERED = 64
 """Consumed generations that stay known after their last file went away."""
@@ -22,24 +23,53 @@ REMEMBERED = 64
 _Stamp = tuple[int, int, int, int, int]
 
 
-class DirectoryListing:
-    """File names by directory, read once until `forget`: many files of one directory share one reading."""
+class _Listed(NamedTuple):
+    mtime_ns: int
+    listed_ns: int
+    names: list[str]
+    rotated: dict[str, list[tuple[str, RotatedName]]]
 
-    def __init__(self) -> None:
-        self._names: dict[str, list[str]] = {}
+
+class DirectoryListing:
+    """File names by directory, listed again when the directory changed: many files share one listing.
+
+    A directory that changed less than `doubt_ns` before it was listed is listed every time: file systems stamp
+    changes in steps of up to 2 s, so a later change may carry the same time. `wall_ns` is the clock of the file
+    system, Unix nanoseconds.
+    """
+
+    def __init__(
+        self, *, wall_ns: Callable[[], int] = time.time_ns, doubt_ns: int = 2_500_000_000, capacity: int = 1000
+    ) -> None:
+        self._wall_ns, self._doubt_ns, self._capacity = wall_ns, doubt_ns, capacity
+        self._listed: dict[str, _Listed] = {}
 
     def names(self, directory: str) -> list[str]:
         """Names in `directory`, sorted; empty if it cannot be listed."""
-        if directory not in self._names:
-            try:
-                self._names[directory] = sorted(os.listdir(directory or "."))
-            except OSError:
-                self._names[directory] = []
-        return self._names[directory]
+        return self._list(directory).names
 
-    def forget(self) -> None:
-        """Read the directories anew next time."""
-        self._names.clear()
+    def rotated(self, directory: str, base: str) -> list[tuple[str, RotatedName]]:
+        """Names in `directory` that were rotated from `base`."""
+        return self._list(directory).rotated.get(base, [])
+
+    def _list(self, directory: str) -> _Listed:
+        place = directory or "."
+        try:
+            mtime_ns, now_ns = os.stat(place).st_mtime_ns, self._wall_ns()
+            known = self._listed.get(place)
+            if known and known.mtime_ns == mtime_ns and 0 <= self._doubt_ns < known.listed_ns - mtime_ns:
+                return known
+            names = sorted(os.listdir(place))
+        except OSError:
+            return _Listed(0, 0, [], {})
+        rotated: dict[str, list[tuple[str, RotatedName]]] = {}
+        for name in names:
+            for reading in rotated_names(name):
+                rotated.setdefault(reading.base, []).append((name, reading))
+        if len(self._listed) >= self._capacity:
+            self._listed.clear()
+        listed = self._listed[place] = _Listed(mtime_ns, now_ns, names, rotated)
+        return listed
 
 
 class Found(NamedTuple):
@@ -116,7 +146,8 @@ class History:
         settled: dict[_Stamp, Mark] = {}
         standing: list[Found] = []
         seen = {result.live.identity} if result.live else set()
-        for sibling in self._siblings(others):
+        siblings = self._siblings(others)
+        for sibling in siblings:
             if sibling.compressed:
                 result.compressed.append(sibling.path)
                 continue
@@ -128,7 +159,7 @@ class History:
                 result.error = result.error or f"{sibling.path}: {error.strerror or error}"
         self._settled = settled
         self._prune(result)
-        result.older = self._originals(result, current, others)
+        result.older = self._originals(result, current, siblings)
         result.older.sort(key=_seniority)
         standing += result.older
         result.sequence = [f.identity[1] for f in sorted(standing, key=_seniority)]
@@ -184,28 +215,26 @@ class History:
     def _siblings(self, others: Container[str]) -> list[_Sibling]:
         """Rotated files of the path, and of its target where the path is a symbolic link."""
         found: dict[str, _Sibling] = {}
-        for place in dict.fromkeys((self.path, os.path.realpath(self.path))):
+        target = os.path.realpath(self.path) if os.path.islink(self.path) else self.path
+        for place in dict.fromkeys((self.path, target)):
             directory, base = os.path.split(place)
-            stem = os.path.splitext(base)[0]
-            linked = os.path.islink(self.path) and place != self.path
+            for name, reading in self._listing.rotated(directory, base):
+                path = os.path.join(directory, name)
+                found[path] = _Sibling(path, reading.age, reading.compressed)
+        if target != self.path:
+            directory, base = os.path.split(target)
             for name in self._listing.names(directory):
                 path = os.path.join(directory, name)
-                if not name.startswith(stem) and not linked:
-                    continue
-                if name == base or path == self.path or path in others:
-                    continue
-                if reading := next((r for r in rotated_names(name) if r.base == base), None):
-                    found[path] = _Sibling(path, reading.age, reading.compressed)
-                elif linked and same_series(name, base):
+                if name != base and path not in found and same_series(name, base):
                     found[path] = _Sibling(path, (), False)
-        return list(found.values())
+        return [sibling for path, sibling in found.items() if path != self.path and path not in others]
 
-    def _originals(self, result: Survey, current: Generation | None, others: Container[str]) -> list[Found]:
+    def _originals(self, result: Survey, current: Generation | None, siblings: list[_Sibling]) -> list[Found]:
         """`older` without copies: a file that is how another one begins is a copy of it."""
         if not result.older:
             return []
         paths = [self.path] if result.live else []
-        paths += [s.path for s in self._siblings(others) if not s.compressed]
+        paths += [s.path for s in siblings if not s.compressed]
         heads = {path: head for path in paths if (head := _head(path))}
         originals: list[Found] = []
         for found in result.older:
@@ -221,7 +250,7 @@ class History:
 
     def _prune(self, result: Survey) -> None:
         """Keep what still lies around and the last few others; move the former to the young end."""
-        if result.error or not self._listing.names(os.path.dirname(self.path)):
+        if result.error or not os.access(os.path.dirname(self.path) or ".", os.R_OK | os.X_OK):
             return  # what cannot be seen now may still lie there
         present = [*result.consumed, *(f.mark for f in (*result.older, result.live) if f and f.mark)]
         for mark in present:
