@@ -28,7 +28,7 @@ Route = Callable[[], Mapping[str, float]]
 Vector = list[tuple[dict[str, str], float]]
 
 
-async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for a condition; the one place where tests wait."""
     deadline = time.monotonic() + seconds
     while True:
@@ -276,8 +276,8 @@ def configuration(prometheus: str, target: str, *, mode: str = "react", extra: s
         "defaults:\n"
         f"  mode: {mode}\n"
         "  reconcile: 200ms\n"
-        "  verification: {window: 200ms, min_predictions: 50, deadline: 6s, tolerance: 2s, min_labels: 50}\n"
-        "  evidence: {recheck: 200ms, deadline: 3s}\n"
+        "  verification: {window: 200ms, min_predictions: 50, deadline: 40s, tolerance: 2s, min_labels: 50}\n"
+        "  evidence: {recheck: 200ms, deadline: 30s}\n"
         f"targets:\n- name: router\n  model: {MODEL}\n  target: {target}\n{extra}"
     )
 

@@ -99,7 +99,7 @@ async def test_a_real_prometheus_and_alertmanager_close_the_loop(tmp_path: Path)
         release = Release(haproxy.shares, rate=500.0)
         prometheus_port = free_port()
         text = configuration(f"http://127.0.0.1:{prometheus_port}", haproxy.section())
-        text = text.replace("window: 200ms", "window: 1s").replace("deadline: 6s", "deadline: 30s")
+        text = text.replace("window: 200ms", "window: 1s")
         async with sidecar(release) as port, handling(tmp_path, text) as handler:
             hooks = alertmanager_configuration(tmp_path, handler.url)
             with (

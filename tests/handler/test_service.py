@@ -132,7 +132,7 @@ async def test_a_silent_prometheus_is_asked_again_and_then_a_person_is_called(
     tmp_path: Path, haproxy: HAProxy, api: QueryAPI
 ) -> None:
     api.broken = True
-    text = configuration(api.url, haproxy.section()).replace("deadline: 3s", "deadline: 500ms")
+    text = configuration(api.url, haproxy.section()).replace("deadline: 30s", "deadline: 500ms")
     async with handling(tmp_path, text) as handler:
         await handler.post(payload())
         await until(lambda: handler.count("rollbacks_total", "router", "clicks", "failed") == 1)
@@ -241,7 +241,7 @@ async def test_no_traffic_proves_nothing(tmp_path: Path, haproxy: HAProxy, api: 
         if name == "after call apply":
             api.release.rate = 0.0
 
-    text = configuration(api.url, haproxy.section()).replace("deadline: 6s", "deadline: 1500ms")
+    text = configuration(api.url, haproxy.section()).replace("deadline: 40s", "deadline: 1500ms")
     async with handling(tmp_path, text, checkpoint=silence) as handler:
         await handler.post(payload())
         await until(lambda: handler.state() == "stuck")
@@ -252,7 +252,7 @@ async def test_traffic_that_moved_without_the_measure_is_ineffective(
     tmp_path: Path, haproxy: HAProxy, api: QueryAPI
 ) -> None:
     api.release.accuracy_after = 0.5
-    text = configuration(api.url, haproxy.section()).replace("deadline: 6s", "deadline: 1500ms")
+    text = configuration(api.url, haproxy.section()).replace("deadline: 40s", "deadline: 4s")
     async with handling(tmp_path, text) as handler:
         await handler.post(payload())
         await until(lambda: handler.state() == "ineffective")
@@ -261,7 +261,7 @@ async def test_traffic_that_moved_without_the_measure_is_ineffective(
 async def test_a_required_measure_without_labels_is_never_resolved(
     tmp_path: Path, haproxy: HAProxy, api: QueryAPI
 ) -> None:
-    text = configuration(api.url, haproxy.section()).replace("deadline: 6s", "deadline: 1500ms, measure: required")
+    text = configuration(api.url, haproxy.section()).replace("deadline: 40s", "deadline: 4s, measure: required")
     text = text.replace("min_labels: 50", "min_labels: 1000000")
     async with handling(tmp_path, text) as handler:
         await handler.post(payload())
