@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import threading
 import time
@@ -89,6 +90,13 @@ class IngestThread(threading.Thread):
         engine.publish()
 
 
+def _allow_many_files() -> None:
+    """Every followed log holds a descriptor; the usual soft limit of 1,024 is for programs that use select."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 async def run_exporter(
     load: Callable[[], ExporterSettings], options: RunOptions, started: Callable[[Sequence[str]], None]
 ) -> None:
@@ -96,6 +104,7 @@ async def run_exporter(
 
     Raises MLCanaryError for what the operator can mend, and whatever ended the ingest thread.
     """
+    _allow_many_files()
     web_config = WebConfigFile(options.web_config_file) if options.web_config_file is not None else None
     settings = load()
     for warning in settings.warnings:

@@ -68,6 +68,7 @@ class Engine:
         self._rejected: Counter[tuple[str, str]] = Counter()
         self._recent: deque[tuple[str, Reject]] = deque(maxlen=_SHOWN_REJECTS)
         self._event_time: dict[str, float] = {}
+        self._left_out = 0
         self._render_seconds = 0.0
         self._checkpoint_seconds = 0.0
         self._checkpoint_at: float | None = None
@@ -175,6 +176,9 @@ class Engine:
         build = (__version__, self._revision, platform.python_version())
         yield sample("exporter_build_info", build, 1.0)
         yield from self._source_samples()
+        self._left_out = max(self._left_out, self._source.left_out)
+        if self._left_out:
+            yield sample("series_limited_total", ("files",), float(self._left_out))
         yield sample("series", (), float(self._renderer.series))
         yield sample("render_duration_seconds", (), self._render_seconds)
         if self._checkpoint is not None:

@@ -51,9 +51,7 @@ class Checkpoint:
 
     def load(self) -> dict[str, Any] | None:
         """The saved state by name, or None if nothing was saved yet. Raises StateError on another layout."""
-        rows = {
-            name: msgspec.msgpack.decode(value) for name, value in self._db.execute("SELECT * FROM state")
-        }
+        rows = {name: msgspec.msgpack.decode(value) for name, value in self._db.execute("SELECT * FROM state")}
         if not rows:
             return None
         if rows.get("layout") != LAYOUT:
@@ -86,16 +84,12 @@ class Checkpoint:
                 upserts,
             )
             for name, value in {"layout": LAYOUT, **state}.items():
-                self._db.execute(
-                    "INSERT OR REPLACE INTO state VALUES (?, ?)", (name, msgspec.msgpack.encode(value))
-                )
+                self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, msgspec.msgpack.encode(value)))
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise StateError(
-                f"{self.path}: cannot write: {error}", hint="free space or fix permissions"
-            ) from error
+            raise StateError(f"{self.path}: cannot write: {error}", hint="free space or fix permissions") from error
 
     def close(self) -> None:
         """Give the file back."""
@@ -109,14 +103,10 @@ def _lock(path: Path) -> IO[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.with_name(path.name + ".lock").open("w")
     except OSError as error:
-        raise StateError(
-            f"{path}: {error.strerror}", hint="choose a directory that this user may write"
-        ) from error
+        raise StateError(f"{path}: {error.strerror}", hint="choose a directory that this user may write") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         handle.close()
-        raise StateError(
-            f"{path}: held by another process", hint="give each exporter its own --state.path"
-        ) from error
+        raise StateError(f"{path}: held by another process", hint="give each exporter its own --state.path") from error
     return handle
