@@ -10,7 +10,7 @@ import click
 
 from mlcanary.app import RunOptions, run_exporter
 from mlcanary.catalog import Role
-from mlcanary.cli.options import DURATION, set_up_logging
+from mlcanary.cli.options import DURATION, PATH, logging_options, set_up_logging, source_options, web_options
 from mlcanary.errors import ConfigError
 from mlcanary.exposition.process import read_pid
 from mlcanary.settings import Flags, load_settings
@@ -19,54 +19,21 @@ log = logging.getLogger(__name__)
 
 
 @click.command("exporter")
-@click.option("--log.path", "log_path", multiple=True, metavar="FILE", help="Log file or glob; may be repeated.")
-@click.option("--config.file", "config_file", type=click.Path(path_type=Path), help="YAML configuration.")
+@source_options
 @click.option("--config.check", "config_check", is_flag=True, help="Check the configuration and exit.")
-@click.option("--state.path", "state_path", type=click.Path(path_type=Path), help="State file; survives restarts.")
-@click.option("--reference.path", "reference_path", type=click.Path(path_type=Path), help="Reference profile.")
-@click.option("--model.name", "model_name", help="Model of records that name none.  [default: default]")
-@click.option("--model.version", "model_version", help="Version of records that name none.  [default: unknown]")
-@click.option("--model.role", "model_role", type=click.Choice([role.value for role in Role]), help="Role of versions.")
+@click.option("--state.path", "state_path", type=PATH, help="State file; survives restarts.")
 @click.option("--process.pid", "process_pid", metavar="PID|FILE", help="Model server to watch: a PID or a PID file.")
 @click.option("--poll.interval", "poll_interval", type=DURATION, default="1s", show_default=True, help="Log polling.")
 @click.option(
-    "--publish.interval",
-    "publish_interval",
-    type=DURATION,
-    default="5s",
-    show_default=True,
-    help="Page and checkpoint.",
+    "--publish.interval", "publish_interval", type=DURATION, default="5s", show_default=True, help="Page, checkpoint."
 )
 @click.option(
-    "--shutdown.delay",
-    "shutdown_delay",
-    type=DURATION,
-    default="0s",
-    show_default=True,
-    help="Serve this long after SIGTERM.",
+    "--shutdown.delay", "shutdown_delay", type=DURATION, default="0s", show_default=True, help="Serve on after SIGTERM."
 )
-@click.option(
-    "--web.listen-address", "listen", multiple=True, default=[":10877"], show_default=True, help="May be repeated."
-)
+@web_options(":10877")
 @click.option("--web.telemetry-path", "telemetry_path", default="/metrics", show_default=True, help="Path of metrics.")
-@click.option("--web.config.file", "web_config_file", type=click.Path(path_type=Path), help="TLS and authentication.")
-@click.option(
-    "--log.level",
-    "log_level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="Lowest level that is logged.",
-)
-@click.option(
-    "--log.format",
-    "log_format",
-    type=click.Choice(["logfmt", "json"]),
-    default="logfmt",
-    show_default=True,
-    help="Form.",
-)
-def command(  # one parameter per flag
+@logging_options
+def command(
     log_path: tuple[str, ...],
     config_file: Path | None,
     config_check: bool,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from mlcanary.cli.options import set_up_logging
+from mlcanary.cli.options import logging_options, set_up_logging, web_options
 from mlcanary.handler.service import RunOptions, serve
 from mlcanary.handler.settings import load_settings, require_safe_exposure
 from mlcanary.webserver.config import WebConfigFile
@@ -32,31 +32,8 @@ log = logging.getLogger(__name__)
     show_default=True,
     help="Ledger (SQLite, on a local disk).",
 )
-@click.option(
-    "--web.listen-address",
-    "listen",
-    multiple=True,
-    default=["127.0.0.1:10879"],
-    show_default=True,
-    help="May be repeated.",
-)
-@click.option("--web.config.file", "web_config_file", type=click.Path(path_type=Path), help="TLS, authentication.")
-@click.option(
-    "--log.level",
-    "log_level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="Lowest level that is logged.",
-)
-@click.option(
-    "--log.format",
-    "log_format",
-    type=click.Choice(["logfmt", "json"]),
-    default="logfmt",
-    show_default=True,
-    help="Form of a log line.",
-)
+@web_options("127.0.0.1:10879")
+@logging_options
 def command(
     config_file: Path,
     config_check: bool,

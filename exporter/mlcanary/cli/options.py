@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
+from mlcanary.catalog import Role
 from mlcanary.documents import Seconds
 
 
@@ -32,6 +35,57 @@ DURATION = DurationType()
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _LONGEST_VALUE = 2000
+
+
+Command = Callable[..., None]
+PATH = click.Path(path_type=Path)
+
+
+def source_options(command: Command) -> Command:
+    """What is read, and as what: `log_path`, `config_file`, `reference_path` and `model_name`, `_version`, `_role`."""
+    roles = click.Choice([role.value for role in Role])
+    for option in (
+        click.option("--model.role", "model_role", type=roles, help="Role of versions that the file does not name."),
+        click.option("--model.version", "model_version", help="Version of records that name none.  [default: unknown]"),
+        click.option("--model.name", "model_name", help="Model of records that name none.  [default: default]"),
+        click.option("--reference.path", "reference_path", type=PATH, help="Reference profile of every model."),
+        click.option("--config.file", "config_file", type=PATH, help="YAML configuration."),
+        click.option(
+            "--log.path", "log_path", multiple=True, metavar="FILE", help="Log file or glob; may be repeated."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def web_options(address: str) -> Callable[[Command], Command]:
+    """`listen` with this default, and `web_config_file`."""
+
+    def add(command: Command) -> Command:
+        command = click.option(
+            "--web.config.file", "web_config_file", type=PATH, help="TLS and authentication (YAML)."
+        )(command)
+        return click.option(
+            "--web.listen-address",
+            "listen",
+            multiple=True,
+            default=[address],
+            show_default=True,
+            help="May be repeated.",
+        )(command)
+
+    return add
+
+
+def logging_options(command: Command) -> Command:
+    """`log_level` and `log_format`."""
+    levels, forms = click.Choice(["debug", "info", "warning", "error"]), click.Choice(["logfmt", "json"])
+    command = click.option(
+        "--log.format", "log_format", type=forms, default="logfmt", show_default=True, help="Form of a log line."
+    )(command)
+    return click.option(
+        "--log.level", "log_level", type=levels, default="info", show_default=True, help="Lowest level that is logged."
+    )(command)
 
 
 class _LineFormatter(logging.Formatter):

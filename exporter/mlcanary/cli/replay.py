@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from mlcanary.catalog import Role
+from mlcanary.cli.options import source_options
 from mlcanary.replay import Replay, replay
 from mlcanary.settings import Flags, load_settings
 
@@ -18,12 +19,7 @@ _COLUMNS = ("accuracy", "precision", "recall", "f1", "auc", "log_loss")
 
 
 @click.command("replay")
-@click.option("--log.path", "log_path", multiple=True, metavar="FILE", help="Log file or glob; may be repeated.")
-@click.option("--config.file", "config_file", type=click.Path(path_type=Path), help="YAML configuration.")
-@click.option("--reference.path", "reference_path", type=click.Path(path_type=Path), help="Reference profile.")
-@click.option("--model.name", "model_name", help="Model of records that name none.")
-@click.option("--model.version", "model_version", help="Version of records that name none.")
-@click.option("--model.role", "model_role", type=click.Choice([role.value for role in Role]), help="Role of versions.")
+@source_options
 @click.option(
     "--output",
     type=click.Choice(["table", "json", "metrics"]),
