@@ -79,7 +79,15 @@ async def _capped(response: aiohttp.ClientResponse) -> bytes:
 
 
 def pointed(document: object, pointer: str) -> object:
-    """The value at a JSON pointer (RFC 6901), None if there is none."""
+    """The value at a JSON pointer, None if there is none. Source: RFC 6901.
+
+    >>> pointed({"models": [{"a/b": "v1"}]}, "/models/0/a~1b")
+    'v1'
+    >>> pointed({"models": []}, "/models/0") is None
+    True
+    >>> pointed("v1", "")
+    'v1'
+    """
     for step in pointer.split("/")[1:]:
         key = step.replace("~1", "/").replace("~0", "~")
         if isinstance(document, dict):
