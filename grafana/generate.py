@@ -2,7 +2,7 @@
 
 Conventions
 - Every figure of a version comes from a recorded series of the window chosen in the variable `window`.
-- Colours go by name, so that a version has one colour in all panels; limits are red and dashed.
+- Colours go by name, so that a version has one colour in all panels; limits are grey and dashed.
 - A table or a bar shows the top ten of now; a line never uses `topk` of its own moment, which would flicker.
 - What belongs to one sidecar or to the handler is matched by `cluster` and `namespace` alone.
 """

@@ -75,7 +75,7 @@ def lines(title: str, description: str, unit: str, *queries: Json, width: int = 
     limits = {
         "matcher": {"id": "byRegexp", "options": "/^limit/"},
         "properties": [
-            {"id": "color", "value": {"mode": "fixed", "fixedColor": "red"}},
+            {"id": "color", "value": {"mode": "fixed", "fixedColor": "#8e8e8e"}},
             {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [8, 6]}},
             {"id": "custom.fillOpacity", "value": 0},
             {"id": "custom.lineWidth", "value": 1},
@@ -90,7 +90,7 @@ def lines(title: str, description: str, unit: str, *queries: Json, width: int = 
         | custom,
     }
     options = {
-        "legend": {"displayMode": "table", "placement": "bottom", "showLegend": True, "calcs": ["lastNotNull"]},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
     return panel(
@@ -106,7 +106,7 @@ def lines(title: str, description: str, unit: str, *queries: Json, width: int = 
 
 
 def areas(title: str, description: str, unit: str, *queries: Json, width: int = 8, **bounds: Any) -> Json:
-    """Stacked areas over time: parts of a whole."""
+    """Stacked areas over time from zero up: parts of a whole."""
     return lines(
         title,
         description,
@@ -116,6 +116,7 @@ def areas(title: str, description: str, unit: str, *queries: Json, width: int = 
         fillOpacity=60,
         stacking={"mode": "normal"},
         lineWidth=1,
+        min=0,
         **bounds,
     )
 
@@ -135,16 +136,21 @@ def number(title: str, description: str, unit: str, expr: str, *steps: tuple[flo
     )
 
 
-def table(title: str, description: str, width: int, height: int, sort: str, *columns: tuple[str, str, str]) -> Json:
-    """A table of now: each column is (name, unit, query); rows are merged over the labels that all share."""
-    names = {f"Value #{chr(ord('A') + i)}": name for i, (name, _, _) in enumerate(columns)}
-    hidden = dict.fromkeys(("Time", "cluster", "namespace", "model", "__name__"), True)
+def table(
+    title: str, description: str, width: int, height: int, sort: str, by: str, *columns: tuple[str, str, str]
+) -> Json:
+    """A table of now, one row per value of `by`. A column is (name, unit, query); without a name only its labels show.
+
+    The queries are aggregated to `by`: rows are merged over all columns that frames share, and the names of the
+    recorded series, which are columns too, would keep them apart.
+    """
+    values = {f"Value #{chr(ord('A') + i)}": name for i, (name, _, _) in enumerate(columns)}
+    names = {value: name for value, name in values.items() if name}
+    hidden = ["Time", "cluster", "namespace", "model", *(value for value, name in values.items() if not name)]
     overrides = [
-        {
-            "matcher": {"id": "byName", "options": name},
-            "properties": [{"id": "unit", "value": unit}, {"id": "decimals", "value": 3}],
-        }
+        {"matcher": {"id": "byName", "options": name}, "properties": [{"id": "unit", "value": unit}]}
         for name, unit, _ in columns
+        if name
     ]
     return panel(
         "table",
@@ -152,12 +158,15 @@ def table(title: str, description: str, width: int, height: int, sort: str, *col
         description,
         width,
         height,
-        [now(expr) for _, _, expr in columns],
-        fieldConfig={"defaults": {"custom": {"align": "auto", "filterable": True}}, "overrides": overrides},
+        [now(f"max by ({by}) ({expr})" if name else expr) for name, _, expr in columns],
+        fieldConfig={
+            "defaults": {"custom": {"align": "auto", "minWidth": 70, "filterable": True}},
+            "overrides": overrides,
+        },
         options={"showHeader": True, "sortBy": [{"displayName": sort, "desc": True}]},
         transformations=[
             {"id": "merge", "options": {}},
-            {"id": "organize", "options": {"excludeByName": hidden, "renameByName": names}},
+            {"id": "organize", "options": {"excludeByName": dict.fromkeys(hidden, True), "renameByName": names}},
         ],
     )
 

@@ -158,6 +158,15 @@ def test_every_variable_has_values(url: str, name: str) -> None:
     assert asked >= 4
 
 
+@pytest.mark.parametrize("panel", [p for p in panels() if p.values[0]["type"] == "table"])
+def test_columns_of_a_table_can_be_merged(url: str, panel: Mapping[str, Any]) -> None:
+    """Their names are gone and the rows of all columns are told apart by the same labels; only roles have one more."""
+    for target in panel["targets"]:
+        for series in _answer(url, filled(target["expr"], {**ALL, **INTERVALS, "window": "5m"}), instant=True):
+            labels = set(series["metric"]) - {"role", "feature"}
+            assert labels == {"cluster", "namespace", "model", "version"}
+
+
 def test_provisioning_points_at_the_folder_and_at_prometheus() -> None:
     folder = ROOT / "grafana" / "provisioning"
     sources = yaml.safe_load((folder / "datasources" / "prometheus.yml").read_text())
