@@ -32,8 +32,9 @@ class QualityMeasure(Measure):
         """Count pairs; every pair of known classes is born at zero so that no first count is lost."""
         pairs = [(self._known(x.actual), self._known(x.predicted)) for x in batch if x.predicted is not None]
         matrix = self.parts["confusion"].counts
-        for actual in self._classes:
-            for predicted in self._classes:
+        known = sorted(self._classes)
+        for actual in known:
+            for predicted in known:
                 matrix.setdefault((actual, predicted), 0.0)
         self.parts["confusion"].update_many(pairs)
 
