@@ -43,7 +43,7 @@ def output_of(*argv: str, environment: dict[str, str] | None = None) -> str:
 def test_haproxy_accepts_the_template_without_a_warning(run: Run) -> None:
     component = run.haproxy()
     printed = output_of(*component.argv, "-c", environment=dict(component.environment))
-    assert printed.strip() == "Configuration file is valid"
+    assert "WARNING" not in printed
 
 
 def test_prometheus_accepts_its_configuration_and_every_shipped_rule_file(run: Run) -> None:
