@@ -182,3 +182,32 @@ def handler() -> Series:
         **counter("mlcanary_rollbacks_total", {**rollbacks, "outcome": "resolved"}, (0, 0.0)),
         watchdog: [60.0 * minute for minute in range(MINUTES)],
     }
+
+
+HEALTHY = world(baseline(), canary())
+SOURCE = {**EXPORTER, "source": "/var/log/model.jsonl"}
+CANARY, BASELINE = {"model": MODEL, "version": "v2"}, {"model": MODEL, "version": "v1"}
+FAST, SLOW = {**CANARY, "window": "5m"}, {**CANARY, "window": "1h"}
+ROLLBACK = {"severity": "critical", "action": "rollback"}
+WARNING, CRITICAL = {"severity": "warning"}, {"severity": "critical"}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`firing`: at these minutes exactly these label sets fire; `quiet`: at these minutes none does."""
+
+    alert: str
+    because: str
+    series: Series
+    firing: tuple[tuple[int, tuple[Labels, ...]], ...] = ()
+    quiet: tuple[int, ...] = ()
+
+
+def fires(alert: str, because: str, series: Series, *firing: tuple[int, tuple[Labels, ...]], resolved: int) -> Scenario:
+    """It fires at the minutes given and is over at the minute `resolved`."""
+    return Scenario(alert, because, series, firing, (1, resolved))
+
+
+def silent(alert: str, because: str, series: Series, until: int = 125) -> Scenario:
+    """It never fires; what breaks in a world does so between 30 and 90 minutes."""
+    return Scenario(alert, because, series, quiet=tuple(range(5, until, 5)))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from alert_scenarios import ALWAYS, HEALTHY, SCENARIOS, Scenario
+from alert_scenarios import ALWAYS, SCENARIOS
+from alert_worlds import HEALTHY, Scenario
 from mlcanary.catalog import ACTION_ROLLBACK
 from promtool_cases import case, check, expression, shipped_groups
 
