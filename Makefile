@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+CODE := exporter tests rules grafana
 export PATH := $(PATH):/usr/sbin:/sbin
 
 help: ## print this list
@@ -19,15 +20,15 @@ test: setup ## all tests
 	$(BIN)/pytest
 
 check: setup ## what CI runs: format, lint, types, import floors, all tests
-	$(BIN)/ruff format --check exporter tests
-	$(BIN)/ruff check exporter tests
-	$(BIN)/mypy exporter tests
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory test
 
 fix: setup ## format the code and mend what the linter can mend
-	$(BIN)/ruff format exporter tests
-	$(BIN)/ruff check --fix exporter tests
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
 
 bench: setup ## measure memory and CPU; writes tests/bench/RESULTS.md
 	$(BIN)/python tests/bench/run.py

@@ -81,7 +81,7 @@ def lines(title: str, description: str, unit: str, *queries: Json, width: int = 
             {"id": "custom.lineWidth", "value": 1},
         ],
     }
-    bounds = {key: custom.pop(key) for key in ("min", "max", "decimals") if key in custom}
+    bounds: dict[str, object] = {key: custom.pop(key) for key in ("min", "max", "decimals") if key in custom}
     defaults = {
         "unit": unit,
         "color": {"mode": "palette-classic-by-name"},

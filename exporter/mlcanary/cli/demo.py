@@ -65,6 +65,11 @@ async def _play(options: Options, screen: Screen) -> int:
         screen.closing("Interrupted: every process that the demo started has ended.", good=False)
         shutil.rmtree(directory)
         return INTERRUPTED
+    _tidy(directory, kept=kept)
+    return 0 if kept else 1
+
+
+def _tidy(directory: Path, *, kept: bool) -> None:
+    """Remove the run directory, unless there is something in it to look into."""
     if kept or not any(directory.iterdir()):
         shutil.rmtree(directory)
-    return 0 if kept else 1
