@@ -71,5 +71,5 @@ async def _play(options: Options, screen: Screen) -> int:
 
 def _tidy(directory: Path, *, kept: bool) -> None:
     """Remove the run directory, unless there is something in it to look into."""
-    if kept or not any(directory.iterdir()):
+    if kept or not any(path.is_file() for path in directory.rglob("*")):
         shutil.rmtree(directory)
