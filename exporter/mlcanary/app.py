@@ -23,6 +23,10 @@ from mlcanary.webserver.server import serving
 log = logging.getLogger(__name__)
 
 
+DRAIN_SECONDS = 5.0
+"""Orchestrators wait 10 to 30 seconds after SIGTERM before they kill."""
+
+
 @dataclass(frozen=True)
 class RunOptions:
     """How to run: intervals in seconds, where to listen, where to keep state."""
@@ -46,7 +50,7 @@ class IngestThread(threading.Thread):
         self._options = options
         self._on_failure = on_failure
         self._wake = threading.Event()
-        self._stopping = False
+        self._stop_by: float | None = None
         self._orders: list[Callable[[], None]] = []
         self.failure: BaseException | None = None
 
@@ -65,8 +69,8 @@ class IngestThread(threading.Thread):
         self._wake.set()
 
     def stop(self) -> None:
-        """Read the logs to their end, save, and finish."""
-        self._stopping = True
+        """Read the logs to their end, for a few seconds at most, save, and finish; the rest is for the next start."""
+        self._stop_by = time.monotonic() + DRAIN_SECONDS
         self._wake.set()
 
     def _loop(self) -> None:
@@ -81,20 +85,46 @@ class IngestThread(threading.Thread):
                 engine.publish()
                 due = time.monotonic() + interval
                 first = False
+            if self._stop_by is not None and (not more or time.monotonic() >= self._stop_by):
+                break
             if more:
                 continue
-            if self._stopping:
-                break
             self._wake.wait(max(0.0, min(self._options.poll_interval, due - time.monotonic())))
             self._wake.clear()
         engine.publish()
 
 
-def _allow_many_files() -> None:
-    """Every followed log holds a descriptor; the usual soft limit of 1,024 is for programs that use select."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+class Reloader:
+    """Loads the configuration anew and has the ingest thread go on under it."""
+
+    def __init__(self, load: Callable[[], ExporterSettings], engine: Engine, thread: IngestThread) -> None:
+        self._load = load
+        self._engine = engine
+        self._thread = thread
+        self._loop = asyncio.get_running_loop()
+
+    async def reload(self) -> None:
+        """Return when the new configuration is in force. Raises MLCanaryError, and the former one stays."""
+        try:
+            fresh = await asyncio.to_thread(self._load)
+        except MLCanaryError as error:
+            self._thread.order(self._engine.reload_failed)
+            log.error("configuration refused, the former one stays: %s", error)  # noqa: TRY400 - no bug of ours
+            raise
+        done = asyncio.Event()
+
+        def apply() -> None:
+            self._engine.reload(fresh)
+            self._loop.call_soon_threadsafe(done.set)
+
+        self._thread.order(apply)
+        await done.wait()
+        log.info("configuration reloaded")
+
+    def on_hangup(self) -> None:
+        """SIGHUP. What goes wrong is logged: a signal has nobody to tell."""
+        task = self._loop.create_task(self.reload())
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 async def run_exporter(
@@ -106,49 +136,17 @@ async def run_exporter(
     """
     _allow_many_files()
     web_config = WebConfigFile(options.web_config_file) if options.web_config_file is not None else None
-    settings = load()
-    for warning in settings.warnings:
-        log.warning("%s", warning)
-    checkpoint = Checkpoint(options.state_path) if options.state_path is not None else None
-    if checkpoint is None:
-        log.warning("no --state.path: a restart reads the logs from their start again")
-    engine = Engine(settings, clock=time.time, checkpoint=checkpoint, server_pid=options.server_pid)
-
-    def on_failure() -> None:
-        loop.call_soon_threadsafe(stop.set)
-
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    thread = IngestThread(engine, options, on_failure)
-
-    async def reload() -> None:
-        try:
-            fresh = await asyncio.to_thread(load)
-        except MLCanaryError as error:
-            thread.order(engine.reload_failed)
-            log.error("configuration refused, the former one stays: %s", error)  # noqa: TRY400
-            raise
-        done = loop.create_future()
-
-        def apply() -> None:
-            engine.reload(fresh)
-            loop.call_soon_threadsafe(done.set_result, None)
-
-        thread.order(apply)
-        await done
-        log.info("configuration reloaded")
-
-    def on_hangup() -> None:
-        task = loop.create_task(reload())
-        task.add_done_callback(lambda t: t.exception())  # already logged; a signal has nobody to tell
-
+    engine = _make_engine(load(), options)
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    thread = IngestThread(engine, options, lambda: _call(loop, stop.set))
+    reloader = Reloader(load, engine, thread)
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    loop.add_signal_handler(signal.SIGHUP, reloader.on_hangup)
     application = exporter_application(
         lambda: engine.page,
         ready=lambda: "" if engine.ready else "the logs are being read for the first time",
-        reload=reload,
+        reload=reloader.reload,
         web_config=web_config,
         metrics_path=options.telemetry_path,
     )
@@ -165,3 +163,24 @@ async def run_exporter(
             engine.close()
     if thread.failure is not None:
         raise thread.failure
+
+
+def _make_engine(settings: ExporterSettings, options: RunOptions) -> Engine:
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+    checkpoint = Checkpoint(options.state_path) if options.state_path is not None else None
+    if checkpoint is None:
+        log.warning("no --state.path: a restart reads the logs from their start again")
+    return Engine(settings, clock=time.time, checkpoint=checkpoint, server_pid=options.server_pid)
+
+
+def _call(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:
+    """Run something on the loop, from another thread."""
+    loop.call_soon_threadsafe(what)
+
+
+def _allow_many_files() -> None:
+    """Every followed log holds a descriptor; the usual soft limit of 1,024 is for programs that use select."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -15,6 +15,7 @@ from mlcanary.catalog import BY_NAME, CATALOG, OBJECTIVES, Group, Kind
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = sorted((ROOT / "exporter").rglob("*.py"))
 SOURCES = [*PACKAGE, *sorted((ROOT / "tests").rglob("*.py"))]
+TABLE_NAMES = 8
 FILE_LINES, FUNCTION_LINES = 400, 60
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -64,6 +65,12 @@ def test_files_stay_short() -> None:
     assert {name: n for name, n in lengths.items() if n > FILE_LINES} == {}
 
 
+def is_table(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """A list of cases with a few names before it: long because there are many cases, and read one by one."""
+    *names, last = node.body
+    return isinstance(last, ast.Return) and isinstance(last.value, ast.List) and len(names) <= TABLE_NAMES
+
+
 def test_functions_stay_short() -> None:
     long = {
         f"{place(path, node)} {node.name}": length
@@ -71,6 +78,7 @@ def test_functions_stay_short() -> None:
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (length := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES
+        and not is_table(node)
     }
     assert long == {}
 
