@@ -164,10 +164,15 @@ class JoinMachine:
             self._settle(key, deadline)
         while self._early_deadlines and self._early_deadlines[0][0] <= now:
             _, key = heapq.heappop(self._early_deadlines)
-            if labels := self._take_early(key):
-                kept = [label for label in labels if label.ts + self._early_ttl > now]
-                self.out.unmatched.extend(key[0] for _ in range(len(labels) - len(kept)))
+            labels = self._early.get(key, [])
+            kept = [label for label in labels if label.ts + self._early_ttl > now]
+            if len(kept) == len(labels):
+                continue
+            self.out.unmatched.extend(key[0] for _ in range(len(labels) - len(kept)))
+            if kept:
                 self._put_early(key, kept)
+            else:
+                self._take_early(key)
 
     def drain(self) -> Iterator[tuple[Key, bytes | None]]:
         """Rows that changed since the last call: (key, encoded row), or None for a row that is gone.
@@ -313,11 +318,11 @@ class JoinMachine:
         self._bound_schedules()
 
     def _put_early(self, key: Key, labels: list[Label]) -> None:
-        if labels:
-            self._early[key] = labels
-            self._early_size += len(labels)
-            heapq.heappush(self._early_deadlines, (min(x.ts for x in labels) + self._early_ttl, key))
-            self._touch(key)
+        """Keep these labels, at least one, in the place that the key has or at the end."""
+        self._early_size += len(labels) - len(self._early.get(key, []))
+        self._early[key] = labels
+        heapq.heappush(self._early_deadlines, (min(x.ts for x in labels) + self._early_ttl, key))
+        self._touch(key)
 
     def _take_early(self, key: Key) -> list[Label]:
         labels = self._early.pop(key, [])
