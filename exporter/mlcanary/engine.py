@@ -101,7 +101,8 @@ class Engine:
         for reject in decoded.rejects:
             self._rejected[block.source, reject.reason] += 1
             self._recent.append((block.source, reject))
-        newest = max((record.ts for record in decoded.records), default=-math.inf)
+        # A record from a clock that runs ahead must not end the wait of all others.
+        newest = max((min(record.ts, now) for record in decoded.records), default=-math.inf)
         self._event_time[block.source] = max(self._event_time.get(block.source, -math.inf), newest)
 
     def publish(self) -> None:

@@ -10,7 +10,8 @@ from mlcanary.catalog import NEGATIVE, POSITIVE
 from mlcanary.measures.contract import Labeled, Measure, sample
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import edge_labels
-from mlcanary.records import Sample
+from mlcanary.records import Prediction, Sample
+from mlcanary.stats.accumulator import Tally
 from mlcanary.stats.log_loss import LogLoss
 from mlcanary.stats.roc_auc import ScoreBins, below
 
@@ -31,8 +32,13 @@ class ScoreMeasure(Measure):
 
     def __init__(self, plan: ModelPlan) -> None:
         super().__init__(plan)
-        self.parts = {"bins": ScoreBins.empty(plan.score_edges), "log_loss": LogLoss.empty()}
+        bins = ScoreBins.empty(plan.score_edges)
+        self.parts = {"bins": bins, "log_loss": LogLoss.empty(), "scored": Tally({("predictions",): 0.0})}
         self._labels = edge_labels(plan.score_edges)
+
+    def on_predictions(self, batch: Sequence[Prediction]) -> None:
+        """Note that there are scores: their bins are then born at zero, so that no first label is lost to rate()."""
+        self.parts["scored"].add(("predictions",), float(sum(p.score is not None for p in batch)))
 
     def on_labeled(self, batch: Sequence[Labeled]) -> None:
         """Bin the scores and add up the losses."""
@@ -46,7 +52,7 @@ class ScoreMeasure(Measure):
     def counters(self) -> Iterator[Sample]:
         """In-bin and below counts per class, score sums, and the loss sums."""
         bins: ScoreBins = self.parts["bins"]
-        if not bins.positives.any() and not bins.negatives.any():
+        if self.parts["scored"].total() == 0:
             return
         for actual, counts in ((POSITIVE, bins.positives), (NEGATIVE, bins.negatives)):
             for label, inside, under in zip(self._labels, counts.tolist(), below(counts).tolist(), strict=True):
