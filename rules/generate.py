@@ -6,6 +6,8 @@ recorded series; `<W>` is the window, `<S>` its seconds; the other `<...>` are t
 Laws that every expression keeps
 - Counters of all sidecars are summed before anything is divided: a ratio is never averaged.
 - A divisor passes `> 0` first: without data there is no series, never NaN and never 0.
+- A variance is clamped at 0: rounding takes it a little below where all values are alike, and its root would be NaN.
+- A z-score may be infinite, a difference without any noise. `>= -Inf` drops NaN, which is 0/0: nothing differs.
 - Both sides of a comparison are aggregated to the labels that are matched, so that two sidecars which
   disagree on a role cannot abort the rule for every model.
 - Only what Prometheus 2.42 knows.
@@ -41,6 +43,9 @@ model:mlcanary_bin_edges_info:hashes :=
 # The models that an exporter has measured in the last hour, for alerts about the exporter.
 instance_model:mlcanary_model_info:last1h :=
     group by (<model>, job, instance) (last_over_time(mlcanary_model_info[1h]))
+# Seconds since the last prediction, while it is within a day. `rate5m` sees one for 300 s, so it begins there.
+model_version:mlcanary_predictions:silence1d :=
+    time() - max_over_time(timestamp(model_version:mlcanary_predictions:rate5m > 0)[1d:1m]) + 300
 # The reference profile; every sidecar publishes the same one.
 model_feature_bin:mlcanary_feature_reference_ratio:max :=
     max by (<model>, feature, bin) (mlcanary_feature_reference_ratio)
@@ -101,10 +106,10 @@ model_version:mlcanary_labeled_predictions:accuracy<W> :=
     sum without (class) (model_version_class:mlcanary_labeled_predictions_correct:rate<W>)
     / (sum without (class) (model_version_class:mlcanary_labeled_predictions_actual:rate<W>) > 0)
 model_version:mlcanary_labeled_predictions:accuracy_stderr<W> :=
-    sqrt(
+    sqrt(clamp_min(
       model_version:mlcanary_labeled_predictions:accuracy<W>
       * (1 - model_version:mlcanary_labeled_predictions:accuracy<W>)
-      / (model_version:mlcanary_labeled_predictions:count<W> > 0))
+      / (model_version:mlcanary_labeled_predictions:count<W> > 0), 0))
 model_version_class:mlcanary_labeled_predictions:precision<W> :=
     model_version_class:mlcanary_labeled_predictions_correct:rate<W>
     / (model_version_class:mlcanary_labeled_predictions_predicted:rate<W> > 0)
@@ -120,11 +125,11 @@ model_version:mlcanary_log_loss:mean<W> :=
     sum by (<version>) (rate(mlcanary_log_loss_sum[<W>]))
     / (sum by (<version>) (rate(mlcanary_log_loss_count[<W>])) > 0)
 model_version:mlcanary_log_loss:mean_stderr<W> :=
-    sqrt(
+    sqrt(clamp_min(
       (sum by (<version>) (rate(mlcanary_log_loss_squares_total[<W>]))
         / (sum by (<version>) (rate(mlcanary_log_loss_count[<W>])) > 0)
         - model_version:mlcanary_log_loss:mean<W> ^ 2)
-      / (sum by (<version>) (rate(mlcanary_log_loss_count[<W>])) * <S> - 1 > 0))
+      / (sum by (<version>) (rate(mlcanary_log_loss_count[<W>])) * <S> - 1 > 0), 0))
 # Share of decided predictions that got their label in time.
 model_version:mlcanary_label_joins:coverage<W> :=
     (sum by (<version>) (rate(mlcanary_label_joins_total{result="matched"}[<W>]))
@@ -161,7 +166,7 @@ model_version_actual_bin:mlcanary_labeled_score:placement<W> :=
     + model_version_actual_bin:mlcanary_labeled_score_bin:rate<W> / 2
       / ignoring (bin) group_left () (model_version_actual:mlcanary_labeled_score_bin:rate<W> > 0)
 model_version:mlcanary_labeled_score:auc_stderr<W> :=
-    sqrt(
+    sqrt(clamp_min(
       (sum without (bin) (
           model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="positive"}
           * ignoring (actual) model_version_actual_bin:mlcanary_labeled_score:placement<W>{actual="negative"} ^ 2)
@@ -175,7 +180,7 @@ model_version:mlcanary_labeled_score:auc_stderr<W> :=
         / ignoring (actual) (model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="negative"} > 0)
         - model_version:mlcanary_labeled_score:auc<W> ^ 2)
       / ignoring (actual) (
-        model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="negative"} * <S> - 1 > 0))
+        model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="negative"} * <S> - 1 > 0), 0))
 model_version_actual_bin:mlcanary_labeled_score_from:rate<W> :=
     model_version_actual:mlcanary_labeled_score_bin:rate<W>
     - ignoring (bin) group_right () model_version_actual_bin:mlcanary_labeled_score_below:rate<W>
@@ -269,11 +274,11 @@ model_version_event:mlcanary_business_value:mean<W> :=
       - sum by (<version>, event) (rate(mlcanary_business_value_total{sign="negative"}[<W>])))
     / on (<version>) group_left () (model_version:mlcanary_predictions:rate<W> > 0)
 model_version_event:mlcanary_business_value:mean_stderr<W> :=
-    sqrt(
+    sqrt(clamp_min(
       (sum by (<version>, event) (rate(mlcanary_business_value_squares_total[<W>]))
         / on (<version>) group_left () (model_version:mlcanary_predictions:rate<W> > 0)
         - model_version_event:mlcanary_business_value:mean<W> ^ 2)
-      / on (<version>) group_left () (model_version:mlcanary_predictions:rate<W> * <S> - 1 > 0))
+      / on (<version>) group_left () (model_version:mlcanary_predictions:rate<W> * <S> - 1 > 0), 0))
 """
 
 COMPARISON = """
@@ -286,6 +291,7 @@ model_version:mlcanary_labeled_predictions:accuracy_zscore<W> :=
     / sqrt(model_version:mlcanary_labeled_predictions:accuracy_stderr<W> ^ 2
       + on (<model>) group_left ()
         max by (<model>) (model_version:mlcanary_labeled_predictions:accuracy_stderr<W> <baseline>) ^ 2)
+    >= -Inf
 model_version:mlcanary_labeled_score:auc_delta<W> :=
     max by (<version>) (model_version:mlcanary_labeled_score:auc<W> <canary>)
     - on (<model>) group_left () max by (<model>) (model_version:mlcanary_labeled_score:auc<W> <baseline>)
@@ -294,6 +300,7 @@ model_version:mlcanary_labeled_score:auc_zscore<W> :=
     / sqrt(model_version:mlcanary_labeled_score:auc_stderr<W> ^ 2
       + on (<model>) group_left ()
         max by (<model>) (model_version:mlcanary_labeled_score:auc_stderr<W> <baseline>) ^ 2)
+    >= -Inf
 model_version:mlcanary_log_loss:mean_delta<W> :=
     max by (<version>) (model_version:mlcanary_log_loss:mean<W> <canary>)
     - on (<model>) group_left () max by (<model>) (model_version:mlcanary_log_loss:mean<W> <baseline>)
@@ -301,10 +308,12 @@ model_version:mlcanary_log_loss:mean_zscore<W> :=
     model_version:mlcanary_log_loss:mean_delta<W>
     / sqrt(model_version:mlcanary_log_loss:mean_stderr<W> ^ 2
       + on (<model>) group_left () max by (<model>) (model_version:mlcanary_log_loss:mean_stderr<W> <baseline>) ^ 2)
+    >= -Inf
 model_version:mlcanary_prediction_errors:ratio_delta<W> :=
     max by (<version>) (model_version:mlcanary_prediction_errors:ratio<W> <canary>)
     - on (<model>) group_left () max by (<model>) (model_version:mlcanary_prediction_errors:ratio<W> <baseline>)
-# Two proportions, pooled: the share of failures of canary and baseline together.
+# Two proportions, pooled: the share of failures of canary and baseline together. Where nothing or everything fails
+# on both sides, `> 0` ends the series: a ratio extrapolated a little beyond 1 must not become an infinite z-score.
 model_version:mlcanary_prediction_errors:pooled_ratio<W> :=
     (max by (<version>) (model_version:mlcanary_prediction_errors:rate<W> <canary>)
       + on (<model>) group_left () sum by (<model>) (model_version:mlcanary_prediction_errors:rate<W> <baseline>))

@@ -47,6 +47,11 @@ def steady(value: float) -> Course:
     return ((0, value),)
 
 
+def hourly(value: float, *minutes: int) -> Course:
+    """`value` at each of these minutes, nothing between them."""
+    return ((0, 0.0), *(step for minute in minutes for step in ((minute, value), (minute + 1, 0.0))))
+
+
 @dataclass(frozen=True)
 class Version:
     """One version: what goes to it and how good it is. Shares and probabilities, log loss in nats.
@@ -137,14 +142,14 @@ def canary(**changes: object) -> Version:
     return Version(**{"name": "v2", "role": "canary", "per_minute": steady(100.0), **changes})  # type: ignore[arg-type]
 
 
-def world(*versions: Version, target: Labels = EXPORTER) -> Series:
+def world(*versions: Version, target: Labels = EXPORTER, limits: Mapping[str, float] | None = None) -> Series:
     """The versions, in sound surroundings: limits, reference, exporter, source, handler and its target."""
     series: Series = {}
     for version in versions:
         series |= version.series()
     for row in OBJECTIVES:
         limit = {**target, "model": MODEL, "objective": row.name}
-        series |= gauge("mlcanary_objective_threshold", limit, (0, row.default))
+        series |= gauge("mlcanary_objective_threshold", limit, (0, (limits or {}).get(row.name, row.default)))
     series |= gauge("mlcanary_bin_edges_info", {**target, "model": MODEL, "edges": "5f2a"}, (0, 1.0))
     feature = {**target, "model": MODEL, "feature": "amount"}
     series |= gauge("mlcanary_feature_reference_observations", feature, (0, 5000.0))
@@ -163,6 +168,7 @@ def exporter(target: Labels = EXPORTER) -> Series:
         **gauge("mlcanary_log_lag_bytes", source, (0, 0.0)),
         **counter("mlcanary_log_lines_total", source, (0, 1000.0)),
         **counter("mlcanary_log_parse_errors_total", {**source, "reason": "json"}, (0, 1.0)),
+        **counter("mlcanary_log_lost_total", {**source, "reason": "truncated"}, (0, 0.0)),
         **counter("mlcanary_series_limited_total", {**target, "reason": "classes"}, (0, 0.0)),
         **counter("mlcanary_checkpoint_errors_total", target, (0, 0.0)),
         **gauge("mlcanary_config_last_reload_successful", target, (0, 1.0)),

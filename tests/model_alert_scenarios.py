@@ -21,6 +21,7 @@ from alert_worlds import (
     canary,
     fires,
     gauge,
+    hourly,
     silent,
     steady,
     world,
@@ -148,6 +149,18 @@ def information() -> list[Scenario]:
             (95, ({**BASELINE, **CRITICAL},)),
             resolved=120,
         ),
+        fires(
+            "MLCanaryErrorBudgetBurn",
+            "one request per minute, and each of them fails",
+            world(baseline(per_minute=steady(1.0), failed=((0, 0.0), (60, 1.0), (100, 0.0)))),
+            (85, ({**BASELINE, **CRITICAL},)),
+            resolved=120,
+        ),
+        silent(
+            "MLCanaryErrorBudgetBurn",
+            "one request per minute, and a single one fails",
+            world(baseline(per_minute=steady(1.0), failed=((0, 0.0), (60, 1.0), (61, 0.0)))),
+        ),
         silent(
             "MLCanaryErrorBudgetBurn",
             "1 % is over budget, but not 14 times",
@@ -213,10 +226,34 @@ def information() -> list[Scenario]:
         ),
         fires(
             "MLCanaryNoPredictions",
-            "the canary falls silent; after an hour it counts as gone",
+            "the canary falls silent; after an hour more it counts as gone",
             world(baseline(), canary(per_minute=stopped)),
             (80, ({**CANARY, "role": "canary", **WARNING},)),
-            resolved=130,
+            (130, ({**CANARY, "role": "canary", **WARNING},)),
+            resolved=140,
+        ),
+        silent(
+            "MLCanaryNoPredictions",
+            "twelve minutes without a request",
+            world(baseline(per_minute=((0, 900.0), (60, 0.0), (72, 900.0))), canary()),
+        ),
+        fires(
+            "MLCanaryNoPredictions",
+            "an hourly batch, which may be quiet for two hours, is not run any more for more than that",
+            world(
+                baseline(per_minute=hourly(20.0, 10, 70, 230)),
+                canary(per_minute=hourly(20.0, 10, 70)),
+                limits={"quiet_seconds": 7200.0},
+            ),
+            (204, tuple({**of, "role": role, **WARNING} for of, role in ((BASELINE, "baseline"), (CANARY, "canary")))),
+            (240, ({**CANARY, "role": "canary", **WARNING},)),
+            resolved=262,
+        ),
+        silent(
+            "MLCanaryNoPredictions",
+            "an hourly batch, which may be quiet for two hours, leaves one out",
+            world(baseline(per_minute=hourly(20.0, 10, 70, 188, 250)), limits={"quiet_seconds": 7200.0}),
+            until=265,
         ),
         fires(
             "MLCanaryNoPredictions",

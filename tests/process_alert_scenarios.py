@@ -29,7 +29,7 @@ def of_exporters() -> list[Scenario]:
     idle = {"job": "mlcanary-exporter", "instance": "idle:10877"}
     outage: Course = ((0, 1.0), (30, 0.0), (60, 1.0))
     lines: Course = ((0, 1.0), (30, 200.0), (60, 1.0))
-    limited = {**EXPORTER, "reason": "versions"}
+    limited, lost = {**EXPORTER, "reason": "versions"}, {**SOURCE, "reason": "compressed"}
     hole: Course = ((0, 0.0), (30, 1e8), (34, 0.0))
     return [
         fires(
@@ -91,6 +91,21 @@ def of_exporters() -> list[Scenario]:
             resolved=85,
         ),
         silent("MLCanaryParseErrors", "one line in a thousand is broken", HEALTHY),
+        fires(
+            "MLCanaryLogLost",
+            "one rotated log was compressed before its end was read",
+            HEALTHY | counter("mlcanary_log_lost_total", lost, (0, 0.0), (30, 1.0), (31, 0.0)),
+            (35, ({**lost, **WARNING},)),
+            resolved=50,
+        ),
+        fires(
+            "MLCanaryLogLost",
+            "the same before the first scrape of its counter",
+            HEALTHY | gauge("mlcanary_log_lost_total", lost, (30, 1.0)),
+            (35, ({**lost, **WARNING},)),
+            resolved=50,
+        ),
+        silent("MLCanaryLogLost", "every rotated log was read to its end", HEALTHY),
         fires(
             "MLCanarySeriesLimited",
             "names are folded for a minute",
