@@ -64,6 +64,7 @@ def test_resolved_and_truncated_and_watchdog_are_told() -> None:
         (payload({**alert(), "startsAt": "2026-01-02T03:04:05"}), "startsAt without a zone"),
         (payload({**alert(), "labels": {"version": 2}}), "Expected `str`"),
         (b'{"version":' * 50_000, "no Alertmanager payload"),
+        (payload(groupKey="k").replace(b'"k"', b'"\xff"'), "no Alertmanager payload"),
     ],
 )
 def test_a_body_that_is_none_is_refused_with_the_reason(body: bytes, said: str) -> None:

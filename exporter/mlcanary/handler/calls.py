@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+import msgspec
 
 from mlcanary.errors import ActionError
 from mlcanary.handler.targets.contract import RefusedError
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes of others: its own errors, and those of Python for bad UTF-8 and for depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ async def call(
             status = response.status
     except aiohttp.ClientConnectorError as error:
         raise RefusedError(f"{method} {url}: {error}") from error
-    except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
+    except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
         raise ActionError(f"{method} {url}: {error or type(error).__name__}") from error
     if status >= 500:
         raise ActionError(f"{method} {url}: HTTP {status}")

@@ -99,7 +99,7 @@ def parse(body: bytes) -> Delivery:
     try:
         payload = msgspec.json.decode(body, type=_Payload)
         starts = [msgspec.convert(alert.startsAt, datetime.datetime) for alert in payload.alerts]
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"no Alertmanager payload: {error}", hint="send Alertmanager webhook JSON") from error
     if payload.version != VERSION:
         raise InputError(f"payload version {payload.version[:20]!r}; allowed: {VERSION}")

@@ -79,3 +79,9 @@ async def test_a_command_that_does_not_exist_changed_nothing() -> None:
 async def test_an_observation_that_is_none_is_an_error(output: str) -> None:
     with pytest.raises(ActionError):
         await target("/bin/true", observe=("/bin/echo", output)).observe()
+
+
+@pytest.mark.parametrize("printed", [r"{\"weights\":{\"caf\351\":1}}", r"\377\376"])
+async def test_bytes_that_are_no_document_are_an_error_of_the_target(printed: str) -> None:
+    with pytest.raises(ActionError, match="its output is no observation"):
+        await target("/bin/true", observe=("/usr/bin/printf", printed)).observe()

@@ -115,3 +115,12 @@ async def test_a_process_that_is_younger_than_its_pid_file_is_not_signalled(link
         process.end(signal.SIGKILL)
         with pytest.raises(ActionError, match="cannot signal"):
             await symlink(link, Reload(pid_file=str(pid_file))).apply(V1, Guard("a1", V1))
+
+
+@pytest.mark.parametrize("content", [b'{"version":"caf\xe9"}', b"\xff\xfe", b'{"version":' * 100_000])
+async def test_bytes_that_are_no_document_are_an_error_of_the_target(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "flags.json"
+    path.write_bytes(content)
+    target = FileTarget(FileSettings(path=str(path), values=VALUES, kind="json"))
+    with pytest.raises(ActionError, match="cannot be read"):
+        await target.observe()

@@ -23,11 +23,12 @@ GUARD = Guard("a1", V2)
 
 @dataclass
 class Switch:
-    """A server with one switch. `status` is what a POST gets; only 200 moves the switch."""
+    """A server with one switch. `status` is what a POST gets; only 200 moves the switch. `body` is told instead."""
 
     active: str = "two"
     status: int = 200
     hangs: bool = False
+    body: bytes = b""
     calls: list[tuple[dict[str, object], str]] = field(default_factory=list)
     url: str = ""
 
@@ -56,7 +57,7 @@ class Switch:
         return web.Response(status=self.status, headers={"Location": "/state"})
 
     async def _get(self, _request: web.Request) -> web.Response:
-        return web.json_response({"models": [{"active": self.active}]})
+        return web.Response(body=self.body or json.dumps({"models": [{"active": self.active}]}).encode())
 
     def target(self, *, read_back: bool = True) -> HTTPTarget:
         back = ReadBack(url=f"{self.url}/state", pointer="/models/0/active") if read_back else None
@@ -122,3 +123,15 @@ async def test_a_switch_that_others_moved_is_left_alone(switch: Switch) -> None:
     with pytest.raises(ConflictError):
         await switch.target().apply(V1, Guard("a1", State.of({"v1": 0, "v2": 0})))
     assert switch.calls == []
+
+
+@pytest.mark.parametrize("body", [b'{"models":"caf\xe9"}', b"\xff\xfe", b"[" * 100_000])
+async def test_bytes_that_are_no_document_are_an_error_of_the_target(switch: Switch, body: bytes) -> None:
+    switch.body = body
+    with pytest.raises(ActionError, match="not JSON"):
+        await switch.target().observe()
+
+
+async def test_a_host_that_cannot_be_is_an_error_of_the_target() -> None:
+    with pytest.raises(ActionError):
+        await Switch(url="http://a..b").target().observe()

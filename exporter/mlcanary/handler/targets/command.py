@@ -17,11 +17,12 @@ import msgspec
 
 from mlcanary.documents import Schema, Seconds
 from mlcanary.errors import ActionError
+from mlcanary.handler.calls import UNREADABLE
 from mlcanary.handler.targets.contract import Guard, RefusedError, State, Unobservable, check_guard
 
 Argv = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 Versions = Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
-Weight = Annotated[int, msgspec.Meta(ge=0)]
+Weight = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 _MAX_OUTPUT = 65536
 
 
@@ -52,7 +53,7 @@ class CommandTarget:
         output = await self._run(argv, b"", "")
         try:
             weights = msgspec.json.decode(output, type=_Observation).weights
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise ActionError(f"{argv[0]}: its output is no observation: {error}") from error
         if set(weights) != set(self._settings.versions):
             raise ActionError(f"{argv[0]}: weights of {sorted(weights)}, not of {sorted(self._settings.versions)}")

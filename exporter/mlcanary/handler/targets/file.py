@@ -16,7 +16,7 @@ import msgspec
 
 from mlcanary.documents import Schema, Seconds
 from mlcanary.errors import ActionError
-from mlcanary.handler.calls import Access, call, pointed
+from mlcanary.handler.calls import UNREADABLE, Access, call, pointed
 from mlcanary.handler.targets.contract import Guard, RefusedError, State, check_guard
 from mlcanary.handler.targets.http import Url
 
@@ -60,7 +60,7 @@ class FileTarget:
         """The version whose value the link or the file holds."""
         try:
             found = self._read()
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, *UNREADABLE) as error:
             raise ActionError(f"{self._path}: cannot be read: {error}") from error
         for version, value in self._settings.values.items():
             if value == found:
@@ -75,7 +75,7 @@ class FileTarget:
             active = max(desired.weights, key=lambda pair: pair[1])[0]
             try:
                 self._write(self._settings.values[active], guard.action_id)
-            except (OSError, msgspec.DecodeError) as error:
+            except (OSError, *UNREADABLE) as error:
                 raise RefusedError(f"{self._path}: cannot be written: {error}") from error
         await self.complete(desired, guard)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from mlcanary.documents import Schema, Seconds
 from mlcanary.errors import ActionError
-from mlcanary.handler.calls import Access, call, pointed
+from mlcanary.handler.calls import UNREADABLE, Access, call, pointed
 from mlcanary.handler.targets.contract import Guard, State, Unobservable, check_guard
 
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/?#@\s]+(/[^#\s]*)?$")]
@@ -54,7 +54,7 @@ class HTTPTarget:
         answer = await call("GET", back.url, self._access)
         try:
             named = pointed(msgspec.json.decode(answer), back.pointer)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise ActionError(f"GET {back.url}: not JSON: {error}") from error
         for version, name in self._settings.versions.items():
             if named == name:
