@@ -4,7 +4,7 @@ Order: commit the intent, call, look, commit the result. What the target answers
 that is read back decides.
 
     read back              answer    action        incident
-    desired                any       confirmed     verifying
+    desired, any weights   any       confirmed     verifying
     as before              any       dispatched    acting (again, same id), in the end failed
     something else         any       conflict      failed
     cannot be read         ok        unknown       verifying (only traffic can tell)
@@ -129,7 +129,7 @@ class Effector:
         if isinstance(seen, Unobservable):
             note = f"cut off under way, and the target cannot be read back: {seen.reason}"
             self._finish(action, _Result(ActionState.UNKNOWN, IncidentState.STUCK, note))
-        elif seen == action.desired:
+        elif action.desired.fulfilled_by(seen):
             await self._complete(action)
         elif seen != action.expected:
             self._finish(action, _conflict(seen))
@@ -164,7 +164,7 @@ class Effector:
         if seen is None:
             note = f"the target cannot be read back: {note}"
             return _Result(ActionState.UNKNOWN, IncidentState.STUCK, note)
-        if seen == action.desired:
+        if action.desired.fulfilled_by(seen):
             return _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note)
         if seen == action.expected:
             note = str(error) if error is not None else "the target accepted the order and did not change"

@@ -59,12 +59,41 @@ async def test_an_error_that_haproxy_answers_as_text_is_an_error(haproxy: HAProx
     assert haproxy.weights() == {"v1": 90, "v2": 10}
 
 
-async def test_a_static_algorithm_refuses_and_never_ends_at_a_total_of_zero(tmp_path: Path) -> None:
-    with HAProxy(tmp_path, balance="static-rr").running() as haproxy:
-        router = target(haproxy.socket)
-        with pytest.raises(ActionError, match="static LB algorithm"):
-            await router.apply(DESIRED, GUARD)
-        assert (await router.observe()).total > 0
+@pytest.mark.parametrize("balance", ["source", "static-rr"])
+async def test_a_static_algorithm_keeps_the_weight_of_the_good_and_takes_that_of_the_bad(
+    tmp_path: Path, balance: str
+) -> None:
+    with HAProxy(tmp_path, balance=balance).running() as haproxy:
+        await target(haproxy.socket).apply(DESIRED, GUARD)
+        assert haproxy.weights() == {"v1": 90, "v2": 0}
+        assert DESIRED.fulfilled_by(await target(haproxy.socket).observe())
+        await target(haproxy.socket).apply(DESIRED, GUARD)
+        assert haproxy.weights() == {"v1": 90, "v2": 0}
+
+
+@pytest.mark.parametrize(("balance", "after"), [("roundrobin", 10), ("source", 90), ("static-rr", 90)])
+async def test_a_good_version_without_weight_gets_it_first(tmp_path: Path, balance: str, after: int) -> None:
+    with HAProxy(tmp_path, balance=balance).running() as haproxy:
+        haproxy.ask("set weight models/stable 0")
+        found = State.of({"v1": 0, "v2": 10})
+        await target(haproxy.socket).apply(found.moved("v2", "v1"), Guard("a1", found))
+        assert haproxy.weights() == {"v1": after, "v2": 0}
+
+
+async def test_the_bad_version_stays_if_the_good_one_can_get_no_weight(tmp_path: Path) -> None:
+    haproxy = HAProxy(tmp_path, balance="static-rr")
+    haproxy.config.write_text(haproxy.config.read_text().replace("weight 90", "weight 0"))
+    with haproxy.running():
+        found = State.of({"v1": 0, "v2": 10})
+        with pytest.raises(RefusedError, match="gives v1 no weight"):
+            await target(haproxy.socket).apply(found.moved("v2", "v1"), Guard("a1", found))
+        assert haproxy.weights() == {"v1": 0, "v2": 10}
+
+
+@pytest.mark.parametrize("socket", ["127.0.0.1:99999", "a..b:80"])
+async def test_an_address_that_cannot_be_is_an_error_of_the_target(socket: str) -> None:
+    with pytest.raises(ActionError):
+        await target(socket).observe()
 
 
 async def test_a_socket_that_nobody_serves_is_an_error(tmp_path: Path) -> None:

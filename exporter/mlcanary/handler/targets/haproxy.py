@@ -2,7 +2,8 @@
 
 Hazards: the runtime API answers errors as text and success as nothing; two zero weights answer every
 request with 503; weights set at run time are lost at a reload, so the reconcile loop looks again. A server
-of weight 0 still gets the sessions that stick to it by cookie: only the traffic tells, see `verification`.
+of weight 0 still gets the sessions that stick to it by cookie: only the traffic tells, see `verification`. A
+static algorithm (source, static-rr, uri, ...) allows a server no weight but 0 and its configured one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from mlcanary.handler.targets.contract import Guard, RefusedError, State, check_
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Socket = Annotated[str, msgspec.Meta(pattern=r"^(/[^\0]+|[A-Za-z0-9.-]+:[0-9]{1,5})$")]
-_WEIGHT = re.compile(r"(\d+) \(initial \d+\)")
+_WEIGHT = re.compile(r"([0-9]{1,4}) \(initial [0-9]{1,4}\)")
+_CONFIGURED = "100%"
+_STATIC = "static LB algorithm"
 _MAX_ANSWER = 1024 * 1024
 _RUNNING = "2"
 
@@ -59,22 +62,43 @@ class HAProxyTarget:
         return State.of({v: int(m[1]) for v, m in zip(versions, found, strict=True) if m})
 
     async def apply(self, desired: State, guard: Guard) -> None:
-        """Raise what grows, then lower what shrinks, in one line; read back and undo a total of 0."""
+        """Give weight to whom has none and must serve, look, then set the rest; undo a total of 0.
+
+        A static algorithm refuses to raise a server that serves: it keeps its weight, and nothing else is lost.
+        """
         before = await self.observe()
         if not check_guard(before, desired, guard):
             return
         growing = [v for v, weight in desired.weights if weight > before.weight(v)]
         await self._require_running([v for v, weight in desired.weights if weight > 0])
+        await self._admit([v for v in growing if before.weight(v) == 0], desired)
         order = growing + [v for v, weight in desired.weights if weight < before.weight(v)]
         answer = await self._set(desired, order)
         if not answer:
             return
-        if (await self.observe()).total == 0:
+        seen = await self.observe()
+        if _STATIC in answer and seen != before and desired.fulfilled_by(seen):
+            return
+        if seen.total == 0:
             await self._set(before, [v for v, _ in before.weights])
         raise ActionError(f"HAProxy answered {answer[:200]!r} to set weight")
 
     async def complete(self, desired: State, guard: Guard) -> None:
         """Weights are all there is."""
+
+    async def _admit(self, versions: list[str], desired: State) -> None:
+        """Give weight to versions that have none, before anybody loses any. Raises RefusedError."""
+        if not versions:
+            return
+        answer = await self._set(desired, versions)
+        if _STATIC in answer:
+            answer = await self._ask([f"set weight {self._server(v)} {_CONFIGURED}" for v in versions])
+        seen = await self.observe()
+        if any(seen.weight(v) == 0 for v in versions):
+            raise RefusedError(
+                f"HAProxy gives {', '.join(versions)} no weight: {answer.strip()[:200]!r}",
+                hint="the others keep theirs; give the server a weight above 0 in the configuration",
+            )
 
     async def _set(self, state: State, order: list[str]) -> str:
         commands = [f"set weight {self._server(v)} {state.weight(v)}" for v in order]
@@ -112,7 +136,7 @@ class HAProxyTarget:
                         await writer.wait_closed()
         except TimeoutError as error:
             raise ActionError(f"HAProxy at {self._settings.socket} did not answer in time") from error
-        except OSError as error:
+        except (OSError, ValueError, OverflowError) as error:  # the last two: a host or port that cannot be
             raise ActionError(f"HAProxy at {self._settings.socket}: {error}") from error
         return answer.decode("utf-8", "replace")
 
