@@ -59,10 +59,12 @@ class Release:
     delta: float | None = -0.3
     zscore: float | None = -12.0
     age: float = 1.0
+    sample_age: float = 0.1
     up: float | None = 1.0
     roles: list[tuple[str, str]] = field(default_factory=lambda: [(GOOD, "baseline"), (BAD, "canary")])
     baseline: float = 0.9
     past: float | None = 0.9
+    others: dict[str, float] = field(default_factory=dict)
     accuracy_after: float = 0.9
     accuracy_of_bad: float = 0.5
     counters: dict[str, float] = field(default_factory=lambda: {GOOD: 5000.0, BAD: 500.0})
@@ -133,7 +135,8 @@ class QueryAPI:
                 return answer(self.release)
         if not text.startswith("model_version:"):
             return []
-        return _recorded(self.release.past if " offset " in text else self.release.baseline, "_stderr" in text)
+        told = _recorded(self.release.past if " offset " in text else self.release.baseline, "_stderr" in text)
+        return told + [({"version": version}, value) for version, value in self.release.others.items()]
 
 
 def _recorded(value: float | None, stderr: bool) -> Vector:
@@ -157,7 +160,7 @@ ANSWERS: tuple[tuple[str, Callable[[Release], Vector]], ...] = (
     (r"group by \(version, role\)", lambda r: [({"version": v, "role": o}, 1.0) for v, o in r.roles]),
     (r"min\(mlcanary_up", lambda r: _one(r.up)),
     (r"sum by \(version\) \(rate\(", _serving),
-    (r".*timestamp\(mlcanary_predictions_total", lambda r: _one(0.1)),
+    (r".*timestamp\(mlcanary_predictions_total", lambda r: _one(r.sample_age)),
     (r".*timestamp\(", lambda r: _one(r.age if r.delta is not None else None)),
     (r"model_version:\w+:\w+_delta", lambda r: _one(r.delta)),
     (r"model_version:\w+:\w+_zscore", lambda r: _one(r.zscore)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 from collections.abc import AsyncIterator
 
 import promql_parser
@@ -128,7 +129,8 @@ def answer_of(result: bytes, extra: bytes = b"") -> bytes:
         (200, b'{"status":"error","data":{"resultType":"vector","result":[]}}'),
         (200, b'{"status":"success","data":{"resultType":"scalar","result":[]}}'),
         (200, answer_of(b"", b',"warnings":["a store did not answer"]')),
-        (200, answer_of(b'{"metric":{},"value":[1,"NaN"]}')),
+        (200, answer_of(b'{"metric":{"version":"\xff"},"value":[1,"1"]}')),
+        (200, b"[" * 100_000),
         (200, answer_of(b'{"metric":{},"value":[1,"many"]}')),
         (302, b""),
         (401, b""),
@@ -149,6 +151,34 @@ async def test_a_complete_answer_is_read() -> None:
         with pytest.raises(EvidenceError, match="2 series where one is expected"):
             only_value([sample, sample], "delta")
         assert only_value([], "delta") is None
+    async with answering(200, answer_of(b'{"metric":{},"value":[1,"NaN"]}')) as client:
+        with pytest.raises(EvidenceError, match="delta: NaN"):
+            only_value(await client.query("up"), "delta")
+
+
+async def test_a_nan_counts_only_where_it_is_asked_for() -> None:
+    idle = {GOOD: 0.9, BAD: 0.1, "v0": math.nan}
+    found = await gathered(route=lambda: idle, others={"v0": math.nan})
+    assert found.violated
+    assert found.serving == {GOOD, BAD}
+    for name in ("delta", "zscore", "baseline", "past"):
+        with pytest.raises(EvidenceError, match="NaN"):
+            await gathered(Measure.ACCURACY, **{name: math.nan})
+
+
+async def test_a_reading_leaves_out_what_holds_a_nan() -> None:
+    release = Release(lambda: {GOOD: 0.9, BAD: 0.1})
+    release.labeled = {(GOOD, "1", "1"): 5.0, (BAD, "1", "1"): 5.0, (BAD, "1", "0"): math.nan}
+    async with QueryAPI(release).serving() as api:
+        client = Prometheus(PrometheusSettings(url=api.url))
+        found = await readings.read(client, target_plan(), BAD, 1000.0)
+        assert {key[0] for key in found.labeled} == {GOOD}
+        assert (found.up, found.fresh, found.sampled) == (True, True, 1000.0 - 0.1)
+        release.sample_age = 121.0
+        assert not (await readings.read(client, target_plan(), BAD, 1000.0)).fresh
+        release.counters["v0"] = math.nan
+        with pytest.raises(EvidenceError, match="NaN"):
+            await readings.read(client, target_plan(), BAD, 1000.0)
 
 
 async def test_nobody_there_is_no_evidence() -> None:

@@ -139,7 +139,7 @@ async def every_template_is_answered(url: str) -> None:
         assert found.roles == ((GOOD, "baseline"), (BAD, "canary"))
         if measure in (Measure.ACCURACY, Measure.LOG_LOSS, Measure.ERRORS) and window is Window.FAST:
             assert {"delta", "reference", "reference_stderr"} <= dict(found.values).keys(), measure
-    reading = await answered(lambda: readings.read(client, plan, BAD, 0.0), lambda r: r.usable)
+    reading = await answered(lambda: readings.read(client, plan, BAD, 0.0), lambda r: r.up and r.fresh)
     assert {key[0] for key in reading.predictions} == {GOOD, BAD}
     assert {dict(key[1])["part"] for key in reading.losses} == {"sum", "count", "squares"}
     assert reading.last_bad is not None

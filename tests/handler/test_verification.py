@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcanary.handler.payload import Measure
-from mlcanary.handler.settings import Verification
+from mlcanary.handler.settings import EvidenceLimits, Verification
 from mlcanary.handler.verification import Progress, Reading, Reference, Verdict, advance, recovered
 
 PLAN = Verification(window=30.0, windows=2, max_share=0.005, min_predictions=100, tolerance=10.0, min_labels=50)
@@ -32,7 +32,7 @@ def reading(at: float, good: float, bad: float | None, **changes: object) -> Rea
         series("v1", actual="1", predicted="0"): good * 0.1,
         series("v2", actual="1", predicted="0"): bad or 0.0,
     }
-    base = Reading(at, True, predictions, {}, labeled, {}, last_bad=EFFECT - 1.0)
+    base = Reading(at, at, True, True, predictions, {}, labeled, {}, last_bad=EFFECT - 1.0)
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
 
 
@@ -73,18 +73,65 @@ def test_a_little_traffic_makes_the_window_longer() -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        reading(1030.0, 6000, 900, usable=False),
+        reading(1030.0, 6000, 900, up=False),
         reading(1030.0, 6000, None),
         reading(1030.0, 100, 900),
         reading(1030.0, 6000, 5),
     ],
-    ids=["stale", "bad version out of sight", "good counter reset", "bad counter reset"],
+    ids=["source down", "bad version out of sight", "good counter reset", "bad counter reset"],
 )
 def test_a_window_with_a_broken_reading_is_thrown_away(broken: Reading) -> None:
     after = [reading(1060.0, 7000, 900), reading(1090.0, 8000, 900), reading(1120.0, 9000, 900)]
     assert run([PROOF[0], broken]).passed == 0
     assert run([PROOF[0], broken, after[0]]).verdict is Verdict.UNPROVEN
     assert run([PROOF[0], broken, *after]).verdict is Verdict.PROVEN
+
+
+def test_a_stale_reading_neither_proves_nor_throws_away() -> None:
+    stale = reading(1030.0, 6000, 900, fresh=False)
+    assert run([stale, PROOF[1]]).passed == 0
+    assert run([PROOF[0], stale]).passed == 0
+    assert run([PROOF[0], stale, PROOF[2]]).passed == 1
+    assert run([PROOF[0], stale, reading(1060.0, 7000, 5)]).passed == 0
+    assert run([PROOF[0], stale, reading(1060.0, 7000, 950)]).passed == 0
+
+
+def test_a_sample_older_than_the_effect_opens_no_window() -> None:
+    old = reading(1005.0, 5000, 900, sampled=999.0)
+    assert run([old]).start is None
+    assert run([old, PROOF[1], PROOF[2]]).passed == 1
+
+
+def test_every_series_must_have_grown_for_the_whole_window() -> None:
+    opened = reading(1031.0, 5000, 900, sampled=1000.0)
+    repeated = reading(1061.0, 6000, 900, sampled=1030.0)  # one instance was scraped, the other not yet
+    assert run([opened, repeated]).passed == 0
+    assert run([opened, repeated, reading(1062.0, 6000, 900, sampled=1061.0)]).passed == 1
+
+
+def scraped(every: float, phases: Sequence[float], leak: float = 0.0) -> Progress:
+    """What the handler finds with the default plan: instances scraped out of step, looks as the worker has them."""
+    plan, progress, at = Verification(), Progress(effect=EFFECT), EFFECT
+    while at - EFFECT <= plan.deadline and progress.verdict is not Verdict.PROVEN:
+        times = [phase + every * ((at - phase) // every) for phase in phases]
+        predictions = {series("v1", i=str(i)): 10 * t for i, t in enumerate(times)}
+        predictions |= {series("v2", i=str(i)): min(t, EFFECT) + leak * t for i, t in enumerate(times)}
+        fresh = at - min(times) <= EvidenceLimits().max_age
+        one = Reading(at, min(times), True, fresh, predictions, {}, {}, {}, EFFECT - 1.0)
+        progress = advance(progress, one, plan, bad="v2", measure=Measure.ACCURACY, reference=None)
+        at += plan.window / 4
+    return dataclasses.replace(progress, note=f"{at - EFFECT:g}")
+
+
+@pytest.mark.parametrize(("every", "within"), [(1.0, 90.0), (15.0, 120.0), (60.0, 270.0), (90.0, 390.0)])
+@pytest.mark.parametrize("phases", [(1000.0,), (999.0,), (1001.0,), (970.0, 1010.0, 995.0)])
+def test_the_default_plan_proves_in_time_at_every_usual_scrape_interval(
+    every: float, within: float, phases: tuple[float, ...]
+) -> None:
+    proven = scraped(every, phases)
+    assert proven.verdict is Verdict.PROVEN
+    assert float(proven.note) <= within
+    assert scraped(every, phases, leak=1.0).verdict is Verdict.UNPROVEN
 
 
 def test_readings_from_before_the_effect_do_not_count() -> None:

@@ -1,8 +1,9 @@
 """Instant queries against the Prometheus HTTP API, and the only place where PromQL text is put together.
 
 Guarantee: `query` returns the complete answer or raises EvidenceError: a warning (a partial answer of a
-distributed store), a NaN, an error or a timeout is no answer. Literals are escaped although every caller
-passes configured names only.
+distributed store), an error or a timeout is no answer. A NaN is handed on, for a version without traffic has
+some; `only_value` refuses it where it is asked for. Literals are escaped although every caller passes
+configured names only.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from mlcanary.errors import ActionError, MLCanaryError
-from mlcanary.handler.calls import Access, call
+from mlcanary.handler.calls import UNREADABLE, Access, call
 from mlcanary.handler.settings import PrometheusSettings
 
 Labels = tuple[tuple[str, str], ...]
@@ -83,14 +84,11 @@ class Prometheus:
             answer = msgspec.json.decode(await call("GET", f"{self._url}?{parameters}", self._access), type=_Answer)
         except ActionError as error:
             raise EvidenceError(f"Prometheus: {str(error)[:300]}", hint="check prometheus.url") from error
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             raise EvidenceError(f"{self._url}: its answer is none of Prometheus: {error}") from error
         if answer.status != "success" or answer.warnings or answer.data.resultType != "vector":
             raise EvidenceError(f"Prometheus: incomplete answer to {expression}: {answer.warnings[:3]}")
-        samples = [_sample(series) for series in answer.data.result]
-        if any(math.isnan(sample.value) for sample in samples):
-            raise EvidenceError(f"Prometheus: NaN in the answer to {expression}")
-        return samples
+        return [_sample(series) for series in answer.data.result]
 
     async def query_all(self, expressions: Mapping[str, str]) -> dict[str, list[Sample]]:
         """The answers to named expressions, asked at once; one failure fails all."""
@@ -119,8 +117,10 @@ def _sample(series: _Series) -> Sample:
 
 
 def only_value(samples: Sequence[Sample], what: str) -> float | None:
-    """The value of the one series, None without any. Raises EvidenceError for several."""
+    """The value of the one series, None without any. Raises EvidenceError for several and for NaN."""
     if len(samples) > 1:
         hint = "name the cluster or namespace in labels of the target"
         raise EvidenceError(f"{what}: {len(samples)} series where one is expected", hint=hint)
+    if samples and math.isnan(samples[0].value):
+        raise EvidenceError(f"{what}: NaN")
     return samples[0].value if samples else None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from mlcanary.handler.prometheus import Prometheus, Sample, any_of, selector
+from mlcanary.handler.prometheus import EvidenceError, Prometheus, Sample, any_of, only_value, selector
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.verification import Reading, SeriesKey
 
@@ -32,17 +33,26 @@ async def read(prometheus: Prometheus, plan: TargetPlan, bad: str, now: float) -
             "losses": any_of(tuple(_LOSS_PARTS), of_model),
         }
     )
-    ages = [sample.value for sample in answers["age"]]
-    newest_bad = [sample.value for sample in answers["newest"]]
+    if any(math.isnan(sample.value) for sample in answers["predictions"]):
+        raise EvidenceError("Prometheus: a count of predictions is NaN")
+    age = only_value(answers["age"], "age")
     return Reading(
         at=now,
-        usable=[s.value for s in answers["up"]] == [1.0] and bool(ages) and ages[0] <= plan.verification.window,
+        sampled=now - age if age is not None else 0.0,
+        up=only_value(answers["up"], "mlcanary_up") == 1.0,
+        fresh=age is not None and age <= plan.evidence.max_age,
         predictions=_keyed(answers["predictions"]),
-        failures=_keyed(answers["failures"]),
-        labeled=_keyed(answers["labeled"]),
-        losses=_keyed(answers["losses"]),
-        last_bad=newest_bad[0] if newest_bad else None,
+        failures=_keyed(_complete(answers["failures"])),
+        labeled=_keyed(_complete(answers["labeled"])),
+        losses=_keyed(_complete(answers["losses"])),
+        last_bad=only_value(answers["newest"], "newest prediction"),
     )
+
+
+def _complete(samples: Sequence[Sample]) -> list[Sample]:
+    """Without versions that have a NaN: the rest of their figures would pass for all of them."""
+    broken = {sample.label("version") for sample in samples if math.isnan(sample.value)}
+    return [sample for sample in samples if sample.label("version") not in broken]
 
 
 def _keyed(samples: Sequence[Sample]) -> dict[SeriesKey, float]:

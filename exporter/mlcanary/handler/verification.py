@@ -7,9 +7,13 @@ Proven means all of it, on data younger than the effect:
 - what was served since is as good as the baseline was at the decision, within noise, where enough labels
   came; without them the measure counts as `no_labels`, which is enough unless the target requires it.
 
-A window in which a counter went back or vanished, or whose figures are not fresh, is thrown away: a restart,
-a lost scrape and a broken log look like silence, and silence is not proof. That includes the counters of the
-bad version: they must stay in sight, so its sidecars have to outlive the verification.
+A window in which a counter went back or vanished, or a source was down, is thrown away: a restart, a lost
+scrape and a broken log look like silence, and silence is not proof. That includes the counters of the bad
+version: they must stay in sight, so its sidecars have to outlive the verification. A reading that is only stale
+opens and ends no window; the one that runs goes on, as its end is held against its start anyway.
+
+Scrapes are rare and out of step. So a window opens on samples that are all younger than the effect, and ends on
+samples that are all younger, by its length, than the reading that opened it: every series covers all of it.
 """
 
 from __future__ import annotations
@@ -46,16 +50,19 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Raw counters at one time. `at` is when they were asked for, Unix seconds.
+    """Raw counters at one time. `at` is when they were asked for, `sampled` is the time of the
+    oldest sample of `predictions`; both Unix seconds.
 
     `labeled` and `losses` hold counters keyed as `predictions`; the labels of `labeled` include actual and
     predicted, those of `losses` the part (`sum`, `count`, `squares`). `failures` counts failed requests.
-    `last_bad` is the event time of the bad version's newest prediction, None if it is not known. `usable` is
-    False if a source is down or a sample is older than the window.
+    `last_bad` is the event time of the bad version's newest prediction, None if it is not known. `up` is
+    False if a source is down, `fresh` if a sample is too old to tell.
     """
 
     at: float
-    usable: bool
+    sampled: float
+    up: bool
+    fresh: bool
     predictions: Mapping[SeriesKey, float]
     failures: Mapping[SeriesKey, float]
     labeled: Mapping[SeriesKey, float]
@@ -79,11 +86,13 @@ def advance(
     progress: Progress, reading: Reading, plan: Verification, *, bad: str, measure: Measure, reference: Reference | None
 ) -> Progress:
     """The progress after one more reading."""
-    if not reading.usable or not any(key[0] == bad for key in reading.predictions):
-        return dataclasses.replace(progress, start=None, passed=0, note="the figures are not complete and fresh")
-    if reading.at < progress.effect:
-        return progress
+    if not reading.up or not any(key[0] == bad for key in reading.predictions):
+        return dataclasses.replace(progress, start=None, passed=0, note="the figures are not complete")
+    if not reading.fresh:
+        return dataclasses.replace(progress, note="the figures are not fresh")
     if progress.start is None:
+        if reading.sampled < progress.effect:
+            return dataclasses.replace(progress, note="no figures younger than the effect yet")
         first = progress.first or reading
         return dataclasses.replace(progress, start=reading, first=first, note="first window runs")
     delta = _growth(progress.start.predictions, reading.predictions, only=bad)
@@ -91,7 +100,7 @@ def advance(
     if delta is None:
         note = "a counter went back or vanished"
         moved = dataclasses.replace(progress, start=reading, first=reading, passed=0, note=note)
-    elif reading.at - progress.start.at >= plan.window:
+    elif reading.sampled - progress.start.at >= plan.window:
         moved = _window(progress, reading, delta, plan, bad=bad)
     if moved.passed < plan.windows or moved.passed == progress.passed:
         return moved
