@@ -68,7 +68,12 @@ class Handle:
 
 @contextlib.asynccontextmanager
 async def handling(
-    directory: Path, text: str, *, checkpoint: Callable[[str], None] = lambda _name: None
+    directory: Path,
+    text: str,
+    *,
+    checkpoint: Callable[[str], None] = lambda _name: None,
+    clock: Callable[[], float] = time.time,
+    prune_every: float = 3600.0,
 ) -> AsyncIterator[Handle]:
     """A handler with this configuration for the length of the block. The ledger lies in `directory`."""
     (directory / "token").write_text(TOKEN)
@@ -83,10 +88,11 @@ async def handling(
         state_path=directory / "handler.sqlite",
         listen=(f"127.0.0.1:{free_port()}",),
         web_config_file=directory / "web.yml",
-        clock=time.time,
+        clock=clock,
         new_id=lambda: secrets.token_hex(8),
         checkpoint=checkpoint,
         pace=QUICK,
+        prune_every=prune_every,
     )
     service = HandlerService(parse_settings(text, "handler.yml"), options, load, web_config)
     application = create_application(web_config=web_config, ready=service.ready)

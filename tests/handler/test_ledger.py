@@ -56,7 +56,7 @@ def action(number: int = 1, target: str = "router") -> Action:
 
 
 def plan(ledger: Ledger, number: int = 1, target: str = "router", bad: str = "v2") -> bool:
-    events: list[Event] = ledger.pending(target, NOW)
+    events: list[Event] = ledger.pending(target, NOW, recheck=3600.0)
     one, two = incident(number, target, bad), action(number, target)
     return ledger.plan(events, one, two, allowed=lambda view: not view.frozen, body={}, since=0.0, now=NOW)
 
@@ -70,7 +70,7 @@ def test_a_delivery_key_is_new_once_for_each_target(deliveries: list[tuple[str, 
     with memory() as ledger:
         new = [ledger.receive([(alert(g, f, s), target)], NOW)[0] for g, f, s, target in deliveries]
         assert sum(new) == len(set(deliveries))
-        waiting = sum(len(ledger.pending(target, NOW)) for target in "ab")
+        waiting = sum(len(ledger.pending(target, NOW, recheck=15.0)) for target in "ab")
         assert waiting == len(set(deliveries))
 
 
@@ -111,7 +111,7 @@ def test_everything_survives_a_restart(tmp_path: Path) -> None:
         assert ledger.open_incident("router") == incident()
         assert (ledger.frozen("flag"), ledger.frozen("router")) == (True, False)
         assert ledger.view("router", 0.0).changed == (NOW + 1,)
-        assert ledger.pending("router", NOW) == []
+        assert ledger.pending("router", NOW, recheck=15.0) == []
 
 
 def test_an_action_that_was_confirmed_starts_the_verification(ledger: Ledger) -> None:
@@ -128,27 +128,27 @@ def test_an_action_that_was_confirmed_starts_the_verification(ledger: Ledger) ->
 def test_an_abandoned_incident_lets_its_events_wait_again(ledger: Ledger) -> None:
     ledger.receive([(alert(), "router")], NOW)
     plan(ledger)
-    assert ledger.pending("router", NOW + 5) == []
+    assert ledger.pending("router", NOW + 5, recheck=15.0) == []
     ledger.finish(action(), ActionState.FAILED, IncidentState.ABANDONED, note="cut off", now=NOW + 5)
-    assert [event.since for event in ledger.pending("router", NOW + 5)] == [NOW + 5]
+    assert [event.since for event in ledger.pending("router", NOW + 5, recheck=15.0)] == [NOW + 5]
 
 
 def test_a_repeat_asks_again_unless_an_incident_is_open(ledger: Ledger) -> None:
     ledger.receive([(alert(), "router")], NOW)
-    ledger.decided(ledger.pending("router", NOW), "suppress", "stale_evidence", body={}, now=NOW)
+    ledger.decided(ledger.pending("router", NOW, recheck=15.0), "suppress", "stale_evidence", body={}, now=NOW)
     assert ledger.next_try("router") is None
     assert ledger.receive([(alert(), "router")], NOW + 60) == [False]
-    assert [event.since for event in ledger.pending("router", NOW + 60)] == [NOW + 60]
+    assert [event.since for event in ledger.pending("router", NOW + 60, recheck=15.0)] == [NOW + 60]
     plan(ledger)
-    ledger.decided(ledger.pending("router", NOW + 60), "attach", "", body={}, now=NOW + 60)
+    ledger.decided(ledger.pending("router", NOW + 60, recheck=15.0), "attach", "", body={}, now=NOW + 60)
     assert ledger.receive([(alert(), "router")], NOW + 120) == [False]
-    assert ledger.pending("router", NOW + 120) == []
+    assert ledger.pending("router", NOW + 120, recheck=15.0) == []
 
 
 def test_a_reason_is_audited_when_it_changes(ledger: Ledger) -> None:
     ledger.receive([(alert(), "router")], NOW)
     for i, reason in enumerate(("frozen", "frozen", "cooldown", "cooldown")):
-        events = ledger.pending("router", NOW + i)
+        events = ledger.pending("router", NOW + i, recheck=15.0)
         ledger.postponed(events, reason, body={}, now=NOW + i, next_try=NOW + i + 1)
     assert [row.body for row in ledger.audit_rows(9)][::-1] == [
         '{"decision":"wait","reason":"frozen"}',
@@ -203,7 +203,7 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> N
 
 def test_old_decided_events_are_dropped(ledger: Ledger) -> None:
     ledger.receive([(alert(), "router")], NOW)
-    ledger.decided(ledger.pending("router", NOW), "suppress", "dry_run", body={}, now=NOW)
+    ledger.decided(ledger.pending("router", NOW, recheck=15.0), "suppress", "dry_run", body={}, now=NOW)
     ledger.prune(NOW + 8 * 86400)
     assert ledger.receive([(alert(), "router")], NOW) == [True]
 
@@ -232,4 +232,31 @@ def test_a_flood_is_refused_as_a_whole(ledger: Ledger) -> None:
     assert all(ledger.receive(flood, NOW))
     with pytest.raises(StateError, match="10000 alerts wait already"):
         ledger.receive([(alert(fingerprint="x"), "router")], NOW)
-    assert len(ledger.pending("router", NOW)) == MOST_WAITING
+    assert len(ledger.pending("router", NOW, recheck=15.0)) == MOST_WAITING
+
+
+def test_a_clock_that_went_back_delays_nothing_and_a_repeat_hurries(ledger: Ledger) -> None:
+    ledger.receive([(alert(), "router")], NOW)
+    waiting = ledger.pending("router", NOW, recheck=15.0)
+    ledger.postponed(waiting, "no_evidence", body={}, now=NOW, next_try=NOW + 15.0)
+    assert ledger.pending("router", NOW + 1.0, recheck=15.0) == []
+    assert len(ledger.pending("router", NOW - 3600.0, recheck=15.0)) == 1
+    ledger.receive([(alert(), "router")], NOW - 3600.0)
+    assert ledger.next_try("router") == NOW - 3600.0
+    (event,) = ledger.pending("router", NOW - 3600.0, recheck=15.0)
+    assert event.since == NOW - 3600.0
+
+
+def test_a_commit_that_failed_blocks_no_later_one(tmp_path: Path) -> None:
+    failing = ["before commit event"]
+
+    def fail_once(name: str) -> None:
+        if name in failing:
+            failing.remove(name)
+            raise sqlite3.OperationalError("database or disk is full")
+
+    ledger = Ledger(tmp_path / "l.sqlite", freeze_file=None, checkpoint=fail_once)
+    with contextlib.closing(ledger):
+        with pytest.raises(StateError, match="disk is full"):
+            ledger.receive([(alert(), "router")], NOW)
+        assert ledger.receive([(alert(), "router")], NOW) == [True]

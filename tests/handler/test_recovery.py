@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -187,3 +188,68 @@ async def test_a_target_with_an_open_incident_cannot_be_configured_away(
         await until(lambda: handler.state() == "resolved")
         await handler.service.reload()
         assert list(handler.service.workers) == ["other"]
+
+
+async def test_a_prune_that_fails_is_tried_again(tmp_path: Path, haproxy: HAProxy, api: QueryAPI) -> None:
+    prunes: list[str] = []
+
+    def full_at_first(name: str) -> None:
+        if name == "before commit prune":
+            prunes.append(name)
+            if len(prunes) == 1:
+                raise sqlite3.OperationalError("database or disk is full")
+
+    text = configuration(api.url, haproxy.section())
+    async with handling(tmp_path, text, checkpoint=full_at_first, prune_every=0.1) as handler:
+        await until(lambda: len(prunes) >= 2)
+        await handler.post(payload())
+        await until(lambda: handler.state() == "resolved")
+
+
+async def test_a_clock_that_goes_back_holds_nothing_up(tmp_path: Path, haproxy: HAProxy, api: QueryAPI) -> None:
+    ahead = [7200.0]
+    api.broken = True
+    text = configuration(api.url, haproxy.section())
+    async with handling(tmp_path, text, clock=lambda: time.time() + ahead[0]) as handler:
+        await handler.post(payload())
+        await until(lambda: handler.count("decisions_total", "router", "suppress", "no_evidence") >= 1)
+        ahead[0], api.broken = 0.0, False
+        await until(lambda: handler.state() == "resolved")
+        haproxy.ask("set weight models/canary 10")
+        await until(lambda: haproxy.weights()[BAD] == 0)
+
+
+async def test_one_target_with_bad_bytes_stops_no_other(tmp_path: Path, haproxy: HAProxy, api: QueryAPI) -> None:
+    flag = tmp_path / "flag.json"
+    flag.write_bytes(b'{"version":"caf\xe9"}')
+    broken = (
+        f"- {{name: flag, model: other, target: {{type: file, kind: json, path: {flag}, values: {{v1: a, v2: b}}}}}}\n"
+    )
+    async with handling(tmp_path, configuration(api.url, haproxy.section(), extra=broken)) as handler:
+        await handler.post(payload())
+        await until(lambda: handler.state() == "resolved")
+        page = await handler.get("/")
+        assert "v1 100%, v2 0%" in page
+        assert "v1 unknown, v2 unknown" in page
+        flag.write_bytes(b'{"version":"b"}')
+        await until(lambda: handler.count("target_up", "flag") == 1.0)
+        assert "v1 0%, v2 100%" in await handler.get("/")
+
+
+async def test_the_shares_of_a_target_that_cannot_be_read_back_are_unknown(tmp_path: Path, api: QueryAPI) -> None:
+    async with silent_switch() as (section, _orders), handling(tmp_path, configuration(api.url, section)) as handler:
+        await until(lambda: handler.count("target_up", "router") == 1.0)
+        assert "v1 unknown, v2 unknown" in await handler.get("/")
+
+
+@pytest.mark.parametrize("balance", ["source", "static-rr"])
+async def test_a_rollback_of_a_static_algorithm_is_confirmed_and_proven(tmp_path: Path, balance: str) -> None:
+    with HAProxy(tmp_path, balance=balance).running() as proxy:
+        async with (
+            QueryAPI(Release(proxy.shares)).serving() as served,
+            handling(tmp_path, configuration(served.url, proxy.section())) as handler,
+        ):
+            await handler.post(payload())
+            await until(lambda: handler.state() == "resolved")
+            assert proxy.weights() == {GOOD: 90, BAD: 0}
+            assert handler.count("effects_total", "router", "confirmed") == 1

@@ -88,9 +88,14 @@ class Ledger:
             self._db.execute(tables.REPEAT_EVENT, {"now": now, "t": target, **key})
         return bool(new)
 
-    def pending(self, target: str, now: float) -> list[Event]:
-        """Events of a target whose turn has come, oldest first."""
-        return self._events("target = ? AND state = 'pending' AND next_try <= ? ORDER BY id", (target, now))
+    def pending(self, target: str, now: float, *, recheck: float) -> list[Event]:
+        """Events of a target whose turn has come, oldest first.
+
+        Nobody postpones an event by more than `recheck` seconds: one that is due later was put off by a clock
+        that has gone back since, and is due now.
+        """
+        where = "target = ? AND state = 'pending' AND (next_try <= ? OR next_try > ?) ORDER BY id"
+        return self._events(where, (target, now, now + recheck))
 
     def next_try(self, target: str) -> float | None:
         """When the next waiting event of a target is due."""
@@ -273,6 +278,9 @@ class Ledger:
             self._db.execute("COMMIT")
             self._checkpoint(f"after commit {name}")
         except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                if self._db.in_transaction:  # a commit that failed may leave it open, and block every later one
+                    self._db.execute("ROLLBACK")
             raise StateError(f"the ledger cannot be written: {error}", hint="nothing is done without it") from error
 
     @contextlib.contextmanager

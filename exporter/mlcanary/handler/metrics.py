@@ -71,6 +71,10 @@ class HandlerMetrics(Collector):
         """The value of a series, 0 if there is none yet."""
         return self._values[name].get(labels, 0.0)
 
+    def known(self, name: str, *labels: str) -> bool:
+        """Whether a series has a value."""
+        return labels in self._values[name]
+
     def collect(self) -> Iterator[Metric]:
         """Families for prometheus-client."""
         for name, row in _ROWS.items():

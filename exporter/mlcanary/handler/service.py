@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 _AUDIT_ROWS = 50
 _REASON_LIMIT = 200
-_PRUNE_EVERY = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,7 @@ class RunOptions:
     new_id: Callable[[], str]
     checkpoint: Checkpoint
     pace: Pace = PATIENT
+    prune_every: float = 3600.0
 
 
 class HandlerService:
@@ -95,16 +95,26 @@ class HandlerService:
                 self._changed.clear()
                 changed = asyncio.create_task(self._changed.wait())
                 waiting = {stopped, changed, *self._tasks.values()}
-                done, _ = await asyncio.wait(waiting, timeout=_PRUNE_EVERY, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(
+                    waiting, timeout=self._options.prune_every, return_when=asyncio.FIRST_COMPLETED
+                )
                 changed.cancel()
                 if not done:
-                    self.ledger.prune(self._options.clock())
+                    self._prune()
                 for task in done & set(self._tasks.values()):
+                    if not task.cancelled() and task.exception() is not None:
+                        log.critical("a bug in a worker ends the handler", extra={"target": task.get_name()})
                     task.result()
         finally:
             stopped.cancel()
             await self._stop_workers()
             self.ledger.close()
+
+    def _prune(self) -> None:
+        try:
+            self.ledger.prune(self._options.clock())
+        except StateError:
+            log.exception("the ledger could not be pruned, it is tried again")
 
     def ready(self) -> str:
         """What is missing before the handler can be relied on; empty if nothing is."""
@@ -274,8 +284,7 @@ class HandlerService:
         return web.Response(text=landing.page(targets, rows), content_type="text/html", headers=headers)
 
     def _status(self, plan: TargetPlan) -> landing.TargetStatus:
-        share = self.metrics.value
-        shares = ", ".join(f"{v} {share('target_share_ratio', plan.name, plan.model, v):.0%}" for v in plan.versions)
+        shares = ", ".join(f"{version} {self._share(plan, version)}" for version in plan.versions)
         incident = self.ledger.last_incident(plan.name)
         worker = self.workers.get(plan.name)
         progress = worker.progress.note if worker is not None and worker.progress is not None else ""
@@ -283,6 +292,11 @@ class HandlerService:
         note = progress if incident and incident.open else incident.note if incident else ""
         frozen = self.ledger.frozen(plan.name)
         return landing.TargetStatus(plan.name, plan.model, plan.mode, frozen, shares, about, note)
+
+    def _share(self, plan: TargetPlan, version: str) -> str:
+        series = ("target_share_ratio", plan.name, plan.model, version)
+        seen = self.metrics.value("target_up", plan.name) == 1.0 and self.metrics.known(*series)
+        return f"{self.metrics.value(*series):.0%}" if seen else "unknown"
 
 
 def _matches(plan: TargetPlan, alert: Alert) -> bool:

@@ -45,8 +45,9 @@ INSERT_EVENT = (
     " received, since, next_try) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
 )
 REPEAT_EVENT = (
-    "UPDATE event SET deliveries = deliveries + 1, since = CASE state WHEN 'decided' THEN :now ELSE since END,"
-    " next_try = CASE state WHEN 'decided' THEN :now ELSE next_try END,"
+    "UPDATE event SET deliveries = deliveries + 1,"
+    " since = CASE state WHEN 'decided' THEN :now ELSE MIN(since, :now) END,"
+    " next_try = CASE state WHEN 'decided' THEN :now ELSE MIN(next_try, :now) END,"
     " state = CASE WHEN EXISTS (SELECT 1 FROM incident i WHERE i.target = event.target"
     " AND i.state IN ('acting', 'verifying')) THEN state ELSE 'pending' END"
     " WHERE group_key = :g AND fingerprint = :f AND starts_at = :s AND target = :t"

@@ -109,8 +109,9 @@ class TargetWorker:
         incident = ledger.open_incident(name)
         if incident is not None and incident.state is IncidentState.VERIFYING:
             await self._verify(incident)
-        if self._env.clock() >= self._next_look:
-            self._next_look = self._env.clock() + self.plan.reconcile
+        now = self._env.clock()
+        if not now < self._next_look <= now + self.plan.reconcile:  # later than that: the clock went back
+            self._next_look = now + self.plan.reconcile
             await self._reconcile()
         return max(floor, self._delay())
 
@@ -119,7 +120,8 @@ class TargetWorker:
     async def _decide_pending(self) -> None:
         """Every pending event once, those that ask the same together."""
         groups: dict[tuple[str, str, str], list[Event]] = {}
-        for event in self._env.ledger.pending(self.plan.name, self._env.clock()):
+        recheck = self.plan.evidence.recheck
+        for event in self._env.ledger.pending(self.plan.name, self._env.clock(), recheck=recheck):
             groups.setdefault((event.version, event.measure, event.window), []).append(event)
         for events in groups.values():
             await self._decide(events)
@@ -249,7 +251,7 @@ class TargetWorker:
                 reference=_reference(incident),
             )
         except EvidenceError as error:
-            progress = dataclasses.replace(progress, start=None, passed=0, note=str(error))
+            progress = dataclasses.replace(progress, note=str(error))  # as if nobody had looked
         self._progress = progress
         if progress.verdict is Verdict.PROVEN and await self._holds(incident):
             self._close(incident, IncidentState.RESOLVED, progress.note)
@@ -315,12 +317,12 @@ class TargetWorker:
         for state in OPEN_STATES:
             count = float(incident is not None and incident.state is state)
             self._env.metrics.set("incident_open", count, name, state)
-        due = [self._next_look]
+        due = [min(self._next_look, now + self.plan.reconcile)]
         if incident is not None:
             due.append(now + self.plan.verification.window / _LOOKS_PER_WINDOW)
         waiting = ledger.next_try(name)
         if waiting is not None:
-            due.append(waiting)
+            due.append(min(waiting, now + self.plan.evidence.recheck))
         return min(due) - now
 
 
