@@ -14,7 +14,7 @@ import numpy as np
 
 from promtool_cases import Labels, Values, case, check, expression, series_name
 
-MODELS, SCRAPES = 8, 61
+SCRAPES = 61
 CLASSES = tuple("abcde")
 LIMITS = {
     "min_labels": 200.0,
@@ -109,60 +109,60 @@ def firing(name: str) -> str:
 
 
 def test_a_canary_with_one_score_for_everybody_has_a_log_loss_without_noise(tmp_path: Path) -> None:
-    rng, series = np.random.default_rng(1), Series()
-    for i in range(MODELS):
+    rng, models, series = np.random.default_rng(1), 30, Series()
+    for i in range(models):
         for name, role, loss, spread in (("v1", "baseline", 0.2, 0.1), ("v2", "canary", -math.log(0.5), 0.0)):
             counts = growth(rng, 15, 60)
             series |= log_loss(f"m{i}", name, counts, loss, spread) | version(f"m{i}", name, role, counts)
     told = firing("MLCanaryLogLossAboveBaseline")
     expressions = [
-        *minutes((f"{V}log_loss:mean_stderr5m >= 0", 2 * MODELS), (f"{V}log_loss:mean_zscore5m > 6", MODELS)),
-        *minutes((told, MODELS), since=8),
+        *minutes((f"{V}log_loss:mean_stderr5m >= 0", 2 * models), (f"{V}log_loss:mean_zscore5m > 6", models)),
+        *minutes((told, models), since=8),
     ]
     check(tmp_path, "15s", [case("15s", series, expressions)], "MLCanaryLogLossAboveBaseline")
 
 
 def test_a_baseline_without_mistakes_is_a_baseline(tmp_path: Path) -> None:
     """Beside it: a canary that is right half of the time, one that never is, and one without mistakes too."""
-    rng, series = np.random.default_rng(2), Series()
-    for i in range(MODELS):
+    rng, models, series = np.random.default_rng(2), 6, Series()
+    for i in range(models):
         for kind, accuracy in (("half", 0.5), ("never", 0.0), ("always", 1.0)):
             series |= confusion(rng, f"{kind}{i}", "v1", "baseline", 1.0)
             series |= confusion(rng, f"{kind}{i}", "v2", "canary", accuracy)
     zscore, told = f"{V}labeled_predictions:accuracy_zscore5m", firing("MLCanaryAccuracyBelowBaseline")
     expressions = [
         *minutes(
-            (f"{V}labeled_predictions:accuracy_stderr5m >= 0", 6 * MODELS),
-            (f'{zscore}{{model=~"half.*"}} < -6', MODELS),
-            (f'{zscore}{{model=~"never.*"}} < -1e6', MODELS),
+            (f"{V}labeled_predictions:accuracy_stderr5m >= 0", 6 * models),
+            (f'{zscore}{{model=~"half.*"}} < -6', models),
+            (f'{zscore}{{model=~"never.*"}} < -1e6', models),
             (f"{zscore} != {zscore}", None),
         ),
-        *minutes((told, 2 * MODELS), (told.replace("{", '{model=~"always.*",'), None), since=8),
+        *minutes((told, 2 * models), (told.replace("{", '{model=~"always.*",'), None), since=8),
     ]
     check(tmp_path, "15s", [case("15s", series, expressions)], "MLCanaryAccuracyBelowBaseline")
 
 
 def test_scores_that_tell_everything_or_nothing_have_an_auc_without_noise(tmp_path: Path) -> None:
-    rng, series = np.random.default_rng(3), Series()
-    for i in range(MODELS):
+    rng, models, series = np.random.default_rng(3), 3, Series()
+    for i in range(models):
         for kind in ("right", "wrong", "none"):
             series |= scores(rng, f"{kind}{i}", "v1", "baseline", ranking="right")
             series |= scores(rng, f"{kind}{i}", "v2", "canary", ranking=kind)
     zscore, told = f"{V}labeled_score:auc_zscore5m", firing("MLCanaryAUCBelowBaseline")
     expressions = [
         *minutes(
-            (f"{V}labeled_score:auc_stderr5m >= 0", 6 * MODELS),
-            (f'{zscore}{{model=~"(wrong|none).*"}} < -1e6', 2 * MODELS),
+            (f"{V}labeled_score:auc_stderr5m >= 0", 6 * models),
+            (f'{zscore}{{model=~"(wrong|none).*"}} < -1e6', 2 * models),
             (f"{zscore} != {zscore}", None),
         ),
-        *minutes((told, 2 * MODELS), (told.replace("{", '{model=~"right.*",'), None), since=8),
+        *minutes((told, 2 * models), (told.replace("{", '{model=~"right.*",'), None), since=8),
     ]
     check(tmp_path, "15s", [case("15s", series, expressions)], "MLCanaryAUCBelowBaseline")
 
 
 def test_the_same_price_every_time_is_a_value_without_noise(tmp_path: Path) -> None:
-    rng, series = np.random.default_rng(4), Series()
-    for i in range(MODELS):
+    rng, models, series = np.random.default_rng(4), 10, Series()
+    for i in range(models):
         of, counts = {"model": f"m{i}", "version": "v2"}, growth(rng, 15, 60)
         series[series_name("mlcanary_predictions_total", {**of, "predicted": "1"})] = [float(n) for n in counts]
         sale = {**of, "event": "purchase"}
@@ -170,5 +170,5 @@ def test_the_same_price_every_time_is_a_value_without_noise(tmp_path: Path) -> N
         series[series_name("mlcanary_business_value_total", {**sale, "sign": "negative"})] = [0.0] * SCRAPES
         series[series_name("mlcanary_business_value_squares_total", sale)] = multiples(counts, 0.7**2)
     stderr = "model_version_event:mlcanary_business_value:mean_stderr5m"
-    expressions = list(minutes((f"{stderr} >= 0", MODELS), (f"{stderr} > 0.01", None)))
+    expressions = list(minutes((f"{stderr} >= 0", models), (f"{stderr} > 0.01", None)))
     check(tmp_path, "15s", [case("15s", series, expressions)])
