@@ -51,17 +51,20 @@ class TailPosition(msgspec.Struct, frozen=True, kw_only=True):
 class Position(msgspec.Struct, frozen=True, kw_only=True):
     """How far a source has been read: exactly the blocks returned so far.
 
-    `patterns` maps each configured pattern to the Unix nanoseconds of its first start, `files` each followed
-    source name to its position.
+    Paths and patterns are absolute; older states may hold other spellings. `patterns` maps each pattern to the
+    Unix nanoseconds of its first start, `files` each followed path to its position. `dropped` holds files that
+    are not followed any more, because no pattern names them or because they are gone, oldest first: whoever
+    comes back goes on where it was left.
     """
 
     patterns: dict[str, int] = {}
     files: dict[str, TailPosition] = {}
+    dropped: dict[str, TailPosition] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """Health of one followed file. Counts start at 0 with the process.
+    """Health of one followed file, or of a pattern that no file matches. Counts start at 0 with the process.
 
     `up` is False while the path cannot be read, with the reason in `error`. `rotations` counts by kind: rename,
     truncate. `lost` counts generations whose end could not be read, by reason: vanished (neither the path nor a
@@ -85,11 +88,21 @@ class Source(Protocol):
     def read(self) -> Block | None:
         """The next block of complete lines, or None when there is nothing to read right now."""
 
+    @property
+    def caught_up(self) -> bool:
+        """True if nothing that lies there is still to be read, as far as the last `read` could see.
+
+        `read` also returns None while it waits before it reads on: a renamed file settles, or the file that was
+        being read is looked for under other names. Then this is False, and time must not be taken to have come
+        as far as the clock: older lines follow. A log that cannot be opened counts as still to be read.
+        An unfinished line at the end of a log does not. At the end of finished logs this is True.
+        """
+
     def position(self) -> Position:
         """What to store so that a source built from it goes on after the last block returned."""
 
     def status(self) -> list[SourceStatus]:
-        """Health of every followed file, in a stable order."""
+        """Health of every followed file and of every pattern without any, in a stable order."""
 
     def close(self) -> None:
         """Release every descriptor. The object cannot be used afterwards."""

@@ -6,29 +6,35 @@ whatever the patterns match; a symbolic link beside its own target is not read t
 
 from __future__ import annotations
 
-import glob
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from msgspec import structs
 
 from mlcanary.sources.contract import Block, Mark, Position, SourceStatus, TailPosition
 from mlcanary.sources.generation import Generation, ReadBuffer
 from mlcanary.sources.history import DirectoryListing
+from mlcanary.sources.patterns import Pattern, configured, pattern_key
 from mlcanary.sources.rotation import rotated_names
 from mlcanary.sources.tail import Step, Surroundings, Tail
+
+REMEMBERED = 1000
+"""Files, and patterns, that stay known after they are not followed any more."""
 
 
 class FileSource:
     """Follows many files from one thread.
 
-    `patterns` are paths or globs (`**` crosses directories). `saved` is a former `position()`; without it every
-    file is read from its start and the rotated files that lie beside it are left alone. `clock` gives Unix
-    seconds. A renamed file is left once something follows it and its end has not moved for `settle_seconds`.
-    `complete` says that nobody writes any more: an unterminated last line counts as a line. Globs are expanded
-    every `refresh_seconds`; a matched file that vanished is forgotten after `forget_seconds`. Above `max_files`
-    the most recently written files are followed and `left_out` counts the others.
+    `patterns` are paths or globs (`**` crosses directories). `saved` is a former `position()`, also of other
+    patterns; what it does not know is read from its start and the rotated files that lie beside it are left alone.
+    `clock` gives Unix seconds. A renamed file is left once something follows it and its end has not moved for
+    `settle_seconds`. `complete` says that nobody writes any more: an unterminated last line counts as a line. Globs
+    are expanded every `refresh_seconds`. A matched file that was removed after its last line was read is left at
+    once while its pattern names another file, else after `forget_seconds`; should it come back, it goes on. Above
+    `max_files` the most recently written files are followed and `left_out` counts the others.
     """
 
     def __init__(
@@ -56,22 +62,30 @@ class FileSource:
             buffer=ReadBuffer(block_bytes, max_line_bytes),
             listing=DirectoryListing(),
             clock=clock,
-            others=self._tails.keys(),
+            others=_Followed(self._tails),
             settle_seconds=settle_seconds,
             complete=complete,
         )
         known = saved or Position()
-        now_ns = int(clock() * 1e9)
-        self._patterns = {p: known.patterns.get(p, now_ns) for p in patterns}
-        self._plain = [p for p in self._patterns if not glob.has_magic(p)]
-        for path, position in known.files.items():
-            if self._pattern_of(path) is not None:
-                self._follow(path, position)
-        for path in self._plain:
-            if path not in self._tails:
-                self._start(path, first=True)
+        since = {pattern_key(spelling): since_ns for spelling, since_ns in known.patterns.items()}
+        self._patterns = configured(patterns, since, int(clock() * 1e9))
+        self._plain = {pattern.key for pattern in self._patterns if pattern.plain}
+        keys = {pattern.key for pattern in self._patterns}
+        self._former = {key: since_ns for key, since_ns in since.items() if key not in keys}
+        self._dropped = {os.path.abspath(path): position for path, position in known.dropped.items()}
+        self._matches: dict[str, set[str]] = {}
+        self._bare: list[Pattern] = []
+        for spelling, position in known.files.items():
+            path = os.path.abspath(spelling)
+            if (pattern := self._pattern_of(path)) is not None:
+                self._follow(path, pattern.spell(path), position)
+            else:
+                self._drop(path, position)
+        for pattern in self._patterns:
+            if pattern.plain and pattern.key not in self._tails:
+                self._start(pattern.key, pattern.spelling, first=True)
         self._next_refresh = clock()
-        self._expand({p for p in self._patterns if p not in known.patterns})
+        self._expand({key for key in keys if key not in since})
 
     def read(self, progress: Mapping[str, float] | None = None) -> Block | None:
         """The next block of complete lines from any file; None when there is nothing to read now.
@@ -102,14 +116,29 @@ class FileSource:
             turn.sort(key=lambda tail: progress.get(tail.source, -math.inf))
         return turn
 
+    @property
+    def caught_up(self) -> bool:
+        """True if nothing that lies there is still to be read, as far as the last `read` could see: see `contract`."""
+        return all(tail.caught_up for tail in self._order)
+
     def position(self) -> Position:
         """What to store so that a source built from it goes on after the last block returned."""
-        files = {path: tail.position() for path, tail in self._tails.items()}
-        return Position(patterns=dict(self._patterns), files=files)
+        former = dict(list(self._former.items())[-REMEMBERED:])
+        return Position(
+            patterns={**former, **{pattern.key: pattern.since_ns for pattern in self._patterns}},
+            files={path: tail.position() for path, tail in self._tails.items()},
+            dropped=dict(self._dropped),
+        )
 
     def status(self) -> list[SourceStatus]:
-        """Health of every followed file, by name."""
-        return [self._tails[path].status() for path in sorted(self._tails)]
+        """Health of every followed file and of every pattern that no file matches, by name."""
+        rows = [SourceStatus(p.spelling, False, "no file matches", 0, 0, 0, 0, {}, {}) for p in self._bare]
+        for path, tail in self._tails.items():
+            row = tail.status()
+            if not row.up and self._may_be_gone(path) and tail.is_delivered(gone=False):
+                row = replace(row, up=True, error="")
+            rows.append(row)
+        return sorted(rows, key=lambda row: row.source)
 
     def close(self) -> None:
         """Release every descriptor."""
@@ -119,49 +148,54 @@ class FileSource:
     # --- which files
 
     def _expand(self, first: set[str]) -> None:
-        """Follow what the globs match now. `first`: patterns that start for the first time."""
+        """Follow what the globs match now. `first`: keys of the patterns that start for the first time."""
         now = self._clock()
         self._next_refresh = now + self._refresh
-        globs = [p for p in self._patterns if p not in self._plain]
-        if not globs:
+        found = {pattern: pattern.files() for pattern in self._patterns if not pattern.plain}
+        if not found:
             return
-        matched = {path: p for p in globs for path in glob.iglob(p, recursive=True) if os.path.isfile(path)}
-        wanted = self._own_sources(matched)
-        followed = {os.path.abspath(path) for path in self._tails}
-        new = self._without_renamed([path for path in wanted if os.path.abspath(path) not in followed])
+        spelled = {path: spelling for files in found.values() for path, spelling in files.items()}
+        wanted = self._own_sources(spelled)
+        self._bare = [pattern for pattern, files in found.items() if not files]
+        own = self._tails.keys() | set(wanted)
+        self._matches = {pattern.key: files.keys() & own for pattern, files in found.items()}
+        new = self._without_renamed([path for path in wanted if path not in self._tails])
         room = max(0, self._max_files - len(self._tails))
         self.left_out = max(0, len(new) - room)
         if self.left_out:
             new = sorted(sorted(new, key=_written_ns, reverse=True)[:room])
         for path in new:
-            self._start(path, first=matched[path] in first)
+            self._start(path, spelled[path], first=any(p.key in first for p, files in found.items() if path in files))
         self._forget_gone(now)
 
-    def _own_sources(self, matched: dict[str, str]) -> list[str]:
+    def _own_sources(self, matched: Mapping[str, str]) -> list[str]:
         """`matched` without rotated names of other matches and without links to other matches."""
-        real = {path for path in matched if not os.path.islink(path)} | set(self._plain)
+        links = {path for path in matched if os.path.islink(path)}
+        real = {os.path.realpath(path) for path in (matched.keys() - links) | self._plain} if links else set()
         own = []
         for path in sorted(matched):
             directory, name = os.path.split(path)
             bases = {os.path.join(directory, reading.base) for reading in rotated_names(name)}
             if any(base in matched or base in self._tails for base in bases):
                 continue
-            if os.path.islink(path) and _same_form(path, os.path.realpath(path)) & real:
+            if path in links and os.path.realpath(path) in real:
                 continue
             own.append(path)
         return own
 
     def _without_renamed(self, paths: list[str]) -> list[str]:
         """`paths` without followed files that were renamed to something that does not look rotated."""
-        if not paths:
-            return []
-        known: dict[int, list[Mark]] = {}
-        for mark in (mark for tail in self._order for mark in tail.marks()):
-            known.setdefault(mark.inode, []).append(mark)
-        return [path for path in paths if not _begins_with_any(path, known)]
+        known = _by_inode(mark for tail in self._order for mark in tail.marks()) if paths else {}
+        return [path for path in paths if _longest(path, known) is None]
 
-    def _start(self, path: str, *, first: bool) -> None:
-        """Follow a file without a position of its own."""
+    def _start(self, path: str, spelling: str, *, first: bool) -> None:
+        """Follow a file from where it was left, under this name or another one, or else from its start."""
+        position = self._dropped.pop(path, None)
+        marks = () if position is None else position.consumed
+        if position is None:
+            known = _by_inode(mark for p in self._dropped.values() for mark in (*p.consumed, p.current) if mark)
+            renamed = _longest(path, known)
+            marks = () if renamed is None else (renamed,)
         directory = os.path.dirname(path)
         rotated = [
             other
@@ -170,54 +204,91 @@ class FileSource:
             and any(os.path.join(directory, r.base) == path for r in rotated_names(os.path.basename(other)))
             and os.path.dirname(other) == directory
         ]
-        marks: list[Mark] = []
         for other in rotated:  # its rotated files were there first and were followed on their own until now
-            taken = self._tails.pop(other)
-            self._order.remove(taken)
-            marks += taken.marks()
-            taken.close()
-        tail = self._follow(path, TailPosition(consumed=tuple(marks)))
-        pattern = self._pattern_of(path)
-        tail.ignore_rotated(None if first or pattern is None else self._patterns[pattern])
+            marks += self._leave(other).marks()
+        tail = self._follow(path, spelling, structs.replace(position or TailPosition(), consumed=marks))
+        if position is None:
+            pattern = self._pattern_of(path)
+            tail.ignore_rotated(None if first or pattern is None else pattern.since_ns)
 
-    def _follow(self, path: str, position: TailPosition) -> Tail:
-        tail = self._tails[path] = Tail(path, position, self._shared)
+    def _follow(self, path: str, spelling: str, position: TailPosition) -> Tail:
+        tail = self._tails[path] = Tail(spelling, position, self._shared)
         self._order.append(tail)
         return tail
 
+    def _leave(self, path: str) -> Tail:
+        tail = self._tails.pop(path)
+        self._order.remove(tail)
+        tail.close()
+        return tail
+
+    def _drop(self, path: str, position: TailPosition) -> None:
+        """Remember how far a file was read that is not followed any more."""
+        self._dropped.pop(path, None)
+        self._dropped[path] = position
+        while len(self._dropped) > REMEMBERED:
+            del self._dropped[next(iter(self._dropped))]
+
     def _forget_gone(self, now: float) -> None:
-        """Drop matched files of which nothing is left for a while, to make room for others."""
-        missing = [p for p in self._tails if p not in self._plain and not os.path.lexists(p)]
+        """Leave matched files that were removed, once everything in them was delivered."""
+        missing = [path for path in self._tails if path not in self._plain and not os.path.lexists(path)]
         self._gone_since = {path: min(now, self._gone_since.get(path, now)) for path in missing}
+        for tail in self._order:
+            tail.retired = False
         for path, since in list(self._gone_since.items()):
-            if now - since >= self._forget and self._tails[path].is_gone():
-                tail = self._tails.pop(path)
-                self._order.remove(tail)
-                tail.close()
+            tail = self._tails[path]
+            tail.retired = self._has_company(path)
+            late = now - since >= self._forget
+            if (late or tail.retired) and tail.is_delivered(gone=not (late and tail.retired)):
+                position = tail.last_position()
+                self._leave(path)
+                self._drop(path, position)
                 del self._gone_since[path]
 
-    def _pattern_of(self, path: str) -> str | None:
-        """The pattern that a path belongs to."""
-        if path in self._patterns:
-            return path
-        return next((p for p in self._patterns if fnmatchcase(path, p.replace("**/", "*"))), None)
+    def _may_be_gone(self, path: str) -> bool:
+        """True if it is no fault that a file does not exist: others of its pattern do, or the pattern's row tells."""
+        if path in self._plain or os.path.lexists(path):
+            return False
+        return self._has_company(path) or any(pattern.covers(path) for pattern in self._bare)
+
+    def _has_company(self, path: str) -> bool:
+        """True if a pattern that covers `path` matches another file that is no rotated one."""
+        return any(self._matches.get(p.key, set()) - {path} for p in self._patterns if p.covers(path))
+
+    def _pattern_of(self, path: str) -> Pattern | None:
+        """The pattern that a path belongs to, the one that spells it out before any glob."""
+        covering = sorted((p for p in self._patterns if p.covers(path)), key=lambda p: not p.plain)
+        return covering[0] if covering else None
 
 
-def _same_form(path: str, target: str) -> set[str]:
-    """`target` as an absolute path and as one relative to the directory that `path` is given in."""
-    return {target, os.path.join(os.path.dirname(path), os.path.relpath(target, os.path.dirname(path) or "."))}
+class _Followed:
+    """The paths followed, in whatever way they are spelled."""
+
+    def __init__(self, keys: Container[str]) -> None:
+        self._keys = keys
+
+    def __contains__(self, path: object) -> bool:
+        return os.path.abspath(str(path)) in self._keys
 
 
-def _begins_with_any(path: str, known: dict[int, list[Mark]]) -> bool:
+def _by_inode(marks: Iterable[Mark]) -> dict[int, list[Mark]]:
+    known: dict[int, list[Mark]] = {}
+    for mark in marks:
+        known.setdefault(mark.inode, []).append(mark)
+    return known
+
+
+def _longest(path: str, known: Mapping[int, list[Mark]]) -> Mark | None:
+    """The longest known prefix that the file at `path` begins with, None if it cannot be told."""
     try:
         marks = known.get(os.stat(path).st_ino)
         if not marks:
-            return False
+            return None
         file = Generation(path)
     except OSError:
-        return False
+        return None
     try:
-        return file.longest(marks) is not None
+        return file.longest(marks)
     finally:
         file.close()
 

@@ -7,8 +7,10 @@ digests of what was consumed (`Mark`), never by name or inode, which file system
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
+import zlib
 from collections.abc import Iterable
 from hashlib import blake2b
 
@@ -149,3 +151,12 @@ class Generation:
 def digest(data: bytes) -> str:
     """Short digest of content, for `Mark`."""
     return blake2b(data, digest_size=8).hexdigest()
+
+
+def begins_compressed(path: str, mark: Mark) -> bool:
+    """True if the gzip file at `path` begins with the content of `mark`."""
+    try:
+        with gzip.open(path) as file:
+            return digest(file.read(min(SPAN, mark.offset))) == mark.head
+    except (OSError, EOFError, zlib.error):
+        return False

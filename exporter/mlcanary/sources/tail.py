@@ -10,17 +10,17 @@ generation is open), *settling* (it was renamed and is at its end, and its write
 
 from __future__ import annotations
 
-import gzip
 import os
-import zlib
+import stat
 from collections.abc import Callable, Container
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 
 from mlcanary.sources.contract import Mark, SourceStatus, TailPosition
-from mlcanary.sources.generation import SPAN, Generation, ReadBuffer, digest
+from mlcanary.sources.generation import Generation, ReadBuffer, begins_compressed
 from mlcanary.sources.history import DirectoryListing, Found, History, Survey
 
 _LINE_FEED = ord("\n")
@@ -46,7 +46,10 @@ class Surroundings:
 
 
 class Tail:
-    """Follows one path. `step` does one bounded piece of work; nothing blocks and nothing is raised."""
+    """Follows one path. `step` does one bounded piece of work; nothing blocks and nothing is raised.
+
+    `retired` says that the file was removed and that nothing is expected to follow under its name.
+    """
 
     def __init__(self, source: str, saved: TailPosition, shared: Surroundings) -> None:
         self.source = source
@@ -58,6 +61,8 @@ class Tail:
         self._missing_since: float | None = None
         self._quiet: tuple[int, float] | None = None
         self._revisit = False
+        self._idle = False
+        self.retired = False
         self._writer, self._fragment, self._skipping = saved.writer, saved.fragment, saved.skipping
         self._error, self._backlog = "", 0
         self._lines = self._bytes = self._oversized = 0
@@ -80,11 +85,23 @@ class Tail:
     def step(self) -> bytes | Step:
         """Complete lines, or what was done instead."""
         try:
-            return self._step(self._shared.clock())
+            done = self._step(self._shared.clock())
         except OSError as error:
             self._error = error.strerror or str(error)
             self._put_aside(searching=True)
-            return Step.IDLE
+            done = Step.IDLE
+        self._idle = done is Step.IDLE
+        return done
+
+    @property
+    def caught_up(self) -> bool:
+        """True if the last step found the end of everything; False also while it waits before it reads on."""
+        reading = self._generation
+        if not self._idle:
+            return False
+        if reading is not None and self._is_live(reading):
+            return not self._revisit
+        return not self._backlog and not self._live_bytes()
 
     def position(self) -> TailPosition:
         """How far the path has been followed."""
@@ -121,11 +138,16 @@ class Tail:
         position = self.position()
         return position.consumed if position.current is None else (*position.consumed, position.current)
 
-    def is_gone(self) -> bool:
-        """True if nothing at all is left of the path, not even something unread."""
-        survey = self._history.survey(None, self._shared.others)
-        unread = self._generation is not None and self._generation.size() > self._generation.offset
-        return survey.live is None and not survey.older and not survey.consumed and not unread
+    def is_delivered(self, *, gone: bool) -> bool:
+        """True if the path does not exist and nothing unread is left of it; with `gone`, nothing at all."""
+        reading = self._generation
+        survey = self._history.survey(reading, self._shared.others)
+        unread = self._fragment or (reading is not None and reading.size() > reading.offset)
+        return not (survey.live or survey.older or unread or (gone and (survey.consumed or survey.sequence)))
+
+    def last_position(self) -> TailPosition:
+        """What to remember when the path is left: what was read to its end need not be found again."""
+        return self.position() if self._generation is None else TailPosition(consumed=self.marks())
 
     # --- reading
 
@@ -207,7 +229,7 @@ class Tail:
             return Step.IDLE
         survey = self._look_around(reading)
         copied = self._is_copy_of_writer(reading.identity[1], survey)
-        if not (copied or survey.older or (survey.live and survey.live.size)):
+        if not (copied or survey.older or self.retired or (survey.live and survey.live.size)):
             return Step.IDLE
         if not (copied or survey.older or self._has_settled(reading, partial, now)):
             return Step.IDLE
@@ -276,13 +298,13 @@ class Tail:
             self._count_rotation(copied=self._is_copy_of_writer(holders[0], survey))
         if not holders:
             # A rename may hide a file from one listing: only what stays away is lost.
-            if live is None:
+            if live is None and (not survey.older or os.path.lexists(self.source)):
                 return False
             if self._missing_since is None or now < self._missing_since:
                 self._missing_since = now
             if now - self._missing_since < self._shared.settle_seconds:
                 return False
-            self._lose(sought, survey, in_place=live.identity[1] == sought.inode)
+            self._lose(sought, survey, in_place=live is not None and live.identity[1] == sought.inode)
         self._missing, self._missing_since = None, None
         return True
 
@@ -345,7 +367,7 @@ class Tail:
     def _lose(self, sought: Mark, survey: Survey, *, in_place: bool) -> None:
         self._count_rotation(copied=in_place)
         reason = "truncated" if in_place else "vanished"
-        if any(_compressed_head(path, sought) for path in survey.compressed):
+        if any(begins_compressed(path, sought) for path in survey.compressed):
             reason = "compressed"
         self._lost[reason] = self._lost.get(reason, 0) + 1
         self._writer = 0
@@ -353,14 +375,19 @@ class Tail:
     def _lag(self) -> int:
         lag = self._backlog
         reading = self._generation
-        try:
-            if reading is not None:
-                lag += max(0, reading.size() - reading.offset)
-            if reading is None or not self._is_live(reading):
-                lag += os.stat(self.source).st_size
-        except OSError:
-            return lag
+        with suppress(OSError):
+            lag += max(0, reading.size() - reading.offset) if reading is not None else 0
+        if reading is None or not self._is_live(reading):
+            lag += self._live_bytes()
         return lag
+
+    def _live_bytes(self) -> int:
+        """Size of the file at the path, 0 if there is none."""
+        try:
+            info = os.stat(self.source)
+        except OSError:
+            return 0
+        return info.st_size if stat.S_ISREG(info.st_mode) else 0
 
 
 def _first(survey: Survey, sought: Mark | None) -> Found | None:
@@ -369,12 +396,3 @@ def _first(survey: Survey, sought: Mark | None) -> Found | None:
     holders = [found for found in files if sought is not None and found.mark == sought]
     holders.sort(key=lambda found: sought is None or found.identity[1] != sought.inode)
     return next(iter(holders or files), None)
-
-
-def _compressed_head(path: str, mark: Mark) -> bool:
-    """True if the gzip file at `path` begins with the content of `mark`."""
-    try:
-        with gzip.open(path) as file:
-            return digest(file.read(min(SPAN, mark.offset))) == mark.head
-    except (OSError, EOFError, zlib.error):
-        return False
