@@ -20,6 +20,10 @@ def is_caught_up(source: FileSource) -> bool:
     return source.caught_up
 
 
+def is_waiting(source: FileSource) -> bool:
+    return source.waiting
+
+
 def read_all(source: FileSource) -> list[bytes]:
     """Every line there is without any waiting."""
     lines: list[bytes] = []
@@ -59,6 +63,25 @@ def test_a_log_compressed_while_nobody_watched_is_not_caught_up_while_it_is_soug
     clock.now += 0.5
     assert read_all(source) == [b"2\n"]
     assert is_caught_up(source)
+
+
+def test_a_source_that_reads_others_says_that_one_file_has_to_wait(tmp_path: Path, clock: Clock) -> None:
+    path, other = tmp_path / "app.log", tmp_path / "labels.log"
+    path.write_bytes(b"1\n")
+    source = FileSource([str(path), str(other)], None, clock=clock)
+    assert read_all(source) == [b"1\n"]
+    assert not is_waiting(source)
+    source.close()
+    path.write_bytes(b"2\n")
+    other.write_bytes(b"a\n")
+    source = FileSource([str(path), str(other)], source.position(), clock=clock)
+    block = source.read({str(other): 1.0})
+    assert block is not None
+    assert (block.data, source.waiting) == (b"a\n", True)
+    clock.now += 1.0
+    assert read_all(source) == [b"2\n"]
+    assert is_caught_up(source)
+    assert not is_waiting(source)
 
 
 def test_a_renamed_log_that_settles_is_not_caught_up_once_its_successor_has_lines(tmp_path: Path, clock: Clock) -> None:

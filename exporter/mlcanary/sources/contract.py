@@ -98,6 +98,13 @@ class Source(Protocol):
         An unfinished line at the end of a log does not. At the end of finished logs this is True.
         """
 
+    @property
+    def waiting(self) -> bool:
+        """True while a file with lines left cannot be read yet, although `read` may give blocks of other files.
+
+        Until it is False again, the order in which files are read says nothing about what may still arrive.
+        """
+
     def position(self) -> Position:
         """What to store so that a source built from it goes on after the last block returned."""
 

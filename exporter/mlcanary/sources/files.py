@@ -121,6 +121,11 @@ class FileSource:
         """True if nothing that lies there is still to be read, as far as the last `read` could see: see `contract`."""
         return all(tail.caught_up for tail in self._order)
 
+    @property
+    def waiting(self) -> bool:
+        """True while a file with lines left cannot be read yet, whatever others give meanwhile: see `contract`."""
+        return any(tail.waiting for tail in self._order)
+
     def position(self) -> Position:
         """What to store so that a source built from it goes on after the last block returned."""
         former = dict(list(self._former.items())[-REMEMBERED:])

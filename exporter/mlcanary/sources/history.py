@@ -260,6 +260,14 @@ class History:
         self._marks.update(dict.fromkeys(present))
 
 
+def first_to_read(survey: Survey, sought: Mark | None) -> Found | None:
+    """The file to read next: the one that holds what is sought, else the oldest. Same heads: the inode tells."""
+    files = [*survey.older, *([survey.live] if survey.live else [])]
+    holders = [found for found in files if sought is not None and found.mark == sought]
+    holders.sort(key=lambda found: sought is None or found.identity[1] != sought.inode)
+    return next(iter(holders or files), None)
+
+
 def _seniority(found: Found) -> tuple[int, tuple[int, ...], str]:
     return found.mtime_ns, found.age, found.path
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from mlcanary.sources.contract import Mark, SourceStatus, TailPosition
 from mlcanary.sources.generation import Generation, ReadBuffer, begins_compressed
-from mlcanary.sources.history import DirectoryListing, Found, History, Survey
+from mlcanary.sources.history import DirectoryListing, Found, History, Survey, first_to_read
 
 _LINE_FEED = ord("\n")
 
@@ -61,7 +61,7 @@ class Tail:
         self._missing_since: float | None = None
         self._quiet: tuple[int, float] | None = None
         self._revisit = False
-        self._idle = False
+        self._idle = self._at_live_end = False
         self.retired = False
         self._writer, self._fragment, self._skipping = saved.writer, saved.fragment, saved.skipping
         self._error, self._backlog = "", 0
@@ -84,6 +84,7 @@ class Tail:
 
     def step(self) -> bytes | Step:
         """Complete lines, or what was done instead."""
+        self._at_live_end = False
         try:
             done = self._step(self._shared.clock())
         except OSError as error:
@@ -96,12 +97,16 @@ class Tail:
     @property
     def caught_up(self) -> bool:
         """True if the last step found the end of everything; False also while it waits before it reads on."""
-        reading = self._generation
         if not self._idle:
             return False
-        if reading is not None and self._is_live(reading):
+        if self._at_live_end:
             return not self._revisit
         return not self._backlog and not self._live_bytes()
+
+    @property
+    def waiting(self) -> bool:
+        """True if there is more to read but the last step had to wait for it."""
+        return self._idle and not self.caught_up
 
     def position(self) -> TailPosition:
         """How far the path has been followed."""
@@ -219,6 +224,7 @@ class Tail:
         """Wait at the end of the live file; leave a rotated one once something follows it."""
         if self._is_live(reading):
             self._error, self._backlog = "", 0
+            self._at_live_end = True
             if self._shared.complete and partial:
                 self._consume(reading, partial)
                 return self._deliver(partial + b"\n")
@@ -280,7 +286,7 @@ class Tail:
         sought = self._missing
         if sought is not None and not self._resolve(sought, survey, now):
             return None
-        chosen = _first(survey, sought)
+        chosen = first_to_read(survey, sought)
         kept = self._generation is not None and chosen is not None and chosen.identity == self._generation.identity
         if chosen is None:
             self._put_aside(searching=False)
@@ -388,11 +394,3 @@ class Tail:
         except OSError:
             return 0
         return info.st_size if stat.S_ISREG(info.st_mode) else 0
-
-
-def _first(survey: Survey, sought: Mark | None) -> Found | None:
-    """The file to read next: the one that holds what is sought, else the oldest. Same heads: the inode tells."""
-    files = [*survey.older, *([survey.live] if survey.live else [])]
-    holders = [found for found in files if sought is not None and found.mark == sought]
-    holders.sort(key=lambda found: sought is None or found.identity[1] != sought.inode)
-    return next(iter(holders or files), None)
