@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlcanary.engine import Engine
-from mlcanary.errors import MLCanaryError
+from mlcanary.errors import ConfigError, MLCanaryError
 from mlcanary.exposition.web import exporter_application
 from mlcanary.settings import ExporterSettings
 from mlcanary.sources.checkpoint import Checkpoint
@@ -51,6 +51,7 @@ class IngestThread(threading.Thread):
         self._on_failure = on_failure
         self._wake = threading.Event()
         self._stop_by: float | None = None
+        self._finished = False
         self._orders: list[Callable[[], None]] = []
         self.failure: BaseException | None = None
 
@@ -64,7 +65,12 @@ class IngestThread(threading.Thread):
             self._on_failure()
 
     def order(self, what: Callable[[], None]) -> None:
-        """Have the ingest thread run `what` before its next block: the engine belongs to it alone."""
+        """Have the ingest thread run `what` before its next block: the engine belongs to it alone.
+
+        Raises ConfigError once the thread has read its last block.
+        """
+        if self._finished:
+            raise ConfigError("the exporter is shutting down")
         self._orders.append(what)
         self._wake.set()
 
@@ -91,6 +97,9 @@ class IngestThread(threading.Thread):
                 continue
             self._wake.wait(max(0.0, min(self._options.poll_interval, due - time.monotonic())))
             self._wake.clear()
+        self._finished = True
+        while self._orders:
+            self._orders.pop(0)()
         engine.publish()
 
 
@@ -108,7 +117,8 @@ class Reloader:
         try:
             fresh = await asyncio.to_thread(self._load)
         except MLCanaryError as error:
-            self._thread.order(self._engine.reload_failed)
+            message = str(error)
+            self._thread.order(lambda: self._engine.reload_failed(message))
             log.error("configuration refused, the former one stays: %s", error)  # noqa: TRY400 - no bug of ours
             raise
         done = asyncio.Event()

@@ -46,12 +46,15 @@ def export(target: Path) -> list[Path]:
     ]
     if changed:
         raise ConfigError(
-            f"{changed[0]}: differs from the shipped file, and so do {len(changed) - 1} others",
+            f"differing from the shipped files: {', '.join(str(path) for path in changed)}",
             hint="export into an empty directory and compare, or remove the files you do not need",
         )
-    for name in wanted:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(base / name, target / name)
+    try:
+        for name in wanted:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(base / name, target / name)
+    except OSError as error:
+        raise ConfigError(f"{target}: cannot be written: {error.strerror}", hint="choose another directory") from error
     return [target / name for name in wanted]
 
 

@@ -57,6 +57,7 @@ class Engine:
         self.monitor = Monitor(settings.plan, now)
         saved = checkpoint.load() if checkpoint is not None else None
         position = None
+        self._restored = saved is not None
         if checkpoint is not None and saved is not None:
             for problem in self.monitor.load(saved["monitor"], checkpoint.waiting(), now):
                 log.warning("state not taken over: %s", problem)
@@ -74,7 +75,7 @@ class Engine:
         self._checkpoint_at: float | None = None
         self._checkpoint_errors = 0
         self._loaded_at = now
-        self._load_failed = False
+        self._refused = ""
         self.page = Page(b"", b"# EOF\n")
         self.ready = False
 
@@ -83,9 +84,10 @@ class Engine:
         block = self._source.read(self._event_time)
         now = self._clock()
         if block is None:
-            # Caught up: real time is as far as the logs go, so what waits may expire by the clock.
-            self.monitor.advance(now, now)
-            self.ready = True
+            if self._source.caught_up:
+                # Real time is as far as the logs go, so what waits may expire by the clock.
+                self.monitor.advance(now, now)
+                self.ready = True
             return False
         # The source furthest behind is read first, so every source with lines left is at least as far as this
         # one was: up to there nothing can still arrive.
@@ -101,15 +103,16 @@ class Engine:
         for reject in decoded.rejects:
             self._rejected[block.source, reject.reason] += 1
             self._recent.append((block.source, reject))
-        # A record from a clock that runs ahead must not end the wait of all others.
-        newest = max((min(record.ts, now) for record in decoded.records), default=-math.inf)
-        self._event_time[block.source] = max(self._event_time.get(block.source, -math.inf), newest)
+        reached = self._event_time.get(block.source, -math.inf)
+        self._event_time[block.source] = max(reached, decoded.reached(now))
 
     def publish(self) -> None:
         """Make the state durable, then show it."""
         self._save()
         started = self._clock()
-        samples = [*self.monitor.samples(started), *self._self_samples()]
+        # Without a saved state, what the logs already held is no traffic of now: born whole, it is none for rate().
+        measured = self.monitor.samples(started) if self.ready or self._restored else ()
+        samples = [*measured, *self._self_samples()]
         found = families(samples)
         text, openmetrics = self._renderer.render(found)
         process_text, process_openmetrics = self._process.render()
@@ -119,6 +122,7 @@ class Engine:
             families=found,
             sources=tuple(SourceView(s.source, s.up, s.error, s.lag_bytes, s.lines) for s in self._source.status()),
             rejects=tuple(self._recent),
+            refused=self._refused,
             warnings=self._settings.warnings,
             made_at=started,
         )
@@ -136,11 +140,11 @@ class Engine:
         self._settings = settings
         self._format = self._make_format()
         self._loaded_at = now
-        self._load_failed = False
+        self._refused = ""
 
-    def reload_failed(self) -> None:
+    def reload_failed(self, message: str) -> None:
         """Note that a new configuration was refused; the old one stays."""
-        self._load_failed = True
+        self._refused = f"The configuration was refused, the former one stays in force: {message}"
 
     def close(self) -> None:
         """Save and release everything."""
@@ -157,15 +161,15 @@ class Engine:
         if self._checkpoint is None:
             return
         started = self._clock()
-        changed = list(self.monitor.drain_joins())
+        changes = self.monitor.drain_joins()
         state: dict[str, Any] = {
             "monitor": self.monitor.dump(),
             "position": self._source.position(),
         }
         try:
-            self._checkpoint.save(state, changed)
+            self._checkpoint.save(state, changes.rows, whole=changes.whole)
         except StateError as error:
-            self.monitor.redrain_joins(key for key, _ in changed)
+            self.monitor.redrain_joins(changes)
             self._checkpoint_errors += 1
             log.error("checkpoint failed, a restart now would count lines twice: %s", error)  # noqa: TRY400
             return
@@ -187,7 +191,7 @@ class Engine:
             yield sample("checkpoint_duration_seconds", (), self._checkpoint_seconds)
             if self._checkpoint_at is not None:
                 yield sample("checkpoint_timestamp_seconds", (), self._checkpoint_at)
-        yield sample("config_last_reload_successful", (), 0.0 if self._load_failed else 1.0)
+        yield sample("config_last_reload_successful", (), 0.0 if self._refused else 1.0)
         yield sample("config_last_reload_success_timestamp_seconds", (), self._loaded_at)
 
     def _source_samples(self) -> Iterator[Sample]:

@@ -66,7 +66,7 @@ def replay(
         while (block := source.read(event_time)) is not None:
             decoded = decode.decode_block(block.data, now)
             reached = event_time.get(block.source, -math.inf)
-            newest = max((min(record.ts, now) for record in decoded.records), default=-math.inf)
+            newest = decoded.reached(now)
             event_time[block.source] = max(reached, newest)
             clock = max(clock, newest)
             monitor.feed(decoded.records, clock)

@@ -52,7 +52,7 @@ class ModelSection(Schema, frozen=True):
     negative_class: ClassName | None = None
     threshold: Share = 0.5
     maturity: Seconds = Seconds(0)
-    label_ttl: Seconds = Seconds(86400)
+    label_ttl: Seconds | None = None
     roles: dict[str, Role] = msgspec.field(default_factory=dict)
     objectives: dict[str, Limit] = msgspec.field(default_factory=dict)
 
@@ -158,6 +158,8 @@ def duration_text(seconds: float) -> str:
     >>> duration_text(300), duration_text(5400), duration_text(86400), duration_text(90)
     ('5m', '90m', '1d', '90s')
     """
+    if seconds == 0:
+        return "0"
     for unit, text in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds % unit == 0:
             return f"{int(seconds // unit)}{text}"
@@ -165,25 +167,37 @@ def duration_text(seconds: float) -> str:
 
 
 def _model(section: ModelSection, default: ModelPlan, base: Path, *, text: str, source: str, index: int) -> ModelPlan:
-    known = [row.name for row in OBJECTIVES]
-    for name in section.objectives:
-        if name not in known:
-            raise error_at(text, source, ["models", index, "objectives", name], "an unknown key", ", ".join(known))
-    if float(section.label_ttl) <= 0:
-        raise error_at(text, source, ["models", index, "label_ttl"], "no time at all", "a duration such as 24h")
-    reference = default.reference
-    if section.reference is not None:
-        reference = _profile(base / section.reference)
+    _check_model(section, base, text, source, ("models", index))
+    maturity = float(section.maturity)
+    label_ttl = float(section.label_ttl) if section.label_ttl is not None else max(JoinPolicy().label_ttl, maturity)
     return replace(
         default,
         positive=canonical_class(section.positive_class),
         negative=canonical_class(section.negative_class),
         threshold=section.threshold,
-        join=JoinPolicy(float(section.maturity), float(section.label_ttl)),
-        reference=reference,
+        join=JoinPolicy(maturity, label_ttl),
+        reference=default.reference if section.reference is None else _profile(base / section.reference),
         roles=section.roles,
         objectives=section.objectives,
     )
+
+
+def _check_model(section: ModelSection, base: Path, text: str, source: str, place: tuple[str | int, ...]) -> None:
+    """Rules that span keys. Raises ConfigError."""
+    known = [row.name for row in OBJECTIVES]
+    for name in section.objectives:
+        if name not in known:
+            raise error_at(text, source, (*place, "objectives", name), "an unknown key", ", ".join(known))
+    ttl = section.label_ttl
+    if ttl is not None and (ttl <= 0 or ttl < section.maturity):
+        allowed = "a duration such as 24h, at least the maturity"
+        raise error_at(text, source, (*place, "label_ttl"), duration_text(ttl), allowed)
+    negative = canonical_class(section.negative_class)
+    if negative is not None and negative == canonical_class(section.positive_class):
+        raise error_at(text, source, (*place, "negative_class"), repr(negative), "another class than positive_class")
+    if section.reference is not None and not (base / section.reference).is_file():
+        allowed = f"a reference profile; there is no file {base / section.reference}"
+        raise error_at(text, source, (*place, "reference"), repr(section.reference), allowed)
 
 
 def _default_reference(flags: Flags, defaults: DefaultsSection, base: Path) -> Reference | None:
@@ -208,6 +222,8 @@ def _windows(windows: Sequence[Seconds], text: str, source: str) -> tuple[tuple[
     for i, seconds in enumerate(windows):
         if seconds < 1:
             raise error_at(text, source, ["windows", i], f"{float(seconds):g}s", "a duration of at least 1s")
+        if seconds in windows[:i]:
+            raise error_at(text, source, ["windows", i], duration_text(seconds), "each window once")
     return tuple({duration_text(s): float(s) for s in windows}.items())
 
 
@@ -220,6 +236,8 @@ def _warnings(plan: MonitorPlan) -> tuple[str, ...]:
                 f"{name}: no reference profile, so drift is not measured and score bins are logit-spaced; "
                 "`mlcanary profile` makes one"
             )
+        if sum(role is Role.BASELINE for role in model.roles.values()) > 1:
+            found.append(f"{name}: more than one version is baseline, so nothing is rolled back; give one that role")
         if not model.roles and model.default_role is Role.UNASSIGNED:
             found.append(f"{name}: no roles, so no version is compared with another; set `roles:` or --model.role")
     return tuple(found)

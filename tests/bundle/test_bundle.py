@@ -26,7 +26,7 @@ def test_export_again_changes_nothing_and_keeps_what_a_site_edited(tmp_path: Pat
     edited = bundle.export(tmp_path)[0]
     assert bundle.export(tmp_path)
     edited.write_text("ours")
-    with pytest.raises(ConfigError, match="differs from the shipped file"):
+    with pytest.raises(ConfigError, match="differing from the shipped files"):
         bundle.export(tmp_path)
     assert edited.read_text() == "ours"
 

@@ -161,3 +161,61 @@ def _set_layout(path: Path, layout: int) -> None:
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("UPDATE state SET value = ? WHERE name = 'layout'", (bytes([layout]),))
     database.close()
+
+
+def test_scores_outside_the_range_of_the_reference_still_rank(bench: Bench) -> None:
+    """Reference quantiles alone would put all of them into one bin, and any ranking would read 0.5."""
+    low = {"kind": "numeric", "edges": [0.01, 0.02], "counts": [5, 5, 5], "means": [0.005, 0.015, 0.03], "stddev": 0.01}
+    profile = {"mlcanary_profile": 1, "rows": 15, "features": {}, "score": low}
+    (bench.config.parent / "p.json").write_text(json.dumps(profile))
+    bench.config.write_text("models: [{name: m, reference: p.json}]")
+    for i in range(200):
+        bench.write(prediction(f"r{i}", score=0.3 + i / 400), {**label(f"r{i}"), "label": int(i >= 100)})
+    engine = bench.engine()
+    page = shown(engine)
+    auc = total(page, "mlcanary_window_auc_ratio", window="5m")
+    bound = total(page, "mlcanary_window_auc_error_bound_ratio", window="5m")
+    assert abs(auc - 1.0) <= bound < 0.02
+    engine.close()
+
+
+def test_a_first_start_shows_an_old_log_whole_and_not_as_growth(bench: Bench) -> None:
+    bench.write(prediction("a"), label("a"))
+    engine = bench.engine()
+    engine.publish()
+    assert total(parsed(engine.page.text.decode()), "mlcanary_predictions_total") == 0
+    assert total(shown(engine), "mlcanary_predictions_total") == 1
+    engine.close()
+
+
+def test_one_line_without_a_time_does_not_end_the_wait_of_a_backlog(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "models: [{name: m, maturity: 30m}]")
+    for i in range(5000):
+        bench.write(prediction(f"r{i}", NOW - 9000 + i), label(f"r{i}", NOW - 9000 + i + 1200))
+    bench.write({"id": "none", "model": "m", "version": "v1", "score": 0.5})
+    bench.write(*(prediction(f"s{i}", NOW - 4000 + i) for i in range(2000)))
+    bench.write(*(label(f"s{i}", NOW - 4000 + i + 1200) for i in range(2000)))
+    engine = bench.engine()
+    page = shown(engine)
+    assert total(page, "mlcanary_label_joins_total", result="late") == 0
+    assert total(page, "mlcanary_label_joins_total", result="matched") == 7000
+    engine.close()
+
+
+def test_a_disk_that_stays_full_costs_no_memory(bench: Bench) -> None:
+    bench.config.write_text("labels: {capacity: 100}")
+    engine = bench.engine(Checkpoint(bench.state))
+    shown(engine)
+    other = sqlite3.connect(bench.state, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    bench.write(*(prediction(f"r{i}") for i in range(20_000)))
+    shown(engine)
+    other.execute("ROLLBACK")
+    other.close()
+    changes = engine.monitor.drain_joins()
+    assert (changes.whole, len(changes.rows)) == (True, 100)
+    engine.monitor.redrain_joins(changes)
+    engine.close()
+    again = Checkpoint(bench.state)
+    assert [key for key, _ in again.waiting()] == [("m", f"r{i}") for i in range(19_900, 20_000)]
+    again.close()

@@ -31,7 +31,7 @@ class Row:
     failed: bool
     label: tuple[float, str] | None = None
     done: bool = False
-    seen: set[str] = field(default_factory=set)
+    seen: dict[str, float | None] = field(default_factory=dict)
 
 
 def early_key(label: Label) -> Key:
@@ -74,6 +74,12 @@ class Naive:
             for label in [x for x in self.early if ((x.model or ""), x.id) == (name, p.id)]:
                 self.early.remove(label)
                 self.apply(row, label)
+        if row.label is None and (labels := [other.label for other in known if other.label is not None]):
+            ts, text = max(labels)
+            self.offer(row, Label(p.id, ts, label=text))
+        for event, value in [item for other in known for item in other.seen.items()]:
+            if event not in row.seen:
+                self.apply(row, Label(p.id, 0.0, event=event, value=value))
         while len({(r.key.model, r.id) for r in self.rows}) > self.capacity:
             for gone in self.at(self.rows[0].key.model, self.rows[0].id):
                 self.rows.remove(gone)
@@ -103,7 +109,7 @@ class Naive:
             if label.event in row.seen:
                 self.out[row.key, "duplicate"] += 1
             else:
-                row.seen.add(label.event)
+                row.seen[label.event] = label.value
                 self.out[row.key, row.id, "event", label.event, label.value] += 1
         if label.label is not None:
             self.offer(row, label)
@@ -111,6 +117,8 @@ class Naive:
     def offer(self, row: Row, label: Label) -> None:
         policy, age = self.policy(row.key.model), label.ts - row.ts
         assert label.label is not None
+        if row.failed and row.label is None:
+            row.label = (label.ts, label.label)
         if row.failed or age > policy.memory:
             self.out["unmatched", row.key.model] += 1
         elif age > policy.wait or (row.done and row.label is None):
@@ -220,7 +228,10 @@ class JoinComparison(RuleBasedStateMachine):
 
     @rule()
     def checkpoint(self) -> None:
-        for key, row in self.real.drain():
+        changes = self.real.drain()
+        if changes.whole:
+            self.stored.clear()
+        for key, row in changes.rows:
             if row is None:
                 self.stored.pop(key, None)
             else:
@@ -230,7 +241,8 @@ class JoinComparison(RuleBasedStateMachine):
     def restart(self) -> None:
         """Killed right after a checkpoint: a new process takes over the rows."""
         self.checkpoint()
-        assert dict(self.real.rows()) == self.stored
+        self.real.redrain(self.real.drain()._replace(whole=True))
+        assert dict(self.real.drain().rows) == self.stored
         self.real = self._machine()
         self.real.restore(iter(self.stored.items()))
         order = list(self.stored)

@@ -85,7 +85,7 @@ def test_without_maturity_the_wait_ends_at_label_ttl() -> None:
     assert results(m.take()) == []
     m.advance(100.0)
     assert results(m.take()) == ["expired"]
-    assert list(m.rows()) == []
+    assert m.drain().rows == []
 
 
 def test_a_full_table_evicts_the_oldest() -> None:
@@ -187,7 +187,7 @@ def test_an_inline_label_without_an_id_counts_at_once_and_leaves_no_trace() -> N
     assert m.predict(predicted(None, label="1"))
     assert m.predict(predicted(None, label="1"))
     assert labels(m.take()) == [("v1", "1"), ("v1", "1")]
-    assert list(m.rows()) == []
+    assert m.drain().rows == []
 
 
 def test_each_business_event_counts_once_and_beside_the_label() -> None:
@@ -238,10 +238,13 @@ def test_the_first_drain_gives_every_row_and_later_ones_what_changed() -> None:
     m = machine()
     m.predict(predicted("a"))
     m.predict(predicted("b"))
-    assert {key for key, _ in m.drain()} == {("m", "a"), ("m", "b")}
-    assert list(m.drain()) == []
+    first = m.drain()
+    assert first.whole
+    assert {key for key, _ in first.rows} == {("m", "a"), ("m", "b")}
+    assert m.drain() == (False, [])
     m.label(Label("a", 1.0, label="1"))
     m.advance(1000.0)
-    assert dict(m.drain()) == {("m", "a"): None, ("m", "b"): None}
-    m.redrain([("m", "a")])
-    assert dict(m.drain()) == {("m", "a"): None}
+    gone = m.drain()
+    assert dict(gone.rows) == {("m", "a"): None, ("m", "b"): None}
+    m.redrain(gone)
+    assert m.drain() == gone

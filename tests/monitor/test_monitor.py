@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_score, recall_score, roc_auc_score
 
-from mlcanary.catalog import BY_NAME, OBJECTIVES, OTHER
+from mlcanary.catalog import BY_NAME, OBJECTIVES, OTHER, Role
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.monitor.monitor import Monitor, MonitorPlan
 from mlcanary.records import Label, ModelKey, Prediction, Record, Sample
@@ -147,7 +147,7 @@ def test_the_reference_shares_add_up_and_below_is_their_running_sum() -> None:
 def restarted(monitor: Monitor, the_plan: MonitorPlan, now: float = END) -> tuple[Monitor, list[str]]:
     """A new process that took over everything, through the form that is stored."""
     state = msgspec.msgpack.decode(msgspec.msgpack.encode(monitor.dump()))
-    rows = [(key, row) for key, row in monitor.drain_joins() if row is not None]
+    rows = [(key, row) for key, row in monitor.drain_joins().rows if row is not None]
     other = Monitor(the_plan, now)
     return other, other.load(state, iter(rows), now)
 
@@ -272,3 +272,21 @@ def test_pending_last_times_and_capacity_are_shown() -> None:
     assert value(samples, "label_join_capacity") == 200_000
     assert value(samples, "window_accuracy_ratio", *STABLE, "5m") == 1.0
     assert value(samples, "window_auc_ratio", *STABLE, "5m") is None
+
+
+def test_an_old_version_makes_room_for_a_new_one() -> None:
+    """A model that is released every week must not lose its twenty-first version to the cap."""
+    monitor = Monitor(MonitorPlan(limits=Limits(versions=3)), START)
+    for week in range(6):
+        now = START + week * 604_800.0
+        monitor.feed([Prediction(ModelKey("m", f"v{week}"), now, f"r{week}", predicted="1")], now)
+        monitor.advance(now + 100_000.0, now)
+    assert {key.version for key in monitor.panels} == {"v3", "v4", "v5"}
+
+
+def test_what_the_configuration_names_is_never_folded() -> None:
+    named = ModelPlan(roles={"canary": Role.CANARY})
+    monitor = Monitor(MonitorPlan(models={"ours": named}, limits=Limits(models=1, versions=1)), START)
+    keys = [ModelKey("theirs", "v1"), ModelKey("ours", "v1"), ModelKey("ours", "canary"), ModelKey("ours", "v3")]
+    monitor.feed([Prediction(key, START, None, predicted="1") for key in keys], START)
+    assert set(monitor.panels) == {*keys[:3], ModelKey("ours", OTHER)}

@@ -66,6 +66,10 @@ def command(
             click.echo(f"warning: {warning}")
         click.echo(f"configuration is valid: {len(settings.patterns)} source(s), {len(settings.plan.models)} model(s)")
         return
+    if not telemetry_path.startswith("/") or telemetry_path == "/" or telemetry_path.startswith("/-/"):
+        raise ConfigError(
+            f"--web.telemetry-path: found {telemetry_path!r}; allowed: a path such as /metrics, but not / or /-/..."
+        )
     set_up_logging(log_level, log_format)
     options = RunOptions(
         poll_interval=poll_interval,

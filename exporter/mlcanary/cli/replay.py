@@ -74,6 +74,14 @@ def _as_json(result: Replay) -> dict[str, Any]:
     }
 
 
+def _figure(figures: dict[str, Any], name: str) -> str:
+    """A figure with four digits; AUC with the bound inside which the exact one lies."""
+    if name not in figures:
+        return "-"
+    bound = f" ±{figures['auc_error_bound']:.4f}" if name == "auc" else ""
+    return f"{figures[name]:.4f}{bound}"
+
+
 def _print_table(result: Replay, seconds: float) -> None:
     rejected = sum(result.rejected.values())
     click.echo(
@@ -93,7 +101,7 @@ def _print_table(result: Replay, seconds: float) -> None:
                 f"{figures.get('labels', 0):,.0f}",
                 f"{joins['late']:,.0f}",
                 f"{joins['duplicate'] + figures['duplicate_predictions']:,.0f}",
-                *(f"{figures[name]:.4f}" if name in figures else "-" for name in _COLUMNS),
+                *(_figure(figures, name) for name in _COLUMNS),
             ]
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
@@ -103,6 +111,8 @@ def _print_table(result: Replay, seconds: float) -> None:
                 text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))
             )
         )
+    if not any(figures.get("labels") for figures in result.versions.values()):
+        click.echo("no prediction has a label: give the file with the labels by another --log.path")
     for key, figures in result.versions.items():
         moved = sorted(figures.get("feature_ks", {}).items(), key=lambda item: -item[1])[:5]
         if moved:

@@ -20,15 +20,21 @@ _FIGURES: tuple[tuple[str, str, str], ...] = (
     ("window_auc_ratio", "AUC", ".4f"),
     ("window_log_loss_nats", "log loss", ".4f"),
 )
+_BOUND = "window_auc_error_bound_ratio"
 _ROW_LABELS = 3
 
 
 def render_landing(page: Page, metrics_path: str) -> str:
     """The HTML of a page. Everything that comes from a log or a file is escaped."""
     when = datetime.fromtimestamp(page.made_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if page.made_at else "not yet"
-    body = "".join([*_warnings(page), *_models(page), *_drift(page), *_sources(page), *_rejects(page)])
+    body = "".join([*_refused(page), *_warnings(page), *_models(page), *_drift(page), *_sources(page), *_rejects(page)])
     links = (("metrics", metrics_path), ("healthy", "/-/healthy"), ("ready", "/-/ready"))
     return document("mlcanary exporter", f"version {__version__} · as of {when}", links, body)
+
+
+def _refused(page: Page) -> Iterator[str]:
+    if page.refused:
+        yield f'<p class="bad">{escape(page.refused)}</p>'
 
 
 def _warnings(page: Page) -> Iterator[str]:
@@ -45,7 +51,7 @@ def _models(page: Page) -> Iterator[str]:
         name = family.spec.name.removeprefix("mlcanary_")
         if name == "model_info":
             roles = {s.labels[:2]: s.labels[2] for s in family.samples}
-        for sample in family.samples if any(name == figure for figure, _, _ in _FIGURES) else ():
+        for sample in family.samples if name == _BOUND or any(name == figure for figure, _, _ in _FIGURES) else ():
             values.setdefault(sample.labels[:_ROW_LABELS], {})[name] = sample.value
     yield "<h2>Models</h2>"
     if not values:
@@ -60,7 +66,10 @@ def _models(page: Page) -> Iterator[str]:
 
 
 def _figure(found: dict[str, float], name: str, spec: str) -> str:
-    return format(found[name], spec) if name in found else "–"
+    if name not in found:
+        return "–"
+    bound = found.get(_BOUND) if name == "window_auc_ratio" else None
+    return format(found[name], spec) + (f" ±{bound:.4f}" if bound is not None else "")
 
 
 def _drift(page: Page) -> Iterator[str]:

@@ -31,6 +31,7 @@ class Page:
     sources: Sequence[SourceView] = ()
     rejects: Sequence[tuple[str, Reject]] = ()
     warnings: Sequence[str] = ()
+    refused: str = ""
     made_at: float = 0.0
     _packed: dict[bool, bytes] = field(default_factory=dict)
 

@@ -13,10 +13,12 @@ a zone it is UTC; without `ts` it is the time of arrival. `status` other than 20
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from statistics import median_low
 from typing import Any, Literal
 
 import msgspec
@@ -30,6 +32,7 @@ _FUTURE_SLACK = 3600.0
 _EXCERPT = 160
 _OK = 200
 _LARGEST = 1e15
+_LONGEST_NAME = 128
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -63,6 +66,14 @@ class Decoded:
     records: list[Record] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     lines: int = 0
+    times: list[float] = field(default_factory=list)
+
+    def reached(self, now: float) -> float:
+        """How far in event time these lines are, -inf if they do not tell: the median of their own times.
+
+        Not the newest: one clock that runs ahead, or one line without a time, must not end the wait of all others.
+        """
+        return min(now, median_low(self.times)) if self.times else -math.inf
 
 
 class NativeFormat:
@@ -88,13 +99,13 @@ class NativeFormat:
                 decoded_lines = objects if len(objects) == len(lines) else decoded_lines
         for line, decoded in zip(lines, decoded_lines, strict=True):
             try:
-                if decoded is None:
-                    if not line.strip():
-                        continue
-                    record = self._record(_DECODER.decode(line), now)
-                else:
-                    record = self._record(decoded, now)
+                if decoded is None and not line.strip():
+                    continue
+                fields = _DECODER.decode(line) if decoded is None else decoded
+                record = self._record(fields, now)
                 out.records.append(record)
+                if fields.ts is not None or fields.timestamp is not None:
+                    out.times.append(record.ts)
             except _Rejected as error:
                 out.rejects.append(Reject(error.reason, str(error), _excerpt(line)))
             except msgspec.ValidationError as error:
@@ -112,19 +123,19 @@ class NativeFormat:
         ts = now if raw_ts is None else _seconds(raw_ts)
         if ts > now + _FUTURE_SLACK:
             raise _Rejected("timestamp", f"{raw_ts!r} lies more than an hour in the future")
-        label = canonical_class(line.label)
+        label = _name("label", canonical_class(line.label))
         if line.kind == "label":
             if row_id is None:
                 raise _Rejected("no_id", "a label needs the id of its prediction")
             if label is None and line.event is None:
                 raise _Rejected("label", "a label line needs `label` or `event`")
             value = None if line.value is None else _addable("value", line.value)
-            return Label(row_id, ts, line.model, label, line.event, value)
+            return Label(row_id, ts, _name("model", line.model), label, _name("event", line.event), value)
         return self._prediction(line, row_id, ts, label)
 
     def _prediction(self, line: _Line, row_id: str | None, ts: float, label: str | None) -> Prediction:
-        key = self._key(line.model, line.version)
-        error = None if line.status is None or str(line.status) == str(_OK) else str(line.status)
+        key = self._key(_name("model", line.model), line.version)
+        error = None if line.status is None or str(line.status) == str(_OK) else _name("status", str(line.status))
         # Clocks step back; a sum of latencies must not.
         latency = None if line.latency_ms is None else max(0.0, _addable("latency_ms", line.latency_ms) / 1000.0)
         if error is not None:
@@ -135,7 +146,7 @@ class NativeFormat:
             score = next((p for name, p in line.scores.items() if plan.is_positive(name)), None)
         if score is not None and not 0.0 <= score <= 1.0:
             raise _Rejected("score", f"score {score} lies outside 0..1")
-        predicted = canonical_class(line.prediction)
+        predicted = _name("prediction", canonical_class(line.prediction))
         if predicted is None and score is not None:
             predicted = plan.class_of_score(score)
         if predicted is None and not line.features:
@@ -146,7 +157,7 @@ class NativeFormat:
         """One object per key, so that millions of records share it."""
         found = self._keys.get((model, version))
         if found is None:
-            name = self._version if version is None else (canonical_class(version) or UNKNOWN)
+            name = self._version if version is None else (_name("version", canonical_class(version)) or UNKNOWN)
             found = ModelKey(model or self._model, name or UNKNOWN)
             if len(self._keys) < _KEY_CACHE:
                 self._keys[model, version] = found
@@ -187,6 +198,13 @@ def _seconds(value: str | float) -> float:
         if value < limit:
             return value / unit
     return value / 1e9
+
+
+def _name(field_name: str, text: str | None) -> str | None:
+    """A text that becomes a label value: a long one is a payload in the wrong key, and every page would carry it."""
+    if text is not None and len(text) > _LONGEST_NAME:
+        raise _Rejected("type", f"{field_name} is longer than {_LONGEST_NAME} characters")
+    return text
 
 
 def _addable(name: str, number: float) -> float:

@@ -52,7 +52,8 @@ class JoinPolicy(NamedTuple):
 
 class Waiting(msgspec.Struct):
     """A remembered prediction. `done`: its outcome is decided; `failed`: the request was an error, which has
-    no quality; `seen`: business events already counted."""
+    no quality; `seen`: business events already counted,
+    with their values."""
 
     key: ModelKey
     ts: float
@@ -62,7 +63,7 @@ class Waiting(msgspec.Struct):
     label_ts: float = 0.0
     done: bool = False
     failed: bool = False
-    seen: list[str] = []
+    seen: dict[str, float | None] = {}
 
 
 class Joined(NamedTuple):
@@ -79,6 +80,13 @@ class Event(NamedTuple):
     waiting: Waiting
     event: str
     value: float | None
+
+
+class Changes(NamedTuple):
+    """Rows to store: (key, encoded row), None for a row that is gone. `whole`: these are all rows there are."""
+
+    whole: bool
+    rows: list[tuple[Key, bytes | None]]
 
 
 class Outcomes:
@@ -142,6 +150,7 @@ class JoinMachine:
             self._offer(waiting, Label(p.id, p.ts, label=p.label), policy)
         for label in self._early_labels(key):
             self._apply(waiting, label, policy)
+        self._catch_up(waiting, versions[:-1], p.id, policy)
         self._evict()
         return True
 
@@ -174,26 +183,29 @@ class JoinMachine:
             else:
                 self._take_early(key)
 
-    def drain(self) -> Iterator[tuple[Key, bytes | None]]:
-        """Rows that changed since the last call: (key, encoded row), or None for a row that is gone.
+    def drain(self) -> Changes:
+        """What changed since the last call.
 
         Changes are noted from the first call or from `restore` on, whichever comes first: a machine that nobody
-        stores keeps no notes. The first call without a `restore` gives every row.
+        stores keeps no notes, and one whose notes could not be stored for long drops them. The next call then
+        gives every row, as the first one does without a `restore`.
         """
-        changed: Iterable[Key] = self._dirty if self._dirty is not None else {**self._table, **self._early}
+        whole = self._dirty is None
+        keys: Iterable[Key] = {**self._table, **self._early} if self._dirty is None else self._dirty
+        rows = [(key, self._row(key)) for key in keys]
         self._dirty = {}
-        for key in changed:
-            versions, early = self._table.get(key), self._early.get(key)
-            yield key, _ENCODE((versions or [], early or [])) if versions or early else None
+        return Changes(whole, rows)
 
-    def redrain(self, keys: Iterable[Key]) -> None:
+    def redrain(self, changes: Changes) -> None:
         """Give these rows out again at the next `drain`: they could not be stored."""
-        self._dirty = {**dict.fromkeys(keys), **(self._dirty or {})}
+        if changes.whole:
+            self._dirty = None
+        elif self._dirty is not None:
+            self._dirty = {**dict.fromkeys(key for key, _ in changes.rows), **self._dirty}
 
-    def rows(self) -> Iterator[tuple[Key, bytes]]:
-        """Every row of the table, oldest first, in the form that `restore` takes."""
-        for key in {**self._table, **self._early}:
-            yield key, _ENCODE((self._table.get(key, []), self._early.get(key, [])))
+    def _row(self, key: Key) -> bytes | None:
+        versions, early = self._table.get(key), self._early.get(key)
+        return _ENCODE((versions or [], early or [])) if versions or early else None
 
     def set_policies(self, policies: dict[str, JoinPolicy]) -> None:
         """Other waiting times, also for what waits already; what is then overdue is decided by `advance`."""
@@ -226,18 +238,31 @@ class JoinMachine:
         if label.label is not None:
             self._offer(waiting, label, policy)
 
+    def _catch_up(self, waiting: Waiting, others: list[Waiting], row_id: str, policy: JoinPolicy) -> None:
+        """Tell a version that answered a request after its label what the other versions know of the outcome."""
+        known = [(other.label_ts, other.label) for other in others if other.label is not None]
+        if known and waiting.label is None:
+            label_ts, text = max(known)
+            self._offer(waiting, Label(row_id, label_ts, label=text), policy)
+        for other in others:
+            for event, value in other.seen.items():
+                if event not in waiting.seen:
+                    self._event(waiting, Label(row_id, other.ts, event=event, value=value))
+
     def _event(self, waiting: Waiting, label: Label) -> None:
         event = label.event or ""
         if event in waiting.seen:
             self.out.results.append((waiting.key, "duplicate"))
             return
-        waiting.seen = [*waiting.seen, event]
+        waiting.seen = {**waiting.seen, event: label.value}
         self.out.events.append(Event(waiting, event, label.value))
 
     def _offer(self, waiting: Waiting, label: Label, policy: JoinPolicy) -> None:
         """A label for a prediction: count it, hold it until maturity, or say why not."""
         text = label.label or ""
         # Judged by event times alone, so that the moment of forgetting, which depends on batches, cannot matter.
+        if waiting.failed and waiting.label is None:
+            waiting.label, waiting.label_ts = text, label.ts  # another version may still answer this request
         if waiting.failed or label.ts > waiting.ts + policy.memory:
             self.out.unmatched.append(waiting.key.model)
             return
@@ -344,6 +369,8 @@ class JoinMachine:
     def _touch(self, key: Key) -> None:
         if self._dirty is not None:
             self._dirty[key] = None
+            if len(self._dirty) > 4 * self.capacity + _SLACK:
+                self._dirty = None
 
     def _bound_schedules(self) -> None:
         """Deadlines of rows that are gone stay in the heaps; drop them before they outnumber the rows."""

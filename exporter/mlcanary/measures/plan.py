@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from mlcanary.catalog import OBJECTIVES, Role
 from mlcanary.joins.machine import JoinPolicy
 from mlcanary.measures.reference import Reference, edges_hash
@@ -43,10 +45,15 @@ class ModelPlan:
 
     @property
     def score_edges(self) -> Floats:
-        """Inner edges of the score bins: reference quantiles, else equally spaced logits."""
-        if self.reference is not None and self.reference.score is not None:
-            return self.reference.score.edges
-        return logit_edges()
+        """Inner edges of the score bins: equally spaced logits, and the quantiles of the reference's scores.
+
+        Quantiles alone go blind where live scores leave the range of the reference: all of them then share the
+        last bin, and any ranking reads 0.5.
+        """
+        if self.reference is None or self.reference.score is None:
+            return logit_edges()
+        edges: Floats = np.union1d(logit_edges(), self.reference.score.edges)
+        return edges
 
     @property
     def edges(self) -> str:

@@ -12,6 +12,9 @@ from mlcanary.records import Prediction, Sample
 from mlcanary.stats.accumulator import Tally
 from mlcanary.stats.bucket_histogram import BucketHistogram
 
+KNOWN_REASONS = ("400", "429", "500", "502", "503", "504")
+"""Failures that are born at zero: a burst that is over before the next scrape must still show as growth."""
+
 
 class TrafficMeasure(Measure):
     """Counts every request once: by predicted class, failed ones as `none`, and failures by reason."""
@@ -25,7 +28,7 @@ class TrafficMeasure(Measure):
 
     def __init__(self, plan: ModelPlan) -> None:
         super().__init__(plan)
-        self.parts = {"predicted": Tally({(NO_PREDICTION,): 0.0}), "errors": Tally()}
+        self.parts = {"predicted": Tally({(NO_PREDICTION,): 0.0}), "errors": Tally({(r,): 0.0 for r in KNOWN_REASONS})}
 
     def on_predictions(self, batch: Sequence[Prediction]) -> None:
         """Count classes and reasons, folding names above the caps."""

@@ -7,14 +7,14 @@ capacity of the join table. Nothing here reads a clock or a file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from mlcanary.catalog import OTHER, PREDICTION_FEATURE
-from mlcanary.joins.machine import JoinMachine, JoinPolicy, Key, Outcomes
+from mlcanary.joins.machine import Changes, JoinMachine, JoinPolicy, Key, Outcomes
 from mlcanary.measures.contract import Labeled, sample
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.reference import NumericReference
@@ -68,7 +68,7 @@ class Monitor:
             if isinstance(record, Label):
                 self._join.label(self._known_model(record))
                 continue
-            key = self._known(record.key, now)
+            key = self._known(record.key, now, batches)
             prediction = record if key == record.key else msgspec.structs.replace(record, key=key)
             if self._join.predict(prediction):
                 batches.setdefault(key, []).append(prediction)
@@ -153,13 +153,13 @@ class Monitor:
                 self.panels[key].load(panel.dump(), now)
         return problems
 
-    def drain_joins(self) -> Iterator[tuple[Key, bytes | None]]:
+    def drain_joins(self) -> Changes:
         """Rows of the join table that changed since the last call, for the checkpoint."""
         return self._join.drain()
 
-    def redrain_joins(self, keys: Iterable[Key]) -> None:
+    def redrain_joins(self, changes: Changes) -> None:
         """Give these rows out again at the next `drain_joins`: they could not be stored."""
-        self._join.redrain(keys)
+        self._join.redrain(changes)
 
     def _panel(self, key: ModelKey, now: float) -> Panel:
         panel = self.panels.get(key)
@@ -167,26 +167,45 @@ class Monitor:
             panel = self.panels[key] = Panel(key, self.plan.model(key.model), self.plan.windows, now)
         return panel
 
-    def _known(self, key: ModelKey, now: float) -> ModelKey:
+    def _known(self, key: ModelKey, now: float, busy: Collection[ModelKey]) -> ModelKey:
         """The key itself, or the one that stands for all above the caps. The key has a panel from here on."""
         if key in self.panels:
             return key
-        models = {k.model for k in self.panels}
-        if key.model not in models and len(models - {OTHER}) >= self.plan.limits.models:
+        models = {k.model for k in self.panels} - {OTHER}
+        versions = [k for k in self.panels if k.model == key.model and k.version != OTHER]
+        if not versions and key.model not in self.plan.models and len(models) >= self.plan.limits.models:
             self._fold("models", key.model)
             key = ModelKey(OTHER, OTHER)
-        elif sum(k.model == key.model and k.version != OTHER for k in self.panels) >= self.plan.limits.versions:
+        elif (
+            len(versions) >= self.plan.limits.versions
+            and key.version not in self.plan.model(key.model).roles
+            and not self._retire([k for k in versions if k not in busy], now)
+        ):
             self._fold("versions", *key)
             key = ModelKey(key.model, OTHER)
         self._panel(key, now)
         return key
+
+    def _retire(self, versions: Sequence[ModelKey], now: float) -> bool:
+        """Make room by forgetting the version that has been silent longest, if that is longer than its labels take."""
+        silent = [
+            (panel.last_prediction, key)
+            for key, panel in ((key, self.panels[key]) for key in versions)
+            if panel.last_prediction is not None
+            and panel.last_prediction < now - panel.plan.join.memory
+            and not self._join.pending.get(key)
+        ]
+        if not silent:
+            return False
+        del self.panels[min(silent)[1]]
+        return True
 
     def _known_model(self, label: Label) -> Label:
         """The label itself, or under the name that stands for all models above the cap."""
         if label.model is None or len(self.panels) < self.plan.limits.models:
             return label
         models = {k.model for k in self.panels}
-        if label.model in models or len(models - {OTHER}) < self.plan.limits.models:
+        if label.model in models or label.model in self.plan.models or len(models - {OTHER}) < self.plan.limits.models:
             return label
         return msgspec.structs.replace(label, model=OTHER)
 

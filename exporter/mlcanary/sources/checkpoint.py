@@ -44,14 +44,14 @@ class Checkpoint:
             )
         except sqlite3.DatabaseError as error:
             self._lock.close()
-            raise StateError(
-                f"{path}: not a usable state file: {error}",
-                hint="move it away to start anew; counters then begin at what the log still holds",
-            ) from error
+            raise self._damaged(error) from error
 
     def load(self) -> dict[str, Any] | None:
         """The saved state by name, or None if nothing was saved yet. Raises StateError on another layout."""
-        rows = {name: msgspec.msgpack.decode(value) for name, value in self._db.execute("SELECT * FROM state")}
+        try:
+            rows = {name: msgspec.msgpack.decode(value) for name, value in self._db.execute("SELECT * FROM state")}
+        except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
+            raise self._damaged(error) from error
         if not rows:
             return None
         if rows.get("layout") != LAYOUT:
@@ -63,11 +63,17 @@ class Checkpoint:
 
     def waiting(self) -> Iterator[tuple[Key, bytes]]:
         """Rows of the join table, oldest first."""
-        for model, row_id, row in self._db.execute("SELECT model, id, row FROM waiting ORDER BY rowid"):
-            yield (model, row_id), row
+        try:
+            for model, row_id, row in self._db.execute("SELECT model, id, row FROM waiting ORDER BY rowid"):
+                yield (model, row_id), row
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
 
-    def save(self, state: dict[str, Any], changed: Iterable[tuple[Key, bytes | None]]) -> None:
-        """Make a state and the changed rows durable, all or nothing. Raises StateError, leaving the old one."""
+    def save(self, state: dict[str, Any], changed: Iterable[tuple[Key, bytes | None]], *, whole: bool = False) -> None:
+        """Make a state and the changed rows durable, all or nothing; `whole`: there are no rows but these.
+
+        Raises StateError, leaving what was saved before.
+        """
         upserts: list[tuple[str, str, bytes]] = []
         gone: list[Key] = []
         for key, row in changed:
@@ -77,6 +83,8 @@ class Checkpoint:
                 upserts.append((*key, row))
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            if whole:
+                self._db.execute("DELETE FROM waiting")
             self._db.executemany("DELETE FROM waiting WHERE model = ? AND id = ?", gone)
             # An upsert keeps the rowid, so that the order of insertion, which is the order of eviction, lasts.
             self._db.executemany(
@@ -90,6 +98,10 @@ class Checkpoint:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise StateError(f"{self.path}: cannot write: {error}", hint="free space or fix permissions") from error
+
+    def _damaged(self, error: Exception) -> StateError:
+        hint = "move it away to start anew; counters then begin at what the log still holds"
+        return StateError(f"{self.path}: not a usable state file: {error}", hint=hint)
 
     def close(self) -> None:
         """Give the file back."""

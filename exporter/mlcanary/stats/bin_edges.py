@@ -32,8 +32,10 @@ def quantile_edges(values: ArrayLike, bins: int) -> Floats:
     """
     x = np.sort(np.asarray(values, dtype=np.float64))
     ranks = np.ceil(np.arange(1, bins) / bins * x.size).astype(int) - 1
-    edges = set(x[ranks].tolist())
     distinct, counts = np.unique(x, return_counts=True)
+    if distinct.size <= bins:  # every value on its own, and what lies under and over all of them
+        return np.unique([_before(distinct, 0), *distinct.tolist()])
+    edges = set(x[ranks].tolist())
     for i in np.flatnonzero(counts > SPIKE_SHARE * x.size):
         edges |= {_before(distinct, int(i)), float(distinct[i])}
     largest = float(distinct[-1])

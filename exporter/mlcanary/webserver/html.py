@@ -36,7 +36,7 @@ def table(
     long: Collection[str] = (),
     states: Collection[str] = (),
 ) -> str:
-    """A table of texts. By heading: `numbers` stand right, `long` may wrap, `states` are green if `reading`, else red."""
+    """A table of texts. By heading: `numbers` stand right, `long` may wrap, `states` are green if `reading` or red."""
     kinds = ["number" if h in numbers else "long" if h in long else "" for h in headings]
     classes = [f' class="{kind}"' if kind else "" for kind in kinds]
     head = "".join(f"<th{c}>{escape(h)}</th>" for h, c in zip(headings, classes, strict=True))
