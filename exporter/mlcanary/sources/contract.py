@@ -94,8 +94,8 @@ class Source(Protocol):
 
         `read` also returns None while it waits before it reads on: a renamed file settles, or the file that was
         being read is looked for under other names. Then this is False, and time must not be taken to have come
-        as far as the clock: older lines follow. A log that cannot be opened counts as still to be read.
-        An unfinished line at the end of a log does not. At the end of finished logs this is True.
+        as far as the clock: older lines follow. Neither an unfinished line at the end of a log nor a
+        log without permission to read, which is not `up`, is waited for. At the end of finished logs this is True.
         """
 
     @property

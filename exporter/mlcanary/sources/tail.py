@@ -101,7 +101,8 @@ class Tail:
             return False
         if self._at_live_end:
             return not self._revisit
-        return not self._backlog and not self._live_bytes()
+        # A log that we may not open would be waited for without end; `up` and `error` tell of it.
+        return not self._backlog and not (self._live_bytes() and os.access(self.source, os.R_OK))
 
     @property
     def waiting(self) -> bool:
