@@ -153,6 +153,13 @@ model_version:mlcanary_labeled_score:auc<W> :=
         + model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="negative"} / 2))
     / (model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="positive"}
       * ignoring (actual) model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="negative"} > 0)
+# Pairs inside a bin are unknown, so the exact AUC lies within this distance.
+model_version:mlcanary_labeled_score:auc_error_bound<W> :=
+    sum without (bin) (
+      model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="positive"}
+      * ignoring (actual) model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="negative"}) / 2
+    / (model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="positive"}
+      * ignoring (actual) model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="negative"} > 0)
 model_version_actual_bin:mlcanary_labeled_score_below:ratio_rate<W> :=
     model_version_actual_bin:mlcanary_labeled_score_below:rate<W>
     / ignoring (bin) group_left () (model_version_actual:mlcanary_labeled_score_bin:rate<W> > 0)
@@ -295,6 +302,11 @@ model_version:mlcanary_labeled_predictions:accuracy_zscore<W> :=
 model_version:mlcanary_labeled_score:auc_delta<W> :=
     max by (<version>) (model_version:mlcanary_labeled_score:auc<W> <canary>)
     - on (<model>) group_left () max by (<model>) (model_version:mlcanary_labeled_score:auc<W> <baseline>)
+# The most that the exact difference can be: below zero, the canary ranks worse whatever the bins hide.
+model_version:mlcanary_labeled_score:auc_delta_upper<W> :=
+    model_version:mlcanary_labeled_score:auc_delta<W> + model_version:mlcanary_labeled_score:auc_error_bound<W>
+    + on (<model>) group_left ()
+      max by (<model>) (model_version:mlcanary_labeled_score:auc_error_bound<W> <baseline>)
 model_version:mlcanary_labeled_score:auc_zscore<W> :=
     model_version:mlcanary_labeled_score:auc_delta<W>
     / sqrt(model_version:mlcanary_labeled_score:auc_stderr<W> ^ 2

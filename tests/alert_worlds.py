@@ -52,11 +52,15 @@ def hourly(value: float, *minutes: int) -> Course:
     return ((0, 0.0), *(step for minute in minutes for step in ((minute, value), (minute + 1, 0.0))))
 
 
+SCORE_BINS = (*(str(i / 16) for i in range(1, 16)), "+Inf")
+
+
 @dataclass(frozen=True)
 class Version:
     """One version: what goes to it and how good it is. Shares and probabilities, log loss in nats.
 
-    Scores fall into two bins; with probability `ranking` into the right one, which then is the AUC. The feature
+    Scores fall into two halves; with probability `ranking` into the right one, which then is the AUC. Each half has
+    bins enough that what they hide (`auc_error_bound`) is small beside the differences at stake. The feature
     has two bins, with `low` of its values in the lower one, where the reference has half.
     """
 
@@ -122,10 +126,12 @@ class Version:
             n, klass, wrong = labeled * share, str(int(actual == POSITIVE)), str(int(actual != POSITIVE))
             yield "labeled_predictions_total", {"actual": klass, "predicted": klass}, n * accuracy
             yield "labeled_predictions_total", {"actual": klass, "predicted": wrong}, n * (1 - accuracy)
-            yield "labeled_score_bin_total", {"actual": actual, "bin": "0.5"}, n * (1 - upper)
-            yield "labeled_score_bin_total", {"actual": actual, "bin": "+Inf"}, n * upper
-            yield "labeled_score_below_total", {"actual": actual, "bin": "0.5"}, 0.0
-            yield "labeled_score_below_total", {"actual": actual, "bin": "+Inf"}, n * (1 - upper)
+            under = 0.0
+            for i, name in enumerate(SCORE_BINS):
+                inside = n * (upper if i >= len(SCORE_BINS) // 2 else 1 - upper) / (len(SCORE_BINS) // 2)
+                yield "labeled_score_bin_total", {"actual": actual, "bin": name}, inside
+                yield "labeled_score_below_total", {"actual": actual, "bin": name}, under
+                under += inside
         present = answered * (1 - missing)
         yield "feature_bin_total", {"feature": "amount", "bin": "10.0"}, present * low
         yield "feature_bin_total", {"feature": "amount", "bin": "+Inf"}, present * (1 - low)

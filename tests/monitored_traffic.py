@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from mlcanary.catalog import Role
-from mlcanary.joins.machine import JoinPolicy
+from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
 from mlcanary.measures.reference import Reference

@@ -93,7 +93,8 @@ class Engine:
         # one was: up to there nothing can still arrive.
         reached = self._event_time.get(block.source, -math.inf)
         self.take(block, now)
-        self.monitor.advance(reached, now)
+        if not self._source.waiting:
+            self.monitor.advance(reached, now)
         return True
 
     def take(self, block: Block, now: float) -> None:

@@ -25,7 +25,7 @@ from mlcanary.catalog import OBJECTIVES, UNKNOWN, Role
 from mlcanary.documents import Schema, Seconds, error_at, load_document
 from mlcanary.errors import ConfigError
 from mlcanary.formats.profile import read_profile
-from mlcanary.joins.machine import JoinPolicy
+from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.reference import Reference
 from mlcanary.monitor.monitor import MonitorPlan

@@ -15,7 +15,7 @@ from mlcanary.catalog import BY_NAME, CATALOG, Group, Kind, Role
 from mlcanary.exposition.families import families
 from mlcanary.exposition.text import TextRenderer
 from mlcanary.formats.native import NativeFormat
-from mlcanary.joins.machine import JoinPolicy
+from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import Reference, categorical_reference, numeric_reference
 from mlcanary.monitor.monitor import Monitor, MonitorPlan

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from mlcanary.joins.machine import JoinMachine, JoinPolicy, Key
+from mlcanary.joins.machine import JoinMachine, Key
+from mlcanary.joins.policy import JoinPolicy
 from mlcanary.records import Label, ModelKey, Prediction
 
 LABEL_TTL = 50.0

@@ -155,7 +155,8 @@ def test_scores_that_tell_everything_or_nothing_have_an_auc_without_noise(tmp_pa
             (f'{zscore}{{model=~"(wrong|none).*"}} < -1e6', 2 * models),
             (f"{zscore} != {zscore}", None),
         ),
-        *minutes((told, 2 * models), (told.replace("{", '{model=~"right.*",'), None), since=8),
+        # All scores of `none` share a bin, which may hide any ranking: the bins prove nothing, so nobody acts on AUC.
+        *minutes((told, models), (told.replace("{", '{model=~"(right|none).*",'), None), since=8),
     ]
     check(tmp_path, "15s", [case("15s", series, expressions)], "MLCanaryAUCBelowBaseline")
 

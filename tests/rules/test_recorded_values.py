@@ -53,10 +53,11 @@ class Expected(NamedTuple):
 
 
 class Score(NamedTuple):
-    """AUC over the score bins, and its DeLong variance."""
+    """AUC over the score bins, its DeLong variance, and half the share of pairs that share a bin."""
 
     auc: float
     variance: float
+    bound: float
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,7 @@ def _of_version(events: Events, w: str) -> Iterator[Expected]:
     score, index = _score(labeled), np.searchsorted(SCORE_EDGES, labeled.score)
     yield Expected(f"{S}auc{w}", score.auc, v)
     yield Expected(f"{S}auc_stderr{w}", np.sqrt(score.variance), v)
+    yield Expected(f"{S}auc_error_bound{w}", score.bound, v)
     yield Expected(f"{S}average_precision{w}", average_precision_score(labeled.positive, index), v)
     yield Expected(f"{S}ks{w}", stats.ks_2samp(index[labeled.positive], index[~labeled.positive]).statistic, v)
     yield Expected(f"{S}ece{w}", _calibration_error(labeled, index), v)
@@ -171,6 +173,7 @@ def _comparison(canary: Events, baseline: Events, w: str) -> Iterator[Expected]:
     yield Expected(f"{V}mlcanary_labeled_predictions:accuracy_zscore{w}", (right - right_theirs) / np.sqrt(spread), v)
     a, b = _score(ours), _score(theirs)
     yield Expected(f"{S}auc_delta{w}", a.auc - b.auc, v)
+    yield Expected(f"{S}auc_delta_upper{w}", a.auc - b.auc + a.bound + b.bound, v)
     yield Expected(f"{S}auc_zscore{w}", (a.auc - b.auc) / np.sqrt(a.variance + b.variance), v)
     yield Expected(f"{V}mlcanary_log_loss:mean_delta{w}", ours.loss.mean() - theirs.loss.mean(), v)
     welch = stats.ttest_ind(ours.loss, theirs.loss, equal_var=False).statistic
@@ -194,7 +197,11 @@ def _score(labeled: Events) -> Score:
     index = np.searchsorted(SCORE_EDGES, labeled.score)
     ups, downs = index[labeled.positive], index[~labeled.positive]
     variance = _placements(ups, downs).var() / (ups.size - 1) + _placements(downs, ups).var() / (downs.size - 1)
-    return Score(float(roc_auc_score(labeled.positive, index)), float(variance))
+    size = SCORE_EDGES.size + 1
+    tied = np.bincount(ups, minlength=size) @ np.bincount(downs, minlength=size) / (ups.size * downs.size)
+    score = Score(float(roc_auc_score(labeled.positive, index)), float(variance), float(tied) / 2)
+    assert abs(score.auc - roc_auc_score(labeled.positive, labeled.score)) <= score.bound
+    return score
 
 
 def _placements(values: Ints, others: Ints) -> Floats:

@@ -8,7 +8,7 @@ import pytest
 
 from mlcanary.catalog import Role
 from mlcanary.errors import ConfigError
-from mlcanary.joins.machine import JoinPolicy
+from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import Limits
 from mlcanary.settings import ExporterSettings, Flags, duration_text, load_settings
 

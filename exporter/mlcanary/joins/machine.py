@@ -27,27 +27,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from mlcanary.joins.policy import JoinPolicy
 from mlcanary.records import Label, ModelKey, Prediction
 
 Key = tuple[str, str]
 """(model, id): one request, which several versions may have answered (shadow traffic)."""
-
-
-class JoinPolicy(NamedTuple):
-    """`maturity` and `label_ttl`, seconds of event time, of one model."""
-
-    maturity: float = 0.0
-    label_ttl: float = 86400.0
-
-    @property
-    def wait(self) -> float:
-        """Seconds after which a prediction without a label counts as unlabelled."""
-        return self.maturity or self.label_ttl
-
-    @property
-    def memory(self) -> float:
-        """Seconds for which a prediction's id is remembered."""
-        return max(self.maturity, self.label_ttl)
 
 
 class Waiting(msgspec.Struct):

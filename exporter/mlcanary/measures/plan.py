@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlcanary.catalog import OBJECTIVES, Role
-from mlcanary.joins.machine import JoinPolicy
+from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.reference import Reference, edges_hash
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.bin_edges import logit_edges

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from mlcanary.catalog import OTHER, PREDICTION_FEATURE
-from mlcanary.joins.machine import Changes, JoinMachine, JoinPolicy, Key, Outcomes
+from mlcanary.joins.machine import Changes, JoinMachine, Key, Outcomes
+from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.contract import Labeled, sample
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.reference import NumericReference
