@@ -11,6 +11,8 @@ Laws that every expression keeps
 - Both sides of a comparison are aggregated to the labels that are matched, so that two sidecars which
   disagree on a role cannot abort the rule for every model.
 - Only what Prometheus 2.42 knows.
+
+A little over 400 lines on purpose: it is one list of expressions, read from top to bottom as they are evaluated.
 """
 
 from __future__ import annotations
