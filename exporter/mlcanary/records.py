@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 import msgspec
 
-FeatureValue = float | int | str | bool | None
-
 
 class ModelKey(NamedTuple):
     """What every exported series belongs to."""

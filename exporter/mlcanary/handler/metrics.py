@@ -26,7 +26,6 @@ UNMATCHED = "none"
 """Value of the label `target` for an alert that no target answers for."""
 
 CODES = ("202", "400", "413", "503")
-STAGES = ("decision", "effect", "verified")
 RESULTS = (ActionState.CONFIRMED, ActionState.FAILED, ActionState.CONFLICT, ActionState.UNKNOWN)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

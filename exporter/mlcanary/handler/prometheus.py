@@ -20,8 +20,6 @@ from mlcanary.errors import ActionError, MLCanaryError
 from mlcanary.handler.calls import UNREADABLE, Access, call
 from mlcanary.handler.settings import PrometheusSettings
 
-Labels = tuple[tuple[str, str], ...]
-
 
 class EvidenceError(MLCanaryError):
     """Evidence could not be had, or is ambiguous. Nobody acts on it."""
