@@ -18,8 +18,11 @@ class ModelKey(NamedTuple):
 class Prediction(msgspec.Struct, frozen=True, gc=False):
     """One answered (or failed) request.
 
-    `ts` is event time in Unix seconds, `latency` seconds, `score` P(positive) in [0, 1], `error` the reason
-    of a failure or None. `predicted` and `label` are canonical class names (see `canonical_class`).
+    `ts` is event time in Unix seconds, `latency` and `queue` (the part of it spent waiting) seconds, `score`
+    P(positive) in [0, 1], `scores` the probability of each class of a multiclass model, `items` what a ranking model
+    put in which order, `error` the reason of a failure or None. `predicted` and `label` are canonical class names
+    (see `canonical_class`), numbers in canonical spelling for a regression model; `label` of a ranking model is
+    its relevance (see `canonical_relevance`). `user` is a salted hash, 64 bits: the id itself stays in the decoder.
     """
 
     key: ModelKey
@@ -31,6 +34,10 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
     latency: float | None = None
     error: str | None = None
     label: str | None = None
+    scores: Mapping[str, float] | None = None
+    items: tuple[str, ...] | None = None
+    user: int | None = None
+    queue: float | None = None
 
 
 class Label(msgspec.Struct, frozen=True, gc=False):
@@ -81,3 +88,27 @@ def canonical_class(value: object) -> str | None:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else repr(value)
     return None
+
+
+def canonical_relevance(value: object) -> str | None:
+    """One spelling of which items were right for a ranking request: JSON of item to grade, in order of item.
+
+    A list of items means grade 1 for each; an object gives grades, of which only those above 0 say anything.
+
+    >>> canonical_relevance(["b", "a"]), canonical_relevance({"b": 2, "c": 0})
+    ('{"a":1.0,"b":1.0}', '{"b":2.0}')
+
+    Returns None for anything else, and for a grade that is negative or not finite.
+    """
+    if isinstance(value, list | tuple):
+        value = dict.fromkeys(value, 1.0) if all(isinstance(item, str | int) for item in value) else None
+    if not isinstance(value, Mapping):
+        return None
+    grades: dict[str, float] = {}
+    for item, grade in value.items():
+        name = canonical_class(item)
+        if name is None or not isinstance(grade, int | float) or not 0 <= grade < float("inf"):
+            return None
+        if grade > 0:
+            grades[name] = float(grade)
+    return msgspec.json.encode(dict(sorted(grades.items()))).decode()

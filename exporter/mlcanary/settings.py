@@ -8,6 +8,9 @@
         roles: {v1: baseline, v2: canary}
         maturity: 30m
         objectives: {accuracy_drop: 0.03}
+        segments: [country, device]
+        split: {v1: 0.9, v2: 0.1}
+    users: {salt_file: user_salt}           # one for all sidecars, or users cannot be counted over several
 
 Every key has a default; `--log.path` alone is enough. Raises ConfigError with file, line, key, found, allowed.
 """
@@ -21,7 +24,7 @@ from typing import Annotated
 
 import msgspec
 
-from mlcanary.catalog import OBJECTIVES, UNKNOWN, Role
+from mlcanary.catalog import OBJECTIVES, UNKNOWN, Role, Task
 from mlcanary.documents import Schema, Seconds, error_at, load_document
 from mlcanary.errors import ConfigError
 from mlcanary.formats.profile import read_profile
@@ -47,6 +50,7 @@ class ModelSection(Schema, frozen=True):
     """One model; `name` is the `model` of its records."""
 
     name: str
+    task: Task = Task.BINARY
     reference: str | None = None
     positive_class: ClassName | None = None
     negative_class: ClassName | None = None
@@ -55,6 +59,19 @@ class ModelSection(Schema, frozen=True):
     label_ttl: Seconds | None = None
     roles: dict[str, Role] = msgspec.field(default_factory=dict)
     objectives: dict[str, Limit] = msgspec.field(default_factory=dict)
+    ranks: tuple[AtLeastOne, ...] = (10,)
+    quantile: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
+    segments: tuple[str, ...] = ()
+    split: dict[str, Share] = msgspec.field(default_factory=dict)
+    clicks: str = "click"
+    conversions: str = "purchase"
+
+
+class UsersSection(Schema, frozen=True):
+    """How user ids are hashed. Sidecars that share a salt can be merged; the salt file is better kept secret."""
+
+    salt: str | None = None
+    salt_file: str | None = None
 
 
 class DefaultsSection(Schema, frozen=True):
@@ -63,6 +80,7 @@ class DefaultsSection(Schema, frozen=True):
     model: str = "default"
     version: str = UNKNOWN
     role: Role = Role.UNASSIGNED
+    task: Task = Task.BINARY
     reference: str | None = None
 
 
@@ -82,6 +100,10 @@ class LimitsSection(Schema, frozen=True):
     classes: Annotated[int, msgspec.Meta(ge=2)] = 20
     events: AtLeastOne = 20
     reasons: AtLeastOne = 20
+    segment_values: AtLeastOne = 10
+    items: AtLeastOne = 100
+    series: Annotated[int, msgspec.Meta(ge=1000)] = 50_000
+    window_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 256 * 1024 * 1024
 
 
 class ExporterDocument(Schema, frozen=True):
@@ -93,6 +115,7 @@ class ExporterDocument(Schema, frozen=True):
     windows: tuple[Seconds, ...] = (Seconds(300), Seconds(3600))
     labels: LabelsSection = LabelsSection()
     limits: LimitsSection = LimitsSection()
+    users: UsersSection = UsersSection()
 
 
 @dataclass(frozen=True)
@@ -105,6 +128,7 @@ class Flags:
     model: str | None = None
     version: str | None = None
     role: Role | None = None
+    task: Task | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +155,9 @@ def load_settings(flags: Flags) -> ExporterSettings:
         raise ConfigError("no log to read", hint="give --log.path FILE, or `sources:` in the configuration file")
     default = ModelPlan(
         reference=_default_reference(flags, defaults, base),
+        task=flags.task or defaults.task,
         default_role=flags.role or defaults.role,
+        user_salt=_salt(document.users, base, text, source),
         limits=limits,
     )
     models: dict[str, ModelPlan] = {}
@@ -179,6 +205,13 @@ def _model(section: ModelSection, default: ModelPlan, base: Path, *, text: str, 
         reference=default.reference if section.reference is None else _profile(base / section.reference),
         roles=section.roles,
         objectives=section.objectives,
+        task=section.task,
+        ranks=tuple(sorted(set(section.ranks))),
+        quantile=section.quantile,
+        segments=section.segments,
+        split=section.split,
+        clicks=section.clicks,
+        conversions=section.conversions,
     )
 
 
@@ -195,9 +228,28 @@ def _check_model(section: ModelSection, base: Path, text: str, source: str, plac
     negative = canonical_class(section.negative_class)
     if negative is not None and negative == canonical_class(section.positive_class):
         raise error_at(text, source, (*place, "negative_class"), repr(negative), "another class than positive_class")
+    total = sum(section.split.values())
+    if section.split and abs(total - 1) > _ROUNDING:
+        raise error_at(text, source, (*place, "split"), f"shares that add up to {total:g}", "shares that add up to 1")
+    if section.split and min(section.split.values()) <= 0:
+        raise error_at(text, source, (*place, "split"), "a share of 0", "only versions that get traffic")
+    for i, name in enumerate(section.segments):
+        if name in section.segments[:i]:
+            raise error_at(text, source, (*place, "segments", i), repr(name), "each feature once")
     if section.reference is not None and not (base / section.reference).is_file():
         allowed = f"a reference profile; there is no file {base / section.reference}"
         raise error_at(text, source, (*place, "reference"), repr(section.reference), allowed)
+
+
+def _salt(users: UsersSection, base: Path, text: str, source: str) -> bytes:
+    if users.salt is not None and users.salt_file is not None:
+        raise error_at(text, source, ("users", "salt"), "a salt and a salt file", "one of the two")
+    if users.salt_file is not None:
+        return _read(base / users.salt_file).strip().encode()
+    return (users.salt or "").encode()
+
+
+_ROUNDING = 1e-6
 
 
 def _default_reference(flags: Flags, defaults: DefaultsSection, base: Path) -> Reference | None:

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from mlcanary.joins.machine import JoinMachine, Key
+from mlcanary.joins.machine import JoinMachine
 from mlcanary.joins.policy import JoinPolicy
+from mlcanary.joins.rows import Key
 from mlcanary.records import Label, ModelKey, Prediction
 
 LABEL_TTL = 50.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mlcanary.joins.machine import JoinMachine, Outcomes
+from mlcanary.joins.machine import JoinMachine
 from mlcanary.joins.policy import JoinPolicy
+from mlcanary.joins.rows import Outcomes
 from mlcanary.records import Label, ModelKey, Prediction
 
 V1, V2 = ModelKey("m", "v1"), ModelKey("m", "v2")

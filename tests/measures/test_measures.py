@@ -9,7 +9,7 @@ import pytest
 
 from mlcanary.catalog import NO_PREDICTION, OTHER
 from mlcanary.errors import ConfigError
-from mlcanary.measures.contract import Labeled, Measure
+from mlcanary.measures.contract import Labeled, Measure, Outcome
 from mlcanary.measures.features import FeatureMeasure
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import Limits, ModelPlan
@@ -56,7 +56,7 @@ def test_reasons_and_events_above_the_cap_are_other() -> None:
     assert failed["503",] == 0.0, "born at zero, so that a first burst of them is growth"
     assert counts(traffic, "predictions_total") == {(NO_PREDICTION,): 3.0}
     for event in ("click", "buy", "return"):
-        outcomes.count_event(event, -2.0)
+        outcomes.on_events([Outcome(event, -2.0, 0.0)])
     assert counts(outcomes, "business_events_total") == {("click",): 1.0, (OTHER,): 2.0}
     assert counts(outcomes, "business_value_total")[OTHER, "negative"] == 4.0
     assert traffic.take_folded() == {("reasons", "418"), ("reasons", "451")}
@@ -151,8 +151,7 @@ def test_below_counts_are_the_sum_of_the_bins_before() -> None:
 
 def test_gains_and_losses_are_two_rising_counters_and_squares_add_up() -> None:
     measure = OutcomeMeasure(ModelPlan())
-    for value in (3.0, -4.0, None):
-        measure.count_event("buy", value)
+    measure.on_events([Outcome("buy", value, 0.0) for value in (3.0, -4.0, None)])
     assert counts(measure, "business_events_total") == {("buy",): 3.0}
     assert counts(measure, "business_value_total") == {("buy", "positive"): 3.0, ("buy", "negative"): 4.0}
     assert counts(measure, "business_value_squares_total") == {("buy",): 25.0}

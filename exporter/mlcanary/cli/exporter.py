@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from mlcanary.app import RunOptions, run_exporter
-from mlcanary.catalog import Role
+from mlcanary.catalog import Role, Task
 from mlcanary.cli.options import DURATION, PATH, logging_options, set_up_logging, source_options, web_options
 from mlcanary.errors import ConfigError
 from mlcanary.exposition.process import read_pid
@@ -42,6 +42,7 @@ def command(
     model_name: str | None,
     model_version: str | None,
     model_role: str | None,
+    model_task: str | None,
     process_pid: str | None,
     poll_interval: float,
     publish_interval: float,
@@ -58,7 +59,13 @@ def command(
     are learnt from the log. Give --state.path so that a restart goes on where it stopped.
     """
     flags = Flags(
-        log_path, config_file, reference_path, model_name, model_version, Role(model_role) if model_role else None
+        log_path,
+        config_file,
+        reference_path,
+        model_name,
+        model_version,
+        Role(model_role) if model_role else None,
+        task=Task(model_task) if model_task else None,
     )
     if config_check:
         settings = load_settings(flags)

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from mlcanary.catalog import Role
+from mlcanary.catalog import Role, Task
 from mlcanary.documents import Seconds
 
 
@@ -42,10 +42,11 @@ PATH = click.Path(path_type=Path)
 
 
 def source_options(command: Command) -> Command:
-    """What is read, and as what: `log_path`, `config_file`, `reference_path` and `model_name`, `_version`, `_role`."""
-    roles = click.Choice([role.value for role in Role])
+    """What is read, as what: `log_path`, `config_file`, `reference_path`, `model_name`, `_version`, `_role`, `_task`."""
+    roles, tasks = click.Choice([role.value for role in Role]), click.Choice([task.value for task in Task])
     for option in (
         click.option("--model.role", "model_role", type=roles, help="Role of versions that the file does not name."),
+        click.option("--model.task", "model_task", type=tasks, help="Task of models that the file does not name."),
         click.option("--model.version", "model_version", help="Version of records that name none.  [default: unknown]"),
         click.option("--model.name", "model_name", help="Model of records that name none.  [default: default]"),
         click.option("--reference.path", "reference_path", type=PATH, help="Reference profile of every model."),

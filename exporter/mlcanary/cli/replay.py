@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mlcanary.catalog import Role
+from mlcanary.catalog import Role, Task
 from mlcanary.cli.options import source_options
 from mlcanary.replay import Replay, replay
 from mlcanary.settings import Flags, load_settings
@@ -34,6 +34,7 @@ def command(
     model_name: str | None,
     model_version: str | None,
     model_role: str | None,
+    model_task: str | None,
     output: str,
 ) -> None:
     """Run finished logs through the exporter and print the figures over the whole of them.
@@ -41,7 +42,8 @@ def command(
     Time is the time in the records; at the end every label that will come has come. Nothing is written.
     """
     role = Role(model_role) if model_role else None
-    settings = load_settings(Flags(log_path, config_file, reference_path, model_name, model_version, role))
+    task = Task(model_task) if model_task else None
+    settings = load_settings(Flags(log_path, config_file, reference_path, model_name, model_version, role, task))
     started = time.monotonic()
     shown = started
 

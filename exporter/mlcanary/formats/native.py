@@ -4,15 +4,20 @@
      "score": 0.7, "prediction": 1, "latency_ms": 12.5}
     {"kind": "label", "id": "r-1", "ts": 1793527260, "label": 1}
     {"kind": "label", "id": "r-1", "event": "purchase", "value": 59.9}
+    {"id": "r-2", "ts": 1793527200, "model": "feed", "version": "v1", "user": "u-7", "items": ["a", "b", "c"]}
+    {"kind": "label", "id": "r-2", "model": "feed", "label": {"b": 2, "c": 1}}
 
 Guarantee: every line gives one record or one reject with a reason of `REASONS`; blank lines give nothing;
 no line can harm another. Unknown keys are ignored. `request_id` and `timestamp` are read as `id` and `ts`.
 `ts`: RFC 3339, or a number of seconds, milliseconds, microseconds or nanoseconds told apart by size; without
 a zone it is UTC; without `ts` it is the time of arrival. `status` other than 200 makes the request an error.
+What a prediction must hold depends on the task of its model: a class or a score, class probabilities in `scores`, a
+number, or a ranking in `items`, whose label are the right items or their grades. `user` is hashed right here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,9 +28,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from mlcanary.catalog import UNKNOWN
+from mlcanary.catalog import UNKNOWN, Task
 from mlcanary.measures.plan import ModelPlan
-from mlcanary.records import Label, ModelKey, Prediction, Record, Reject, canonical_class
+from mlcanary.records import Label, ModelKey, Prediction, Record, Reject, canonical_class, canonical_relevance
 
 REASONS = ("json", "utf8", "type", "no_id", "timestamp", "score", "label", "empty")
 _FUTURE_SLACK = 3600.0
@@ -33,6 +38,7 @@ _EXCERPT = 160
 _OK = 200
 _LARGEST = 1e15
 _LONGEST_NAME = 128
+_LONGEST_RELEVANCE = 4096
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -49,9 +55,13 @@ class _Line(msgspec.Struct, gc=False):
     prediction: str | float | bool | None = None
     score: float | None = None
     scores: dict[str, float] | None = None
+    items: list[str | int] | None = None
+    user: str | int | None = None
+    user_id: str | int | None = None
     latency_ms: float | None = None
+    queue_ms: float | None = None
     status: str | int | None = None
-    label: str | float | bool | None = None
+    label: str | float | bool | list[str | int] | dict[str, float] | None = None
     event: str | None = None
     value: float | None = None
 
@@ -123,35 +133,47 @@ class NativeFormat:
         ts = now if raw_ts is None else _seconds(raw_ts)
         if ts > now + _FUTURE_SLACK:
             raise _Rejected("timestamp", f"{raw_ts!r} lies more than an hour in the future")
-        label = _name("label", canonical_class(line.label))
+        label = _label(line.label)
         if line.kind == "label":
             if row_id is None:
                 raise _Rejected("no_id", "a label needs the id of its prediction")
             if label is None and line.event is None:
                 raise _Rejected("label", "a label line needs `label` or `event`")
             value = None if line.value is None else _addable("value", line.value)
-            return Label(row_id, ts, _name("model", line.model), label, _name("event", line.event), value)
+            model = _name("model", line.model)
+            if label is not None and model is not None:  # else nobody knows yet whose label it is
+                _check_label(self._plan_of(model), label, line.label)
+            return Label(row_id, ts, model, label, _name("event", line.event), value)
         return self._prediction(line, row_id, ts, label)
 
     def _prediction(self, line: _Line, row_id: str | None, ts: float, label: str | None) -> Prediction:
         key = self._key(_name("model", line.model), line.version)
         error = None if line.status is None or str(line.status) == str(_OK) else _name("status", str(line.status))
-        # Clocks step back; a sum of latencies must not.
-        latency = None if line.latency_ms is None else max(0.0, _addable("latency_ms", line.latency_ms) / 1000.0)
-        if error is not None:
-            return Prediction(key, ts, row_id, line.features, None, None, latency, error, label)
+        latency, queue = _duration("latency_ms", line.latency_ms), _duration("queue_ms", line.queue_ms)
         plan = self._plan_of(key.model)
-        score = line.score
-        if score is None and line.scores:
-            score = next((p for name, p in line.scores.items() if plan.is_positive(name)), None)
-        if score is not None and not 0.0 <= score <= 1.0:
-            raise _Rejected("score", f"score {score} lies outside 0..1")
-        predicted = _name("prediction", canonical_class(line.prediction))
-        if predicted is None and score is not None:
-            predicted = plan.class_of_score(score)
-        if predicted is None and not line.features:
-            raise _Rejected("empty", "a prediction needs `prediction`, `score` or `features`")
-        return Prediction(key, ts, row_id, line.features, predicted, score, latency, None, label)
+        user = _user(line.user if line.user is not None else line.user_id, plan.user_salt)
+        if error is not None:
+            return Prediction(key, ts, row_id, line.features, None, None, latency, error, label, user=user, queue=queue)
+        if label is not None:
+            _check_label(plan, label, line.label)
+        predicted, score, items = _answer(line, plan)
+        if predicted is None and items is None and not line.features:
+            raise _Rejected("empty", f"a prediction needs {_NEEDED[plan.task]}")
+        return Prediction(
+            key,
+            ts,
+            row_id,
+            line.features,
+            predicted,
+            score,
+            latency,
+            None,
+            label,
+            _probabilities(line, plan),
+            items,
+            user,
+            queue,
+        )
 
     def _key(self, model: str | None, version: str | int | float | None) -> ModelKey:
         """One object per key, so that millions of records share it."""
@@ -174,6 +196,85 @@ def _one_object_per_line(block: bytes, lines: int) -> bool:
     """
     ends = block.count(b"}\n") + block.count(b"}\r\n") + block.endswith(b"}")
     return block.startswith(b"{") and block.count(b"\n{") == lines - 1 and ends == lines
+
+
+_NEEDED = {
+    Task.BINARY: "`prediction`, `score` or `features`",
+    Task.MULTICLASS: "`prediction`, `scores` or `features`",
+    Task.REGRESSION: "`prediction` or `features`",
+    Task.RANKING: "`items` or `features`",
+}
+
+
+def _answer(line: _Line, plan: ModelPlan) -> tuple[str | None, float | None, tuple[str, ...] | None]:
+    """The class or number, the score, and the ranking of an answered request. Raises _Rejected."""
+    predicted = _name("prediction", canonical_class(line.prediction))
+    if plan.task is Task.RANKING:
+        return predicted, None, None if line.items is None else tuple(map(str, line.items[: plan.limits.items]))
+    if plan.task is Task.REGRESSION:
+        if predicted is not None:
+            _number("prediction", line.prediction)
+        return predicted, None, None
+    score = line.score
+    if plan.task is Task.MULTICLASS:
+        if predicted is None and line.scores:
+            predicted = _name("prediction", max(line.scores, key=lambda name: line.scores[name]))  # type: ignore[index]
+    else:
+        if score is None and line.scores:
+            score = next((p for name, p in line.scores.items() if plan.is_positive(name)), None)
+        if predicted is None and score is not None:
+            predicted = plan.class_of_score(score)
+    if score is not None and not 0.0 <= score <= 1.0:
+        raise _Rejected("score", f"score {score} lies outside 0..1")
+    return predicted, score, None
+
+
+def _probabilities(line: _Line, plan: ModelPlan) -> dict[str, float] | None:
+    """Class probabilities of a multiclass model. Raises _Rejected."""
+    if plan.task is not Task.MULTICLASS or not line.scores:
+        return None
+    for name, p in line.scores.items():
+        if not 0.0 <= p <= 1.0:
+            raise _Rejected("score", f"score {p} of class {name[:_LONGEST_NAME]!r} lies outside 0..1")
+    return line.scores
+
+
+def _label(value: object) -> str | None:
+    """A class as it becomes a label value, or the relevance of a ranking. Raises _Rejected."""
+    if isinstance(value, list | dict):
+        relevance = canonical_relevance(value)
+        if relevance is None or len(relevance) > _LONGEST_RELEVANCE:
+            raise _Rejected("label", f"the right items: a list, or grades of 0 and more, {_LONGEST_RELEVANCE} bytes")
+        return relevance
+    return _name("label", canonical_class(value))
+
+
+def _check_label(plan: ModelPlan, label: str, raw: object) -> None:
+    """A label that its task cannot use is broken input, not a wrong prediction. Raises _Rejected."""
+    if plan.task is Task.RANKING and not isinstance(raw, list | dict):
+        raise _Rejected("label", f"{label!r}: a ranking needs a list of the right items, or an object of their grades")
+    if plan.task is not Task.RANKING and isinstance(raw, list | dict):
+        raise _Rejected("label", f"a list or an object is no label of a {plan.task} model")
+    if plan.task is Task.REGRESSION:
+        _number("label", raw)
+
+
+def _number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _Rejected("type", f"{name} {value!r} is no number, and the task is regression")
+    _addable(name, value)
+
+
+def _duration(name: str, milliseconds: float | None) -> float | None:
+    """Seconds, at least 0: clocks step back; a sum of latencies must not."""
+    return None if milliseconds is None else max(0.0, _addable(name, milliseconds) / 1000.0)
+
+
+def _user(user: str | int | None, salt: bytes) -> int | None:
+    """64 bits that stand for a user and cannot be turned back without the salt."""
+    if user is None:
+        return None
+    return int.from_bytes(hashlib.blake2b(str(user).encode(), digest_size=8, key=salt[:64]).digest(), "little")
 
 
 class _Rejected(Exception):

@@ -14,7 +14,10 @@ counted predictions are of equal age. Time is event time, handed in by the calle
     prediction without an id: a label on its own line is MATCHED at once, since no other can follow
 
 With maturity 0 the wait ends at ts + label_ttl. A decided prediction is remembered until ts + label_ttl, to
-know duplicates and late labels. A label without a model goes to the first model seen that knows the id.
+know duplicates and late labels. When the wait of an answered prediction is over (with maturity 0: label_ttl), it is
+MATURED, with its label if it has one and every event that came until then: all matured ones are of equal age. A label
+that is held for maturity is told at once as PROVISIONAL too. A label
+without a model goes to the first model seen that knows the id.
 Memory: about 600 bytes per remembered prediction; at most `capacity` ids, and as many early labels.
 """
 
@@ -23,64 +26,12 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 import msgspec
 
 from mlcanary.joins.policy import JoinPolicy
+from mlcanary.joins.rows import Changes, Event, Joined, Key, Outcomes, Waiting
 from mlcanary.records import Label, ModelKey, Prediction
-
-Key = tuple[str, str]
-"""(model, id): one request, which several versions may have answered (shadow traffic)."""
-
-
-class Waiting(msgspec.Struct):
-    """A remembered prediction. `done`: its outcome is decided; `failed`: the request was an error, which has
-    no quality; `seen`: business events already counted,
-    with their values."""
-
-    key: ModelKey
-    ts: float
-    predicted: str | None
-    score: float | None
-    label: str | None = None
-    label_ts: float = 0.0
-    done: bool = False
-    failed: bool = False
-    seen: dict[str, float | None] = {}
-
-
-class Joined(NamedTuple):
-    """A prediction with its final label: what quality is computed from."""
-
-    waiting: Waiting
-    label: str
-    label_ts: float
-
-
-class Event(NamedTuple):
-    """A business outcome joined to its prediction."""
-
-    waiting: Waiting
-    event: str
-    value: float | None
-
-
-class Changes(NamedTuple):
-    """Rows to store: (key, encoded row), None for a row that is gone. `whole`: these are all rows there are."""
-
-    whole: bool
-    rows: list[tuple[Key, bytes | None]]
-
-
-class Outcomes:
-    """What one step of the machine decided. `results` are (ModelKey, name of catalog.JOIN_RESULTS)."""
-
-    def __init__(self) -> None:
-        self.joined: list[Joined] = []
-        self.events: list[Event] = []
-        self.results: list[tuple[ModelKey, str]] = []
-        self.unmatched: list[str] = []
 
 
 class JoinMachine:
@@ -107,12 +58,12 @@ class JoinMachine:
         out, self.out = self.out, Outcomes()
         return out
 
-    def predict(self, p: Prediction) -> bool:
+    def predict(self, p: Prediction, segments: tuple[str, ...] = ()) -> bool:
         """Remember a prediction; False if it is a duplicate, which must not be counted anywhere."""
         failed = p.error is not None
         if p.id is None:
             if p.label is not None and not failed:
-                self._count(Waiting(p.key, p.ts, p.predicted, p.score), p.label, p.ts)
+                self._count(Waiting.of(p, segments), p.label, p.ts)
             elif p.label is not None:
                 self.out.unmatched.append(p.key.model)
             return True
@@ -123,7 +74,7 @@ class JoinMachine:
         elif any(w.key == p.key for w in versions):
             return False
         self._models[p.key.model] = None
-        waiting = Waiting(p.key, p.ts, p.predicted, p.score, done=failed, failed=failed)
+        waiting = Waiting.of(p, segments)
         versions.append(waiting)
         self._touch(key)
         policy = self._policy(p.key.model)
@@ -260,6 +211,7 @@ class JoinMachine:
             return
         if waiting.label is None:
             waiting.label, waiting.label_ts = text, label.ts
+            self.out.provisional.append(Joined(waiting, text, label.ts))
             return
         self.out.results.append((waiting.key, "duplicate"))
         # The final outcome is the newest one; equal times are settled by name, so that order cannot matter.
@@ -292,6 +244,9 @@ class JoinMachine:
                     self._count(waiting, waiting.label, waiting.label_ts)
                 else:
                     self.out.results.append((waiting.key, "expired"))
+            if waiting.ts + policy.wait <= deadline and not (waiting.failed or waiting.matured):
+                waiting.matured = True
+                self.out.matured.append(waiting)
             if waiting.ts + policy.memory > deadline:
                 kept.append(waiting)
         self._touch(key)

@@ -1,13 +1,14 @@
 """The contract of a measure.
 
 A measure owns accumulators (`parts`), feeds them from batches, and shows them twice: as counters that merge
-over sidecars, and as gauges of one window. It never keeps a record. A new measure is one file, one row group
+over sidecars, and as gauges of one window. What cannot be subtracted, such as distinct users, is kept in `sketches`,
+which no window copies, and shown by `facts`. A measure never keeps a record. A new measure is one file, one row group
 in the catalogue, one test, and one line in `registry.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,13 +20,43 @@ from mlcanary.stats.accumulator import Accumulator
 
 @dataclass(frozen=True, slots=True)
 class Labeled:
-    """A prediction with its final label; `score` None where the log had none."""
+    """A prediction with its label; `score` None where the log had none, `delay` from prediction to label in seconds.
+
+    `positive` is None where the class cannot be known to be positive or negative. `segments` are the values of the
+    plan's segment features, in their order; `user` a salted hash.
+    """
 
     actual: str
     predicted: str | None
     score: float | None
     positive: bool | None
     delay: float
+    scores: Mapping[str, float] | None = None
+    items: tuple[str, ...] | None = None
+    user: int | None = None
+    segments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A business event joined to its prediction, as it arrives; `ts` is the event time of the prediction."""
+
+    event: str
+    value: float | None
+    ts: float
+    user: int | None = None
+    segments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Matured:
+    """A prediction whose wait is over: `labeled` None without a label; `events` came until then, with their values."""
+
+    ts: float
+    labeled: Labeled | None
+    events: Mapping[str, float | None]
+    user: int | None = None
+    segments: tuple[str, ...] = ()
 
 
 class Measure:
@@ -40,6 +71,7 @@ class Measure:
     def __init__(self, plan: ModelPlan) -> None:
         self.plan = plan
         self.parts: dict[str, Any] = {}
+        self.sketches: dict[str, Any] = {}
         self._folded: set[tuple[str, str]] = set()
 
     def replan(self, plan: ModelPlan) -> None:
@@ -51,6 +83,19 @@ class Measure:
 
     def on_labeled(self, batch: Sequence[Labeled]) -> None:
         """Take in predictions whose label is final."""
+
+    def on_provisional(self, batch: Sequence[Labeled]) -> None:
+        """Take in labels as they arrive, of predictions that `on_labeled` will bring again once they are mature."""
+
+    def on_events(self, batch: Sequence[Outcome]) -> None:
+        """Take in business events as they arrive."""
+
+    def on_matured(self, batch: Sequence[Matured]) -> None:
+        """Take in every prediction whose wait is over, labelled or not: a cohort of equal age."""
+
+    def facts(self, now: float) -> Iterator[Sample]:
+        """Gauges that no window has a part in; `now` in Unix seconds."""
+        yield from ()
 
     def counters(self) -> Iterator[Sample]:
         """Monotone counters since the start."""
@@ -89,6 +134,11 @@ class Measure:
         other = object.__new__(type(self))
         other.__dict__ = {**self.__dict__, "parts": parts}
         return other
+
+
+def undefined(figure: str, reason: str) -> Sample:
+    """Says why a figure of the window is absent: no_labels, one_class, no_positive_prediction, no_reference ..."""
+    return sample("window_undefined", (figure, reason), 1.0)
 
 
 def sample(name: str, labels: tuple[str, ...], value: float, suffix: str = "") -> Sample:

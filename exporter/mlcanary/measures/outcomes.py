@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mlcanary.catalog import JOIN_RESULTS, LABEL_DELAY_BUCKETS, NEGATIVE, POSITIVE
-from mlcanary.measures.contract import Labeled, Measure, sample
+from mlcanary.measures.contract import Labeled, Measure, Outcome, sample
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.traffic import histogram_samples
 from mlcanary.records import Sample
@@ -49,14 +49,16 @@ class OutcomeMeasure(Measure):
         """One prediction line whose id was seen before."""
         self.parts["duplicates"].add(("predictions",))
 
-    def count_event(self, event: str, value: float | None) -> None:
-        """One business event with an optional amount; gains and losses are two counters, both rising."""
-        key = self.capped("events", event, "events")
-        self.parts["events"].add(key)
-        if value is not None:
-            for sign in (POSITIVE, NEGATIVE):
-                self.parts["value"].add((*key, sign), max(0.0, value if sign == POSITIVE else -value))
-            self.parts["squares"].add(key, value * value)
+    def on_events(self, batch: Sequence[Outcome]) -> None:
+        """Count business events; gains and losses are two counters, both rising."""
+        for outcome in batch:
+            key = self.capped("events", outcome.event, "events")
+            self.parts["events"].add(key)
+            value = outcome.value
+            if value is not None:
+                for sign in (POSITIVE, NEGATIVE):
+                    self.parts["value"].add((*key, sign), max(0.0, value if sign == POSITIVE else -value))
+                self.parts["squares"].add(key, value * value)
 
     def counters(self) -> Iterator[Sample]:
         """All of it, as counters."""

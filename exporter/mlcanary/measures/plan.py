@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mlcanary.catalog import OBJECTIVES, Role
+from mlcanary.catalog import NO_PREDICTION, OBJECTIVES, Role, Task
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.reference import Reference, edges_hash
+from mlcanary.records import canonical_class
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.bin_edges import logit_edges
 
@@ -19,7 +20,11 @@ RECOGNISED_NEGATIVE = frozenset({"0", "false", "no", "n", "negative", "neg", "-1
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Caps on what is learnt from the log; what is above is folded into `other` and counted."""
+    """Caps on what is learnt from the log; what is above is folded into `other` and counted.
+
+    `items` of a ranking are kept per request; `series` per page and `window_bytes` of memory for the former states of
+    all windows are budgets of the whole exporter, above which it degrades in a stated order.
+    """
 
     models: int = 50
     versions: int = 20
@@ -27,12 +32,22 @@ class Limits:
     classes: int = 20
     events: int = 20
     reasons: int = 20
+    segment_values: int = 10
+    items: int = 100
+    series: int = 50_000
+    window_bytes: int = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """Settings of one model. `positive` None means: recognise 1, true, yes, positive."""
+    """Settings of one model. `positive` None means: recognise 1, true, yes, positive.
 
+    `ranks`: the k of NDCG@k and its kin. `quantile`: which one a regression model predicts, 0.5 for a median or mean.
+    `segments`: features whose values split the figures. `split`: configured share of traffic by version. `clicks`,
+    `conversions`: names of the events behind CTR and CVR. `user_salt`: what user ids are hashed with.
+    """
+
+    task: Task = Task.BINARY
     positive: str | None = None
     negative: str | None = None
     threshold: float = 0.5
@@ -42,6 +57,13 @@ class ModelPlan:
     default_role: Role = Role.UNASSIGNED
     objectives: Mapping[str, float] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    ranks: tuple[int, ...] = (10,)
+    quantile: float = 0.5
+    segments: tuple[str, ...] = ()
+    split: Mapping[str, float] = field(default_factory=dict)
+    clicks: str = "click"
+    conversions: str = "purchase"
+    user_salt: bytes = b""
 
     @property
     def score_edges(self) -> Floats:
@@ -59,6 +81,12 @@ class ModelPlan:
     def edges(self) -> str:
         """Hash of every edge of this model."""
         return edges_hash(self.score_edges, self.reference)
+
+    def segment_values(self, features: Mapping[str, object]) -> tuple[str, ...]:
+        """The value of each segment feature; `none` where the prediction lacks it."""
+        if not self.segments:
+            return ()
+        return tuple(canonical_class(features.get(name)) or NO_PREDICTION for name in self.segments)
 
     def is_positive(self, label: str) -> bool | None:
         """Whether a class is the positive one; None if that cannot be known without `positive_class`."""

@@ -1,19 +1,30 @@
-"""Every measure of a binary classifier, in the order of their families on the page."""
+"""Every measure, and which of them a task has, in the order of their families on the page."""
 
 from __future__ import annotations
 
+from mlcanary.catalog import Task
 from mlcanary.measures.contract import Measure
 from mlcanary.measures.features import FeatureMeasure
 from mlcanary.measures.outcomes import OutcomeMeasure
+from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.quality import QualityMeasure
 from mlcanary.measures.score import ScoreMeasure
 from mlcanary.measures.traffic import LatencyMeasure, TrafficMeasure
 
-MEASURES: tuple[type[Measure], ...] = (
-    TrafficMeasure,
-    LatencyMeasure,
-    QualityMeasure,
-    ScoreMeasure,
-    FeatureMeasure,
-    OutcomeMeasure,
+_BEFORE: tuple[type[Measure], ...] = (TrafficMeasure, LatencyMeasure)
+_AFTER: tuple[type[Measure], ...] = (FeatureMeasure, OutcomeMeasure)
+_QUALITY: dict[Task, tuple[type[Measure], ...]] = {
+    Task.BINARY: (QualityMeasure, ScoreMeasure),
+    Task.MULTICLASS: (QualityMeasure,),
+    Task.REGRESSION: (),
+    Task.RANKING: (),
+}
+
+MEASURES: tuple[type[Measure], ...] = tuple(
+    dict.fromkeys((*_BEFORE, *(kind for kinds in _QUALITY.values() for kind in kinds), *_AFTER))
 )
+
+
+def measures_of(plan: ModelPlan) -> tuple[Measure, ...]:
+    """Fresh measures of a model, as its task demands."""
+    return tuple(kind(plan) for kind in (*_BEFORE, *_QUALITY[plan.task], *_AFTER))

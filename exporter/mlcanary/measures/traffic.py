@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from mlcanary.catalog import LATENCY_BUCKETS, NO_PREDICTION
+from mlcanary.catalog import ANSWERED, LATENCY_BUCKETS, NO_PREDICTION, Task
 from mlcanary.measures.contract import Measure, sample
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Prediction, Sample
@@ -33,10 +33,11 @@ class TrafficMeasure(Measure):
     def on_predictions(self, batch: Sequence[Prediction]) -> None:
         """Count classes and reasons, folding names above the caps."""
         predicted, errors = self.parts["predicted"], self.parts["errors"]
+        classes = self.plan.task in {Task.BINARY, Task.MULTICLASS}
         for p in batch:
             if p.error is None:
-                name = p.predicted if p.predicted is not None else NO_PREDICTION
-                predicted.add(self.capped("predicted", name, "classes"))
+                name = p.predicted if classes else ANSWERED
+                predicted.add(self.capped("predicted", NO_PREDICTION if name is None else name, "classes"))
             else:
                 predicted.add((NO_PREDICTION,))
                 errors.add(self.capped("errors", p.error, "reasons"))

@@ -7,16 +7,17 @@ capacity of the join table. Nothing here reads a clock or a file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from mlcanary.catalog import OTHER, PREDICTION_FEATURE
-from mlcanary.joins.machine import Changes, JoinMachine, Key, Outcomes
+from mlcanary.joins.machine import JoinMachine
 from mlcanary.joins.policy import JoinPolicy
-from mlcanary.measures.contract import Labeled, sample
+from mlcanary.joins.rows import Changes, Event, Key, Outcomes, Waiting
+from mlcanary.measures.contract import Labeled, Matured, Outcome, sample
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.reference import NumericReference
 from mlcanary.monitor.panel import Panel
@@ -24,8 +25,9 @@ from mlcanary.records import Label, ModelKey, Prediction, Record, Sample
 from mlcanary.stats.accumulator import Tally
 from mlcanary.stats.roc_auc import below
 
+T = TypeVar("T")
+
 DEFAULT_WINDOWS: tuple[tuple[str, float], ...] = (("5m", 300.0), ("1h", 3600.0))
-TASK = "binary"
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Monitor:
                 continue
             key = self._known(record.key, now, batches)
             prediction = record if key == record.key else msgspec.structs.replace(record, key=key)
-            if self._join.predict(prediction):
+            if self._join.predict(prediction, self.plan.model(key.model).segment_values(prediction.features)):
                 batches.setdefault(key, []).append(prediction)
             else:
                 self.panels[key].outcomes.count_duplicate()
@@ -92,7 +94,7 @@ class Monitor:
         for model in sorted({key.model for key in self.panels} | set(self.plan.models)):
             yield from self._model_samples(model, self.plan.model(model))
         for key, panel in sorted(self.panels.items()):
-            yield sample("model_info", (*key, panel.plan.role(key.version), TASK), 1.0)
+            yield sample("model_info", (*key, panel.plan.role(key.version), panel.plan.task), 1.0)
             yield from panel.samples(now)
             yield sample("label_join_pending", key, float(self._join.pending.get(key, 0)))
             if panel.last_prediction is not None:
@@ -224,18 +226,35 @@ class Monitor:
             if not room:
                 self._fold("models", model)
             self.unmatched.add((model,) if room else (OTHER,))
-        for event in out.events:
-            self._panel(event.waiting.key, now).outcomes.count_event(event.event, event.value)
-        batches: dict[ModelKey, list[Labeled]] = {}
+        for key, events in _by_key((e.waiting.key, _outcome(e)) for e in out.events).items():
+            self._panel(key, now).on_events(events)
+        for key, labeled in _by_key((x.waiting.key, self._labeled(x.waiting)) for x in out.provisional).items():
+            self._panel(key, now).on_provisional(labeled)
         newest: dict[ModelKey, float] = {}
-        for waiting, label, label_ts in out.joined:
-            key = waiting.key
-            plan = self._panel(key, now).plan
-            row = Labeled(label, waiting.predicted, waiting.score, plan.is_positive(label), label_ts - waiting.ts)
-            batches.setdefault(key, []).append(row)
-            newest[key] = max(newest.get(key, label_ts), label_ts)
-        for key, batch in batches.items():
-            self._panel(key, now).on_labeled(batch, newest[key])
+        for x in out.joined:
+            newest[x.waiting.key] = max(newest.get(x.waiting.key, x.label_ts), x.label_ts)
+        for key, labeled in _by_key((x.waiting.key, self._labeled(x.waiting)) for x in out.joined).items():
+            self._panel(key, now).on_labeled(labeled, newest[key])
+        for key, matured in _by_key((w.key, self._matured(w)) for w in out.matured).items():
+            self._panel(key, now).on_matured(matured)
+
+    def _labeled(self, waiting: Waiting) -> Labeled:
+        label = waiting.label or ""
+        return Labeled(
+            label,
+            waiting.predicted,
+            waiting.score,
+            self.plan.model(waiting.key.model).is_positive(label),
+            waiting.label_ts - waiting.ts,
+            waiting.scores,
+            waiting.items,
+            waiting.user,
+            waiting.segments,
+        )
+
+    def _matured(self, waiting: Waiting) -> Matured:
+        labeled = self._labeled(waiting) if waiting.label is not None else None
+        return Matured(waiting.ts, labeled, waiting.seen, waiting.user, waiting.segments)
 
     def _model_samples(self, model: str, plan: ModelPlan) -> Iterator[Sample]:
         """Thresholds, edges and the reference: what belongs to a model, whatever its versions."""
@@ -257,6 +276,18 @@ class Monitor:
             for family, values in rows.items():
                 for label, value in zip(feature.bins, values.tolist(), strict=True):
                     yield sample(family, (model, name, label), value)
+
+
+def _outcome(event: Event) -> Outcome:
+    return Outcome(event.event, event.value, event.waiting.ts, event.waiting.user, event.waiting.segments)
+
+
+def _by_key(pairs: Iterable[tuple[ModelKey, T]]) -> dict[ModelKey, list[T]]:
+    """Batches in the order in which their keys came."""
+    batches: dict[ModelKey, list[T]] = {}
+    for key, value in pairs:
+        batches.setdefault(key, []).append(value)
+    return batches
 
 
 _REMEMBERED_NAMES = 10_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mlcanary.measures.contract import Labeled, Measure
+from mlcanary.measures.contract import Labeled, Matured, Measure, Outcome
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
-from mlcanary.measures.registry import MEASURES
+from mlcanary.measures.registry import measures_of
 from mlcanary.records import ModelKey, Prediction, Sample
 from mlcanary.windows.ring import SnapshotRing
 
@@ -36,7 +36,7 @@ class Panel:
         """`windows`: label value and length in seconds; `now`: Unix seconds, start of the windows."""
         self.key = key
         self.plan = plan
-        self.counters = Counters(tuple(kind(plan) for kind in MEASURES))
+        self.counters = Counters(measures_of(plan))
         self.last_prediction: float | None = None
         self.last_label: float | None = None
         self._windows = tuple(windows)
@@ -76,10 +76,25 @@ class Panel:
         for measure in self.counters.measures:
             measure.on_labeled(batch)
 
-    def samples(self, now: float) -> Iterator[Sample]:
-        """Counters, then the gauges of each window, all under this model and version."""
+    def on_provisional(self, batch: Sequence[Labeled]) -> None:
+        """Hand labels that are not mature yet to every measure."""
         for measure in self.counters.measures:
-            for name, suffix, labels, value in measure.counters():
+            measure.on_provisional(batch)
+
+    def on_events(self, batch: Sequence[Outcome]) -> None:
+        """Hand business events to every measure."""
+        for measure in self.counters.measures:
+            measure.on_events(batch)
+
+    def on_matured(self, batch: Sequence[Matured]) -> None:
+        """Hand predictions whose wait is over to every measure."""
+        for measure in self.counters.measures:
+            measure.on_matured(batch)
+
+    def samples(self, now: float) -> Iterator[Sample]:
+        """Counters and facts, then the gauges of each window, all under this model and version."""
+        for measure in self.counters.measures:
+            for name, suffix, labels, value in (*measure.counters(), *measure.facts(now)):
                 yield Sample(name, suffix, (*self.key, *labels), value)
         for (window, _), ring in zip(self._windows, self._rings, strict=True):
             ring.record(now, self.counters)
@@ -93,15 +108,26 @@ class Panel:
         parts = {
             f"{type(m).__name__}.{name}": part.dump() for m in self.counters.measures for name, part in m.parts.items()
         }
-        return {"parts": parts, "last_prediction": self.last_prediction, "last_label": self.last_label}
+        sketches = {
+            f"{type(m).__name__}.{name}": sketch.dump()
+            for m in self.counters.measures
+            for name, sketch in m.sketches.items()
+        }
+        return {
+            "parts": parts,
+            "sketches": sketches,
+            "last_prediction": self.last_prediction,
+            "last_label": self.last_label,
+        }
 
     def load(self, state: Any, now: float) -> None:
         """Take over a dumped state; windows start anew at `now`. Raises ValueError on another layout."""
         for measure in self.counters.measures:
-            for name, part in measure.parts.items():
-                dumped = state["parts"].get(f"{type(measure).__name__}.{name}")
-                if dumped is not None:
-                    part.load(dumped)
+            for kind, stored in (("parts", measure.parts), ("sketches", measure.sketches)):
+                for name, part in stored.items():
+                    dumped = state.get(kind, {}).get(f"{type(measure).__name__}.{name}")
+                    if dumped is not None:
+                        part.load(dumped)
         self.last_prediction, self.last_label = state["last_prediction"], state["last_label"]
         self._rings = self._start_rings(now)
 

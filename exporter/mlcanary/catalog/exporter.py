@@ -1,0 +1,42 @@
+"""The exporter itself: sources, page, checkpoint, configuration."""
+
+from __future__ import annotations
+
+from mlcanary.catalog.spec import Indicator, Kind, MetricSpec, own
+
+ROWS: tuple[MetricSpec, ...] = (
+    own("exporter_build_info", ("version", "revision", "pythonversion"), "Build of the exporter."),
+    own("up", ("source",), "1 while the source can be read."),
+    own("log_lines_total", ("source",), "Lines read, broken and blank ones included.", Kind.COUNTER),
+    own("log_read_bytes_total", ("source",), "Bytes of the lines read.", Kind.COUNTER),
+    own(
+        "log_parse_errors_total",
+        ("source", "reason"),
+        "Lines rejected, by reason; the landing page shows the last ones.",
+        Kind.COUNTER,
+    ),
+    own("log_lag_bytes", ("source",), "Bytes written to the log and not read yet."),
+    own("log_rotations_total", ("source", "kind"), "Rotations followed: rename or truncate.", Kind.COUNTER),
+    own("label_join_capacity", (), "Predictions that the join table can hold before the oldest is evicted."),
+    own(
+        "log_lost_total",
+        ("source", "reason"),
+        "Ends of rotated logs that could not be read: vanished, truncated or compressed.",
+        Kind.COUNTER,
+    ),
+    own("series", (), "Series of the last page."),
+    own(
+        "series_limited_total",
+        ("reason",),
+        "Distinct names that were folded into other or dropped by a cap.",
+        Kind.COUNTER,
+    ),
+    own("render_duration_seconds", (), "Time to evaluate the windows and write the last page."),
+    own("checkpoint_timestamp_seconds", (), "When the last checkpoint was made durable; absent without one."),
+    own("checkpoint_duration_seconds", (), "Time that the last checkpoint took."),
+    own("checkpoint_errors_total", (), "Checkpoints that could not be written.", Kind.COUNTER),
+    own("config_last_reload_successful", (), "1 if the last load of the configuration succeeded."),
+    own("config_last_reload_success_timestamp_seconds", (), "When a configuration was last loaded."),
+)
+
+INDICATORS: tuple[Indicator, ...] = ()

@@ -1,0 +1,22 @@
+"""Limits that rules compare against, published as series so that rule files need no editing."""
+
+from __future__ import annotations
+
+from mlcanary.catalog.spec import Objective
+
+OBJECTIVES: tuple[Objective, ...] = (
+    Objective("accuracy_drop", 0.02, "Accuracy that a canary may lie under its baseline over 1h, absolute."),
+    Objective("accuracy_drop_fast", 0.10, "Accuracy that a canary may lie under its baseline over 5m, absolute."),
+    Objective("auc_drop", 0.02, "AUC that a canary may lie under its baseline over 1h, absolute."),
+    Objective("auc_drop_fast", 0.10, "AUC that a canary may lie under its baseline over 5m, absolute."),
+    Objective("log_loss_rise", 0.02, "Log loss that a canary may lie over its baseline over 1h, nats."),
+    Objective("log_loss_rise_fast", 0.20, "Log loss that a canary may lie over its baseline over 5m, nats."),
+    Objective("error_rise", 0.01, "Share of failed requests that a canary may lie over its baseline over 1h."),
+    Objective("error_rise_fast", 0.05, "Share of failed requests that a canary may lie over it over 5m."),
+    Objective("min_labels", 200.0, "Labelled predictions (errors: requests) under which no rule compares."),
+    Objective("label_coverage", 0.5, "Share of predictions with a label under which no quality rule acts."),
+    Objective("error_ratio", 0.001, "Budgeted share of failed requests; the burn-rate rule speaks at 14.4 times it."),
+    Objective("feature_psi", 0.2, "Population stability index against the reference that opens a drift ticket."),
+    Objective("feature_missing_ratio", 0.05, "Share of predictions that may lack a feature."),
+    Objective("quiet_seconds", 900.0, "Seconds without a prediction that are normal: 300 at least, under a day."),
+)

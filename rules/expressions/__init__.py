@@ -1,0 +1,1 @@
+"""The recorded series, one module per concern: `NAME :=` and its expression, in the order of evaluation."""

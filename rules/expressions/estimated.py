@@ -1,0 +1,3 @@
+"""Quality estimated without labels."""
+
+TEXT = ""

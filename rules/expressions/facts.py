@@ -1,0 +1,28 @@
+"""Facts that hold for every window: limits, roles, edges, the reference."""
+
+TEXT = """
+# Limits. Where sidecars disagree the larger counts: more labels wanted, more difference allowed.
+model_objective:mlcanary_objective_threshold:max :=
+    max by (<model>, objective) (mlcanary_objective_threshold)
+# More than 1 role: the configuration of two sidecars disagrees, and nothing is compared.
+model_version:mlcanary_model_info:roles :=
+    count by (<version>) (group by (<version>, role) (mlcanary_model_info))
+# More than 1 hash: bins of different edges; AUC and drift mean nothing until all sidecars agree.
+model:mlcanary_bin_edges_info:hashes :=
+    count by (<model>) (group by (<model>, edges) (mlcanary_bin_edges_info))
+# The models that an exporter has measured in the last hour, for alerts about the exporter.
+instance_model:mlcanary_model_info:last1h :=
+    group by (<model>, job, instance) (last_over_time(mlcanary_model_info[1h]))
+# Seconds since the last prediction, while it is within a day. `rate5m` sees one for 300 s, so it begins there.
+model_version:mlcanary_predictions:silence1d :=
+    time() - max_over_time(timestamp(model_version:mlcanary_predictions:rate5m > 0)[1d:1m]) + 300
+# The reference profile; every sidecar publishes the same one.
+model_feature_bin:mlcanary_feature_reference_ratio:max :=
+    max by (<model>, feature, bin) (mlcanary_feature_reference_ratio)
+model_feature_bin:mlcanary_feature_reference_below_ratio:max :=
+    max by (<model>, feature, bin) (mlcanary_feature_reference_below_ratio)
+model_feature_bin:mlcanary_feature_reference_gap:max :=
+    max by (<model>, feature, bin) (mlcanary_feature_reference_gap)
+model_feature:mlcanary_feature_reference_observations:max :=
+    max by (<model>, feature) (mlcanary_feature_reference_observations)
+"""

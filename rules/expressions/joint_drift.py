@@ -1,0 +1,3 @@
+"""The classifier two-sample test."""
+
+TEXT = ""

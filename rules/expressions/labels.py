@@ -1,0 +1,3 @@
+"""Label delay, coverage by age, provisional and mature quality."""
+
+TEXT = ""

@@ -1,0 +1,57 @@
+"""Quality of classifiers from the confusion matrix; log loss; label coverage."""
+
+TEXT = """
+# Confusion matrix, any number of classes. Relabelling actual to predicted picks the diagonal.
+model_version_actual_predicted:mlcanary_labeled_predictions:rate<W> :=
+    sum by (<version>, actual, predicted) (rate(mlcanary_labeled_predictions_total[<W>]))
+model_version_class:mlcanary_labeled_predictions_actual:rate<W> :=
+    sum by (<version>, class) (label_replace(
+      model_version_actual_predicted:mlcanary_labeled_predictions:rate<W>, "class", "$1", "actual", "(.*)"))
+model_version_class:mlcanary_labeled_predictions_predicted:rate<W> :=
+    sum by (<version>, class) (label_replace(
+      model_version_actual_predicted:mlcanary_labeled_predictions:rate<W>, "class", "$1", "predicted", "(.*)"))
+model_version_class:mlcanary_labeled_predictions_correct:rate<W> :=
+    sum by (<version>, class) (label_replace(
+      model_version_actual_predicted:mlcanary_labeled_predictions:rate<W>
+      and on (<version>, actual, predicted) label_replace(
+        sum without (predicted) (model_version_actual_predicted:mlcanary_labeled_predictions:rate<W>),
+        "predicted", "$1", "actual", "(.*)"),
+      "class", "$1", "actual", "(.*)"))
+# Labelled predictions in the window; 0 where predictions are made and no label comes.
+model_version:mlcanary_labeled_predictions:count<W> :=
+    sum without (class) (model_version_class:mlcanary_labeled_predictions_actual:rate<W>) * <S>
+    or model_version:mlcanary_predictions:rate<W> * 0
+model_version:mlcanary_labeled_predictions:accuracy<W> :=
+    sum without (class) (model_version_class:mlcanary_labeled_predictions_correct:rate<W>)
+    / (sum without (class) (model_version_class:mlcanary_labeled_predictions_actual:rate<W>) > 0)
+model_version:mlcanary_labeled_predictions:accuracy_stderr<W> :=
+    sqrt(clamp_min(
+      model_version:mlcanary_labeled_predictions:accuracy<W>
+      * (1 - model_version:mlcanary_labeled_predictions:accuracy<W>)
+      / (model_version:mlcanary_labeled_predictions:count<W> > 0), 0))
+model_version_class:mlcanary_labeled_predictions:precision<W> :=
+    model_version_class:mlcanary_labeled_predictions_correct:rate<W>
+    / (model_version_class:mlcanary_labeled_predictions_predicted:rate<W> > 0)
+model_version_class:mlcanary_labeled_predictions:recall<W> :=
+    model_version_class:mlcanary_labeled_predictions_correct:rate<W>
+    / (model_version_class:mlcanary_labeled_predictions_actual:rate<W> > 0)
+model_version_class:mlcanary_labeled_predictions:f1_<W> :=
+    2 * model_version_class:mlcanary_labeled_predictions_correct:rate<W>
+    / (model_version_class:mlcanary_labeled_predictions_actual:rate<W>
+      + model_version_class:mlcanary_labeled_predictions_predicted:rate<W> > 0)
+# Log loss.
+model_version:mlcanary_log_loss:mean<W> :=
+    sum by (<version>) (rate(mlcanary_log_loss_sum[<W>]))
+    / (sum by (<version>) (rate(mlcanary_log_loss_count[<W>])) > 0)
+model_version:mlcanary_log_loss:mean_stderr<W> :=
+    sqrt(clamp_min(
+      (sum by (<version>) (rate(mlcanary_log_loss_squares_total[<W>]))
+        / (sum by (<version>) (rate(mlcanary_log_loss_count[<W>])) > 0)
+        - model_version:mlcanary_log_loss:mean<W> ^ 2)
+      / (sum by (<version>) (rate(mlcanary_log_loss_count[<W>])) * <S> - 1 > 0), 0))
+# Share of decided predictions that got their label in time.
+model_version:mlcanary_label_joins:coverage<W> :=
+    (sum by (<version>) (rate(mlcanary_label_joins_total{result="matched"}[<W>]))
+      or sum by (<version>) (rate(mlcanary_label_joins_total[<W>])) * 0)
+    / (sum by (<version>) (rate(mlcanary_label_joins_total{result=~"matched|expired|evicted"}[<W>])) > 0)
+"""

@@ -1,0 +1,3 @@
+"""Quality of regression models."""
+
+TEXT = ""

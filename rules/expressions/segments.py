@@ -1,0 +1,3 @@
+"""Figures per segment."""
+
+TEXT = ""

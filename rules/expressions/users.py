@@ -1,0 +1,3 @@
+"""User-level variance, sample ratio, users seen in both arms."""
+
+TEXT = ""

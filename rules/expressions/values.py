@@ -1,0 +1,3 @@
+"""Values of features: moments, range, missing and unseen."""
+
+TEXT = ""

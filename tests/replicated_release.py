@@ -1,0 +1,134 @@
+"""What Prometheus scrapes from seven sidecars that restart at random, as promtool test series.
+
+Each sidecar is the real monitor over its share of the records. A restart comes right after a scrape and loses the
+state, so its counters begin again at zero. Prometheus cannot count what a series already held when it saw it first;
+that loss is documented and none of the rules' business, so a counter is filled with zeros from the start of each life.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mlcanary.catalog import BY_NAME, Kind
+from mlcanary.monitor.monitor import Monitor, MonitorPlan
+from mlcanary.records import Label, Record, Sample
+from promtool_cases import Labels, Values, case, check, expression, series_name
+
+REPLICAS, STEP, END, WARM_UP = 7, 15, 3600, 1800
+START = 1_800_000_000.0
+"""Unix seconds of promtool's time 0; records may begin `WARM_UP` seconds before it."""
+
+WINDOWS = {"5m": 300.0, "1h": 3600.0}
+RESTARTS_PER_SIDECAR = 2
+_GROWING = {Kind.COUNTER, Kind.HISTOGRAM, Kind.SUMMARY}
+
+
+class Expected(NamedTuple):
+    """A recorded series, its value from the raw events, and how far the two may lie apart (relative above 1)."""
+
+    name: str
+    value: float
+    labels: Labels
+    within: float = 1e-9
+
+
+def replica_of(record: Record) -> int:
+    """The sidecar that reads a record: labels lie in the log of their prediction."""
+    name = record.id if record.id is not None else repr(record.ts)
+    return hashlib.blake2b(str(name).encode(), digest_size=2).digest()[0] % REPLICAS
+
+
+def scraped(
+    plan: MonitorPlan, records: Sequence[Record], *, seed: int = 1, families: Iterable[str] = ()
+) -> dict[str, Values]:
+    """Series of all sidecars at promtool times 0, 15 s ... 1 h. `families`: window gauges wanted, without prefix."""
+    random = np.random.default_rng(seed)
+    wanted = {f"mlcanary_window_{name}" for name in families}
+    series: dict[str, Values] = {}
+    for replica in range(REPLICAS):
+        own = sorted((r for r in records if replica_of(r) == replica), key=lambda r: (r.ts, isinstance(r, Label)))
+        restarts = set(random.choice(np.arange(20, END // STEP - 2), RESTARTS_PER_SIDECAR, replace=False).tolist())
+        series |= _of_one(plan, own, restarts, {"job": "exporter", "instance": f"sidecar-{replica}:10877"}, wanted)
+    return series
+
+
+def windows_of(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """The records that each window of the last evaluation covers."""
+    return {
+        name: [r for r in records if START + END - seconds < r.ts <= START + END] for name, seconds in WINDOWS.items()
+    }
+
+
+def hold(folder: Path, series: Mapping[str, Values], expected: Sequence[Expected]) -> None:
+    """Have promtool evaluate the shipped rules over the series and compare every expected value."""
+    tests = [
+        # promtool compares floats exactly, so closeness is part of the expression; scalar() wants exactly one series.
+        expression(
+            f"abs(vector(scalar({series_name(e.name, e.labels)})) - ({float(e.value)!r}))"
+            f" <= bool {float(e.within * max(1.0, abs(e.value)))!r}",
+            "1h",
+            ({}, 1.0),
+        )
+        for e in expected
+    ]
+    check(folder, "20m", [case(f"{STEP}s", series, tests)])
+
+
+def _of_one(
+    plan: MonitorPlan, records: list[Record], restarts: set[int], target: Labels, wanted: set[str]
+) -> dict[str, Values]:
+    ticks = END // STEP + 1
+    lives: list[tuple[int, dict[tuple[str, str, tuple[str, ...]], list[float | None]]]] = []
+    monitor, fed = Monitor(plan, START - WARM_UP), 0
+    lives.append((0, {}))
+    for tick in range(ticks):
+        now = START + tick * STEP
+        due = fed
+        while due < len(records) and records[due].ts <= now:
+            due += 1
+        monitor.feed(records[fed:due], now)
+        fed = due
+        monitor.advance(now, now)
+        first, columns = lives[-1]
+        for sample in monitor.samples(now):
+            spec = BY_NAME[sample.name]
+            if sample.name in wanted or not sample.name.startswith("mlcanary_window_"):
+                column = columns.setdefault(sample[:3], [])
+                column += [0.0 if spec.kind in _GROWING else None] * (tick - first - len(column))
+                column.append(sample.value)
+        if tick in restarts:
+            monitor = Monitor(plan, now)
+            lives.append((tick + 1, {}))
+    return _joined(lives, ticks, target)
+
+
+def _joined(
+    lives: list[tuple[int, dict[tuple[str, str, tuple[str, ...]], list[float | None]]]], ticks: int, target: Labels
+) -> dict[str, Values]:
+    series: dict[str, Values] = {}
+    for key in {key for _, columns in lives for key in columns}:
+        spec, growing = BY_NAME[key[0]], BY_NAME[key[0]].kind in _GROWING
+        whole: list[float | None] = []
+        for i, (first, columns) in enumerate(lives):
+            length = (lives[i + 1][0] if i + 1 < len(lives) else ticks) - first
+            column = columns.get(key, [])
+            column = column + [0.0 if growing else None] * (length - len(column))
+            if growing and whole and whole[-1]:
+                assert (column[0] or 0.0) < whole[-1], f"choose another seed: the reset of {key} is hidden"
+            whole += column
+        names = (*spec.labels, "le") if key[1] == "_bucket" else spec.labels
+        labels = {**target, **dict(zip(names, key[2], strict=True))}
+        series[series_name(key[0] + key[1], labels)] = whole
+    return series
+
+
+def samples_of(records: Iterable[Record], plan: MonitorPlan) -> list[Sample]:
+    """What one sidecar that saw all of the records shows."""
+    monitor = Monitor(plan, START)
+    monitor.feed(list(records), START + END)
+    return list(monitor.samples(START + END))
