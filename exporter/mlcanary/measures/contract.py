@@ -8,7 +8,7 @@ in the catalogue, one test, and one line in `registry.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -105,6 +105,13 @@ class Measure:
         """Estimates over what these parts hold, gathered in `seconds`; nothing where undefined."""
         yield from ()
 
+    def labels(self) -> float | None:
+        """Labelled rows behind the gauges; None for a measure whose gauges need none."""
+        return None
+
+    def adopt(self, names: Iterable[str]) -> None:
+        """Make the parts of these names, which a checkpoint holds, where they are not made from the start."""
+
     def take_folded(self) -> set[tuple[str, str]]:
         """(cap of `Limits`, name) that were folded into `other` or dropped since the last call."""
         folded, self._folded = self._folded, set()
@@ -129,6 +136,10 @@ class Measure:
         """What came in since `earlier`; a part that was born since then counts in full."""
         before = earlier.parts
         return self._with({n: p.minus(before[n]) if n in before else p.copy() for n, p in self.parts.items()})
+
+    def over(self, parts: Mapping[str, Any]) -> Any:
+        """The same measure over other parts."""
+        return self._with(dict(parts))
 
     def _with(self, parts: dict[str, Accumulator]) -> Measure:
         other = object.__new__(type(self))

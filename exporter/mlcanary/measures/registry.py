@@ -9,10 +9,11 @@ from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.quality import QualityMeasure
 from mlcanary.measures.score import ScoreMeasure
+from mlcanary.measures.segments import SegmentMeasure
 from mlcanary.measures.traffic import LatencyMeasure, TrafficMeasure
 
 _BEFORE: tuple[type[Measure], ...] = (TrafficMeasure, LatencyMeasure)
-_AFTER: tuple[type[Measure], ...] = (FeatureMeasure, OutcomeMeasure)
+_AFTER: tuple[type[Measure], ...] = (FeatureMeasure, OutcomeMeasure, SegmentMeasure)
 _QUALITY: dict[Task, tuple[type[Measure], ...]] = {
     Task.BINARY: (QualityMeasure, ScoreMeasure),
     Task.MULTICLASS: (QualityMeasure,),

@@ -123,6 +123,8 @@ class Panel:
     def load(self, state: Any, now: float) -> None:
         """Take over a dumped state; windows start anew at `now`. Raises ValueError on another layout."""
         for measure in self.counters.measures:
+            prefix = f"{type(measure).__name__}."
+            measure.adopt(name.removeprefix(prefix) for name in state["parts"] if name.startswith(prefix))
             for kind, stored in (("parts", measure.parts), ("sketches", measure.sketches)):
                 for name, part in stored.items():
                     dumped = state.get(kind, {}).get(f"{type(measure).__name__}.{name}")
