@@ -32,7 +32,10 @@ DEFAULT_WINDOWS: tuple[tuple[str, float], ...] = (("5m", 300.0), ("1h", 3600.0))
 
 @dataclass(frozen=True)
 class MonitorPlan:
-    """`models` by name; `default` for every other model. Seconds throughout."""
+    """`models` by name; `default` for every other model. Seconds throughout.
+
+    A version of which nothing was read for `version_retention`, and for as long as its labels take, is forgotten.
+    """
 
     models: Mapping[str, ModelPlan] = field(default_factory=dict)
     default: ModelPlan = field(default_factory=ModelPlan)
@@ -40,6 +43,7 @@ class MonitorPlan:
     join_capacity: int = 200_000
     early_ttl: float = 600.0
     limits: Limits = field(default_factory=Limits)
+    version_retention: float = 86_400.0
 
     @property
     def join_policies(self) -> dict[str, JoinPolicy]:
@@ -78,7 +82,7 @@ class Monitor:
             else:
                 self.panels[key].outcomes.count_duplicate()
         for key, batch in batches.items():
-            self.panels[key].on_predictions(batch)
+            self.panels[key].on_predictions(batch, now)
         self._settle(self._join.take(), now)
         for key, panel in self.panels.items():
             for cap, name in panel.take_folded():
@@ -91,6 +95,10 @@ class Monitor:
 
     def samples(self, now: float) -> Iterator[Sample]:
         """Everything that belongs on the page, apart from what the process says about itself."""
+        self._forget_retired(now)
+        slots = self._share_memory()
+        for window, seconds in self.plan.windows:
+            yield sample("resolution_seconds", (window,), seconds / slots)
         for model in sorted({key.model for key in self.panels} | set(self.plan.models)):
             yield from self._model_samples(model, self.plan.model(model))
         for key, panel in sorted(self.panels.items()):
@@ -203,6 +211,21 @@ class Monitor:
         del self.panels[min(silent)[1]]
         return True
 
+    def _forget_retired(self, now: float) -> None:
+        """Drop versions that are silent by the time of reading: a log may be old and still be news."""
+        for key, panel in list(self.panels.items()):
+            patience = max(self.plan.version_retention, panel.plan.join.memory)
+            if panel.last_seen < now - patience and not self._join.pending.get(key):
+                del self.panels[key]
+
+    def _share_memory(self) -> int:
+        """Former states that each window may keep, so that all of them fit into the memory for windows."""
+        state = sum(panel.nbytes for panel in self.panels.values()) * max(1, len(self.plan.windows))
+        slots = max(_FEWEST_SLOTS, min(_SLOTS, self.plan.limits.window_bytes // max(1, state)))
+        for panel in self.panels.values():
+            panel.set_slots(slots)
+        return slots
+
     def _known_model(self, label: Label) -> Label:
         """The label itself, or under the name that stands for all models above the cap."""
         if label.model is None or len(self.panels) < self.plan.limits.models:
@@ -289,6 +312,8 @@ def _by_key(pairs: Iterable[tuple[ModelKey, T]]) -> dict[ModelKey, list[T]]:
         batches.setdefault(key, []).append(value)
     return batches
 
+
+_SLOTS, _FEWEST_SLOTS = 60, 6
 
 _REMEMBERED_NAMES = 10_000
 """Names above a cap that are remembered, to count each once; a flood of more is not counted further."""

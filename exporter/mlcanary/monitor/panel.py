@@ -39,6 +39,7 @@ class Panel:
         self.counters = Counters(measures_of(plan))
         self.last_prediction: float | None = None
         self.last_label: float | None = None
+        self.last_seen = now
         self._windows = tuple(windows)
         self._rings = self._start_rings(now)
 
@@ -63,8 +64,19 @@ class Panel:
         """(cap, name) that the measures folded into `other` or dropped since the last call."""
         return set().union(*(measure.take_folded() for measure in self.counters.measures))
 
-    def on_predictions(self, batch: Sequence[Prediction]) -> None:
-        """Hand a batch to every measure."""
+    @property
+    def nbytes(self) -> int:
+        """Memory of one state of the counters, which every slot of every window keeps."""
+        return sum(part.nbytes for measure in self.counters.measures for part in measure.parts.values())
+
+    def set_slots(self, slots: int) -> None:
+        """Keep about this many former states per window."""
+        for ring in self._rings:
+            ring.set_slots(slots)
+
+    def on_predictions(self, batch: Sequence[Prediction], now: float) -> None:
+        """Hand a batch to every measure; `now` is when it was read."""
+        self.last_seen = now
         newest = max(p.ts for p in batch)
         self.last_prediction = newest if self.last_prediction is None else max(self.last_prediction, newest)
         for measure in self.counters.measures:
@@ -118,6 +130,7 @@ class Panel:
             "sketches": sketches,
             "last_prediction": self.last_prediction,
             "last_label": self.last_label,
+            "last_seen": self.last_seen,
         }
 
     def load(self, state: Any, now: float) -> None:
@@ -131,6 +144,7 @@ class Panel:
                     if dumped is not None:
                         part.load(dumped)
         self.last_prediction, self.last_label = state["last_prediction"], state["last_label"]
+        self.last_seen = state.get("last_seen", now)
         self._rings = self._start_rings(now)
 
     def _start_rings(self, now: float) -> tuple[SnapshotRing[Counters], ...]:
