@@ -10,7 +10,7 @@ import logging
 import math
 import platform
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -115,8 +115,9 @@ class Engine:
         started = self._clock()
         # Without a saved state, what the logs already held is no traffic of now: born whole, it is none for rate().
         measured = list(self.monitor.samples(started)) if self.ready or self._restored else ()
-        kept, dropped = self._budget.fit(measured)
-        found = families([*kept, *self._self_samples(dropped)])
+        kept = self._budget.fit(measured)
+        self.monitor.leave_out(self._budget.classes, self._budget.features)
+        found = families([*kept, *self._self_samples()])
         text, openmetrics = self._renderer.render(found)
         process_text, process_openmetrics = self._process.render()
         self.page = Page(
@@ -125,7 +126,7 @@ class Engine:
             families=found,
             sources=tuple(SourceView(s.source, s.up, s.error, s.lag_bytes, s.lines) for s in self._source.status()),
             rejects=tuple(self._recent),
-            dropped=dropped,
+            dropped=dict(self._budget.dropped),
             refused=self._refused,
             warnings=self._settings.warnings,
             made_at=started,
@@ -181,10 +182,10 @@ class Engine:
         self._checkpoint_at = self._clock()
         self._checkpoint_seconds = self._checkpoint_at - started
 
-    def _self_samples(self, dropped: Mapping[str, int]) -> Iterator[Sample]:
+    def _self_samples(self) -> Iterator[Sample]:
         """What the process says about itself."""
         for reason in ORDER:
-            yield sample("series_dropped", (reason,), float(dropped.get(reason, 0)))
+            yield sample("series_dropped", (reason,), float(self._budget.dropped[reason]))
         build = (__version__, self._revision, platform.python_version())
         yield sample("exporter_build_info", build, 1.0)
         yield from self._source_samples()

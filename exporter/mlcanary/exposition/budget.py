@@ -24,7 +24,7 @@ ORDER: tuple[str, ...] = ("segments", "estimates", "user_buckets", "feature_gaug
 """Classes of series, first what goes first."""
 
 
-def _class_of(name: str) -> str:
+def class_of(name: str) -> str:
     """The class of a family in `ORDER`, or "" for what always stays."""
     row = BY_NAME[name]
     if row in segments.ROWS:
@@ -40,7 +40,7 @@ def _class_of(name: str) -> str:
     return ""
 
 
-_CLASSES: Mapping[str, str] = {name: _class_of(name) for name in BY_NAME}
+_CLASSES: Mapping[str, str] = {name: class_of(name) for name in BY_NAME}
 _FEATURE_AT: Mapping[str, int] = {
     name: BY_NAME[name].labels.index("feature") for name, kind in _CLASSES.items() if kind == "features"
 }
@@ -51,38 +51,40 @@ class SeriesBudget:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._gone: set[str] = set()
-        self._features: set[Feature] = set()
+        self.classes: set[str] = set()
+        self.features: set[Feature] = set()
+        self.dropped: Counter[str] = Counter()
 
-    def fit(self, samples: Sequence[Sample]) -> tuple[Sequence[Sample], Mapping[str, int]]:
-        """The samples that stay, and how many series of each class were left out."""
-        if len(samples) <= self.limit and not self._gone:
-            return samples, {}
+    def fit(self, samples: Sequence[Sample]) -> Sequence[Sample]:
+        """The samples that stay. What goes joins `classes` or `features`, and its series are counted in `dropped`.
+
+        Whoever makes the samples need not make those again: they would be left out again.
+        """
         by_class = Counter(_CLASSES[sample.name] for sample in samples)
-        total = len(samples) - sum(by_class[kind] for kind in self._gone)
+        total = len(samples) - sum(by_class[kind] for kind in self.classes)
+        if total <= self.limit and not self.classes and not self.features:
+            return samples
         for kind in ORDER[:-1]:
-            if total > self.limit and kind not in self._gone and by_class[kind]:
-                self._gone.add(kind)
+            if total > self.limit and kind not in self.classes and by_class[kind]:
+                self.classes.add(kind)
+                self.dropped[kind] += by_class[kind]
                 total -= by_class[kind]
         by_feature = self._per_feature(samples)
-        total -= sum(by_feature[feature] for feature in self._features)
+        total -= sum(by_feature[feature] for feature in self.features)
         for feature in reversed(by_feature):
             if total <= self.limit:
                 break
-            if feature not in self._features and feature[1] != PREDICTION_FEATURE:
-                self._features.add(feature)
+            if feature not in self.features and feature[1] != PREDICTION_FEATURE:
+                self.features.add(feature)
+                self.dropped["features"] += by_feature[feature]
                 total -= by_feature[feature]
-        kept = [sample for sample in samples if self._stays(sample)]
-        dropped = {kind: by_class[kind] for kind in self._gone}
-        if self._features:
-            dropped["features"] = sum(by_feature[feature] for feature in self._features)
-        return kept, dropped
+        return [sample for sample in samples if self._stays(sample)]
 
     def _stays(self, sample: Sample) -> bool:
         kind = _CLASSES[sample.name]
         if kind != "features":
-            return kind not in self._gone
-        return not self._features or (sample.labels[0], sample.labels[_FEATURE_AT[sample.name]]) not in self._features
+            return kind not in self.classes
+        return not self.features or (sample.labels[0], sample.labels[_FEATURE_AT[sample.name]]) not in self.features
 
     def _per_feature(self, samples: Sequence[Sample]) -> Counter[Feature]:
         """Series of each feature, features in the order in which they come: that of the reference profile."""

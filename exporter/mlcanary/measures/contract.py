@@ -8,7 +8,7 @@ in the catalogue, one test, and one line in `registry.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -68,6 +68,9 @@ class Measure:
     families: ClassVar[tuple[str, ...]] = ()
     """Catalogue rows that this measure emits; a test holds the samples against it."""
 
+    budget: ClassVar[str] = ""
+    """The class of `exposition.budget.ORDER` under which its samples are left out; "" if they always stay."""
+
     def __init__(self, plan: ModelPlan) -> None:
         self.plan = plan
         self.parts: dict[str, Any] = {}
@@ -111,6 +114,9 @@ class Measure:
 
     def adopt(self, names: Iterable[str]) -> None:
         """Make the parts of these names, which a checkpoint holds, where they are not made from the start."""
+
+    def leave_out(self, classes: Collection[str], features: Collection[str]) -> None:
+        """Make no samples of these classes and features any more; they do not fit on the page."""
 
     def take_folded(self) -> set[tuple[str, str]]:
         """(cap of `Limits`, name) that were folded into `other` or dropped since the last call."""

@@ -6,7 +6,7 @@ Without a reference profile the feature names are learnt and missing values coun
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -41,6 +41,8 @@ class FeatureMeasure(Measure):
         super().__init__(plan)
         self._features, self._watched = _watched(plan)
         self._bin_labels = {name: watched.bins for name, watched in self._watched.items()}
+        self._hidden: frozenset[str] = frozenset()
+        self._gauges_hidden = False
         names: dict[tuple[str, ...], float] = {(name,): 0.0 for name in self._features}
         self.parts = {
             "rows": Tally({("rows",): 0.0}),
@@ -48,6 +50,10 @@ class FeatureMeasure(Measure):
             "mistyped": Tally(dict(names)),
             **{f"bins {name}": watched.empty() for name, watched in self._watched.items()},
         }
+
+    def leave_out(self, classes: Collection[str], features: Collection[str]) -> None:
+        """Make no samples of these features, and no gauges at all if the class says so."""
+        self._hidden, self._gauges_hidden = frozenset(features), "feature_gauges" in classes
 
     def replan(self, plan: ModelPlan) -> None:
         """Compare with the counts of the new plan's reference from now on."""

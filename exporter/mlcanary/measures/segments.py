@@ -32,6 +32,7 @@ class SegmentMeasure(Measure):
     """Measures by (segment, value). Their parts are this measure's too, named segment, value, measure, part."""
 
     families = tuple(row.name for row in segments.ROWS)
+    budget = "segments"
     kinds: ClassVar[Mapping[Task, tuple[type[Measure], ...]]] = {
         Task.BINARY: (TrafficMeasure, QualityMeasure, ScoreMeasure, OutcomeMeasure),
         Task.MULTICLASS: (TrafficMeasure, QualityMeasure, OutcomeMeasure),

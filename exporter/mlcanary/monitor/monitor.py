@@ -65,6 +65,7 @@ class Monitor:
         self.panels: dict[ModelKey, Panel] = {}
         self.limited = Tally()
         self._folded: set[tuple[str, ...]] = set()
+        self._left_out: tuple[frozenset[str], frozenset[tuple[str, str]]] = (frozenset(), frozenset())
         self.unmatched = Tally()
         self._join = JoinMachine(plan.join_policies, capacity=plan.join_capacity, early_ttl=plan.early_ttl)
 
@@ -114,6 +115,17 @@ class Monitor:
         for name, count in self.limited.items():
             yield sample("series_limited_total", name, count)
         yield sample("label_join_capacity", (), float(self._join.capacity))
+
+    def leave_out(self, classes: Collection[str], features: Collection[tuple[str, str]]) -> None:
+        """Make no samples of these classes and (model, feature) pairs any more: they do not fit on the page."""
+        if (left_out := (frozenset(classes), frozenset(features))) != self._left_out:
+            self._left_out = left_out
+            for panel in self.panels.values():
+                self._trim(panel)
+
+    def _trim(self, panel: Panel) -> None:
+        classes, features = self._left_out
+        panel.leave_out(classes, {name for model, name in features if model == panel.key.model})
 
     def dump(self) -> Any:
         """Everything but the join table, in plain values; the table goes row by row through `drain_joins`."""
@@ -176,6 +188,7 @@ class Monitor:
         panel = self.panels.get(key)
         if panel is None:
             panel = self.panels[key] = Panel(key, self.plan.model(key.model), self.plan.windows, now)
+            self._trim(panel)
         return panel
 
     def _known(self, key: ModelKey, now: float, busy: Collection[ModelKey]) -> ModelKey:
@@ -290,6 +303,8 @@ class Monitor:
         if plan.reference.score is not None:
             watched[PREDICTION_FEATURE] = plan.reference.score
         for name, feature in watched.items():
+            if (model, name) in self._left_out[1]:
+                continue
             total = float(feature.counts.sum())
             yield sample("feature_reference_observations", (model, name), total)
             rows = {"feature_reference_ratio": feature.counts / total}

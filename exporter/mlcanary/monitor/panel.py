@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from mlcanary.measures.contract import Labeled, Matured, Measure, Outcome
@@ -40,6 +40,7 @@ class Panel:
         self.last_prediction: float | None = None
         self.last_label: float | None = None
         self.last_seen = now
+        self._left_out: frozenset[str] = frozenset()
         self._windows = tuple(windows)
         self._rings = self._start_rings(now)
 
@@ -68,6 +69,12 @@ class Panel:
     def nbytes(self) -> int:
         """Memory of one state of the counters, which every slot of every window keeps."""
         return sum(part.nbytes for measure in self.counters.measures for part in measure.parts.values())
+
+    def leave_out(self, classes: Collection[str], features: Collection[str]) -> None:
+        """Make no samples of these classes and features any more."""
+        self._left_out = frozenset(classes)
+        for measure in self.counters.measures:
+            measure.leave_out(classes, features)
 
     def set_slots(self, slots: int) -> None:
         """Keep about this many former states per window."""
@@ -105,15 +112,18 @@ class Panel:
 
     def samples(self, now: float) -> Iterator[Sample]:
         """Counters and facts, then the gauges of each window, all under this model and version."""
-        for measure in self.counters.measures:
+        for measure in self._shown(self.counters):
             for name, suffix, labels, value in (*measure.counters(), *measure.facts(now)):
                 yield Sample(name, suffix, (*self.key, *labels), value)
         for (window, _), ring in zip(self._windows, self._rings, strict=True):
             ring.record(now, self.counters)
             seconds = ring.covered(now)
-            for measure in ring.since(self.counters).measures:
+            for measure in self._shown(ring.since(self.counters)):
                 for name, suffix, labels, value in measure.gauges(seconds):
                     yield Sample(name, suffix, (*self.key, window, *labels), value)
+
+    def _shown(self, counters: Counters) -> Iterator[Measure]:
+        return (measure for measure in counters.measures if measure.budget not in self._left_out)
 
     def dump(self) -> Any:
         """State for the checkpoint, in plain values."""
