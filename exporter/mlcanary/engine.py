@@ -144,6 +144,7 @@ class Engine:
             log.warning("reload: %s", problem)
         self._settings = settings
         self._budget = SeriesBudget(settings.plan.limits.series)
+        self.monitor.leave_out((), ())
         self._format = self._make_format()
         self._loaded_at = now
         self._refused = ""
