@@ -20,11 +20,17 @@ model_version_feature:mlcanary_feature_value:deviation<W> :=
 model_version_feature:mlcanary_feature_value:mean<W> :=
     model_version_feature:mlcanary_feature_value:deviation<W>
     + max by (<version>, feature) (mlcanary_feature_center)
+model_version_feature:mlcanary_feature_value:deviation_squares<W> :=
+    sum by (<version>, feature) (rate(mlcanary_feature_deviation_squares_total[<W>]))
+    / (model_version_feature:mlcanary_feature_numbers:rate<W> > 0)
+# A variance below 1e-13 of the squares is rounding: all numbers are alike.
 model_version_feature:mlcanary_feature_value:variance<W> :=
     clamp_min(
-      sum by (<version>, feature) (rate(mlcanary_feature_deviation_squares_total[<W>]))
-      / (model_version_feature:mlcanary_feature_numbers:rate<W> > 0)
+      model_version_feature:mlcanary_feature_value:deviation_squares<W>
       - model_version_feature:mlcanary_feature_value:deviation<W> ^ 2, 0)
+    * (model_version_feature:mlcanary_feature_value:deviation_squares<W>
+      - model_version_feature:mlcanary_feature_value:deviation<W> ^ 2
+      > bool 1e-13 * model_version_feature:mlcanary_feature_value:deviation_squares<W>)
 model_version_feature:mlcanary_feature_value:stddev<W> :=
     sqrt(model_version_feature:mlcanary_feature_value:variance<W>)
 # Extremes cannot be subtracted, so they come from the windows of the sidecars.

@@ -40,6 +40,8 @@ FIELDS = ("missing", "mistyped", "outside", "unseen", "numeric", *KINDS, *MOMENT
 _MISSING, _MISTYPED, _OUTSIDE, _UNSEEN, _NUMERIC = range(5)
 _KINDS, _MOMENTS = slice(5, 9), slice(9, 13)
 _KIND = {int: "number", float: "number", str: "text", bool: "boolean"}
+_NUMBER = FIELDS.index("number")
+_ABSENT_OR_NUMBER = frozenset({int, float, NoneType})
 _BLOCK = 32
 """Features whose numbers are held as one array at a time: enough to pay for numpy's calls, small for its caches."""
 
@@ -296,9 +298,8 @@ def _kind(kind: type) -> str:
 
 def _count_kinds(types: set[type], column: Sequence[object], absent: int, gained: Floats) -> None:
     """Count values by their kind in JSON."""
-    kinds = {_kind(found) for found in types if found is not NoneType}
-    if len(kinds) == 1:
-        gained[FIELDS.index(kinds.pop())] = len(column) - absent
+    if types <= _ABSENT_OR_NUMBER:
+        gained[_NUMBER] = len(column) - absent
         return
     for found, count in Counter(map(type, column)).items():
         if found is not NoneType:

@@ -66,18 +66,18 @@ class NumericReference:
             found[absent] = -1
         return found
 
-    @property
+    @cached_property
     def points(self) -> NDArray[np.bool_]:
         """Bins that can hold one number only, shape (B,)."""
         return points(self.edges)
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """Mean of the rows; infinite or NaN only where the rows themselves are as good as that."""
         with np.errstate(over="ignore", invalid="ignore"):
             return float((self.counts * self.means).sum() / self.counts.sum())
 
-    @property
+    @cached_property
     def center(self) -> float:
         """What live deviations are taken from: the mean, held within the limit of the moments."""
         mean = self.mean

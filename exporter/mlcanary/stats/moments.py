@@ -18,6 +18,9 @@ from mlcanary.stats.accumulator import Floats
 LIMIT = 1e15
 """Numbers beyond are left out: one of them would drown all digits of every other for good."""
 
+NOISE = 1e-13
+"""A variance below this share of the mean squared deviation is rounding, and reads 0: all numbers are alike."""
+
 
 class Moments(NamedTuple):
     """How many `numbers`, sums of their deviations above and below the centre, sum of the squared deviations."""
@@ -39,7 +42,9 @@ class Moments(NamedTuple):
         """Population variance (divided by their number); None without numbers."""
         if self.numbers <= 0:
             return None
-        return max(0.0, self.squares / self.numbers - ((self.positive - self.negative) / self.numbers) ** 2)
+        squares = self.squares / self.numbers
+        variance = squares - ((self.positive - self.negative) / self.numbers) ** 2
+        return variance if variance > NOISE * squares else 0.0
 
 
 def moment_sums(numbers: Floats, centers: Floats) -> Floats:
