@@ -23,6 +23,7 @@ from mlcanary.stats.bin_counts import CategoryBins, NumericBins
 from mlcanary.stats.bucket_histogram import BucketHistogram
 from mlcanary.stats.confusion import Confusion
 from mlcanary.stats.log_loss import LogLoss
+from mlcanary.stats.named_rows import NamedRows
 from mlcanary.stats.roc_auc import ScoreBins
 
 Batch = list[Any]
@@ -56,7 +57,7 @@ def _feed(accumulator: Any, batch: Batch) -> None:
     accumulator.update_many(batch)
 
 
-def _feed_tally(accumulator: Tally, batch: Batch) -> None:
+def _feed_tally(accumulator: Tally | NamedRows, batch: Batch) -> None:
     for name, amount in batch:
         accumulator.add(name, amount)
 
@@ -88,6 +89,12 @@ SUBJECTS: dict[type, Subject] = {
     ),
     NumericBins: Subject(lambda: NumericBins.empty(_EDGES), _NUMBERS, _feed, (lambda x: x.values.sum(),)),
     CategoryBins: Subject(lambda: CategoryBins.empty(["0", "1"]), _CLASSES, _feed, (lambda x: x.values.tolist(),)),
+    NamedRows: Subject(
+        lambda: NamedRows.empty(("red", "blue")),
+        st.tuples(_CLASSES, st.tuples(st.integers(0, 1000).map(float), st.integers(0, 9).map(float))),
+        _feed_tally,
+        (lambda r: r.column("red").sum(), lambda r: r.get("0", "blue"), lambda r: [r.of(n).tolist() for n in r.names]),
+    ),
     BucketHistogram: Subject(
         lambda: BucketHistogram.empty([0.1, 1.0, 10.0]),
         st.floats(0, 100),
@@ -116,6 +123,8 @@ def state(accumulator: Any) -> dict[Any, float]:
     """Counters by name; those at zero left out, since a name that came in at zero says nothing."""
     if isinstance(accumulator, Tally):
         return {name: count for name, count in accumulator.counts.items() if count}
+    if isinstance(accumulator, NamedRows):
+        return {(n, i): c for n in accumulator.names for i, c in enumerate(accumulator.of(n).tolist()) if c}
     return {i: v for i, v in enumerate(accumulator.values.ravel().tolist()) if v}
 
 

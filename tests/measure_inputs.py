@@ -38,7 +38,8 @@ def predictions(n: int, offset: int = 0, task: Task = Task.BINARY) -> list[Predi
             KEY,
             float(i),
             None,
-            {"age": None if i % 3 == 0 else "old" if i % 5 == 0 else 20.0 + i, "plan": "pro", "balance": 3},
+            {"age": None if i % 3 == 0 else "old" if i % 5 == 0 else 20.0 + i, "plan": "pro", "balance": 3}
+            | ({"new": i} if i % 9 == 0 else {}),
             str(i % 2) if i % 4 else None,
             (i % 11) / 10,
             i / 100,

@@ -2,7 +2,9 @@
 
 A measure owns accumulators (`parts`), feeds them from batches, and shows them twice: as counters that merge
 over sidecars, and as gauges of one window. What cannot be subtracted, such as distinct users, is kept in `sketches`,
-which no window copies, and shown by `facts`. A measure never keeps a record. A new measure is one file, one row group
+which no window copies, and shown by `facts`. What cannot be subtracted but belongs to a window, such as a minimum, is
+kept in `slots`: the panel takes their content over and over, and gives a window's measure the merged content of its
+time. A measure never keeps a record. A new measure is one file, one row group
 in the catalogue, one test, and one line in `registry.py`.
 """
 
@@ -75,6 +77,7 @@ class Measure:
         self.plan = plan
         self.parts: dict[str, Any] = {}
         self.sketches: dict[str, Any] = {}
+        self.slots: dict[str, Any] = {}
         self._folded: set[tuple[str, str]] = set()
 
     def replan(self, plan: ModelPlan) -> None:
@@ -133,6 +136,11 @@ class Measure:
             return (name,)
         self._folded.add((cap, name))
         return (OTHER,)
+
+    def take_slots(self) -> dict[str, Any]:
+        """What the slots hold; they go on empty."""
+        taken, self.slots = self.slots, {name: slot.empty() for name, slot in self.slots.items()}
+        return taken
 
     def copy(self) -> Any:
         """The same measure over independent parts."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mlcanary.catalog import OTHER, PREDICTION_FEATURE
+from mlcanary.catalog import OTHER
 from mlcanary.joins.machine import JoinMachine
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.joins.rows import Changes, Event, Key, Outcomes, Waiting
@@ -299,14 +299,12 @@ class Monitor:
         yield sample("bin_edges_info", (model, plan.edges), 1.0)
         if plan.reference is None:
             return
-        watched = dict(plan.reference.features)
-        if plan.reference.score is not None:
-            watched[PREDICTION_FEATURE] = plan.reference.score
-        for name, feature in watched.items():
+        for name, feature in plan.reference.watched.items():
             if (model, name) in self._left_out[1]:
                 continue
             total = float(feature.counts.sum())
             yield sample("feature_reference_observations", (model, name), total)
+            yield sample("feature_reference_missing_ratio", (model, name), feature.missing_ratio)
             rows = {"feature_reference_ratio": feature.counts / total}
             if isinstance(feature, NumericReference):
                 rows["feature_reference_below_ratio"] = below(feature.counts) / total

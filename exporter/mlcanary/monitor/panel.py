@@ -10,6 +10,7 @@ from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.registry import measures_of
 from mlcanary.records import ModelKey, Prediction, Sample
+from mlcanary.windows.merge_ring import MergeRing
 from mlcanary.windows.ring import SnapshotRing
 
 
@@ -28,6 +29,32 @@ class Counters:
         pairs = zip(self.measures, earlier.measures, strict=True)
         return Counters(tuple(measure.minus(before) for measure, before in pairs))
 
+    def take_slots(self) -> Slots:
+        """What came into the slots since the last call."""
+        return Slots(tuple(measure.take_slots() for measure in self.measures))
+
+    def hold(self, slots: Slots) -> Counters:
+        """Give every measure the slots of its window."""
+        for measure, held in zip(self.measures, slots.of, strict=True):
+            measure.slots = held
+        return self
+
+
+class Slots:
+    """The slots of every measure of a version as one value that windows can merge."""
+
+    def __init__(self, of: tuple[dict[str, Any], ...]) -> None:
+        self.of = of
+
+    def merge(self, other: Slots) -> Slots:
+        """The slots that would have seen both inputs."""
+        return Slots(
+            tuple(
+                {name: slot.merge(theirs[name]) for name, slot in ours.items()}
+                for ours, theirs in zip(self.of, other.of, strict=True)
+            )
+        )
+
 
 class Panel:
     """What is known of one (model, version). `last_prediction`, `last_label`: newest event times or None."""
@@ -42,7 +69,7 @@ class Panel:
         self.last_seen = now
         self._left_out: frozenset[str] = frozenset()
         self._windows = tuple(windows)
-        self._rings = self._start_rings(now)
+        self._start_windows(now)
 
     @property
     def outcomes(self) -> OutcomeMeasure:
@@ -78,7 +105,7 @@ class Panel:
 
     def set_slots(self, slots: int) -> None:
         """Keep about this many former states per window."""
-        for ring in self._rings:
+        for ring in (*self._rings, *self._slots):
             ring.set_slots(slots)
 
     def on_predictions(self, batch: Sequence[Prediction], now: float) -> None:
@@ -115,10 +142,12 @@ class Panel:
         for measure in self._shown(self.counters):
             for name, suffix, labels, value in (*measure.counters(), *measure.facts(now)):
                 yield Sample(name, suffix, (*self.key, *labels), value)
-        for (window, _), ring in zip(self._windows, self._rings, strict=True):
+        fresh = self.counters.take_slots()
+        for (window, _), ring, slots in zip(self._windows, self._rings, self._slots, strict=True):
             ring.record(now, self.counters)
+            slots.record(now, fresh)
             seconds = ring.covered(now)
-            for measure in self._shown(ring.since(self.counters)):
+            for measure in self._shown(ring.since(self.counters).hold(slots.merged())):
                 for name, suffix, labels, value in measure.gauges(seconds):
                     yield Sample(name, suffix, (*self.key, window, *labels), value)
 
@@ -155,7 +184,10 @@ class Panel:
                         part.load(dumped)
         self.last_prediction, self.last_label = state["last_prediction"], state["last_label"]
         self.last_seen = state.get("last_seen", now)
-        self._rings = self._start_rings(now)
+        self._start_windows(now)
 
-    def _start_rings(self, now: float) -> tuple[SnapshotRing[Counters], ...]:
-        return tuple(SnapshotRing(seconds, self.counters, now) for _, seconds in self._windows)
+    def _start_windows(self, now: float) -> None:
+        self.counters.take_slots()
+        empty = self.counters.take_slots()
+        self._rings = tuple(SnapshotRing(seconds, self.counters, now) for _, seconds in self._windows)
+        self._slots = tuple(MergeRing(seconds, empty, now) for _, seconds in self._windows)
