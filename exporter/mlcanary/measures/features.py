@@ -12,12 +12,11 @@ import numpy as np
 
 from mlcanary.catalog import PREDICTION_FEATURE
 from mlcanary.measures.contract import Measure, sample
+from mlcanary.measures.drift import DRIFT_FAMILIES, Live, drift
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import FeatureReference, NumericReference
 from mlcanary.records import Prediction, Sample, canonical_class
 from mlcanary.stats.accumulator import Floats, Tally
-from mlcanary.stats.bin_counts import NumericBins
-from mlcanary.stats.ks import ks_from_counts
 from mlcanary.stats.roc_auc import below
 
 _NUMBERS = {int, float}
@@ -31,10 +30,8 @@ class FeatureMeasure(Measure):
         "mlcanary_feature_below_total",
         "mlcanary_feature_missing_total",
         "mlcanary_feature_mistyped_total",
-        "mlcanary_window_feature_ks_ratio",
-        "mlcanary_window_feature_ks_upper_bound_ratio",
-        "mlcanary_window_feature_ks_pvalue",
         "mlcanary_window_feature_missing_ratio",
+        *DRIFT_FAMILIES,
     )
 
     def __init__(self, plan: ModelPlan) -> None:
@@ -130,15 +127,9 @@ class FeatureMeasure(Measure):
 
     def gauges(self, seconds: float) -> Iterator[Sample]:
         """Distance to the reference per numeric feature, share of missing values per feature."""
-        for name, watched in self._watched.items():
-            bins = self.parts[f"bins {name}"]
-            if isinstance(watched, NumericReference) and isinstance(bins, NumericBins):
-                ks = ks_from_counts(bins.values, watched.counts)
-                if ks is not None:
-                    yield sample("window_feature_ks_ratio", (name,), ks.statistic)
-                    yield sample("window_feature_ks_upper_bound_ratio", (name,), ks.upper_bound)
-                    yield sample("window_feature_ks_pvalue", (name,), ks.pvalue)
-        rows = self.parts["rows"].total()
+        rows, missing = self.parts["rows"].total(), self.parts["missing"].counts
+        live = {name: Live(self.parts[f"bins {name}"].values, missing.get((name,)), rows) for name in self._watched}
+        yield from drift(self._watched, live)
         if rows > 0:
             for (name,), count in self.parts["missing"].items():
                 yield sample("window_feature_missing_ratio", (name,), count / rows)

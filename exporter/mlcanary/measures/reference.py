@@ -45,6 +45,18 @@ class NumericReference:
         gaps: Floats = np.diff(self.means, prepend=self.means[:1]) / scale
         return gaps
 
+    @property
+    def positions(self) -> Floats:
+        """Place of each bin's mean, in reference standard deviations from the mean of them all."""
+        along = np.cumsum(self.gaps)
+        positions: Floats = along - float(self.counts @ along) / float(self.counts.sum())
+        return positions
+
+    @property
+    def missing_ratio(self) -> float:
+        """Share of the reference's rows that lack the feature."""
+        return self.missing / (float(self.counts.sum()) + self.missing)
+
 
 @dataclass(frozen=True)
 class CategoricalReference:
@@ -62,6 +74,11 @@ class CategoricalReference:
     def empty(self) -> CategoryBins:
         """Counts of live values over the same bins."""
         return CategoryBins.empty(self.categories)
+
+    @property
+    def missing_ratio(self) -> float:
+        """Share of the reference's rows that lack the feature."""
+        return self.missing / (float(self.counts.sum()) + self.missing)
 
 
 FeatureReference = NumericReference | CategoricalReference
@@ -95,7 +112,8 @@ def numeric_reference(values: ArrayLike, bins: int, missing: float = 0.0) -> Num
     sums = np.bincount(index, weights=x, minlength=len(edges) + 1)
     uppers = np.append(edges, x.max())
     means = np.where(counts > 0, sums / np.maximum(counts, 1.0), uppers)
-    return NumericReference(edges, counts, means, float(x.std()), missing)
+    spread = float(x.std()) if x.min() < x.max() else 0.0  # rounding: equal values have a deviation of 1e-17
+    return NumericReference(edges, counts, means, spread, missing)
 
 
 def categorical_reference(names: Sequence[str], limit: int, missing: float = 0.0) -> CategoricalReference:

@@ -269,10 +269,13 @@ class Monitor:
         for name, feature in watched.items():
             total = float(feature.counts.sum())
             yield sample("feature_reference_observations", (model, name), total)
+            yield sample("feature_reference_missing_ratio", (model, name), feature.missing_ratio)
             rows = {"feature_reference_ratio": feature.counts / total}
             if isinstance(feature, NumericReference):
                 rows["feature_reference_below_ratio"] = below(feature.counts) / total
                 rows["feature_reference_gap"] = feature.gaps
+                rows["feature_reference_position"] = feature.positions
+                yield sample("feature_reference_stddev", (model, name), feature.stddev)
             for family, values in rows.items():
                 for label, value in zip(feature.bins, values.tolist(), strict=True):
                     yield sample(family, (model, name, label), value)
