@@ -80,9 +80,11 @@ def wasserstein_quantile(counts: Floats, places: Floats, noise: float) -> float:
 
 
 def missing_zscore(live: float, rows: float, reference: float, reference_rows: float) -> float:
-    """Difference of two shares on the arcsine scale, in standard errors; `live` and `reference` are counts."""
-    phi = [2 * math.asin(math.sqrt(a / b)) for a, b in ((live, rows), (reference, reference_rows))]
-    return (phi[0] - phi[1]) / math.sqrt(1 / rows + 1 / reference_rows)
+    """Difference of two counts after Anscombe's transformation, in standard errors."""
+    angles = [
+        2 * math.asin(math.sqrt((k + 3 / 8) / (n + 3 / 4))) for k, n in ((live, rows), (reference, reference_rows))
+    ]
+    return (angles[0] - angles[1]) / math.hypot(1 / math.sqrt(rows + 1 / 2), 1 / math.sqrt(reference_rows + 1 / 2))
 
 
 def _psi(p: Floats, q: Floats) -> float:

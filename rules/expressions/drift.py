@@ -29,6 +29,9 @@ model_version:mlcanary_predictions:answered<W> :=
 model_version_feature:mlcanary_feature_missing:ratio<W> :=
     sum by (<version>, feature) (rate(mlcanary_feature_missing_total[<W>])) * <S>
     / on (<version>) group_left () model_version:mlcanary_predictions:answered<W>
+model_version_feature:mlcanary_feature_missing:rows<W> :=
+    model_version_feature:mlcanary_feature_missing:ratio<W> * 0
+    + on (<version>) group_left () model_version:mlcanary_predictions:answered<W>
 # The live baseline as a second reference, several baselines together.
 model_feature_bin:mlcanary_feature_baseline:count<W> :=
     sum by (<model>, feature, bin) (model_version_feature_bin:mlcanary_feature_bin:rate<W> <baseline>) * <S>
@@ -43,13 +46,11 @@ model_feature_bin:mlcanary_feature_baseline:below_ratio<W> :=
       * ignoring (bin) group_left () model_version_feature:mlcanary_feature_bin:count<W> <baseline>)
     / ignoring (bin) group_left () (model_feature:mlcanary_feature_baseline:count<W> > 0)
 model_feature:mlcanary_feature_baseline:rows<W> :=
-    sum by (<model>, feature) (
-      model_version_feature:mlcanary_feature_missing:ratio<W> * 0
-      + on (<version>) group_left () model_version:mlcanary_predictions:answered<W> <baseline>)
+    sum by (<model>, feature) (model_version_feature:mlcanary_feature_missing:rows<W> <baseline>)
 model_feature:mlcanary_feature_baseline:missing_ratio<W> :=
     sum by (<model>, feature) (
       model_version_feature:mlcanary_feature_missing:ratio<W>
-      * on (<version>) group_left () model_version:mlcanary_predictions:answered<W> <baseline>)
+      * model_version_feature:mlcanary_feature_missing:rows<W> <baseline>)
     / model_feature:mlcanary_feature_baseline:rows<W>
 """
 
@@ -166,18 +167,24 @@ model_version_feature:mlcanary_feature:ks<x>_critical<W> :=
     and model_version_feature:mlcanary_feature:ks<x><W>
 model_version_feature:mlcanary_feature:wasserstein<x>_critical<W> :=
     sqrt(model_version_feature:mlcanary_feature:noise<x><W>) * <feature> <spread>
-# Change of the share that lacks the feature, and in standard errors on the arcsine scale, where rare gaps keep their
-# far tails.
+# Change of the share that lacks the feature, and in standard errors on Anscombe's arcsine scale, where rare gaps keep
+# their far tails.
 model_version_feature:mlcanary_feature_missing:delta<x><W> :=
     model_version_feature:mlcanary_feature_missing:ratio<W>
     - <feature> <missing><only>
 model_version_feature:mlcanary_feature_missing:zscore<x><W> :=
-    2 * (asin(sqrt(clamp(model_version_feature:mlcanary_feature_missing:ratio<W>, 0, 1)))
-      - <feature> asin(sqrt(clamp(<missing>, 0, 1))))
+    2 * (
+      asin(sqrt(
+        (clamp(model_version_feature:mlcanary_feature_missing:ratio<W>, 0, 1)
+          * model_version_feature:mlcanary_feature_missing:rows<W> + 0.375)
+        / (model_version_feature:mlcanary_feature_missing:rows<W> + 0.75)))
+      - <feature> asin(sqrt(
+        (clamp(<missing>, 0, 1)
+          * <rows> + 0.375)
+        / (<rows> + 0.75))))
     / sqrt(
-      model_version_feature:mlcanary_feature_missing:ratio<W> * 0
-      + on (<version>) group_left () 1 / model_version:mlcanary_predictions:answered<W>
-      + <feature> 1 / <rows>)<only>
+      1 / (model_version_feature:mlcanary_feature_missing:rows<W> + 0.5)
+      + <feature> 1 / (<rows> + 0.5))<only>
 """
 
 _NEGENTROPY = """

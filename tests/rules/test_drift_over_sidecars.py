@@ -33,6 +33,9 @@ REFERENCE = Reference(
     ROWS,
 )
 STABLE, CANARY = ModelKey("clicks", "v1"), ModelKey("clicks", "v2")
+READ = ("mlcanary_feature_", "mlcanary_prediction", "mlcanary_model_info")
+"""Beginnings of the series that drift is recorded from: the others only cost promtool's time."""
+
 RECORDED = {
     "psi": "psi",
     "psi_expected": "psi{x}_expected",
@@ -77,7 +80,8 @@ def records() -> list[Record]:
 
 def test_recorded_drift_equals_scipy_on_the_raw_events(tmp_path: Path, records: list[Record]) -> None:
     plan = ModelPlan(reference=REFERENCE, roles={"v1": Role.BASELINE, "v2": Role.CANARY})
-    series = scraped(MonitorPlan(models={"clicks": plan}), records, seed=2)
+    every = scraped(MonitorPlan(models={"clicks": plan}, windows=()), records, seed=2)
+    series = {name: values for name, values in every.items() if name.startswith(READ)}
     expected: list[Expected] = []
     for window, found in windows_of(records).items():
         stable, canary = ([r for r in found if isinstance(r, Prediction) and r.key == key] for key in (STABLE, CANARY))

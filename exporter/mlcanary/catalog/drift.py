@@ -61,7 +61,7 @@ ROWS: tuple[MetricSpec, ...] = (
         "What feature_wasserstein_stddevs exceeds by chance once in 100,000 windows at most.",
     ),
     window("feature_missing_delta_ratio", _FEATURE, "Share of missing values minus that of the reference."),
-    window("feature_missing_zscore", _FEATURE, "feature_missing_delta_ratio in standard errors, arcsine scale."),
+    window("feature_missing_zscore", _FEATURE, "feature_missing_delta_ratio in standard errors, on the arcsine scale."),
 )
 
 
@@ -189,8 +189,8 @@ INDICATORS: tuple[Indicator, ...] = (
         "Feature missing-rate z-score",
         "missing_zscore",
         "feature_missing:zscore feature_missing:zscore_baseline",
-        "exact statistic; asymptotically standard normal",
-        "Cohen (1988), equation 6.2.1",
+        "exact statistic; |z| > 4.26 by chance in 2e-5 to 5e-5 of windows",
+        "Anscombe (1948), binomial case",
     ),
     _row("Score drift (KS)", "ks_ratio", "feature:ks feature:ks_baseline", _CERTIFIED, "scipy.stats.ks_2samp"),
     _row("Score drift (PSI)", "psi", "feature:psi feature:psi_baseline", "exact, shares floored at 1e-4", "Jeffreys"),

@@ -74,7 +74,7 @@ def drift(features: Mapping[str, FeatureReference], live: Mapping[str, Live]) ->
         else:
             absent.add(("feature_drift", "no_values"))
         if seen.missing is not None and seen.rows > 0:
-            yield from _named(name, _of_missing(seen, reference))
+            yield from _named(name, _of_missing(seen.missing, seen.rows, reference))
     for figure, reason in sorted(absent):
         yield undefined(figure, reason)
 
@@ -136,7 +136,9 @@ def _of_numbers(counts: Floats, reference: NumericReference) -> dict[str, float]
     return figures
 
 
-def _of_missing(live: Live, reference: FeatureReference) -> dict[str, float]:
-    now, before = (live.missing or 0.0) / live.rows, reference.missing_ratio
-    noise = _noise(live.rows, float(reference.counts.sum()) + reference.missing)
-    return {"missing_delta_ratio": now - before, "missing_zscore": share_change(now, before, noise)}
+def _of_missing(missing: float, rows: float, reference: FeatureReference) -> dict[str, float]:
+    before = float(reference.counts.sum()) + reference.missing
+    return {
+        "missing_delta_ratio": missing / rows - reference.missing_ratio,
+        "missing_zscore": share_change(missing, rows, reference.missing, before),
+    }
