@@ -15,6 +15,7 @@ import numpy as np
 
 from mlcanary.catalog import PREDICTION_FEATURE, Task
 from mlcanary.measures.contract import Measure, sample
+from mlcanary.measures.drift import DRIFT_FAMILIES, Live, drift
 from mlcanary.measures.feature_gauges import GAUGES, FeatureWindow
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import (
@@ -27,7 +28,6 @@ from mlcanary.measures.reference import (
 from mlcanary.records import Prediction, Sample
 from mlcanary.stats.accumulator import Floats, Tally
 from mlcanary.stats.extremes import Extremes
-from mlcanary.stats.ks import ks_from_counts
 from mlcanary.stats.moments import LIMIT, moment_sums
 from mlcanary.stats.named_rows import NamedRows
 from mlcanary.stats.roc_auc import below
@@ -62,10 +62,7 @@ class FeatureMeasure(Measure):
         "mlcanary_feature_out_of_range_total",
         "mlcanary_feature_unseen_total",
         "mlcanary_feature_unexpected_total",
-        "mlcanary_window_feature_ks_ratio",
-        "mlcanary_window_feature_ks_upper_bound_ratio",
-        "mlcanary_window_feature_ks_pvalue",
-        *GAUGES,
+        *dict.fromkeys((*DRIFT_FAMILIES, *GAUGES)),
     )
 
     def __init__(self, plan: ModelPlan) -> None:
@@ -257,10 +254,12 @@ class FeatureMeasure(Measure):
         if self._gauges_hidden:
             return
         bins = {name: self.parts[f"bins {name}"].values for name in self._watched}
-        yield from _drift(self._watched, bins)
+        rows, values = self.parts["rows"].total(), self.parts["values"]
+        missing = {name: None if name == PREDICTION_FEATURE else values.get(name, "missing") for name in self._watched}
+        yield from drift(self._watched, {name: Live(bins[name], missing[name], rows) for name in self._watched})
         yield from FeatureWindow(
-            self.parts["rows"].total(),
-            self.parts["values"],
+            rows,
+            values,
             self.slots["extremes"].of,
             {name for (name,), count in self.parts["unexpected"].items() if count > 0},
             None if self.plan.reference is None else self._watched,
@@ -317,14 +316,3 @@ def _count_kinds(types: set[type], column: Sequence[object], absent: int, gained
     for found, count in Counter(map(type, column)).items():
         if found is not NoneType:
             gained[FIELDS.index(_kind(found))] += count
-
-
-def _drift(watched: Mapping[str, FeatureReference], bins: Mapping[str, Floats]) -> Iterator[Sample]:
-    """How far the live counts lie from the reference."""
-    for name, reference in watched.items():
-        if isinstance(reference, NumericReference):
-            ks = ks_from_counts(bins[name], reference.counts, reference.points)
-            if ks is not None:
-                yield sample("window_feature_ks_ratio", (name,), ks.statistic)
-                yield sample("window_feature_ks_upper_bound_ratio", (name,), ks.upper_bound)
-                yield sample("window_feature_ks_pvalue", (name,), ks.pvalue)

@@ -309,6 +309,8 @@ class Monitor:
             if isinstance(feature, NumericReference):
                 rows["feature_reference_below_ratio"] = below(feature.counts) / total
                 rows["feature_reference_gap"] = feature.gaps
+                rows["feature_reference_position"] = feature.positions
+                yield sample("feature_reference_stddev", (model, name), feature.stddev)
             for family, values in rows.items():
                 for label, value in zip(feature.bins, values.tolist(), strict=True):
                     yield sample(family, (model, name, label), value)

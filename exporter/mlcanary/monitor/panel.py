@@ -105,8 +105,9 @@ class Panel:
 
     def set_slots(self, slots: int) -> None:
         """Keep about this many former states per window."""
-        for ring in (*self._rings, *self._slots):
+        for ring, held in zip(self._rings, self._slots, strict=True):
             ring.set_slots(slots)
+            held.set_slots(slots)
 
     def on_predictions(self, batch: Sequence[Prediction], now: float) -> None:
         """Hand a batch to every measure; `now` is when it was read."""
