@@ -24,6 +24,7 @@ from mlcanary.stats.bucket_histogram import BucketHistogram
 from mlcanary.stats.confusion import Confusion
 from mlcanary.stats.log_loss import LogLoss
 from mlcanary.stats.roc_auc import ScoreBins
+from mlcanary.stats.user_buckets import BUCKETS, UserBuckets, clustered
 
 Batch = list[Any]
 
@@ -54,6 +55,11 @@ def _feed_columns(accumulator: Any, batch: Batch) -> None:
 
 def _feed(accumulator: Any, batch: Batch) -> None:
     accumulator.update_many(batch)
+
+
+def _feed_users(accumulator: Any, batch: Batch) -> None:
+    accumulator.update_many(0, [user for user, _ in batch])
+    accumulator.update_many(1, [user for user, _ in batch], [amount for _, amount in batch])
 
 
 def _feed_tally(accumulator: Tally, batch: Batch) -> None:
@@ -88,6 +94,12 @@ SUBJECTS: dict[type, Subject] = {
     ),
     NumericBins: Subject(lambda: NumericBins.empty(_EDGES), _NUMBERS, _feed, (lambda x: x.values.sum(),)),
     CategoryBins: Subject(lambda: CategoryBins.empty(["0", "1"]), _CLASSES, _feed, (lambda x: x.values.tolist(),)),
+    UserBuckets: Subject(
+        lambda: UserBuckets.empty(2),
+        st.tuples(st.integers(0, 2**64 - 1), st.integers(-1000, 1000).map(float)),
+        _feed_users,
+        (lambda b: clustered(b.values[1], b.values[0]), lambda b: clustered(b.values[0], np.ones(BUCKETS))),
+    ),
     BucketHistogram: Subject(
         lambda: BucketHistogram.empty([0.1, 1.0, 10.0]),
         st.floats(0, 100),
