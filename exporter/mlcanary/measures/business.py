@@ -141,7 +141,7 @@ class BusinessMeasure(Measure):
     def _arrived(self) -> _Sums:
         requests = self.parts["requests"].counts
         sums = self._sums("", requests["all",], requests["all",] - requests["failed",])
-        # A conversion is taken to follow a click of its request, as far as there are clicks: nothing tells otherwise yet.
+        # A conversion is taken to follow a click of its request, as far as there are clicks: events come one by one.
         return sums._replace(both=min(sums.clicks or 0.0, sums.conversions or 0.0))
 
     def _mature(self) -> _Sums:

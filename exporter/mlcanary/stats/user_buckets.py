@@ -1,8 +1,8 @@
 """What a ratio varies by when requests of one user are alike: sums in buckets of users.
 
 Input: salted 64-bit hashes of users beside what their requests add. Cost: O(1) per request, 8 bytes per sum and bucket.
-Error: the variance is that of a linearised ratio over G = 64 independent groups; its interval takes t with 63 degrees of
-freedom. Fewer than half of the buckets in use: no variance. Source: ratio estimator over clusters,
+Error: the variance is that of a linearised ratio over G = 64 independent groups; its interval takes t with 63 degrees
+of freedom. Fewer than half of the buckets in use: no variance. Source: ratio estimator over clusters,
 var(r) = G/(G-1) sum_g (x_g - r n_g)^2 / (sum n)^2 (Cochran 1977, 6.3; Deng, Knoblich & Lu, KDD 2018).
 """
 
