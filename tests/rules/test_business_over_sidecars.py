@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from business_requests import Request, column, independent_stderr, standard_error, user_stderr
-from mlcanary.catalog import Role
+from mlcanary.catalog import Role, Task
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.monitor.monitor import MonitorPlan
@@ -31,8 +31,8 @@ from replicated_release import (
 )
 
 ROLES = {"v1": Role.BASELINE, "v2": Role.CANARY}
-SHARES = {"v1": 0.8, "v2": 0.2}
-PER_SCRAPE = {"v1": 30, "v2": 9}
+SHARES = {"v1": 2 / 3, "v2": 1 / 3}
+PER_SCRAPE = {"v1": 16, "v2": 8}
 MATURITY = 5.0
 """Everything that comes of a request comes in the scrape interval of the request: a restart then loses nothing."""
 
@@ -95,8 +95,8 @@ def records(rows: Sequence[Dated]) -> Iterator[Record]:
 
 def test_business_series_equal_the_raw_events(tmp_path: Path) -> None:
     rows = requests(np.random.default_rng(3))
-    plan = ModelPlan(roles=ROLES, join=JoinPolicy(MATURITY, 60.0), split=SHARES)
-    skewed = ModelPlan(roles=ROLES, split={"v1": 0.85, "v2": 0.15})
+    plan = ModelPlan(Task.RANKING, roles=ROLES, join=JoinPolicy(MATURITY, 60.0), split=SHARES)
+    skewed = ModelPlan(Task.RANKING, roles=ROLES, split={"v1": 0.75, "v2": 0.25})
     series = scraped(MonitorPlan(models={"shop": plan, "skewed": skewed}), list(records(rows)))
     series = {name: values for name, values in series.items() if "feature" not in name and "latency" not in name}
     expected: list[Expected] = []
@@ -175,7 +175,7 @@ def _comparison(rows: Sequence[Dated], w: str) -> Iterator[Expected]:
 def _split(rows: Sequence[Dated], w: str) -> Iterator[Expected]:
     """The indicator "sample ratio mismatch": the shop's split is as configured, the other model's is not."""
     counts = np.array([sum(r.version == version for r in rows) for version in ROLES])
-    for model, shares in (("shop", np.array([0.8, 0.2])), ("skewed", np.array([0.85, 0.15]))):
+    for model, shares in (("shop", np.array(list(SHARES.values()))), ("skewed", np.array([0.75, 0.25]))):
         chisquare = stats.chisquare(counts, shares * counts.sum())
         off = counts / counts.sum() / shares - 1
         for i, version in enumerate(ROLES):
