@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from business_requests import Request, column, independent_stderr, standard_error, user_stderr
+from clustered_users import share_stderr
 from mlcanary.catalog import Role, Task
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import ModelPlan
@@ -37,7 +37,6 @@ MATURITY = 5.0
 """Everything that comes of a request comes in the scrape interval of the request: a restart then loses nothing."""
 
 V = "model_version:mlcanary_"
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Dated(Request):
 def requests(rng: np.random.Generator) -> list[Dated]:
     """Sticky users of two versions, some anonymous; conversions without click, refunds, failures, a third event.
 
-    None in the scrape interval after a restart of their sidecar: buckets of users hold so little that it would be hidden.
+    None in the scrape interval after a restart of their sidecar: buckets of users hold so little that they would hide it.
     """
     made: list[Dated] = []
     ticks = restart_ticks()
@@ -203,13 +202,6 @@ def _user_zscore(rows: Sequence[Request], version: str, share: float) -> float:
     return (found - share) / share_stderr(x, n, share)
 
 
-def share_stderr(ours: Floats, everybody: Floats, share: float) -> float:
-    """The larger of what the ratio varies by over buckets, and of what drawn users of such weights would."""
-    left_over = ours - ours.sum() / everybody.sum() * everybody
-    drawn = share * (1 - share) * 64 * np.var(everybody, ddof=1)
-    return float(np.sqrt(max(64 * np.var(left_over, ddof=1), drawn)) / everybody.sum())
-
-
 def split_world(rng: np.random.Generator, canary: float, users: int, *, named: bool) -> dict[str, Values]:
     """An hour of sticky users, some of them heavy, of whom a share goes to the canary; 95 to 5 is configured."""
     weights = 1 + np.floor(rng.lognormal(1.0, 1.5, users))
@@ -243,9 +235,7 @@ def test_a_planted_skew_is_a_mismatch_and_heavy_sticky_users_with_a_correct_spli
         world = split_world(rng, 0.05 + skew, users, named=named)
         # Each world looks wrong to a test that takes requests as independent, also those whose split is correct.
         wanted = [expression(f"{chisquare} > bool 10.83", "1h", (alone, 1.0))] if users != 300 else []
-        cases.append(
-            case("1m", world, [*wanted, expression(mismatch, "1h", ({**alone, "__name__": mismatch}, told))])
-        )
+        cases.append(case("1m", world, [*wanted, expression(mismatch, "1h", ({**alone, "__name__": mismatch}, told))]))
     check(tmp_path, "20m", cases)
 
 
