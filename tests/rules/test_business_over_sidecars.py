@@ -58,7 +58,7 @@ class Dated(Request):
 def requests(rng: np.random.Generator) -> list[Dated]:
     """Sticky users of two versions, some anonymous; conversions without click, refunds, failures, a third event.
 
-    None in the scrape interval after a restart of their sidecar: buckets of users hold so little that they would hide it.
+    None in the scrape interval after a restart of their sidecar: buckets hold so little that they would hide it.
     """
     made: list[Dated] = []
     ticks = restart_ticks()

@@ -187,7 +187,7 @@ INDICATORS: tuple[Indicator, ...] = (
             "model:mlcanary_predictions:split_chisquare_critical<W>",
             "model:mlcanary_predictions:split_mismatch<W>",
         ),
-        "exact; the critical value within 0.5 % (Wilson-Hilferty)",
+        "exact; the critical value lies up to 3 % above the exact one (Wilson-Hilferty)",
         f"Pearson's chi-square at p = 0.001; {_COCHRAN}; Fabijan et al., KDD 2019",
     ),
 )
