@@ -44,7 +44,7 @@ def predictions(n: int, offset: int = 0, task: Task = Task.BINARY) -> list[Predi
             (i % 11) / 10,
             i / 100,
             "500" if i % 7 == 0 else None,
-            user=None if i % 5 == 0 else i % 17 * 0x9E37_79B9_7F4A_7C15 % 2**64,
+            user=None if i % 5 == 0 else i % 47 * 0x9E37_79B9_7F4A_7C15 % 2**64,
             queue=None if i % 6 == 0 else i / 1000,
         )
         for i in range(offset, offset + n)

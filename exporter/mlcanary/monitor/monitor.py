@@ -293,10 +293,15 @@ class Monitor:
         return Matured(waiting.ts, labeled, waiting.seen, waiting.user, waiting.segments)
 
     def _model_samples(self, model: str, plan: ModelPlan) -> Iterator[Sample]:
-        """Thresholds, edges and the reference: what belongs to a model, whatever its versions."""
+        """Thresholds, edges, shares, events and the reference: what belongs to a model, whatever its versions."""
         for objective, value in plan.thresholds().items():
             yield sample("objective_threshold", (model, objective), value)
         yield sample("bin_edges_info", (model, plan.edges), 1.0)
+        for version, share in plan.split.items():
+            yield sample("expected_share_ratio", (model, version), share)
+        for meaning, event in (("click", plan.clicks), ("conversion", plan.conversions)):
+            if any(panel.has_seen(event) for key, panel in self.panels.items() if key.model == model):
+                yield sample("business_event_info", (model, event, meaning), 1.0)
         if plan.reference is None:
             return
         for name, feature in plan.reference.watched.items():

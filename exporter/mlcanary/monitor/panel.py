@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from mlcanary.measures.business import BusinessMeasure
 from mlcanary.measures.contract import Labeled, Matured, Measure, Outcome
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
@@ -75,6 +76,10 @@ class Panel:
     def outcomes(self) -> OutcomeMeasure:
         """The measure that the join reports to."""
         return next(m for m in self.counters.measures if isinstance(m, OutcomeMeasure))
+
+    def has_seen(self, event: str) -> bool:
+        """Whether the version has ever had this business event."""
+        return any(m.seen(event) for m in self.counters.measures if isinstance(m, BusinessMeasure))
 
     def replan(self, plan: ModelPlan) -> None:
         """Take another plan over the same bin edges; counters and windows go on."""
