@@ -26,6 +26,14 @@ from mlcanary.tables import read_columns
 @click.option("--exclude", multiple=True, metavar="COLUMN", help="Leave a column out; may be repeated.")
 @click.option("--categorical", multiple=True, metavar="COLUMN", help="Treat a numeric code as names; may be repeated.")
 @click.option("--categories", default=50, show_default=True, type=click.IntRange(1, 1000), help="Categories kept.")
+@click.option(
+    "--sample.rows",
+    "sample_rows",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 10_000),
+    help="Rows kept as bin numbers, for joint drift; 5000 serves 25 features.",
+)
 @click.option("--model.name", "model_name", help="Noted in the profile.")
 def command(
     table: Path,
@@ -37,16 +45,20 @@ def command(
     exclude: tuple[str, ...],
     categorical: tuple[str, ...],
     categories: int,
+    sample_rows: int,
     model_name: str | None,
 ) -> None:
     """Write a reference profile from FILE: CSV, JSON lines (plain or prediction records), or Parquet.
 
     Use rows from when all was well: the validation set scored by the model, or a good week of its log. The
-    profile holds bin edges and counts only, no rows, so that it can be committed and reviewed.
+    profile holds bin edges and counts only, no rows unless --sample.rows is given, so that it can be committed and
+    reviewed.
     """
     columns, broken = read_columns(table, _show_progress)
     drop = [name for name in (label_column,) if name in columns]
-    options = ProfileOptions(bins, score_bins, categories, score_column, [*exclude, *drop], categorical, model_name)
+    options = ProfileOptions(
+        bins, score_bins, categories, score_column, [*exclude, *drop], categorical, model_name, sample_rows
+    )
     reference = profile_columns(columns, options)
     temporary = output.with_name(output.name + ".tmp")
     temporary.write_bytes(write_profile(reference))
@@ -57,6 +69,11 @@ def command(
         f"{output}: {reference.rows:,} rows, {numeric} numeric and {len(reference.features) - numeric} categorical "
         f"features, {score}"
     )
+    if reference.sample is not None:
+        left_out = [name for name in reference.features if name not in reference.sample]
+        rest = f"; for want of room without {', '.join(left_out)}" if left_out else ""
+        size = len(next(iter(reference.sample.values())))
+        click.echo(f"sample for joint drift: {size:,} rows of bin numbers over {len(reference.sample)} features{rest}")
     if broken:
         click.echo(f"note: {broken:,} broken rows left out")
     if reference.score is None:

@@ -7,9 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mlcanary.catalog import PREDICTION_FEATURE
 from mlcanary.errors import ConfigError
+from mlcanary.measures.bin_numbers import binner
 from mlcanary.measures.reference import (
+    SAMPLE_FEATURES,
     FeatureReference,
     NumericReference,
     Reference,
@@ -21,7 +26,10 @@ from mlcanary.records import canonical_class
 
 @dataclass(frozen=True)
 class ProfileOptions:
-    """`bins` per numeric feature, `score_bins` for the score, `categories` kept per categorical feature."""
+    """`bins` per numeric feature, `score_bins` for the score, `categories` kept per categorical feature.
+
+    `sample_rows` of the file are kept as bin numbers, for joint drift.
+    """
 
     bins: int = 20
     score_bins: int = 50
@@ -30,6 +38,7 @@ class ProfileOptions:
     exclude: Collection[str] = ()
     categorical: Collection[str] = ()
     model: str | None = None
+    sample_rows: int = 0
 
 
 def profile_columns(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> Reference:
@@ -53,7 +62,8 @@ def profile_columns(columns: Mapping[str, Sequence[Any]], options: ProfileOption
         feature = _feature(name, column, options)
         if feature is not None:
             features[name] = feature
-    return Reference(features, _score(columns, options), rows, options.model)
+    drawn = _sample(columns, features, rows, options.sample_rows)
+    return Reference(features, _score(columns, options), rows, options.model, drawn)
 
 
 def _feature(name: str, column: Sequence[Any], options: ProfileOptions) -> FeatureReference | None:
@@ -69,6 +79,17 @@ def _feature(name: str, column: Sequence[Any], options: ProfileOptions) -> Featu
     return categorical_reference([text for text in names if text is not None], options.categories, missing)
 
 
+def _sample(
+    columns: Mapping[str, Sequence[Any]], features: Mapping[str, FeatureReference], rows: int, wanted: int
+) -> dict[str, NDArray[np.int32]] | None:
+    """Bin numbers of rows chosen without replacement, in random order; the seed is fixed."""
+    covered = list(features.items())[:SAMPLE_FEATURES]
+    if wanted == 0 or not covered:
+        return None
+    places = np.random.default_rng(_SEED).permutation(rows)[:wanted].tolist()
+    return {name: binner(feature)([columns[name][place] for place in places]) for name, feature in covered}
+
+
 def _score(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> NumericReference | None:
     column = columns.get(options.score_column)
     scores = [value for value in column or () if not _missing(value)]
@@ -80,6 +101,9 @@ def _score(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> Num
             hint="name the right column by --score.column, or leave the score out by --exclude",
         )
     return numeric_reference([float(s) for s in scores], options.score_bins)
+
+
+_SEED = 20_261_125
 
 
 def _missing(value: Any) -> bool:

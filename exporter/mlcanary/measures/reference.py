@@ -1,7 +1,8 @@
 """The reference profile of a model: what its features and scores looked like when all was well.
 
 Edges belong to the model, never to a version: canary and baseline are only comparable over the same bins.
-Counts are kept beside the edges, so that the reference's own noise is known; no reference rows are kept.
+Counts are kept beside the edges, so that the reference's own noise is known; no reference rows are kept, unless a
+`sample` was asked for: that holds rows of bin numbers, never of values.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mlcanary.catalog import OTHER
 from mlcanary.stats.accumulator import Floats
@@ -69,12 +70,20 @@ FeatureReference = NumericReference | CategoricalReference
 
 @dataclass(frozen=True)
 class Reference:
-    """All features of a model, and its scores where the profile had them."""
+    """All features of a model, and its scores where the profile had them.
+
+    `sample`: bin numbers of some rows in random order by feature, -1 where the value is missing; columns of one length.
+    """
 
     features: Mapping[str, FeatureReference] = field(default_factory=dict)
     score: NumericReference | None = None
     rows: int = 0
     model: str | None = None
+    sample: Mapping[str, NDArray[np.int32]] | None = None
+
+
+SAMPLE_FEATURES = 30
+"""Features that a sample covers, the first of the reference: joint drift costs the square of their number."""
 
 
 def edge_labels(edges: Floats) -> tuple[str, ...]:

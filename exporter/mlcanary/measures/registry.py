@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlcanary.catalog import Task
 from mlcanary.measures.contract import Measure
 from mlcanary.measures.features import FeatureMeasure
+from mlcanary.measures.joint_drift import JointDriftMeasure
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.quality import QualityMeasure
@@ -12,7 +13,7 @@ from mlcanary.measures.score import ScoreMeasure
 from mlcanary.measures.traffic import LatencyMeasure, TrafficMeasure
 
 _BEFORE: tuple[type[Measure], ...] = (TrafficMeasure, LatencyMeasure)
-_AFTER: tuple[type[Measure], ...] = (FeatureMeasure, OutcomeMeasure)
+_AFTER: tuple[type[Measure], ...] = (FeatureMeasure, JointDriftMeasure, OutcomeMeasure)
 _QUALITY: dict[Task, tuple[type[Measure], ...]] = {
     Task.BINARY: (QualityMeasure, ScoreMeasure),
     Task.MULTICLASS: (QualityMeasure,),
