@@ -12,10 +12,14 @@ from mlcanary.measures.registry import measures_of
 from mlcanary.records import ModelKey, Prediction, canonical_class, canonical_relevance
 from monitored_traffic import reference
 
-PLAN = ModelPlan(reference=reference())
+PLAN = ModelPlan(reference=reference(sample=400))
 KEY = ModelKey("m", "v")
 ITEMS = tuple("abcdefghij")
 DAY = 86_400.0
+
+
+SHOWS_ALL = {"JointDriftMeasure": 400}
+"""Rows after which a measure shows every family, where that is more than 60."""
 
 
 def plan_of(kind: type[Measure]) -> ModelPlan:

@@ -1,7 +1,8 @@
 """The reference profile as a file: JSON, written by `mlcanary profile`, read by the exporter.
 
 Guarantee: what is written reads back equal; anything else is a ConfigError that names file, line and key. The
-file holds edges and counts, so it can be committed and reviewed; rows only where a sample was asked for, as bin numbers.
+file holds edges and counts, so that it can be committed and reviewed; rows only where a sample was asked for, and
+only as bin numbers.
 """
 
 from __future__ import annotations

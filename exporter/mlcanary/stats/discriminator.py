@@ -54,7 +54,7 @@ class Terms(NamedTuple):
     def per_feature(self, values: Floats) -> Floats:
         """Values of the terms added up by feature, shape (F,); those of a pair are halved between the two."""
         pairs = slice(self.features, self.features + len(self.first))
-        total = values[: self.features] + values[pairs.stop :]
+        total: Floats = values[: self.features] + values[pairs.stop :]
         for place in (self.first, self.second):
             total = total + np.bincount(place, weights=values[pairs] / 2.0, minlength=self.features)
         return total

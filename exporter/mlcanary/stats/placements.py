@@ -42,7 +42,7 @@ class Placements(Vector):
     def update_many(self, placements: ArrayLike) -> None:
         """Add placements, shape (n,), in [0, 1]."""
         found = np.asarray(placements, dtype=np.float64)
-        self.values += (found.size, found.sum(), found @ found)
+        self.values += np.array([found.size, found.sum(), found @ found])
 
     @property
     def rows(self) -> float:

@@ -1,8 +1,9 @@
 """Which rows of a busy stream a costly statistic takes: all of a quiet one, an eighth of a busy one.
 
 Guarantee: the choice depends on the rows' order and event times alone, whatever the batches. Of each minute of event
-time the first `WHOLE` rows are taken, then every `EVERY`-th. Cost: O(1) per row. Error: none; the rows taken within a
-minute stand for those left out as long as they come in no particular order.
+time the first `WHOLE` rows are taken, then every `EVERY`-th. Input: event times in the order of the
+rows. Cost: O(1) per row, two numbers. Error: the rows taken stand for those left out as long as a minute's rows come in
+no particular order. Source: systematic sampling (Cochran 1977).
 """
 
 from __future__ import annotations
