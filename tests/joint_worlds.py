@@ -31,22 +31,19 @@ def pair(features: int, correlation: float) -> Floats:
     """Features 0 and 1 correlated, the others independent."""
     covariance = np.eye(features)
     covariance[0, 1] = covariance[1, 0] = correlation
-    factor: Floats = np.linalg.cholesky(covariance)
-    return factor
+    return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
 
 
 def dense(features: int, correlation: float) -> Floats:
     """Every two features equally correlated."""
     covariance = np.full((features, features), correlation) + (1 - correlation) * np.eye(features)
-    factor: Floats = np.linalg.cholesky(covariance)
-    return factor
+    return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
 
 
 def chain(features: int, correlation: float) -> Floats:
     """Each feature correlated with the next, so that a swap of two changes who is near to whom."""
     places = np.arange(features)
-    factor: Floats = np.linalg.cholesky(correlation ** np.abs(places[:, None] - places))
-    return factor
+    return np.asarray(np.linalg.cholesky(correlation ** np.abs(places[:, None] - places)), dtype=np.float64)
 
 
 def shuffled(x: Floats, rng: np.random.Generator) -> Floats:

@@ -1,39 +1,32 @@
-"""Joint drift by scikit-learn, row by row: terms, discriminant, out-of-fold scores and their AUC.
-
-Nothing is incremental here: each block is scored by a discriminant that is solved afresh from all rows before it.
-"""
+"""Joint drift against scikit-learn: terms, discriminant, out-of-fold scores and their AUC."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
-from sklearn.preprocessing import PolynomialFeatures
 
 from indicators.oracles import Concern, Oracle, Values, plain
+from joint_oracle import BLOCK, Block, blocks
 from mlcanary.measures.contract import Measure
 from mlcanary.measures.joint_drift import JointDriftMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
-from mlcanary.measures.reference import CategoricalReference, Reference
-from mlcanary.records import ModelKey, Prediction, canonical_class
-from mlcanary.stats.accumulator import Floats
+from mlcanary.measures.reference import Reference
+from mlcanary.records import ModelKey, Prediction
 from nasty_streams import categories, numbers
 
-BLOCK, FADING = 100, 15 / 16
 KEY = ModelKey("m", "v")
 NAMES = ("amount", "country", "late", "share")
+SAMPLE = 600
 
 
 @lru_cache(maxsize=1)
 def reference() -> Reference:
-    """A healthy profile with a sample of 600 of its 2,000 rows; `share` follows `amount`."""
+    """A healthy profile with a sample of its 2,000 rows; `share` follows `amount`."""
     rng = np.random.default_rng(5)
     amount = rng.normal(3.0, 2.0, 2000)
     columns = {
@@ -42,7 +35,7 @@ def reference() -> Reference:
         "late": [None if i % 9 == 0 else float(i % 7) for i in range(2000)],
         "share": (0.5 * amount + rng.normal(0, 1, 2000)).tolist(),
     }
-    return profile_columns(columns, ProfileOptions(bins=12, sample_rows=600))
+    return profile_columns(columns, ProfileOptions(bins=12, sample_rows=SAMPLE))
 
 
 @lru_cache(maxsize=12)
@@ -67,74 +60,17 @@ def take(measure: Measure, batch: Sequence[Prediction]) -> None:
     measure.on_predictions(batch)
 
 
-class Block(NamedTuple):
-    """Scores of the rows of a block and of half B, and per row what each feature adds."""
-
-    live: Floats
-    half_b: Floats
-    shifts: Floats
-
-
-def bin_of(name: str, value: object) -> int:
-    """Bin number by comparison with every edge, -1 for what is missing or no number."""
-    feature = reference().features[name]
-    if isinstance(feature, CategoricalReference):
-        text = canonical_class(value)
-        places = [i for i, known in enumerate(feature.categories) if known == text]
-        return -1 if text is None else places[0] if places else len(feature.categories)
-    if not isinstance(value, int | float) or not np.isfinite(value):
-        return -1
-    return sum(value > edge for edge in feature.edges.tolist())
-
-
-def terms(bins: Sequence[Sequence[int]]) -> Floats:
-    """Rank scores, their products and the missing indicators of rows of bin numbers."""
-    columns = []
-    for name, column in zip(NAMES, np.array(bins).T, strict=True):
-        counts = reference().features[name].counts
-        population = np.repeat(np.arange(len(counts)), counts.astype(int))
-        ranks = [stats.percentileofscore(population, i, kind="mean") / 50 - 1 for i in range(len(counts))]
-        columns.append([0.0 if i < 0 else round(ranks[i] * 1024) / 1024 for i in column])
-    products = PolynomialFeatures(degree=2, include_bias=False).fit_transform(np.array(columns).T)
-    return np.hstack([products, np.array(bins) < 0]).astype(np.float64)
-
-
-def discriminant(half_a: Floats, mean: Floats) -> Floats:
-    """Weights of Fisher's discriminant with the shrunk covariance of half A alone: the live class weighs nothing."""
-    x, y = np.vstack([half_a, half_a[:2] + 1.0]), np.repeat([0, 1], [len(half_a), 2])
-    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=[1 - 1e-15, 1e-15])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(x, y)
-    return np.asarray(np.linalg.solve(model.covariance_, mean - half_a.mean(axis=0)))
-
-
 @lru_cache(maxsize=12)
-def blocks(stream: str) -> tuple[Block, ...]:
-    """Every block of a stream but the first, scored by what came before it."""
-    sample = np.array([reference().sample[name] for name in NAMES]).T  # type: ignore[index]
-    half_a, half_b = terms(sample[::2]), terms(sample[1::2])
-    answered = [p for p in rows(stream) if p.error is None]
-    live = terms([[bin_of(name, p.features[name]) for name in NAMES] for p in answered])
-    owners = np.vstack(
-        [np.eye(4), [(np.eye(4)[i] + np.eye(4)[j]) / 2 for i in range(4) for j in range(i, 4)], np.eye(4)]
-    )
-    found = []
-    for start in range(BLOCK, len(live), BLOCK):
-        past, block = live[:start], live[start : start + BLOCK]
-        age = (start - 1 - np.arange(start)) // BLOCK
-        weights = discriminant(half_a, np.average(past, axis=0, weights=FADING**age))
-        weights /= (half_b @ weights).std()
-        parts = (block - half_b.mean(axis=0)) * weights @ owners
-        found.append(Block(np.round(block @ weights, 9), np.round(half_b @ weights, 9), parts))
-    return tuple(found)
+def of_stream(stream: str) -> tuple[Block, ...]:
+    """All blocks of a stream."""
+    return blocks(reference(), [p.features for p in rows(stream) if p.error is None])
 
 
 def seen(prefix: Sequence[Prediction]) -> list[Block]:
     """The blocks of the prefix, the last one as far as it is filled."""
     left = sum(p.error is None for p in prefix) - BLOCK
     found = []
-    for block in blocks(str(prefix[0].id)):
+    for block in of_stream(str(prefix[0].id)):
         if left > 0:
             found.append(Block(block.live[:left], block.half_b, block.shifts[:left]))
         left -= BLOCK
@@ -160,7 +96,7 @@ def count_of(prefix: Sequence[Prediction]) -> Values:
 
 def critical_of(prefix: Sequence[Prediction]) -> Values:
     """Normal approximation of the Mann-Whitney statistic, over its pairs; n + m for n + m + 1."""
-    n, m = sum(len(b.live) for b in seen(prefix)), 300
+    n, m = sum(len(b.live) for b in seen(prefix)), SAMPLE // 2
     return plain(float(stats.norm.isf(1e-5, 0.5, np.sqrt((n + m) / (12 * n * m)))) if n else None)
 
 
@@ -169,10 +105,8 @@ def shifts_of(prefix: Sequence[Prediction]) -> Values:
     found = seen(prefix)
     if not found:
         return {}
-    return {
-        (name,): value
-        for name, value in zip(NAMES, np.vstack([b.shifts for b in found]).mean(axis=0).tolist(), strict=True)
-    }
+    means = np.vstack([b.shifts for b in found]).mean(axis=0).tolist()
+    return {(name,): value for name, value in zip(NAMES, means, strict=True)}
 
 
 CONCERN = Concern(

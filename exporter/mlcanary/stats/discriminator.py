@@ -74,7 +74,8 @@ class Discriminator:
     def scores(self, scores: Floats, missing: Floats) -> Floats:
         """One number per row, shape (rows,)."""
         raw = ((scores @ self._products + self._linear) * scores).sum(axis=1) + missing @ self._missing
-        return np.round(raw, _DIGITS)
+        found: Floats = np.round(raw, _DIGITS)
+        return found
 
 
 class Fit(NamedTuple):
