@@ -30,11 +30,13 @@ def reference(seed: int = 1, rows: int = 2000, sample: int = 0) -> Reference:
     return profile_columns(columns, ProfileOptions(bins=10, score_bins=50, model="churn", sample_rows=sample))
 
 
-def plan(*, with_reference: bool = True, maturity: float = 0.0, limits: Limits | None = None) -> MonitorPlan:
+def plan(
+    *, with_reference: bool = True, maturity: float = 0.0, limits: Limits | None = None, sample: int = 0
+) -> MonitorPlan:
     """One model with roles; every other one learnt."""
     limits = limits or Limits()
     model = ModelPlan(
-        reference=reference() if with_reference else None,
+        reference=reference(sample=sample) if with_reference else None,
         roles={"v1": Role.BASELINE, "v2": Role.CANARY},
         join=JoinPolicy(maturity, 86400.0),
         limits=limits,
