@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
+from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import PolynomialFeatures
 
@@ -37,14 +38,40 @@ def halves(reference: Reference) -> tuple[Floats, Floats]:
 
 def terms(reference: Reference, bins: Sequence[Sequence[int]]) -> Floats:
     """Rank scores, their products and the missing indicators of rows of bin numbers."""
-    columns = []
-    for name, column in zip(reference.sample or {}, np.array(bins).T, strict=True):
-        counts = reference.features[name].counts
-        population = np.repeat(np.arange(len(counts)), counts.astype(int))
-        ranks = [stats.percentileofscore(population, i, kind="mean") / 50 - 1 for i in range(len(counts))]
-        columns.append([0.0 if i < 0 else round(ranks[i] * 1024) / 1024 for i in column])
+    rows = np.array(bins)
+    columns = [[table[i] for i in column] for table, column in zip(tables(reference), rows.T, strict=True)]
     products = PolynomialFeatures(degree=2, include_bias=False).fit_transform(np.array(columns).T)
-    return np.hstack([products, np.array(bins) < 0]).astype(np.float64)
+    return np.hstack([products, rows < 0]).astype(np.float64)
+
+
+def tables(reference: Reference) -> list[dict[int, float]]:
+    """Score of each bin number by feature; categories in the order of the first principal component of their means."""
+    sample = reference.sample or {}
+    first = {name: ranks(reference.features[name].counts) for name in sample}
+    found = []
+    for name in sample:
+        feature, half_a = reference.features[name], sample[name][::2]
+        if not isinstance(feature, CategoricalReference):
+            found.append(first[name])
+            continue
+        others = np.array([[first[other][i] for i in sample[other][::2]] for other in sample if other != name]).T
+        others = others[half_a >= 0] - others[half_a >= 0].mean(axis=0)
+        present = half_a[half_a >= 0]
+        means = {i: others[present == i].mean(axis=0) for i in set(present.tolist())}
+        component = PCA(n_components=1).fit([means[i] for i in present.tolist()]).components_[0]
+        along = [float(means[i] @ component) if i in means else 0.0 for i in range(len(feature.counts))]
+        if along[int(np.bincount(present).argmax())] > 0:
+            along = [-value for value in along]
+        found.append(ranks(feature.counts, sorted(range(len(along)), key=lambda i: along[i])))
+    return found
+
+
+def ranks(counts: Floats, order: Sequence[int] | None = None) -> dict[int, float]:
+    """Centred mid-ranks over the reference's values, in steps of 1 / 1024; 0 for a missing value."""
+    places = {b: place for place, b in enumerate(order or range(len(counts)))}
+    population = np.repeat(list(places.values()), counts[list(places)].astype(int))
+    found = {b: stats.percentileofscore(population, place, kind="mean") / 50 - 1 for b, place in places.items()}
+    return {-1: 0.0, **{b: round(rank * 1024) / 1024 for b, rank in found.items()}}
 
 
 def live_terms(reference: Reference, rows: Sequence[Mapping[str, object]]) -> Floats:

@@ -9,29 +9,30 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from joint_worlds import (  # noqa: E402 - beside this folder, not installed
-    BINS,
     ROWS,
     World,
-    binned,
     chain,
     dense,
     draw,
     mirrored,
     moved,
-    normal,
     pair,
     shuffled,
     swapped,
 )
-from mlcanary.stats.discriminator import Halves  # noqa: E402
+from mlcanary.formats.profile import write_profile  # noqa: E402
+from mlcanary.measures.joint_drift import JointDriftMeasure  # noqa: E402
+from mlcanary.measures.plan import ModelPlan  # noqa: E402
+from mlcanary.measures.profiling import ProfileOptions, profile_columns  # noqa: E402
+from mlcanary.records import ModelKey, Prediction  # noqa: E402
+from mlcanary.stats.discriminator import Terms  # noqa: E402
 from mlcanary.stats.placements import CRITICAL_DEVIATIONS  # noqa: E402
-from mlcanary.stats.prequential import Prequential  # noqa: E402
-from mlcanary.stats.rank_scores import score_table, scores_of  # noqa: E402
 
 POWER: dict[str, tuple[World, int]] = {
     "column shuffled, rho .5, 6 features, sample 2,000": (World(pair(6, 0.5), shuffled), 2000),
@@ -81,24 +82,33 @@ def false_alarms(draws: int) -> None:
 
 
 def cost(features: int = 25, sample: int = 5000, rows: int = 20_000) -> None:
-    """Print CPU time per row of the statistic alone, of its construction, and the bytes it keeps."""
-    world, rng = World(pair(features, 0.5)), np.random.default_rng(3)
-    tables = [score_table(np.ones(BINS))] * features
-    encoded = scores_of(binned(normal(world, sample, rng)), tables)
-    live = binned(normal(world, rows, rng))
-    begin = time.process_time()
-    state = Prequential(Halves(*encoded), "")
-    built = time.process_time()
-    for start in range(0, rows, 1000):
-        state.take(*scores_of(live[start : start + 1000], tables))
-    per_row = (time.process_time() - built) / rows
-    size = state.halves.terms.size
-    shared = 8 * size**2 + 16 * features * state.halves.rows
-    checkpoint = sum(len(part) for part in state.dump() if isinstance(part, bytes))
-    print(f"{features} features, sample {sample:,}: {1e6 * per_row:.1f} us CPU per row")
-    print(f"{1e3 * (built - begin):.0f} ms to prepare, {shared / 1e6:.1f} MB per reference")
-    print(f"{checkpoint / 1e3:.1f} kB per version and checkpoint")
+    """Print CPU time per request with 25 features, of the preparation, and the bytes kept."""
+    rng = np.random.default_rng(3)
+    names = [f"feature_{i:02d}" for i in range(features)]
+    values = dict(zip(names, rng.standard_normal((features, 10_000)).tolist(), strict=True))
+    reference = profile_columns(values, ProfileOptions(sample_rows=sample))
+    plan = ModelPlan(reference=reference)
+    live = [dict(zip(names, row, strict=True)) for row in rng.standard_normal((rows, features)).tolist()]
+    print(f"{features} numeric features, sample {sample:,}, batches of 1,000 requests\n")
+    for text, per_second in (("one a second, all taken", 1.0), ("1,000 a second, an eighth taken", 1000.0)):
+        requests = [Prediction(_KEY, i / per_second, None, row) for i, row in enumerate(live)]
+        begin = time.process_time()
+        measure = JointDriftMeasure(plan)
+        built = time.process_time()
+        for start in range(0, rows, 1000):
+            measure.on_predictions(requests[start : start + 1000])
+        spent = (time.process_time() - built) / rows
+        print(f"- {text}: {1e6 * spent:.1f} us CPU per request; {1e3 * (built - begin):.0f} ms to prepare")
+        kept = [*measure.parts.values(), *measure.sketches.values()]
+        checkpoint = sum(len(msgspec.msgpack.encode(part.dump())) for part in kept)
+    terms = Terms.of(features).size
+    shared = 8 * terms**2 + 16 * features * sample / 2
+    print(f"- {terms} terms; {shared / 1e6:.1f} MB per model, shared by its versions")
+    print(f"- {checkpoint:,} bytes per version, in memory and in the checkpoint")
+    print(f"- {len(write_profile(reference)) / 1e3:.0f} kB of profile")
 
+
+_KEY = ModelKey("m", "v")
 
 if __name__ == "__main__":
     cost()

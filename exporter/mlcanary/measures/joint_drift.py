@@ -16,13 +16,14 @@ import numpy as np
 from mlcanary.measures.bin_numbers import Binner, binner
 from mlcanary.measures.contract import Measure, sample, undefined
 from mlcanary.measures.plan import ModelPlan
-from mlcanary.measures.reference import SAMPLE_FEATURES, Reference
+from mlcanary.measures.reference import SAMPLE_FEATURES, FeatureReference, NumericReference, Reference
 from mlcanary.records import Prediction, Sample
 from mlcanary.stats.accumulator import Floats, Tally
+from mlcanary.stats.category_order import leading_order
 from mlcanary.stats.discriminator import Halves
 from mlcanary.stats.placements import Placements
 from mlcanary.stats.prequential import Prequential
-from mlcanary.stats.rank_scores import score_table, scores_of
+from mlcanary.stats.rank_scores import Bins, score_table, scores_of
 from mlcanary.stats.thinning import Thinning
 
 TOP = 10
@@ -149,10 +150,21 @@ def _made(reference: Reference) -> Frame | None:
     if not kept or len(next(iter(kept.values()))) < _LEAST_ROWS:
         return None
     features = [reference.features[name] for name in kept]
-    tables = tuple(score_table(feature.counts) for feature in features)
     bins = np.column_stack(list(kept.values())).astype(np.int32)
+    tables = _tables(features, bins[::2])
     digest = hashlib.blake2b(bins.tobytes(), digest_size=8)
     for name, table in zip(kept, tables, strict=True):
         digest.update(name.encode() + b"\0" + table.tobytes())
     halves = Halves(*scores_of(bins, tables))
     return Frame(reference, tuple(kept), tuple(map(binner, features)), tables, halves, digest.hexdigest())
+
+
+def _tables(features: Sequence[FeatureReference], half_a: Bins) -> tuple[Floats, ...]:
+    """Score tables; categories in the order that half A gives them: half B must not take part in what scores it."""
+    tables = [score_table(feature.counts) for feature in features]
+    scores, _ = scores_of(half_a, tables)
+    for i, feature in enumerate(features):
+        if not isinstance(feature, NumericReference):
+            order = leading_order(half_a[:, i], np.delete(scores, i, axis=1), len(feature.counts))
+            tables[i] = score_table(feature.counts, order)
+    return tuple(tables)

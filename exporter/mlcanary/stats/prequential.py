@@ -4,7 +4,7 @@ Guarantee: no row and no row of half B has a part in the discriminator that scor
 placement is 1/2 however many terms are fitted. The state is a function of the rows in their order, whatever the
 batches; it holds sums, never rows. Input: rank scores and missing indicators. Cost: see `discriminator.py`, a fit
 per `BLOCK` rows; the state is 16 p + 40 bytes. Error: the first block only trains; the past fades by `FADING` per
-block, so that a drift which begins late shows within about a thousand rows. Source: prequential (test, then train)
+block, so that a drift which begins late shows within about 2,000 rows. Source: prequential (test, then train)
 evaluation, Dawid (1984); classifier two-sample test, Lopez-Paz and Oquab (2017).
 """
 

@@ -21,15 +21,20 @@ Bins = NDArray[np.int32]
 _STEPS = 1024.0
 
 
-def score_table(counts: Floats) -> Floats:
+def score_table(counts: Floats, order: NDArray[np.intp] | None = None) -> Floats:
     """Score of each bin, shape (B + 1,); the last, which -1 finds, is 0: a missing value stands in the middle.
+
+    `order`: the bins from the least to the greatest, where that is not the order of their numbers.
 
     >>> score_table(np.array([2.0, 1.0, 1.0])).tolist()
     [-0.5, 0.25, 0.75, 0.0]
     """
-    below = np.cumsum(counts) - counts
-    middle = 2.0 * (below + counts / 2.0) / counts.sum() - 1.0
-    return np.append(np.rint(middle * _STEPS) / _STEPS, 0.0)
+    places = np.arange(len(counts)) if order is None else order
+    ordered = counts[places]
+    middle = 2.0 * (np.cumsum(ordered) - ordered / 2.0) / counts.sum() - 1.0
+    table = np.zeros(len(counts) + 1)
+    table[places] = np.rint(middle * _STEPS) / _STEPS
+    return table
 
 
 def scores_of(bins: Bins, tables: Sequence[Floats]) -> tuple[Floats, Floats]:
