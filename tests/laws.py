@@ -24,6 +24,7 @@ from mlcanary.stats.bucket_histogram import BucketHistogram
 from mlcanary.stats.confusion import Confusion
 from mlcanary.stats.log_loss import LogLoss
 from mlcanary.stats.named_rows import NamedRows
+from mlcanary.stats.placements import Placements
 from mlcanary.stats.roc_auc import ScoreBins
 from mlcanary.stats.user_buckets import BUCKETS, UserBuckets, clustered
 
@@ -92,6 +93,12 @@ SUBJECTS: dict[type, Subject] = {
         _LABELED,
         _feed_columns,
         (ScoreBins.estimate, lambda x: (x.positives.sum(), x.negatives.sum(), x.score_sums.sum())),
+    ),
+    Placements: Subject(
+        Placements.empty,
+        st.floats(0, 1),
+        _feed,
+        (Placements.auc, lambda x: x.critical(500.0), lambda x: (x.rows, x.sum, x.squares)),
     ),
     NumericBins: Subject(lambda: NumericBins.empty(_EDGES), _NUMBERS, _feed, (lambda x: x.values.sum(),)),
     CategoryBins: Subject(lambda: CategoryBins.empty(["0", "1"]), _CLASSES, _feed, (lambda x: x.values.tolist(),)),

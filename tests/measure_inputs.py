@@ -12,7 +12,7 @@ from mlcanary.measures.registry import measures_of
 from mlcanary.records import ModelKey, Prediction, canonical_class, canonical_relevance
 from monitored_traffic import reference
 
-PLAN = ModelPlan(reference=reference(), segments=("plan", "device"))
+PLAN = ModelPlan(reference=reference(sample=400), segments=("plan", "device"))
 KEY = ModelKey("m", "v")
 ITEMS = tuple("abcdefghij")
 DAY = 86_400.0

@@ -18,8 +18,8 @@ START = 1_800_000_000.0
 STABLE, CANARY = ModelKey("churn", "v1"), ModelKey("churn", "v2")
 
 
-def reference(seed: int = 1, rows: int = 2000) -> Reference:
-    """A profile of two numbers, one name and the score."""
+def reference(seed: int = 1, rows: int = 2000, sample: int = 0) -> Reference:
+    """A profile of two numbers, one name and the score; rows of it where `sample` is above 0."""
     rng = np.random.default_rng(seed)
     columns = {
         "age": rng.normal(40, 12, rows).tolist(),
@@ -27,14 +27,16 @@ def reference(seed: int = 1, rows: int = 2000) -> Reference:
         "plan": rng.choice(["free", "pro", "team"], rows).tolist(),
         "score": rng.beta(2, 5, rows).tolist(),
     }
-    return profile_columns(columns, ProfileOptions(bins=10, score_bins=50, model="churn"))
+    return profile_columns(columns, ProfileOptions(bins=10, score_bins=50, model="churn", sample_rows=sample))
 
 
-def plan(*, with_reference: bool = True, maturity: float = 0.0, limits: Limits | None = None) -> MonitorPlan:
+def plan(
+    *, with_reference: bool = True, maturity: float = 0.0, limits: Limits | None = None, sample: int = 0
+) -> MonitorPlan:
     """One model with roles; every other one learnt."""
     limits = limits or Limits()
     model = ModelPlan(
-        reference=reference() if with_reference else None,
+        reference=reference(sample=sample) if with_reference else None,
         roles={"v1": Role.BASELINE, "v2": Role.CANARY},
         join=JoinPolicy(maturity, 86400.0),
         limits=limits,

@@ -19,6 +19,9 @@ RECORDED = {
     "mlcanary_window_auc_ratio": f"{_VERSION}labeled_score:auc5m",
     "mlcanary_window_log_loss_nats": f"{_VERSION}log_loss:mean5m",
     "mlcanary_window_labels": f"{_VERSION}labeled_predictions:count5m",
+    "mlcanary_window_c2st_rows": f"{_VERSION}c2st:rows5m",
+    "mlcanary_window_c2st_auc_ratio": f"{_VERSION}c2st:auc5m",
+    "mlcanary_window_c2st_auc_critical_ratio": f"{_VERSION}c2st:auc_critical5m",
     "mlcanary_window_predictions_per_second": f"{_VERSION}predictions:rate5m",
     "mlcanary_window_feature_ks_ratio": f"{_FEATURE}:ks5m",
     "mlcanary_window_feature_missing_ratio": f"{_FEATURE}_missing:ratio5m",
@@ -31,7 +34,7 @@ _OF_POSITIVE_CLASS = ("precision", "recall", "f1")
 
 def test_gauges_and_recorded_series_agree_on_one_sidecar(tmp_path: Path) -> None:
     records = traffic(2400, seconds=float(END))
-    monitor = Monitor(plan(), START)
+    monitor = Monitor(plan(sample=400), START)
     series: dict[str, list[float | None]] = defaultdict(lambda: [None] * (END // STEP + 1))
     page: list[Sample] = []
     for tick in range(END // STEP + 1):

@@ -91,7 +91,7 @@ def test_every_recorded_series_is_read_somewhere() -> None:
 
 def test_every_contract_family_is_used_by_a_rule_or_a_panel() -> None:
     def scraped(text: str) -> set[str]:
-        return set(re.findall(r"\bmlcanary_[a-z_]+", text))
+        return set(re.findall(r"\bmlcanary_[a-z0-9_]+", text))
 
     wire = wire_names((Group.CONTRACT,))
     used = {name for rule in RULE_LIST for name in scraped(rule["expr"])} | _drawn(scraped)

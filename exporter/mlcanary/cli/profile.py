@@ -36,6 +36,14 @@ from mlcanary.tables import read_columns
     "--categories", default=50, show_default=True, type=click.IntRange(1, 1000), help="Categories with a bin."
 )
 @click.option(
+    "--sample.rows",
+    "sample_rows",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 10_000),
+    help="Rows kept as bin numbers, for joint drift; 5000 serves 25 features.",
+)
+@click.option(
     "--model.task",
     "model_task",
     default=Task.BINARY.value,
@@ -55,19 +63,30 @@ def command(
     categorical: tuple[str, ...],
     categories: int,
     model_task: str,
+    sample_rows: int,
     model_name: str | None,
 ) -> None:
     """Write a reference profile from FILE: CSV, JSON lines (plain or prediction records), or Parquet.
 
     Use rows from when all was well: the validation set scored by the model, or a good week of its log. The
-    profile holds no rows, so that it can be committed and reviewed: per numeric feature bin edges, counts and means,
+    profile holds no rows unless --sample.rows is given, and those only as bin numbers, so that it can be committed and
+    reviewed: per numeric feature bin edges, counts and means,
     the least and the greatest value, the standard deviation and how many were missing; per categorical feature the
     counts of its categories and the names of up to 10,000 more. Those names are text from your data: leave out what
     is personal by --exclude.
     """
     columns, broken = read_columns(table, _show_progress)
     options = ProfileOptions(
-        bins, score_bins, categories, score_column, exclude, categorical, model_name, Task(model_task), label_column
+        bins,
+        score_bins,
+        categories,
+        score_column,
+        exclude,
+        categorical,
+        model_name,
+        Task(model_task),
+        label_column,
+        sample_rows,
     )
     reference = profile_columns(columns, options)
     temporary = output.with_name(output.name + ".tmp")
@@ -79,6 +98,11 @@ def command(
         f"{output}: {reference.rows:,} rows, {numeric} numeric and {len(reference.features) - numeric} categorical "
         f"features, {shown}"
     )
+    if reference.sample is not None:
+        left_out = [name for name in reference.features if name not in reference.sample]
+        rest = f"; for want of room without {', '.join(left_out)}" if left_out else ""
+        size = len(next(iter(reference.sample.values())))
+        click.echo(f"sample for joint drift: {size:,} rows of bin numbers over {len(reference.sample)} features{rest}")
     if broken:
         click.echo(f"note: {broken:,} broken rows left out")
     if incomplete := sorted(

@@ -1,16 +1,19 @@
 """The reference profile as a file: JSON, written by `mlcanary profile`, read by the exporter.
 
 Guarantee: what is written reads back equal; anything else is a ConfigError that names file, line and key. The
-file holds edges, counts, extremes and the names of categories, never rows, so it can be committed and reviewed. What
-an older version did not write is None, and the figures that need it are absent.
+file holds edges, counts, extremes and the names of categories, so it can be committed and reviewed; rows only where a
+sample was asked for, and only as bin numbers. What an older version did not write is None, and the figures that need it
+are absent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcanary.catalog import PREDICTION_FEATURE
 from mlcanary.documents import Schema, error_at, load_document
@@ -51,6 +54,7 @@ class ProfileDocument(Schema, frozen=True):
     model: str | None = None
     prediction: NumericDocument | CategoricalDocument | None = None
     target_mean: float | None = None
+    sample: dict[str, str] | None = None
 
 
 def write_profile(reference: Reference) -> bytes:
@@ -63,6 +67,7 @@ def write_profile(reference: Reference) -> bytes:
         model=reference.model,
         prediction=None if reference.prediction is None else _document(reference.prediction),
         target_mean=reference.target_mean,
+        sample=None if reference.sample is None else {n: _column(bins) for n, bins in reference.sample.items()},
     )
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
@@ -81,7 +86,8 @@ def read_profile(text: str, source: str) -> Reference:
     features = {name: _feature(found, text, source, ["features", name]) for name, found in document.features.items()}
     score = None if document.score is None else _numeric(document.score, text, source, ["score"])
     output = None if document.prediction is None else _feature(document.prediction, text, source, ["prediction"])
-    return Reference(features, score, document.rows, document.model, output, document.target_mean)
+    sample = _sample(document, features, text, source)
+    return Reference(features, score, document.rows, document.model, output, document.target_mean, sample)
 
 
 def _feature(
@@ -111,6 +117,38 @@ def _numeric(found: NumericDocument, text: str, source: str, key: list[str | int
         )
     means = np.array(found.means, dtype=np.float64)
     return NumericReference(edges, counts, means, found.stddev, found.missing, found.min, found.max)
+
+
+def _sample(
+    document: ProfileDocument,
+    features: Mapping[str, NumericReference | CategoricalReference],
+    text: str,
+    source: str,
+) -> dict[str, NDArray[np.int32]] | None:
+    """Columns of bin numbers, as `_column` writes them."""
+    if document.sample is None:
+        return None
+    columns: dict[str, NDArray[np.int32]] = {}
+    for name, written in document.sample.items():
+        key: list[str | int] = ["sample", name]
+        if name not in features:
+            raise error_at(text, source, key, "a feature that the profile does not have", ", ".join(features))
+        try:
+            column = np.array([int(number) for number in written.split()], dtype=np.int32)
+        except (ValueError, OverflowError):
+            raise error_at(text, source, key, "a text", "bin numbers between spaces") from None
+        last = len(features[name].counts) - 1
+        if column.size and not -1 <= column.min() <= column.max() <= last:
+            raise error_at(text, source, key, "a bin that does not exist", f"-1 (missing) to {last}")
+        columns[name] = column
+        if len(column) != len(next(iter(columns.values()))):
+            raise error_at(text, source, key, f"{len(column)} rows", "as many as the first feature of the sample has")
+    return columns
+
+
+def _column(bins: NDArray[np.int32]) -> str:
+    """One line per feature, where a JSON list would be one line per row."""
+    return " ".join(map(str, bins.tolist()))
 
 
 def _demand_rows(counts: Any, text: str, source: str, key: list[str | int]) -> None:

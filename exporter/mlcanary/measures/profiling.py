@@ -7,9 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mlcanary.catalog import PREDICTION_FEATURE, Task
 from mlcanary.errors import ConfigError
 from mlcanary.measures.reference import (
+    SAMPLE_FEATURES,
     FeatureReference,
     NumericReference,
     Reference,
@@ -24,7 +28,8 @@ class ProfileOptions:
     """`bins` per numeric feature, `score_bins` for the output, `categories` with a bin per categorical feature.
 
     `task` decides what the model's output is: the score column of a binary classifier, the column `prediction` of a
-    multiclass or regression model. `label_column` is never a feature; None if there is no such column.
+    multiclass or regression model. `label_column` is never a feature; None if there is no such column. `sample_rows`
+    of the file are kept as bin numbers, for joint drift.
     """
 
     bins: int = 20
@@ -36,6 +41,7 @@ class ProfileOptions:
     model: str | None = None
     task: Task = Task.BINARY
     label_column: str | None = None
+    sample_rows: int = 0
 
 
 def profile_columns(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> Reference:
@@ -59,7 +65,13 @@ def profile_columns(columns: Mapping[str, Sequence[Any]], options: ProfileOption
             features[name] = feature
     score = _score(columns, options) if options.task is Task.BINARY else None
     return Reference(
-        features, score, rows, options.model, _prediction(columns, options), _target_mean(columns, options)
+        features,
+        score,
+        rows,
+        options.model,
+        _prediction(columns, options),
+        _target_mean(columns, options),
+        _sample(columns, features, rows, options.sample_rows),
     )
 
 
@@ -104,6 +116,20 @@ def _feature(name: str, column: Sequence[Any], options: ProfileOptions) -> Featu
     return categorical_reference([text for text in names if text is not None], options.categories, missing)
 
 
+def _sample(
+    columns: Mapping[str, Sequence[Any]], features: Mapping[str, FeatureReference], rows: int, wanted: int
+) -> dict[str, NDArray[np.int32]] | None:
+    """Bin numbers of rows chosen without replacement, in random order; the seed is fixed."""
+    covered = list(features.items())[:SAMPLE_FEATURES]
+    if wanted == 0 or not covered:
+        return None
+    places = np.random.default_rng(_SEED).permutation(rows)[:wanted].tolist()
+    return {
+        name: feature.bin_numbers([columns[name][place] for place in places]).astype(np.int32)
+        for name, feature in covered
+    }
+
+
 def _score(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> NumericReference | None:
     column = columns.get(options.score_column)
     scores = [value for value in column or () if not _missing(value)]
@@ -115,6 +141,9 @@ def _score(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> Num
             hint="name the right column by --score.column, or leave the score out by --exclude",
         )
     return numeric_reference([float(s) for s in scores], options.score_bins)
+
+
+_SEED = 20_261_125
 
 
 def _missing(value: Any) -> bool:

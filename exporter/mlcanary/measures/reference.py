@@ -1,7 +1,8 @@
 """The reference profile of a model: what its features and scores looked like when all was well.
 
 Edges belong to the model, never to a version: canary and baseline are only comparable over the same bins.
-Counts are kept beside the edges, so that the reference's own noise is known; no reference rows are kept.
+Counts are kept beside the edges, so that the reference's own noise is known; no reference rows are kept, unless a
+`sample` was asked for: that holds rows of bin numbers, never of values.
 """
 
 from __future__ import annotations
@@ -170,7 +171,8 @@ class Reference:
     """All features of a model, and its outputs where the profile had them.
 
     `score` are P(positive) of a binary classifier; `prediction` are the numbers or classes that any other model
-    predicted, `target_mean` the mean label of a regression model.
+    predicted, `target_mean` the mean label of a regression model. `sample`: bin numbers of some rows in random order by
+    feature, -1 where the value is missing; columns of one length.
     """
 
     features: Mapping[str, FeatureReference] = field(default_factory=dict)
@@ -179,6 +181,7 @@ class Reference:
     model: str | None = None
     prediction: FeatureReference | None = None
     target_mean: float | None = None
+    sample: Mapping[str, NDArray[np.int32]] | None = None
 
     @property
     def output(self) -> FeatureReference | None:
@@ -189,6 +192,10 @@ class Reference:
     def watched(self) -> dict[str, FeatureReference]:
         """The features, and under its reserved name the output."""
         return {**self.features, **({} if self.output is None else {PREDICTION_FEATURE: self.output})}
+
+
+SAMPLE_FEATURES = 30
+"""Features that a sample covers, the first of the reference: joint drift costs the square of their number."""
 
 
 def edge_labels(edges: Floats) -> tuple[str, ...]:

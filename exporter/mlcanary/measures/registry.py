@@ -6,6 +6,7 @@ from mlcanary.catalog import Task
 from mlcanary.measures.business import BusinessMeasure
 from mlcanary.measures.contract import Measure
 from mlcanary.measures.features import FeatureMeasure
+from mlcanary.measures.joint_drift import JointDriftMeasure
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.quality import QualityMeasure
@@ -15,7 +16,14 @@ from mlcanary.measures.traffic import LatencyMeasure, TrafficMeasure
 from mlcanary.measures.user_buckets import UserBucketMeasure
 
 _BEFORE: tuple[type[Measure], ...] = (TrafficMeasure, LatencyMeasure)
-_AFTER: tuple[type[Measure], ...] = (FeatureMeasure, OutcomeMeasure, BusinessMeasure, UserBucketMeasure, SegmentMeasure)
+_AFTER: tuple[type[Measure], ...] = (
+    FeatureMeasure,
+    JointDriftMeasure,
+    OutcomeMeasure,
+    BusinessMeasure,
+    UserBucketMeasure,
+    SegmentMeasure,
+)
 _QUALITY: dict[Task, tuple[type[Measure], ...]] = {
     Task.BINARY: (QualityMeasure, ScoreMeasure),
     Task.MULTICLASS: (QualityMeasure,),
