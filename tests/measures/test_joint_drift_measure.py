@@ -75,6 +75,23 @@ def test_a_mixed_up_column_is_seen_and_named() -> None:
     assert set(driving) == {"c2st_shift_stddevs age", "c2st_shift_stddevs income"}
 
 
+def test_names_without_an_order_are_seen_where_they_no_longer_belong_to_their_rows() -> None:
+    """Twelve professions, told apart by age and income but not by how frequent they are."""
+    rng = np.random.default_rng(4)
+
+    def made(rows: int) -> dict[str, list[Any]]:
+        job = rng.integers(0, 12, rows)
+        age, income = rng.normal((5 * job) % 12, 6.0), rng.normal((7 * job) % 12, 6.0)
+        return {"job": [f"j{i:02d}" for i in job], "age": age.tolist(), "income": income.tolist()}
+
+    given, live = profile_columns(made(5000), ProfileOptions(sample_rows=2000)), made(2000)
+    for names, seen in ((live["job"], False), (live["job"][::-1], True)):
+        of = {**live, "job": names}
+        rows = [Prediction(KEY, float(i), None, {n: column[i] for n, column in of.items()}) for i in range(2000)]
+        found = gauges(fed(rows, JointDriftMeasure(ModelPlan(reference=given))))
+        assert (found["c2st_auc_ratio"] > found["c2st_auc_critical_ratio"]) is seen
+
+
 @pytest.mark.parametrize("given", [None, reference(0), reference(3)], ids=["no reference", "no sample", "three rows"])
 def test_without_a_sample_nothing_is_measured_and_the_page_says_why(given: Reference | None) -> None:
     measure = fed(requests(300), JointDriftMeasure(ModelPlan(reference=given)))
