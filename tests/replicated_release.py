@@ -47,14 +47,19 @@ def scraped(
     plan: MonitorPlan, records: Sequence[Record], *, seed: int = 1, families: Iterable[str] = ()
 ) -> dict[str, Values]:
     """Series of all sidecars at promtool times 0, 15 s ... 1 h. `families`: window gauges wanted, without prefix."""
-    random = np.random.default_rng(seed)
     wanted = {f"mlcanary_window_{name}" for name in families}
     series: dict[str, Values] = {}
-    for replica in range(REPLICAS):
+    for replica, restarts in enumerate(restart_ticks(seed)):
         own = sorted((r for r in records if replica_of(r) == replica), key=lambda r: (r.ts, isinstance(r, Label)))
-        restarts = set(random.choice(np.arange(20, END // STEP - 2), RESTARTS_PER_SIDECAR, replace=False).tolist())
         series |= _of_one(plan, own, restarts, {"job": "exporter", "instance": f"sidecar-{replica}:10877"}, wanted)
     return series
+
+
+def restart_ticks(seed: int) -> list[set[int]]:
+    """The ticks after whose scrape each sidecar begins again."""
+    random = np.random.default_rng(seed)
+    ticks = np.arange(20, END // STEP - 2)
+    return [set(random.choice(ticks, RESTARTS_PER_SIDECAR, replace=False).tolist()) for _ in range(REPLICAS)]
 
 
 def windows_of(records: Sequence[Record]) -> dict[str, list[Record]]:
