@@ -42,6 +42,7 @@ _KINDS, _MOMENTS = slice(5, 9), slice(9, 13)
 _KIND = {int: "number", float: "number", str: "text", bool: "boolean"}
 _NUMBER = FIELDS.index("number")
 _ABSENT_OR_NUMBER = frozenset({int, float, NoneType})
+_NUMERIC_TASKS = frozenset({Task.BINARY, Task.REGRESSION})
 _BLOCK = 32
 """Features whose numbers are held as one array at a time: enough to pay for numpy's calls, small for its caches."""
 
@@ -72,7 +73,7 @@ class FeatureMeasure(Measure):
         super().__init__(plan)
         self._watched = _watched(plan)
         self._bin_labels = {name: watched.bins for name, watched in self._watched.items()}
-        output = (PREDICTION_FEATURE,) if plan.task in {Task.BINARY, Task.REGRESSION} else ()
+        output = (PREDICTION_FEATURE,) if plan.task in _NUMERIC_TASKS else ()
         self.parts = {
             "rows": Tally({("rows",): 0.0}),
             "values": NamedRows.empty(FIELDS, dict.fromkeys([*self._watched, *output])),
@@ -95,6 +96,8 @@ class FeatureMeasure(Measure):
         self.parts["rows"].add(("rows",), float(len(rows)))
         first_seen = self._meet(rows)
         outputs = _outputs(self.plan.task, answered)
+        if self.plan.task in _NUMERIC_TASKS:  # a state of before the task was changed does not know it
+            self.parts["values"].learn(PREDICTION_FEATURE)
         names = list(self.parts["values"].names)
         for start in range(0, len(names), _BLOCK):
             self._count(
