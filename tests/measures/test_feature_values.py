@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from measure_inputs import PLAN, feed
 from mlcanary.catalog import OTHER, Task
 from mlcanary.measures.features import FeatureMeasure
 from mlcanary.measures.plan import Limits, ModelPlan
@@ -198,6 +200,13 @@ def test_a_restart_begins_its_windows_and_their_extremes_anew() -> None:
     samples = list(second.samples(30.0))
     assert shown(samples, "window_feature_max") == {(*KEY, "5m", "a"): 5.0}
     assert shown(samples, "feature_numbers_total")[(*KEY, "a")] == 2.0
+
+
+def test_every_value_is_a_plain_float_as_the_page_writes_it() -> None:
+    for plan in (PLAN, replace(PLAN, reference=None)):
+        measure = feed(FeatureMeasure(plan), 60)
+        emitted = [*measure.counters(), *measure.facts(0.0), *measure.gauges(60.0)]
+        assert {type(sample.value) for sample in emitted} == {float}
 
 
 def test_a_reference_knows_its_mean_and_missing_share() -> None:
