@@ -25,6 +25,7 @@ from mlcanary.stats.confusion import Confusion
 from mlcanary.stats.log_loss import LogLoss
 from mlcanary.stats.named_rows import NamedRows
 from mlcanary.stats.roc_auc import ScoreBins
+from mlcanary.stats.user_buckets import BUCKETS, UserBuckets, clustered
 
 Batch = list[Any]
 
@@ -55,6 +56,11 @@ def _feed_columns(accumulator: Any, batch: Batch) -> None:
 
 def _feed(accumulator: Any, batch: Batch) -> None:
     accumulator.update_many(batch)
+
+
+def _feed_users(accumulator: Any, batch: Batch) -> None:
+    accumulator.update_many(0, [user for user, _ in batch])
+    accumulator.update_many(1, [user for user, _ in batch], [amount for _, amount in batch])
 
 
 def _feed_tally(accumulator: Tally | NamedRows, batch: Batch) -> None:
@@ -94,6 +100,12 @@ SUBJECTS: dict[type, Subject] = {
         st.tuples(_CLASSES, st.tuples(st.integers(0, 1000).map(float), st.integers(0, 9).map(float))),
         _feed_tally,
         (lambda r: r.column("red").sum(), lambda r: r.get("0", "blue"), lambda r: [r.of(n).tolist() for n in r.names]),
+    ),
+    UserBuckets: Subject(
+        lambda: UserBuckets.empty(2),
+        st.tuples(st.integers(0, 2**64 - 1), st.integers(-1000, 1000).map(float)),
+        _feed_users,
+        (lambda b: clustered(b.values[1], b.values[0]), lambda b: clustered(b.values[0], np.ones(BUCKETS))),
     ),
     BucketHistogram: Subject(
         lambda: BucketHistogram.empty([0.1, 1.0, 10.0]),

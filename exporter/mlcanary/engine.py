@@ -17,6 +17,7 @@ import msgspec
 
 from mlcanary import __version__
 from mlcanary.errors import StateError
+from mlcanary.exposition.budget import ORDER, SeriesBudget
 from mlcanary.exposition.families import families
 from mlcanary.exposition.page import Page, SourceView
 from mlcanary.exposition.process import ProcessMetrics
@@ -65,6 +66,7 @@ class Engine:
         self._source = FileSource(settings.patterns, position)
         self._format = self._make_format()
         self._renderer = TextRenderer()
+        self._budget = SeriesBudget(settings.plan.limits.series)
         self._process = ProcessMetrics(server_pid)
         self._rejected: Counter[tuple[str, str]] = Counter()
         self._recent: deque[tuple[str, Reject]] = deque(maxlen=_SHOWN_REJECTS)
@@ -112,9 +114,10 @@ class Engine:
         self._save()
         started = self._clock()
         # Without a saved state, what the logs already held is no traffic of now: born whole, it is none for rate().
-        measured = self.monitor.samples(started) if self.ready or self._restored else ()
-        samples = [*measured, *self._self_samples()]
-        found = families(samples)
+        measured = list(self.monitor.samples(started)) if self.ready or self._restored else ()
+        kept = self._budget.fit(measured)
+        self.monitor.leave_out(self._budget.classes, self._budget.features)
+        found = families([*kept, *self._self_samples()])
         text, openmetrics = self._renderer.render(found)
         process_text, process_openmetrics = self._process.render()
         self.page = Page(
@@ -123,6 +126,7 @@ class Engine:
             families=found,
             sources=tuple(SourceView(s.source, s.up, s.error, s.lag_bytes, s.lines) for s in self._source.status()),
             rejects=tuple(self._recent),
+            dropped=dict(self._budget.dropped),
             refused=self._refused,
             warnings=self._settings.warnings,
             made_at=started,
@@ -139,6 +143,8 @@ class Engine:
         for problem in self.monitor.replan(settings.plan, now):
             log.warning("reload: %s", problem)
         self._settings = settings
+        self._budget = SeriesBudget(settings.plan.limits.series)
+        self.monitor.leave_out((), ())
         self._format = self._make_format()
         self._loaded_at = now
         self._refused = ""
@@ -179,6 +185,8 @@ class Engine:
 
     def _self_samples(self) -> Iterator[Sample]:
         """What the process says about itself."""
+        for reason in ORDER:
+            yield sample("series_dropped", (reason,), float(self._budget.dropped[reason]))
         build = (__version__, self._revision, platform.python_version())
         yield sample("exporter_build_info", build, 1.0)
         yield from self._source_samples()

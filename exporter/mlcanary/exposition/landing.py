@@ -27,7 +27,17 @@ _ROW_LABELS = 3
 def render_landing(page: Page, metrics_path: str) -> str:
     """The HTML of a page. Everything that comes from a log or a file is escaped."""
     when = datetime.fromtimestamp(page.made_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if page.made_at else "not yet"
-    body = "".join([*_refused(page), *_warnings(page), *_models(page), *_drift(page), *_sources(page), *_rejects(page)])
+    body = "".join(
+        [
+            *_refused(page),
+            *_warnings(page),
+            *_dropped(page),
+            *_models(page),
+            *_drift(page),
+            *_sources(page),
+            *_rejects(page),
+        ]
+    )
     links = (("metrics", metrics_path), ("healthy", "/-/healthy"), ("ready", "/-/ready"))
     return document("mlcanary exporter", f"version {__version__} · as of {when}", links, body)
 
@@ -41,6 +51,24 @@ def _warnings(page: Page) -> Iterator[str]:
     if page.warnings:
         items = "".join(f"<li>{escape(warning)}</li>" for warning in page.warnings)
         yield f"<h2>What is left to set up</h2><ul>{items}</ul>"
+
+
+_LEFT_OUT = {
+    "segments": "figures per segment",
+    "estimates": "estimates without labels",
+    "user_buckets": "user buckets, so intervals treat requests as independent",
+    "feature_gauges": "gauges of single features",
+    "joint_drift": "the classifier two-sample test",
+    "features": "features, from the last one of the profile upwards",
+}
+
+
+def _dropped(page: Page) -> Iterator[str]:
+    if page.dropped:
+        rows = [(_LEFT_OUT[reason], f"{count:,}") for reason, count in page.dropped.items()]
+        yield "<h2>Left out to keep limits.series</h2>"
+        yield table(("what", "series"), rows, numbers=("series",))
+        yield "<p>Raise limits.series and reload, or measure less. Until then it stays out.</p>"
 
 
 def _models(page: Page) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlcanary.exposition.families import Family
@@ -31,6 +31,7 @@ class Page:
     sources: Sequence[SourceView] = ()
     rejects: Sequence[tuple[str, Reject]] = ()
     warnings: Sequence[str] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)
     refused: str = ""
     made_at: float = 0.0
     _packed: dict[bool, bytes] = field(default_factory=dict)

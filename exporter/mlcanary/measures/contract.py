@@ -10,7 +10,7 @@ in the catalogue, one test, and one line in `registry.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -70,6 +70,9 @@ class Measure:
     families: ClassVar[tuple[str, ...]] = ()
     """Catalogue rows that this measure emits; a test holds the samples against it."""
 
+    budget: ClassVar[str] = ""
+    """The class of `exposition.budget.ORDER` under which its samples are left out; "" if they always stay."""
+
     def __init__(self, plan: ModelPlan) -> None:
         self.plan = plan
         self.parts: dict[str, Any] = {}
@@ -108,6 +111,16 @@ class Measure:
         """Estimates over what these parts hold, gathered in `seconds`; nothing where undefined."""
         yield from ()
 
+    def labels(self) -> float | None:
+        """Labelled rows behind the gauges; None for a measure whose gauges need none."""
+        return None
+
+    def adopt(self, names: Iterable[str]) -> None:
+        """Make the parts of these names, which a checkpoint holds, where they are not made from the start."""
+
+    def leave_out(self, classes: Collection[str], features: Collection[str]) -> None:
+        """Make no samples of these classes and features any more; they do not fit on the page."""
+
     def take_folded(self) -> set[tuple[str, str]]:
         """(cap of `Limits`, name) that were folded into `other` or dropped since the last call."""
         folded, self._folded = self._folded, set()
@@ -137,6 +150,10 @@ class Measure:
         """What came in since `earlier`; a part that was born since then counts in full."""
         before = earlier.parts
         return self._with({n: p.minus(before[n]) if n in before else p.copy() for n, p in self.parts.items()})
+
+    def over(self, parts: Mapping[str, Any]) -> Any:
+        """The same measure over other parts."""
+        return self._with(dict(parts))
 
     def _with(self, parts: dict[str, Accumulator]) -> Measure:
         other = object.__new__(type(self))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import NoneType
 
 import numpy as np
 
 from mlcanary.catalog import PREDICTION_FEATURE, Task
 from mlcanary.measures.contract import Measure, sample
+from mlcanary.measures.drift import DRIFT_FAMILIES, Live, drift
 from mlcanary.measures.feature_gauges import GAUGES, FeatureWindow
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import (
@@ -27,7 +28,6 @@ from mlcanary.measures.reference import (
 from mlcanary.records import Prediction, Sample
 from mlcanary.stats.accumulator import Floats, Tally
 from mlcanary.stats.extremes import Extremes
-from mlcanary.stats.ks import ks_from_counts
 from mlcanary.stats.moments import LIMIT, moment_sums
 from mlcanary.stats.named_rows import NamedRows
 from mlcanary.stats.roc_auc import below
@@ -63,16 +63,15 @@ class FeatureMeasure(Measure):
         "mlcanary_feature_out_of_range_total",
         "mlcanary_feature_unseen_total",
         "mlcanary_feature_unexpected_total",
-        "mlcanary_window_feature_ks_ratio",
-        "mlcanary_window_feature_ks_upper_bound_ratio",
-        "mlcanary_window_feature_ks_pvalue",
-        *GAUGES,
+        *dict.fromkeys((*DRIFT_FAMILIES, *GAUGES)),
     )
 
     def __init__(self, plan: ModelPlan) -> None:
         super().__init__(plan)
         self._watched = _watched(plan)
         self._bin_labels = {name: watched.bins for name, watched in self._watched.items()}
+        self._hidden: frozenset[str] = frozenset()
+        self._gauges_hidden = False
         output = (PREDICTION_FEATURE,) if plan.task in _NUMERIC_TASKS else ()
         self.parts = {
             "rows": Tally({("rows",): 0.0}),
@@ -81,6 +80,10 @@ class FeatureMeasure(Measure):
             **{f"bins {name}": watched.empty() for name, watched in self._watched.items()},
         }
         self.slots = {"extremes": Extremes()}
+
+    def leave_out(self, classes: Collection[str], features: Collection[str]) -> None:
+        """Make no samples of these features, and no gauges at all if the class says so."""
+        self._hidden, self._gauges_hidden = frozenset(features), "feature_gauges" in classes
 
     def replan(self, plan: ModelPlan) -> None:
         """Compare with the counts of the new plan's reference from now on."""
@@ -201,12 +204,17 @@ class FeatureMeasure(Measure):
         """Features that are measured as numbers."""
         values: NamedRows = self.parts["values"]
         for name, flag in zip(values.names, values.column("numeric").tolist(), strict=True):
-            if flag or isinstance(self._watched.get(name), NumericReference):
+            if (flag or isinstance(self._watched.get(name), NumericReference)) and name not in self._hidden:
                 yield name
+
+    def _shown(self) -> Mapping[str, FeatureReference]:
+        if not self._hidden:
+            return self._watched
+        return {name: watched for name, watched in self._watched.items() if name not in self._hidden}
 
     def counters(self) -> Iterator[Sample]:
         """Bin and below counts, sums for the moments, and what is missing, mistyped, out of range or unheard of."""
-        for name, watched in self._watched.items():
+        for name, watched in self._shown().items():
             counts = self.parts[f"bins {name}"].values
             labels = self._bin_labels[name]
             for label, count in zip(labels, counts.tolist(), strict=True):
@@ -216,7 +224,7 @@ class FeatureMeasure(Measure):
                     yield sample("feature_below_total", (name, label), under)
         values: NamedRows = self.parts["values"]
         for name in values.names:
-            if name != PREDICTION_FEATURE:
+            if name != PREDICTION_FEATURE and name not in self._hidden:
                 yield from self._value_counters(name, dict(zip(FIELDS, values.of(name).tolist(), strict=True)))
         for name in self._numeric_names():
             row = dict(zip(FIELDS, values.of(name).tolist(), strict=True))
@@ -224,7 +232,7 @@ class FeatureMeasure(Measure):
             yield sample("feature_deviation_total", (name, "positive"), row["positive"])
             yield sample("feature_deviation_total", (name, "negative"), row["negative"])
             yield sample("feature_deviation_squares_total", (name,), row["squares"])
-        for name, watched in self._watched.items():
+        for name, watched in self._shown().items():
             if isinstance(watched, NumericReference) and watched.min is not None:
                 yield sample("feature_out_of_range_total", (name,), values.get(name, "outside"))
             elif isinstance(watched, CategoricalReference) and watched.complete:
@@ -246,11 +254,15 @@ class FeatureMeasure(Measure):
 
     def gauges(self, seconds: float) -> Iterator[Sample]:
         """Drift, and what the values of the window are like."""
+        if self._gauges_hidden:
+            return
         bins = {name: self.parts[f"bins {name}"].values for name in self._watched}
-        yield from _drift(self._watched, bins)
+        rows, values = self.parts["rows"].total(), self.parts["values"]
+        missing = {name: None if name == PREDICTION_FEATURE else values.get(name, "missing") for name in self._watched}
+        yield from drift(self._watched, {name: Live(bins[name], missing[name], rows) for name in self._watched})
         yield from FeatureWindow(
-            self.parts["rows"].total(),
-            self.parts["values"],
+            rows,
+            values,
             self.slots["extremes"].of,
             {name for (name,), count in self.parts["unexpected"].items() if count > 0},
             None if self.plan.reference is None else self._watched,
@@ -307,14 +319,3 @@ def _count_kinds(types: set[type], column: Sequence[object], absent: int, gained
     for found, count in Counter(map(type, column)).items():
         if found is not NoneType:
             gained[FIELDS.index(_kind(found))] += count
-
-
-def _drift(watched: Mapping[str, FeatureReference], bins: Mapping[str, Floats]) -> Iterator[Sample]:
-    """How far the live counts lie from the reference."""
-    for name, reference in watched.items():
-        if isinstance(reference, NumericReference):
-            ks = ks_from_counts(bins[name], reference.counts, reference.points)
-            if ks is not None:
-                yield sample("window_feature_ks_ratio", (name,), ks.statistic)
-                yield sample("window_feature_ks_upper_bound_ratio", (name,), ks.upper_bound)
-                yield sample("window_feature_ks_pvalue", (name,), ks.pvalue)

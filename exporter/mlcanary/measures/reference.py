@@ -91,6 +91,13 @@ class NumericReference:
         return gaps
 
     @property
+    def positions(self) -> Floats:
+        """Place of each bin's mean, in reference standard deviations from the mean of them all."""
+        along = np.cumsum(self.gaps)
+        positions: Floats = along - float(self.counts @ along) / float(self.counts.sum())
+        return positions
+
+    @property
     def missing_ratio(self) -> float:
         """Share of the reference's rows that lack the feature."""
         return self.missing / (float(self.counts.sum()) + self.missing)
@@ -236,7 +243,8 @@ def numeric_reference(values: ArrayLike, bins: int, missing: float = 0.0) -> Num
     sums = np.bincount(index, weights=x, minlength=len(edges) + 1)
     uppers = np.append(edges, x.max())
     means = np.where(counts > 0, sums / np.maximum(counts, 1.0), uppers)
-    return NumericReference(edges, counts, means, float(x.std()), missing, float(x.min()), float(x.max()))
+    spread = float(x.std()) if x.min() < x.max() else 0.0  # rounding: equal values have a deviation of 1e-17
+    return NumericReference(edges, counts, means, spread, missing, float(x.min()), float(x.max()))
 
 
 def categorical_reference(names: Sequence[str], limit: int, missing: float = 0.0) -> CategoricalReference:

@@ -44,6 +44,11 @@ class Vector:
         """An independent state: later updates of one do not show in the other."""
         return self.like(self.values.copy())
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the counters."""
+        return self.values.nbytes
+
     def dump(self) -> Any:
         """A form that msgpack can carry; `load` restores it bit for bit."""
         return self.values.tobytes()
@@ -101,6 +106,11 @@ class Tally:
         """An independent state."""
         return type(self)(dict(self.counts))
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the counters, roughly: an entry of a dictionary, its name shared with other states."""
+        return _ENTRY_BYTES * len(self.counts)
+
     def dump(self) -> Any:
         """A form that msgpack can carry."""
         return [[list(name), count] for name, count in self.counts.items()]
@@ -109,5 +119,7 @@ class Tally:
         """Take over a dumped state."""
         self.counts = {tuple(name): float(count) for name, count in dumped}
 
+
+_ENTRY_BYTES = 130
 
 Accumulator = Vector | Tally

@@ -43,6 +43,14 @@ def ks_from_counts(current: Floats, reference: Floats, points: NDArray[np.bool_]
     return KsEstimate(statistic, min(1.0, upper), kolmogorov_pvalue(statistic, n, m))
 
 
+def ks_critical(noise: float, tail: float) -> float:
+    """What the distance of two samples of one distribution exceeds with probability `tail`; `noise` is 1 / n + 1 / m.
+
+    First term of the Kolmogorov series, off by 1e-21 at 1e-5; for values that repeat it is exceeded less often.
+    """
+    return math.sqrt(-math.log(tail / 2) / 2 * noise)
+
+
 def kolmogorov_pvalue(statistic: float, n: float, m: float) -> float:
     """P(D >= statistic) for two samples of sizes n and m from one continuous distribution.
 

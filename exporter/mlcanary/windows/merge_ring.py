@@ -28,14 +28,18 @@ class MergeRing(Generic[M]):
         """Begin at `now` (Unix seconds) with nothing; `window` in seconds."""
         self.window = window
         self._empty = empty
-        self._step = window / slots
+        self.step = window / slots
         self._slots: deque[tuple[float, M]] = deque([(now, empty)])
+
+    def set_slots(self, slots: int) -> None:
+        """Begin slots of this many to the window from now on."""
+        self.step = self.window / slots
 
     def record(self, now: float, fresh: M) -> None:
         """Take in what came since the last call. Time may not go back."""
         begun, held = self._slots[-1]
         self._slots[-1] = (begun, held.merge(fresh))
-        if now - begun >= self._step:
+        if now - begun >= self.step:
             self._slots.append((now, self._empty))
         # The slot that holds the window's left edge must stay: what came after the edge is in it.
         while len(self._slots) > 1 and self._slots[1][0] <= now - self.window:
