@@ -178,7 +178,7 @@ def test_a_window_forgets_its_extremes_and_its_quantiles_stay_between_them() -> 
     panel = Panel(KEY, ModelPlan(reference=reference), (("5m", 300.0), ("1h", 3600.0)), 0.0)
     for minute in range(61):
         level = 1000.0 if minute < 30 else 50.0
-        panel.on_predictions([request({"a": level + minute})])
+        panel.on_predictions([request({"a": level + minute})], 60.0 * minute)
         samples = list(panel.samples(60.0 * minute))
     for window, least, greatest in (("5m", 106.0, 110.0), ("1h", 80.0, 1029.0)):
         own = [s._replace(labels=s.labels[3:]) for s in samples if s.labels[2:3] == (window,)]
@@ -193,10 +193,10 @@ def test_a_window_forgets_its_extremes_and_its_quantiles_stay_between_them() -> 
 def test_a_restart_begins_its_windows_and_their_extremes_anew() -> None:
     plan = ModelPlan(reference=Reference({"a": numeric_reference(range(100), 10)}))
     first, second = (Panel(KEY, plan, (("5m", 300.0),), 0.0) for _ in range(2))
-    first.on_predictions([request({"a": 999.0})])
+    first.on_predictions([request({"a": 999.0})], 5.0)
     list(first.samples(10.0))
     second.load(first.dump(), 20.0)
-    second.on_predictions([request({"a": 5.0})])
+    second.on_predictions([request({"a": 5.0})], 25.0)
     samples = list(second.samples(30.0))
     assert shown(samples, "window_feature_max") == {(*KEY, "5m", "a"): 5.0}
     assert shown(samples, "feature_numbers_total")[(*KEY, "a")] == 2.0
