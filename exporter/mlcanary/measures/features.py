@@ -146,7 +146,7 @@ class FeatureMeasure(Measure):
         values: NamedRows = self.parts["values"]
         known = values.values[[values.names[name] for name in columns]]
         numeric: list[bool] = (known[:, _NUMERIC] > 0).tolist()
-        typed: list[bool] = known[:, _KINDS].any(axis=1).tolist()
+        typed: list[bool] = (known[:, _KINDS].sum(axis=1) > 0).tolist()
         table = np.zeros(known.shape)
         numbers: dict[str, Floats] = {}
         for i, (name, column) in enumerate(columns.items()):
