@@ -49,11 +49,14 @@ def of_any_kind(live: Floats, reference: Floats) -> dict[str, float]:
     return figures
 
 
-def of_numbers(live: Floats, reference: Floats, means: Floats, stddev: float) -> dict[str, float]:
+def of_numbers(live: Floats, reference: Floats, edges: Floats, means: Floats, stddev: float) -> dict[str, float]:
     """Figures along the order of the bins; `means` of the reference in each bin."""
     n, m = live.sum(), reference.sum()
-    noise, places = 1 / n + 1 / m, np.arange(live.size)
-    rise = _ks(places + 0.5, places, live, reference), _ks(places, places + 0.5, live, reference)
+    noise, places = 1 / n + 1 / m, np.arange(live.size, dtype=np.float64)
+    # One sample may lie at the end of its bin and the other at the start, where a bin holds more than one number.
+    alone = np.append(np.nextafter(np.append(-np.inf, edges[:-1]), np.inf) == edges, False)
+    late = places + np.where(alone, 0.0, 0.5)
+    rise = _ks(late, places, live, reference), _ks(places, late, live, reference)
     distance = _ks(places, places, live, reference)
     size = math.sqrt(1 / noise)
     raw = stats.wasserstein_distance(means, means, live, reference)

@@ -88,7 +88,7 @@ model_version_feature:mlcanary_feature:degrees<x><W> :=
       model_version_feature_bin:mlcanary_feature_bin:rate<W> + <reference> <count> > 0) - 1
     and model_version_feature:mlcanary_feature:noise<x><W>
 # Kolmogorov-Smirnov: at the edges, and the most that it can be inside the bins. Half of (p + q + |...|) is the larger
-# of two differences: one side at the top of the bin, the other at its bottom.
+# of two differences: one side at the top of the bin, the other at its bottom. A bin of one number has no inside.
 model_version_feature:mlcanary_feature:ks<x><W> :=
     max without (bin) (abs(
       model_version_feature_bin:mlcanary_feature_below:ratio_rate<W>
@@ -101,7 +101,8 @@ model_version_feature:mlcanary_feature:ks<x>_upper_bound<W> :=
         2 * (model_version_feature_bin:mlcanary_feature_below:ratio_rate<W>
           - <reference> <below>)
         + model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
-        - <reference> <q>)) / 2, 1)<only>
+        - <reference> <q>)
+      unless on (<model>, feature, bin) model_feature_bin:mlcanary_feature_reference_point:max) / 2, 1)<only>
 # Wasserstein between bin representatives: in the unit of the feature, and in reference standard deviations.
 model_version_feature:mlcanary_feature:wasserstein<x>_raw<W> :=
     sum without (bin) (

@@ -26,6 +26,8 @@ model_feature_bin:mlcanary_feature_reference_ratio:max :=
     max by (<model>, feature, bin) (mlcanary_feature_reference_ratio)
 model_feature_bin:mlcanary_feature_reference_below_ratio:max :=
     max by (<model>, feature, bin) (mlcanary_feature_reference_below_ratio)
+model_feature_bin:mlcanary_feature_reference_point:max :=
+    max by (<model>, feature, bin) (mlcanary_feature_reference_point)
 model_feature_bin:mlcanary_feature_reference_gap:max :=
     max by (<model>, feature, bin) (mlcanary_feature_reference_gap)
 model_feature_bin:mlcanary_feature_reference_position:max :=

@@ -3,9 +3,9 @@
 _QUANTILES = "".join(
     f"""
 model_version_feature:mlcanary_feature_value:p{percentile}_<W> :=
-    histogram_quantile(0.{percentile}, label_replace(
+    histogram_quantile(0.{percentile}, sum without (bin) (label_replace(
       model_version_feature_bin:mlcanary_feature_below:ratio_rate<W>
-      + model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>, "le", "$1", "bin", "(.+)"))"""
+      + model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>, "le", "$1", "bin", "(.+)")))"""
     for percentile in ("05", "25", "50", "75", "95")
 )
 

@@ -86,8 +86,44 @@ def test_columns_become_numeric_or_categorical_and_the_label_stays_out(tmp_path:
     assert isinstance(balance, NumericReference)
     assert (balance.missing, float(balance.counts.sum())) == (20.0, 980.0)
     assert reference.score is not None
-    assert len(reference.score.counts) == 50
+    assert len(reference.score.counts) == 52  # below and above all scores there is one more each
     assert reference.rows == 1000
+
+
+def test_the_task_says_what_the_output_is(tmp_path: Path) -> None:
+    rows: Rows = [{"x": i, "prediction": 2.0 * i, "label": i % 5} for i in range(100)]
+    write_csv(tmp_path / "t.csv", rows)
+    regression = read_profile(profiled(tmp_path / "t.csv", "--model.task", "regression"), "profile.json")
+    assert set(regression.features) == {"x"}
+    assert isinstance(regression.prediction, NumericReference)
+    assert (regression.prediction.min, regression.prediction.max, regression.target_mean) == (0.0, 198.0, 2.0)
+    multiclass = read_profile(profiled(tmp_path / "t.csv", "--model.task", "multiclass"), "profile.json")
+    assert isinstance(multiclass.prediction, CategoricalReference)
+    assert (multiclass.prediction.counts.sum(), multiclass.target_mean) == (100.0, None)
+    binary = read_profile(profiled(tmp_path / "t.csv"), "profile.json")
+    assert (binary.prediction, binary.score, binary.output) == (None, None, None)
+
+
+def test_a_regression_model_predicts_numbers(tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", [{"x": 1, "prediction": "high"}])
+    result = run(tmp_path / "t.csv", "--model.task", "regression")
+    assert str(result.exception) == "column prediction: found 'high'; allowed: numbers, as the task is regression"
+
+
+def test_a_feature_of_too_many_names_is_told(tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", [{"id": f"user {i}", "plan": "pro"} for i in range(10_060)])
+    result = run(tmp_path / "t.csv")
+    assert "note: more than 10,000 further names, so unseen ones are not told apart: id" in result.output
+    reference = read_profile((tmp_path / "profile.json").read_text(), "profile.json")
+    found = reference.features["id"]
+    assert isinstance(found, CategoricalReference)
+    assert (len(found.categories), len(found.tail), found.complete) == (50, 10_000, False)
+
+
+def test_the_help_says_what_is_stored() -> None:
+    text = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
+    assert "the least and the greatest value" in text
+    assert "names of up to 10,000 more" in text
 
 
 def test_broken_rows_are_left_out_and_told(tmp_path: Path, rows: Rows) -> None:

@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 
 from mlcanary.errors import ConfigError
 from mlcanary.formats.profile import read_profile, write_profile
+from mlcanary.measures.features import FeatureMeasure
+from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import (
     CategoricalReference,
+    FeatureReference,
     NumericReference,
     Reference,
     categorical_reference,
     numeric_reference,
 )
+from mlcanary.records import ModelKey, Prediction
 
 
 def equal(one: Reference, other: Reference) -> bool:
@@ -29,32 +33,35 @@ def equal(one: Reference, other: Reference) -> bool:
 def _plain(reference: Reference) -> Any:
     features = {name: _feature(feature) for name, feature in reference.features.items()}
     score = None if reference.score is None else _feature(reference.score)
-    return list(features.items()), score, reference.rows, reference.model
+    prediction = None if reference.prediction is None else _feature(reference.prediction)
+    return list(features.items()), score, reference.rows, reference.model, prediction, reference.target_mean
 
 
-def _feature(feature: NumericReference | CategoricalReference) -> Any:
+def _feature(feature: FeatureReference) -> Any:
     if isinstance(feature, CategoricalReference):
-        return feature.categories, feature.counts.tolist(), feature.missing
+        return feature.categories, feature.counts.tolist(), feature.missing, feature.tail, feature.complete
     arrays = (feature.edges.tolist(), feature.counts.tolist(), feature.means.tolist())
-    return *arrays, feature.stddev, feature.missing
+    return *arrays, feature.stddev, feature.missing, feature.min, feature.max
 
 
 _NUMBERS = st.lists(st.floats(-1e100, 1e100), min_size=1, max_size=30)
 _NAMES = st.lists(st.text(max_size=5), min_size=1, max_size=30)
-_FEATURES = st.dictionaries(
-    st.text(max_size=8).filter(lambda name: name != "prediction"),
-    st.builds(lambda x, n: numeric_reference(x, n, 2.0), _NUMBERS, st.integers(1, 10))
-    | st.builds(lambda x, n: categorical_reference(x, n, 1.0), _NAMES, st.integers(1, 5)),
-    max_size=4,
+_FEATURE = st.builds(lambda x, n: numeric_reference(x, n, 2.0), _NUMBERS, st.integers(1, 10)) | st.builds(
+    lambda x, n: categorical_reference(x, n, 1.0), _NAMES, st.integers(1, 5)
 )
+_FEATURES = st.dictionaries(st.text(max_size=8).filter(lambda name: name != "prediction"), _FEATURE, max_size=4)
 _SCORES = st.none() | st.lists(st.floats(0, 1), min_size=1, max_size=20).map(lambda x: numeric_reference(x, 5))
 
 
-@given(_FEATURES, _SCORES, st.none() | st.text(max_size=5))
+@given(_FEATURES, _SCORES, st.none() | st.text(max_size=5), st.none() | _FEATURE, st.none() | st.floats(-1e9, 1e9))
 def test_what_is_written_reads_back_equal(
-    features: dict[str, NumericReference | CategoricalReference], score: NumericReference | None, model: str | None
+    features: dict[str, FeatureReference],
+    score: NumericReference | None,
+    model: str | None,
+    prediction: FeatureReference | None,
+    target_mean: float | None,
 ) -> None:
-    reference = Reference(features, score, 30, model)
+    reference = Reference(features, score, 30, model, prediction, target_mean)
     text = write_profile(reference)
     assert text.endswith(b"\n")
     assert equal(read_profile(text.decode(), "p.json"), reference)
@@ -83,6 +90,38 @@ def _profile(**changes: Any) -> str:
     return json.dumps(document, indent=1)
 
 
+def test_a_profile_of_an_older_version_loads_without_range_and_tail() -> None:
+    reference = read_profile(_profile(), "p.json")
+    age, plan = reference.features["age"], reference.features["plan"]
+    assert isinstance(age, NumericReference)
+    assert isinstance(plan, CategoricalReference)
+    assert (age.min, age.max, plan.complete, reference.prediction, reference.target_mean) == (
+        None,
+        None,
+        False,
+        None,
+        None,
+    )
+    measure = FeatureMeasure(ModelPlan(reference=reference))
+    measure.on_predictions([Prediction(ModelKey("m", "v"), 0.0, None, {"age": 1e6, "plan": "never"})])
+    shown = {sample.name for sample in (*measure.counters(), *measure.gauges(60.0))}
+    assert "mlcanary_window_feature_mean" in shown
+    absent = {
+        "mlcanary_feature_out_of_range_total",
+        "mlcanary_feature_unseen_total",
+        "mlcanary_window_feature_out_of_range_ratio",
+        "mlcanary_window_feature_unseen_ratio",
+    }
+    assert shown & absent == set()
+
+
+def test_a_profile_of_a_thousand_features_stays_small() -> None:
+    rng = np.random.default_rng(1)
+    numbers = {f"n{i}": numeric_reference(rng.normal(0, 1, 2000), 20) for i in range(900)}
+    names = {f"c{i}": categorical_reference(rng.choice(list("abcdefgh"), 2000).tolist(), 50) for i in range(100)}
+    assert len(write_profile(Reference({**numbers, **names}, rows=2000))) < 2_500_000
+
+
 ERRORS = {
     "not a profile": (
         '{"rows": 1}',
@@ -108,6 +147,14 @@ ERRORS = {
     "too many means": (
         _profile(age={"means": [1, 2, 3, 4]}),
         "p.json:16: features.age.means: found 4 numbers; allowed: one per bin, 3 for these edges",
+    ),
+    "a range upside down": (
+        _profile(age={"min": 3.0, "max": 1.0}),
+        "p.json:22: features.age.min: found 3.0; allowed: both min and max, in this order; max is 1.0",
+    ),
+    "half a range": (
+        _profile(age={"min": 3.0}),
+        "p.json:22: features.age.min: found 3.0; allowed: both min and max, in this order; max is None",
     ),
     "negative counts": (
         _profile(age={"counts": [1, -2, 1]}),

@@ -73,7 +73,7 @@ def _figures(batch: Rows) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {"amount": {}, "country": {}}
     live, base = bin_of([x for x, _ in batch if x is not None], edges), bin_of(AMOUNTS.tolist(), edges)
     if live.any():
-        found["amount"] = of_any_kind(live, base) | of_numbers(live, base, means, float(AMOUNTS.std()))
+        found["amount"] = of_any_kind(live, base) | of_numbers(live, base, edges, means, float(AMOUNTS.std()))
     names = [name for _, name in batch if name is not None]
     counts, reference = (
         np.array([*(float(c.count(name)) for name in NAMES), sum(name not in NAMES for name in c)])

@@ -50,7 +50,7 @@ def _figures(scores: tuple[float, ...]) -> dict[str, float]:
     live, base = bin_of(scores, PROFILE.edges), bin_of(SCORES.tolist(), PROFILE.edges)
     if not live.any():
         return {}
-    return of_any_kind(live, base) | of_numbers(live, base, PROFILE.means, float(SCORES.std()))
+    return of_any_kind(live, base) | of_numbers(live, base, PROFILE.edges, PROFILE.means, float(SCORES.std()))
 
 
 CONCERN = Concern(

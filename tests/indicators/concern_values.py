@@ -61,8 +61,10 @@ def of_numbers(figure: Callable[[Floats], float]) -> Callable[[Rows], Values]:
 def quantiles(rows: Rows) -> Values:
     """The exact quantiles of the raw numbers."""
     x = finite(rows)
-    shares = [(str(p), np.quantile(x, p / 100, method="inverted_cdf")) for p in PERCENTILES] if x.size else []
-    return {("x", percentile): float(value) for percentile, value in shares}
+    found: dict[tuple[str, ...], float] = {}
+    for percentile in PERCENTILES if x.size else ():
+        found["x", str(percentile)] = float(np.quantile(x, percentile / 100, method="inverted_cdf"))
+    return found
 
 
 def missing(rows: Rows) -> Values:
@@ -73,8 +75,11 @@ def missing(rows: Rows) -> Values:
 def category_shares(rows: Rows) -> Values:
     """Share of each category that has a bin, and of all others."""
     found = names(rows)
-    shares = {name: found.count(name) / len(found) for name in BINNED} if found else {}
-    return {("c", n): s for n, s in shares.items()} | ({("c", "other"): 1 - sum(shares.values())} if found else {})
+    if not found:
+        return {}
+    shares = {name: found.count(name) / len(found) for name in BINNED}
+    shares["other"] = 1 - sum(shares.values())
+    return {("c", name): share for name, share in shares.items()}
 
 
 def unseen(rows: Rows) -> Values:

@@ -141,7 +141,7 @@ def _figures(
     figures = of_any_kind(live, other)
     degrees = round(figures["psi_expected"] / noise)
     if isinstance(reference, NumericReference):
-        figures |= of_numbers(live, other, reference.means, reference.stddev)
+        figures |= of_numbers(live, other, reference.edges, reference.means, reference.stddev)
         if reference.stddev > 0:
             quantile = wasserstein_quantile(other, reference.means / reference.stddev, noise)
             yield Expected(f"{F}wasserstein{x}_critical{window}", quantile, of)

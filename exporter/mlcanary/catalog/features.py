@@ -65,6 +65,11 @@ ROWS: tuple[MetricSpec, ...] = (
         "Share of the reference at or under the lower edge of the bin.",
     ),
     gauge(
+        "feature_reference_point",
+        ("model", "feature", "bin"),
+        "1 for a bin that can hold one number only, a spike of the reference: nothing inside of it is unknown.",
+    ),
+    gauge(
         "feature_reference_gap",
         ("model", "feature", "bin"),
         "Distance of the bin's representative from the previous one, in reference standard deviations.",

@@ -120,7 +120,9 @@ class FeatureWindow:
     def _unseen(self) -> Iterator[Sample]:
         for name, watched, counts in self._categorical():
             if watched.complete:
-                yield sample("window_feature_unseen_ratio", (name,), self.values.get(name, "unseen") / counts.sum())
+                yield sample(
+                    "window_feature_unseen_ratio", (name,), self.values.get(name, "unseen") / float(counts.sum())
+                )
 
     def _schema(self) -> Iterator[Sample]:
         if self.watched is None:

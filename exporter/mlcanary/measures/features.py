@@ -23,7 +23,7 @@ from mlcanary.measures.reference import (
     FeatureReference,
     NumericReference,
     Reference,
-    numbers_of,
+    floats_of,
 )
 from mlcanary.records import Prediction, Sample
 from mlcanary.stats.accumulator import Floats, Tally
@@ -42,6 +42,7 @@ _KINDS, _MOMENTS = slice(5, 9), slice(9, 13)
 _KIND = {int: "number", float: "number", str: "text", bool: "boolean"}
 _NUMBER = FIELDS.index("number")
 _ABSENT_OR_NUMBER = frozenset({int, float, NoneType})
+_NUMERIC_TASKS = frozenset({Task.BINARY, Task.REGRESSION})
 _BLOCK = 32
 """Features whose numbers are held as one array at a time: enough to pay for numpy's calls, small for its caches."""
 
@@ -71,7 +72,7 @@ class FeatureMeasure(Measure):
         self._bin_labels = {name: watched.bins for name, watched in self._watched.items()}
         self._hidden: frozenset[str] = frozenset()
         self._gauges_hidden = False
-        output = (PREDICTION_FEATURE,) if plan.task in {Task.BINARY, Task.REGRESSION} else ()
+        output = (PREDICTION_FEATURE,) if plan.task in _NUMERIC_TASKS else ()
         self.parts = {
             "rows": Tally({("rows",): 0.0}),
             "values": NamedRows.empty(FIELDS, dict.fromkeys([*self._watched, *output])),
@@ -98,6 +99,8 @@ class FeatureMeasure(Measure):
         self.parts["rows"].add(("rows",), float(len(rows)))
         first_seen = self._meet(rows)
         outputs = _outputs(self.plan.task, answered)
+        if self.plan.task in _NUMERIC_TASKS:  # a state of before the task was changed does not know it
+            self.parts["values"].learn(PREDICTION_FEATURE)
         names = list(self.parts["values"].names)
         for start in range(0, len(names), _BLOCK):
             self._count(
@@ -140,15 +143,19 @@ class FeatureMeasure(Measure):
 
     def _count(self, columns: Mapping[str, list[object]], first_seen: Mapping[str, int]) -> None:
         """Count the values of some features, given row by row."""
-        table = np.zeros((len(columns), len(FIELDS)))
+        values: NamedRows = self.parts["values"]
+        known = values.values[[values.names[name] for name in columns]]
+        numeric: list[bool] = (known[:, _NUMERIC] > 0).tolist()
+        typed: list[bool] = (known[:, _KINDS].sum(axis=1) > 0).tolist()
+        table = np.zeros(known.shape)
         numbers: dict[str, Floats] = {}
-        for gained, (name, column) in zip(table, columns.items(), strict=True):
+        for i, (name, column) in enumerate(columns.items()):
+            gained = table[i]
             types = set(map(type, column))
             absent = column.count(None) if NoneType in types else 0
             gained[_MISSING] = absent - first_seen.get(name, 0)
             if absent == len(column):
                 continue
-            self._note_type(name, column, gained)
             _count_kinds(types, column, absent, gained)
             watched = self._watched.get(name)
             if isinstance(watched, CategoricalReference):
@@ -158,24 +165,23 @@ class FeatureMeasure(Measure):
                 gained[_MISTYPED] = len(column) - absent - len(placed)
                 if watched.complete:
                     gained[_UNSEEN] = watched.unseen(column, bins)
-            elif watched is not None or gained[_NUMERIC] or self.parts["values"].get(name, "numeric"):
-                numbers[name] = numbers_of(column, types)
+            elif watched is None and not typed[i]:  # the first value ever decides what a learnt feature is
+                first = next(value for value in column if value is not None)
+                numeric[i] = _kind(type(first)) == "number"
+                gained[_NUMERIC] = float(numeric[i])
+            if numeric[i] or isinstance(watched, NumericReference):
+                numbers[name] = floats_of(column, types)
                 gained[_MISTYPED] = len(column) - absent  # those that are numbers are taken off below
         if numbers:
             self._count_numbers(numbers, dict(zip(columns, table, strict=True)))
-        self.parts["values"].add_rows(list(columns), table)
-
-    def _note_type(self, name: str, column: Sequence[object], gained: Floats) -> None:
-        """A learnt feature is numeric if its first value ever is a number."""
-        if name in self._watched or self.parts["values"].of(name)[_KINDS].any():
-            return
-        first = next(value for value in column if value is not None)
-        gained[_NUMERIC] = float(_kind(type(first)) == "number")
+        values.add_rows(list(columns), table)
 
     def _count_numbers(self, numbers: Mapping[str, Floats], gained: Mapping[str, Floats]) -> None:
-        """Bins, moments, range and extremes of numeric features; NaN stands for what is no number."""
+        """Bins, moments, range and extremes of numeric features; what is not finite is no number."""
         matrix = np.stack(list(numbers.values()))
-        absent = np.isnan(matrix)
+        absent = ~np.isfinite(matrix)
+        if absent.any():
+            matrix[absent] = np.nan
         counts = (matrix.shape[1] - absent.sum(axis=1)).tolist()
         least, greatest = np.fmin.reduce(matrix, axis=1).tolist(), np.fmax.reduce(matrix, axis=1).tolist()
         sums = moment_sums(matrix, np.array([self._center(name) for name in numbers]))

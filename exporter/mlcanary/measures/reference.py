@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import NoneType
@@ -211,25 +211,27 @@ _NUMBERS = frozenset({int, float, bool, NoneType})
 _NAMES = frozenset({str, NoneType})
 
 
-def numbers_of(column: Sequence[object], types: Collection[type] | None = None) -> Floats:
+def numbers_of(column: Sequence[object]) -> Floats:
     """The column as numbers, shape (n,): NaN for what is missing or no finite number. Booleans count as 0 and 1.
-
-    `types` are those in the column, where they are known already.
 
     >>> numbers_of([1, None, "2", True, 10**400]).tolist()
     [1.0, nan, nan, 1.0, nan]
     """
-    if _NUMBERS.issuperset(map(type, column) if types is None else types):
-        try:
-            numbers = np.array(column, dtype=np.float64)
-        except OverflowError:  # an integer of hundreds of digits
-            numbers = np.array([_number(value) for value in column])
-    else:
-        numbers = np.array([_number(value) for value in column])
+    numbers = floats_of(column, set(map(type, column)))
     wrong = ~np.isfinite(numbers)
     if wrong.any():
         numbers[wrong] = np.nan
     return numbers
+
+
+def floats_of(column: Sequence[object], types: Set[type]) -> Floats:
+    """`numbers_of`, but infinities stay; `types` are those in the column."""
+    if types <= _NUMBERS:
+        try:
+            return np.array(column, dtype=np.float64)
+        except OverflowError:  # an integer of hundreds of digits
+            pass
+    return np.array([_number(value) for value in column])
 
 
 def _number(value: object) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, TypeVar
 
 import msgspec
@@ -316,6 +317,8 @@ class Monitor:
                 rows["feature_reference_gap"] = feature.gaps
                 rows["feature_reference_position"] = feature.positions
                 yield sample("feature_reference_stddev", (model, name), feature.stddev)
+                for label in compress(feature.bins, feature.points):
+                    yield sample("feature_reference_point", (model, name, label), 1.0)
             for family, values in rows.items():
                 for label, value in zip(feature.bins, values.tolist(), strict=True):
                     yield sample(family, (model, name, label), value)

@@ -39,7 +39,7 @@ def wasserstein_from_counts(current: Floats, reference: Floats, gaps: Floats) ->
 def wasserstein_critical(reference: Floats, gaps: Floats, noise: float, tail: float) -> float:
     """What chance exceeds with probability `tail` at most, in the unit of the gaps; `noise` is 1 / n + 1 / m."""
     shares = reference / reference.sum()
-    under = np.cumsum(shares)[:-1]
+    under = np.cumsum(reference)[:-1] / reference.sum()  # counts are whole: over the last of them it is 1, not nearly
     mean = math.sqrt(2 / math.pi) * float(np.sqrt(np.maximum(under * (1 - under), 0.0)) @ gaps[1:])
     positions = np.cumsum(gaps)
     centred = positions - shares @ positions
