@@ -89,6 +89,7 @@ FAULTS = (
 )
 
 SEEN_BY: Mapping[str, tuple[str, str]] = {
+    "bin z": ("bin_zscore", "bin_zscore_critical"),
     "KS": ("ks_ratio", "ks_critical_ratio"),
     "chi-square": ("chisquare", "chisquare_critical"),
     "Wasserstein": ("wasserstein_stddevs", "wasserstein_critical_stddevs"),
@@ -125,9 +126,8 @@ def seen(found: Mapping[str, float]) -> dict[str, bool]:
     }
     over["missing z"] = abs(found["missing_zscore"]) > MISSING_Z
     over["MLCanaryFeatureDrift"] = over["PSI"] and found["psi"] > LIMITS["feature_psi"]
-    over["MLCanaryFeatureChanged"] = (
-        over["chi-square"]
-        and found["total_variation_ratio"] > LIMITS["feature_change"]
-        and found["observations"] >= LIMITS["min_labels"]
-    ) or (over["missing z"] and abs(found["missing_delta_ratio"]) > LIMITS["feature_change"])
+    moved = found["total_variation_ratio"] > LIMITS["feature_change"]
+    gone = abs(found["missing_delta_ratio"]) > LIMITS["feature_change"]
+    distribution = over["bin z"] or over.get("Jensen-Shannon", False)
+    over["MLCanaryFeatureChanged"] = (distribution and moved) or (over["missing z"] and gone)
     return over

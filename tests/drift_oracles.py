@@ -39,6 +39,8 @@ def of_any_kind(live: Floats, reference: Floats) -> dict[str, float]:
     chisquare, pvalue, degrees, _ = stats.chi2_contingency(table, correction=False)
     figures |= {"chisquare": chisquare, "chisquare_pvalue": pvalue, "psi_expected": degrees * noise}
     figures["cramers_v_ratio"] = math.sqrt(chisquare / table.sum())
+    figures["bin_zscore"] = max(abs(share_zscore(a, n, b, m)) for a, b in zip(live, reference, strict=True))
+    figures["bin_zscore_critical"] = float(stats.norm.isf(ALPHA / 2 / table.shape[1]))
     if degrees > 0:
         critical = float(stats.chi2.isf(ALPHA, degrees))
         figures["chisquare_critical"] = critical
@@ -79,7 +81,7 @@ def wasserstein_quantile(counts: Floats, places: Floats, noise: float) -> float:
     return math.sqrt(noise) * (mean + math.sqrt(2 * variance * math.log(1 / ALPHA)))
 
 
-def missing_zscore(live: float, rows: float, reference: float, reference_rows: float) -> float:
+def share_zscore(live: float, rows: float, reference: float, reference_rows: float) -> float:
     """Difference of two counts after Anscombe's transformation, in standard errors."""
     angles = [
         2 * math.asin(math.sqrt((k + 3 / 8) / (n + 3 / 4))) for k, n in ((live, rows), (reference, reference_rows))

@@ -131,6 +131,19 @@ model_version_feature:mlcanary_feature:total_variation<x><W> :=
     sum without (bin) (abs(
       model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
       - <reference> <q>)) / 2<only>
+# The largest change of a bin's share in standard errors, on Anscombe's arcsine scale: small counts do not deceive it.
+model_version_feature:mlcanary_feature:bin_zscore<x><W> :=
+    2 * max without (bin) (abs(
+      asin(sqrt(
+        (model_version_feature_bin:mlcanary_feature_bin:rate<W> * <S> + 0.375)
+        / ignoring (bin) group_left () (model_version_feature:mlcanary_feature_bin:count<W> + 0.75)))
+      - <reference> asin(sqrt(
+        (<count> + 0.375)
+        / ignoring (bin) group_left () (<n> + 0.75)))))
+    / sqrt(
+      1 / (model_version_feature:mlcanary_feature_bin:count<W> + 0.5)
+      + <feature> 1 / (<n> + 0.5))
+    and model_version_feature:mlcanary_feature:noise<x><W>
 model_version_feature:mlcanary_feature:psi<x><W> :=
     sum without (bin) (
       (clamp_min(model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>, 1e-4)
@@ -162,6 +175,11 @@ model_version_feature:mlcanary_feature:psi<x>_critical<W> :=
     * model_version_feature:mlcanary_feature:noise<x><W>
 model_version_feature:mlcanary_feature:jensen_shannon<x>_critical<W> :=
     model_version_feature:mlcanary_feature:psi<x>_critical<W> / 8
+# A normal quantile by its asymptotic expansion: z^2 = t - ln t, where t = 2 ln(2 bins / (1e-5 sqrt(2 pi))).
+model_version_feature:mlcanary_feature:bin_zscore<x>_critical<W> :=
+    sqrt(
+      2 * ln(79788.45608028654 * (model_version_feature:mlcanary_feature:degrees<x><W> + 1))
+      - ln(2 * ln(79788.45608028654 * (model_version_feature:mlcanary_feature:degrees<x><W> + 1))))
 model_version_feature:mlcanary_feature:ks<x>_critical<W> :=
     sqrt(6.103036322765087 * model_version_feature:mlcanary_feature:noise<x><W>)
     and model_version_feature:mlcanary_feature:ks<x><W>

@@ -29,11 +29,15 @@ def main(draws: int) -> None:
             reference = profiled(HEALTHY[fault.feature](rng, REFERENCE))
             for name, yes in seen(figures(reference, fault.broken(rng, LIVE))).items():
                 counts[name] += yes
-        _row(fault.name, fault.feature, *(f"{counts[name] / FAULT_DRAWS:.3g}" if name in counts else "–" for name in COLUMNS))
+        _row(
+            fault.name,
+            fault.feature,
+            *(f"{counts[name] / FAULT_DRAWS:.3g}" if name in counts else "–" for name in COLUMNS),
+        )
     for n in (LIVE, 200):
         print(f"\nFalse alarms in {draws:,} healthy draws, and the largest figure / critical value; n = {n:,}.\n")
         _heading(("feature", *COLUMNS))
-        for feature, draw in HEALTHY.items():
+        for feature in HEALTHY:
             alarms, largest = _false_alarms(rng, feature, n, draws)
             _row(feature, *(f"{alarms[c]}{largest.get(c, '')}" if c in alarms else "–" for c in COLUMNS))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from drift_oracles import ALPHA, bin_of, missing_zscore, of_any_kind, of_numbers, wasserstein_quantile
+from drift_oracles import ALPHA, bin_of, of_any_kind, of_numbers, share_zscore, wasserstein_quantile
 from mlcanary.catalog import INDICATORS, OTHER, PREDICTION_FEATURE, Role
 from mlcanary.catalog import drift as rows_of_drift
 from mlcanary.measures.plan import ModelPlan
@@ -43,6 +43,7 @@ RECORDED = {
     "total_variation_ratio": "total_variation",
     "chisquare": "chisquare",
     "cramers_v_ratio": "cramers_v",
+    "bin_zscore": "bin_zscore",
     "ks_ratio": "ks",
     "ks_upper_bound_ratio": "ks{x}_upper_bound",
     "ks_critical_ratio": "ks{x}_critical",
@@ -104,6 +105,12 @@ def test_the_recorded_critical_value_is_a_little_above_the_exact_one() -> None:
     assert stated == {"exact; recorded: at most 11 % above it (1 degree of freedom), 1 % from 16 on"}
 
 
+def test_the_recorded_quantile_of_the_largest_bin_change_is_a_little_under_the_exact_one() -> None:
+    for bins in (1, 2, 5, 10, 20, 51, 200, 1000):
+        t = 2 * math.log(2 * bins / (ALPHA * math.sqrt(2 * math.pi)))
+        assert -0.0014 < math.sqrt(t - math.log(t)) / stats.norm.isf(ALPHA / 2 / bins) - 1 < 0
+
+
 def _against_reference(rows: Sequence[Prediction], window: str) -> Iterator[Expected]:
     answered = [p for p in rows if p.error is None]
     counts = _counts(answered)
@@ -117,7 +124,7 @@ def _against_reference(rows: Sequence[Prediction], window: str) -> Iterator[Expe
         missing, all_rows = _missing(answered, feature), reference.counts.sum() + reference.missing
         delta = missing / len(answered) - reference.missing / all_rows
         yield Expected(f"{M}delta{window}", delta, of)
-        z = missing_zscore(missing, len(answered), reference.missing, all_rows)
+        z = share_zscore(missing, len(answered), reference.missing, all_rows)
         yield Expected(f"{M}zscore{window}", z, of)
 
 
@@ -131,7 +138,7 @@ def _against_baseline(canary: Sequence[Prediction], stable: Sequence[Prediction]
             continue
         a, b = _missing(ours, feature), _missing(theirs, feature)
         yield Expected(f"{M}delta_baseline{window}", a / len(ours) - b / len(theirs), of)
-        yield Expected(f"{M}zscore_baseline{window}", missing_zscore(a, len(ours), b, len(theirs)), of)
+        yield Expected(f"{M}zscore_baseline{window}", share_zscore(a, len(ours), b, len(theirs)), of)
 
 
 def _figures(
@@ -149,6 +156,8 @@ def _figures(
         if figure in figures:
             name = operation.format(x=x) if "{x}" in operation else operation + x
             yield Expected(f"{F}{name}{window}", figures[figure], of)
+    t = 2 * math.log(2 * (degrees + 1) / (ALPHA * math.sqrt(2 * math.pi)))
+    yield Expected(f"{F}bin_zscore{x}_critical{window}", math.sqrt(t - math.log(t)), of)
     critical = _critical(degrees)
     yield Expected(f"{F}chisquare{x}_critical{window}", critical, of)
     yield Expected(f"{F}psi{x}_critical{window}", critical * noise, of)

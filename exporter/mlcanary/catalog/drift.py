@@ -36,6 +36,10 @@ ROWS: tuple[MetricSpec, ...] = (
         _FEATURE,
         "Share of values that lie in another bin than in the reference: the size of a change, whatever its shape.",
     ),
+    window("feature_bin_zscore", _FEATURE, "Largest change of a bin's share, in standard errors on the arcsine scale."),
+    window(
+        "feature_bin_zscore_critical", _FEATURE, "What feature_bin_zscore exceeds by chance once in 100,000 windows."
+    ),
     window("feature_psi", _FEATURE, "Population stability index against the reference."),
     window("feature_psi_expected", _FEATURE, "Mean of feature_psi without drift, from sampling noise alone."),
     window("feature_psi_critical", _FEATURE, "What feature_psi exceeds by chance once in 100,000 windows."),
@@ -127,6 +131,20 @@ INDICATORS: tuple[Indicator, ...] = (
         "feature:total_variation feature:total_variation_baseline",
         "exact for bins, a lower bound for values",
         "half the L1 distance of shares",
+    ),
+    _row(
+        "Feature largest bin change",
+        "bin_zscore",
+        "feature:bin_zscore feature:bin_zscore_baseline",
+        "exact statistic; beyond its critical value by chance in 1e-5 to 1e-4 of windows",
+        "Anscombe (1948), binomial case",
+    ),
+    _row(
+        "Feature largest bin change critical value",
+        "bin_zscore_critical",
+        "feature:bin_zscore_critical feature:bin_zscore_baseline_critical",
+        "exact; recorded: at most 0.14 % under it",
+        "scipy.stats.norm.isf at 1e-5 / 2 / bins (Bonferroni)",
     ),
     _row("Feature PSI", "psi", "feature:psi feature:psi_baseline", "exact, shares floored at 1e-4", "Jeffreys (1946)"),
     _row(
