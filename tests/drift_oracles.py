@@ -54,8 +54,9 @@ def of_any_kind(live: Floats, reference: Floats) -> dict[str, float]:
 def of_numbers(live: Floats, reference: Floats, means: Floats, stddev: float) -> dict[str, float]:
     """Figures along the order of the bins; `means` of the reference in each bin."""
     n, m = live.sum(), reference.sum()
-    noise, places = 1 / n + 1 / m, np.arange(live.size)
-    rise = _ks(places + 0.5, places, live, reference), _ks(places, places + 0.5, live, reference)
+    noise, places = float(1 / n + 1 / m), np.arange(live.size, dtype=np.float64)
+    later: Floats = places + 0.5
+    rise = _ks(later, places, live, reference), _ks(places, later, live, reference)
     distance = _ks(places, places, live, reference)
     size = math.sqrt(1 / noise)
     raw = stats.wasserstein_distance(means, means, live, reference)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from drift_faults import FAULTS, HEALTHY, LIVE, REFERENCE, SEEN_BY, figures, profiled, seen
+from drift_worlds import FAULTS, HEALTHY, LIVE, REFERENCE, SEEN_BY, figures, profiled, seen
 
 FAULT_DRAWS = 200
 COLUMNS = (*SEEN_BY, "missing z", "MLCanaryFeatureDrift", "MLCanaryFeatureChanged")

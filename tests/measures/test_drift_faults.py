@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from drift_faults import FAULTS, HEALTHY, LIVE, REFERENCE, Fault, figures, profiled, seen
+from drift_worlds import FAULTS, HEALTHY, LIVE, REFERENCE, Fault, figures, profiled, seen
 from mlcanary.measures.drift import Live, drift
 from mlcanary.measures.reference import numeric_reference
 

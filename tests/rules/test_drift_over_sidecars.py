@@ -14,7 +14,13 @@ from drift_oracles import ALPHA, bin_of, of_any_kind, of_numbers, share_zscore, 
 from mlcanary.catalog import INDICATORS, OTHER, PREDICTION_FEATURE, Role
 from mlcanary.catalog import drift as rows_of_drift
 from mlcanary.measures.plan import ModelPlan
-from mlcanary.measures.reference import NumericReference, Reference, categorical_reference, numeric_reference
+from mlcanary.measures.reference import (
+    FeatureReference,
+    NumericReference,
+    Reference,
+    categorical_reference,
+    numeric_reference,
+)
 from mlcanary.monitor.monitor import MonitorPlan
 from mlcanary.records import ModelKey, Prediction, Record
 from mlcanary.stats.accumulator import Floats
@@ -26,7 +32,9 @@ ROWS = 4000
 REFERENCE = Reference(
     {
         "amount": numeric_reference(np.where(RNG.random(3900) < 0.2, 0.0, RNG.normal(50, 20, 3900)), 8, 100.0),
-        "country": categorical_reference(RNG.choice(["DE", "FR", "PL", "IT"], ROWS, p=[0.5, 0.3, 0.15, 0.05]), 3),
+        "country": categorical_reference(
+            RNG.choice(["DE", "FR", "PL", "IT"], ROWS, p=[0.5, 0.3, 0.15, 0.05]).tolist(), 3
+        ),
         "flag": numeric_reference(np.full(ROWS, 1.1), 8),
     },
     numeric_reference(RNG.beta(2, 5, ROWS), 8),
@@ -169,8 +177,9 @@ def _critical(degrees: int) -> float:
     return degrees * (1 - spread + 4.2649 * math.sqrt(spread)) ** 3
 
 
-def _watched() -> dict[str, NumericReference]:
-    return {**REFERENCE.features, PREDICTION_FEATURE: REFERENCE.score}  # type: ignore[dict-item]
+def _watched() -> dict[str, FeatureReference]:
+    assert REFERENCE.score is not None
+    return {**REFERENCE.features, PREDICTION_FEATURE: REFERENCE.score}
 
 
 def _missing(rows: Sequence[Prediction], feature: str) -> int:

@@ -65,7 +65,7 @@ ROWS: tuple[MetricSpec, ...] = (
         "What feature_wasserstein_stddevs exceeds by chance once in 100,000 windows at most.",
     ),
     window("feature_missing_delta_ratio", _FEATURE, "Share of missing values minus that of the reference."),
-    window("feature_missing_zscore", _FEATURE, "feature_missing_delta_ratio in standard errors, on the arcsine scale."),
+    window("feature_missing_zscore", _FEATURE, "Change of the missing share in standard errors, on the arcsine scale."),
 )
 
 

@@ -1,10 +1,10 @@
 """Change of a share between two samples in standard errors, on the scale where its noise does not depend on it.
 
-Input: counts and sample sizes. Cost: O(1), O(B) for the largest of bins. Error: asymptotically standard normal without a
-change, and close to it far out: |z| > 4.26, by chance 2.0e-5, has at most 4.6e-5 for shares from 1e-4 to 0.5, n = 50
-to 20,000 against 10,000 (1.1e-4 against 300), computed exactly; the pooled z-score of two proportions has 1.5e-2 at
-n = 200. Defined, and next to 0, where both shares are 0 or both are 1. Source: Anscombe (1948), the binomial case,
-for each sample.
+Input: counts and sample sizes. Cost: O(1); O(B) for the largest of B bins. Error: asymptotically standard normal
+without a change, and close to it far out: |z| > 4.26, by chance 2.0e-5, has at most 4.6e-5 for shares from 1e-4 to
+0.5, n = 50 to 20,000 against 10,000 (1.1e-4 against 300), computed exactly; the pooled z-score of two proportions has
+1.5e-2 at n = 200. Defined, and next to 0, where both shares are 0 or both are 1. Source: Anscombe (1948), the binomial
+case, for each sample.
 """
 
 from __future__ import annotations

@@ -50,12 +50,16 @@ class Fault:
 
 
 def _with_gaps(rng: np.random.Generator, column: Column, share: float) -> Column:
-    return np.where(rng.random(column.size) < share, None, column)
+    return _replaced(rng, column, share, None)
+
+
+def _replaced(rng: np.random.Generator, column: Column, share: float, by: object) -> Column:
+    return np.array([by if yes else x for x, yes in zip(column, rng.random(column.size) < share, strict=True)], object)
 
 
 def _spiked(feature: str, constant: object) -> Callable[[np.random.Generator, int], Column]:
     def broken(rng: np.random.Generator, n: int) -> Column:
-        return np.where(rng.random(n) < 0.05, constant, HEALTHY[feature](rng, n))
+        return _replaced(rng, HEALTHY[feature](rng, n), 0.05, constant)
 
     return broken
 
