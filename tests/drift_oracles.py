@@ -79,7 +79,7 @@ def wasserstein_quantile(counts: Floats, places: Floats, noise: float) -> float:
     mean = math.sqrt(2 / math.pi) * float((np.sqrt(under * (1 - under)) * steps).sum())
     covariance = np.minimum.outer(under, under) - np.multiply.outer(under, under)
     variance = float(steps @ covariance @ steps)
-    return math.sqrt(noise) * (mean + math.sqrt(2 * variance * math.log(1 / ALPHA)))
+    return math.sqrt(noise) * (mean + math.sqrt(variance) * float(stats.norm.isf(ALPHA)))
 
 
 def share_zscore(live: float, rows: float, reference: float, reference_rows: float) -> float:

@@ -57,7 +57,7 @@ model_feature:mlcanary_feature_baseline:missing_ratio<W> :=
 _DISTRIBUTION = """
 # Sum of p ln p, where 0 ln 0 is 0: the logarithm of 1e-300 is finite. And what a Wasserstein distance in standard
 # deviations exceeds once in 1e5 windows at most, per root of the noise: its mean, sqrt(2/pi) int sqrt(F(1-F)), and
-# sqrt(2 ln 1e5) standard deviations of the distribution.
+# 4.26 standard deviations of the distribution, the normal quantile of 1e-5.
 <negentropy> :=
     sum without (bin) (
       <q>
@@ -68,7 +68,7 @@ _DISTRIBUTION = """
         <below>
         * (1 - <below>), 0))
       * model_feature_bin:mlcanary_feature_reference_gap:max)
-    + 4.798525912188081 * sqrt(clamp_min(
+    + 4.264890793922825 * sqrt(clamp_min(
       sum without (bin) (
         <q>
         * model_feature_bin:mlcanary_feature_reference_position:max ^ 2)

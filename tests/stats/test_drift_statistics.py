@@ -79,7 +79,7 @@ def test_known_inequalities_hold_between_the_distances(a: np.ndarray, b: np.ndar
 
 @pytest.mark.parametrize("name", ["normal", "exponential", "mostly zero"])
 def test_chance_stays_under_the_wasserstein_quantile(name: str) -> None:
-    """Simulated under no drift: conservative at every level, and not by more than a factor of two in the distance."""
+    """Simulated under no drift: conservative at every level, and not by half in the distance."""
     rng = np.random.default_rng(3)
     shares = {
         "normal": np.diff(stats.norm.cdf(np.linspace(-3, 3, 21))),
@@ -95,7 +95,7 @@ def test_chance_stays_under_the_wasserstein_quantile(name: str) -> None:
     for tail in (0.1, 0.01):
         critical = [wasserstein_critical(b, gaps, noise, tail) for b in reference]
         assert np.mean(np.array(found) > critical) <= tail / 2
-        assert np.quantile(found, 1 - tail) > np.mean(critical) / 2
+        assert np.quantile(found, 1 - tail) > np.mean(critical) / 1.5
 
 
 @pytest.mark.parametrize(("n", "m", "most"), [(50, 10_000, 4.6e-5), (2000, 10_000, 4.6e-5), (5000, 300, 1.1e-4)])

@@ -194,7 +194,7 @@ INDICATORS: tuple[Indicator, ...] = (
         "wasserstein_critical_stddevs",
         "feature:wasserstein_critical feature:wasserstein_baseline_critical",
         "upper bound of the quantile at 1e-5",
-        "del Barrio, Gine & Matran (1999); Borell (1975)",
+        "del Barrio, Gine & Matran (1999); Borell (1975); Kwapien (1994)",
     ),
     _row(
         "Feature missing-rate change",
