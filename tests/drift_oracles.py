@@ -39,8 +39,8 @@ def of_any_kind(live: Floats, reference: Floats) -> dict[str, float]:
     chisquare, pvalue, degrees, _ = stats.chi2_contingency(table, correction=False)
     figures |= {"chisquare": chisquare, "chisquare_pvalue": pvalue, "psi_expected": degrees * noise}
     figures["cramers_v_ratio"] = math.sqrt(chisquare / table.sum())
-    figures["bin_zscore"] = max(abs(share_zscore(a, n, b, m)) for a, b in zip(live, reference, strict=True))
-    figures["bin_zscore_critical"] = float(stats.norm.isf(ALPHA / 2 / table.shape[1]))
+    figures["bin_zscore"] = max(arcsine_zscore(a, n, b, m) for a, b in zip(live, reference, strict=True))
+    figures["bin_zscore_critical"] = float(stats.norm.isf(ALPHA / table.shape[1]))
     if degrees > 0:
         critical = float(stats.chi2.isf(ALPHA, degrees))
         figures["chisquare_critical"] = critical
@@ -83,6 +83,17 @@ def wasserstein_quantile(counts: Floats, places: Floats, noise: float) -> float:
 
 
 def share_zscore(live: float, rows: float, reference: float, reference_rows: float) -> float:
+    """The smaller of the arcsine and the pooled z-score of two counts."""
+    p = (live + reference + 3 / 4) / (rows + reference_rows + 3 / 2)
+    spread = math.hypot(math.sqrt(p * (1 - p) / rows), math.sqrt(p * (1 - p) / reference_rows))
+    scores = (
+        (live / rows - reference / reference_rows) / spread,
+        arcsine_zscore(live, rows, reference, reference_rows),
+    )
+    return min(scores, key=abs)
+
+
+def arcsine_zscore(live: float, rows: float, reference: float, reference_rows: float) -> float:
     """Difference of two counts after Anscombe's transformation, in standard errors."""
     angles = [
         2 * math.asin(math.sqrt((k + 3 / 8) / (n + 3 / 4))) for k, n in ((live, rows), (reference, reference_rows))

@@ -131,15 +131,15 @@ model_version_feature:mlcanary_feature:total_variation<x><W> :=
     sum without (bin) (abs(
       model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
       - <reference> <q>)) / 2<only>
-# The largest change of a bin's share in standard errors, on Anscombe's arcsine scale: small counts do not deceive it.
+# The largest rise of a bin's share in standard errors, on Anscombe's arcsine scale: small counts do not deceive it.
 model_version_feature:mlcanary_feature:bin_zscore<x><W> :=
-    2 * max without (bin) (abs(
+    2 * max without (bin) (
       asin(sqrt(
         (model_version_feature_bin:mlcanary_feature_bin:rate<W> * <S> + 0.375)
         / ignoring (bin) group_left () (model_version_feature:mlcanary_feature_bin:count<W> + 0.75)))
       - <reference> asin(sqrt(
         (<count> + 0.375)
-        / ignoring (bin) group_left () (<n> + 0.75)))))
+        / ignoring (bin) group_left () (<n> + 0.75))))
     / sqrt(
       1 / (model_version_feature:mlcanary_feature_bin:count<W> + 0.5)
       + <feature> 1 / (<n> + 0.5))
@@ -175,22 +175,22 @@ model_version_feature:mlcanary_feature:psi<x>_critical<W> :=
     * model_version_feature:mlcanary_feature:noise<x><W>
 model_version_feature:mlcanary_feature:jensen_shannon<x>_critical<W> :=
     model_version_feature:mlcanary_feature:psi<x>_critical<W> / 8
-# A normal quantile by its asymptotic expansion: z^2 = t - ln t, where t = 2 ln(2 bins / (1e-5 sqrt(2 pi))).
+# A normal quantile by its asymptotic expansion: z^2 = t - ln t, where t = 2 ln(bins / (1e-5 sqrt(2 pi))).
 model_version_feature:mlcanary_feature:bin_zscore<x>_critical<W> :=
     sqrt(
-      2 * ln(79788.45608028654 * (model_version_feature:mlcanary_feature:degrees<x><W> + 1))
-      - ln(2 * ln(79788.45608028654 * (model_version_feature:mlcanary_feature:degrees<x><W> + 1))))
+      2 * ln(39894.22804014327 * (model_version_feature:mlcanary_feature:degrees<x><W> + 1))
+      - ln(2 * ln(39894.22804014327 * (model_version_feature:mlcanary_feature:degrees<x><W> + 1))))
 model_version_feature:mlcanary_feature:ks<x>_critical<W> :=
     sqrt(6.103036322765087 * model_version_feature:mlcanary_feature:noise<x><W>)
     and model_version_feature:mlcanary_feature:ks<x><W>
 model_version_feature:mlcanary_feature:wasserstein<x>_critical<W> :=
     sqrt(model_version_feature:mlcanary_feature:noise<x><W>) * <feature> <spread>
-# Change of the share that lacks the feature, and in standard errors on Anscombe's arcsine scale, where rare gaps keep
-# their far tails.
+# Change of the share that lacks the feature, and in standard errors: the smaller of Anscombe's arcsine score, whose
+# falls lie too far out for rare gaps, and the pooled one, whose rises do.
 model_version_feature:mlcanary_feature_missing:delta<x><W> :=
     model_version_feature:mlcanary_feature_missing:ratio<W>
     - <feature> <missing><only>
-model_version_feature:mlcanary_feature_missing:zscore<x><W> :=
+model_version_feature:mlcanary_feature_missing:zscore<x>_arcsine<W> :=
     2 * (
       asin(sqrt(
         (clamp(model_version_feature:mlcanary_feature_missing:ratio<W>, 0, 1)
@@ -203,6 +203,24 @@ model_version_feature:mlcanary_feature_missing:zscore<x><W> :=
     / sqrt(
       1 / (model_version_feature:mlcanary_feature_missing:rows<W> + 0.5)
       + <feature> 1 / (<rows> + 0.5))<only>
+model_version_feature:mlcanary_feature_missing:pooled<x><W> :=
+    (clamp(model_version_feature:mlcanary_feature_missing:ratio<W>, 0, 1)
+      * model_version_feature:mlcanary_feature_missing:rows<W> + 0.75
+      + <feature> (<missing>
+        * <rows>))
+    / (model_version_feature:mlcanary_feature_missing:rows<W> + 1.5
+      + <feature> <rows>)
+model_version_feature:mlcanary_feature_missing:zscore<x>_pooled<W> :=
+    model_version_feature:mlcanary_feature_missing:delta<x><W>
+    / sqrt(
+      model_version_feature:mlcanary_feature_missing:pooled<x><W>
+      * (1 - model_version_feature:mlcanary_feature_missing:pooled<x><W>)
+      * (1 / model_version_feature:mlcanary_feature_missing:rows<W> + <feature> 1 / <rows>))
+model_version_feature:mlcanary_feature_missing:zscore<x><W> :=
+    model_version_feature:mlcanary_feature_missing:zscore<x>_arcsine<W>
+    and abs(model_version_feature:mlcanary_feature_missing:zscore<x>_arcsine<W>)
+      <= abs(model_version_feature:mlcanary_feature_missing:zscore<x>_pooled<W>)
+    or model_version_feature:mlcanary_feature_missing:zscore<x>_pooled<W>
 """
 
 _NEGENTROPY = """

@@ -115,8 +115,8 @@ def test_the_recorded_critical_value_is_a_little_above_the_exact_one() -> None:
 
 def test_the_recorded_quantile_of_the_largest_bin_change_is_a_little_under_the_exact_one() -> None:
     for bins in (1, 2, 5, 10, 20, 51, 200, 1000):
-        t = 2 * math.log(2 * bins / (ALPHA * math.sqrt(2 * math.pi)))
-        assert -0.0014 < math.sqrt(t - math.log(t)) / stats.norm.isf(ALPHA / 2 / bins) - 1 < 0
+        t = 2 * math.log(bins / (ALPHA * math.sqrt(2 * math.pi)))
+        assert -0.0016 < math.sqrt(t - math.log(t)) / stats.norm.isf(ALPHA / bins) - 1 < 0
 
 
 def _against_reference(rows: Sequence[Prediction], window: str) -> Iterator[Expected]:
@@ -164,7 +164,7 @@ def _figures(
         if figure in figures:
             name = operation.format(x=x) if "{x}" in operation else operation + x
             yield Expected(f"{F}{name}{window}", figures[figure], of)
-    t = 2 * math.log(2 * (degrees + 1) / (ALPHA * math.sqrt(2 * math.pi)))
+    t = 2 * math.log((degrees + 1) / (ALPHA * math.sqrt(2 * math.pi)))
     yield Expected(f"{F}bin_zscore{x}_critical{window}", math.sqrt(t - math.log(t)), of)
     critical = _critical(degrees)
     yield Expected(f"{F}chisquare{x}_critical{window}", critical, of)
