@@ -129,7 +129,7 @@ def seen(found: Mapping[str, float]) -> dict[str, bool]:
         if value in found and limit in found
     }
     over["missing z"] = abs(found["missing_zscore"]) > MISSING_Z
-    over["MLCanaryFeatureDrift"] = over["PSI"] and found["psi"] > LIMITS["feature_psi"]
+    over["MLCanaryFeatureDrift"] = over.get("Jensen-Shannon", False) and found["psi"] > LIMITS["feature_psi"]
     moved = found["total_variation_ratio"] > LIMITS["feature_change"]
     gone = abs(found["missing_delta_ratio"]) > LIMITS["feature_change"]
     distribution = over["bin z"] or over.get("Jensen-Shannon", False)
