@@ -39,6 +39,8 @@ def of_any_kind(live: Floats, reference: Floats) -> dict[str, float]:
     chisquare, pvalue, degrees, _ = stats.chi2_contingency(table, correction=False)
     figures |= {"chisquare": chisquare, "chisquare_pvalue": pvalue, "psi_expected": degrees * noise}
     figures["cramers_v_ratio"] = math.sqrt(chisquare / table.sum())
+    figures["bin_zscore"] = max(arcsine_zscore(a, n, b, m) for a, b in zip(live, reference, strict=True))
+    figures["bin_zscore_critical"] = float(stats.norm.isf(ALPHA / table.shape[1]))
     if degrees > 0:
         critical = float(stats.chi2.isf(ALPHA, degrees))
         figures["chisquare_critical"] = critical
@@ -52,11 +54,11 @@ def of_any_kind(live: Floats, reference: Floats) -> dict[str, float]:
 def of_numbers(live: Floats, reference: Floats, edges: Floats, means: Floats, stddev: float) -> dict[str, float]:
     """Figures along the order of the bins; `means` of the reference in each bin."""
     n, m = live.sum(), reference.sum()
-    noise, places = 1 / n + 1 / m, np.arange(live.size, dtype=np.float64)
+    noise, places = float(1 / n + 1 / m), np.arange(live.size, dtype=np.float64)
     # One sample may lie at the end of its bin and the other at the start, where a bin holds more than one number.
     alone = np.append(np.nextafter(np.append(-np.inf, edges[:-1]), np.inf) == edges, False)
-    late = places + np.where(alone, 0.0, 0.5)
-    rise = _ks(late, places, live, reference), _ks(places, late, live, reference)
+    later: Floats = places + np.where(alone, 0.0, 0.5)
+    rise = _ks(later, places, live, reference), _ks(places, later, live, reference)
     distance = _ks(places, places, live, reference)
     size = math.sqrt(1 / noise)
     raw = stats.wasserstein_distance(means, means, live, reference)
@@ -79,10 +81,21 @@ def wasserstein_quantile(counts: Floats, places: Floats, noise: float) -> float:
     mean = math.sqrt(2 / math.pi) * float((np.sqrt(under * (1 - under)) * steps).sum())
     covariance = np.minimum.outer(under, under) - np.multiply.outer(under, under)
     variance = float(steps @ covariance @ steps)
-    return math.sqrt(noise) * (mean + math.sqrt(2 * variance * math.log(1 / ALPHA)))
+    return math.sqrt(noise) * (mean + math.sqrt(variance) * float(stats.norm.isf(ALPHA)))
 
 
-def missing_zscore(live: float, rows: float, reference: float, reference_rows: float) -> float:
+def share_zscore(live: float, rows: float, reference: float, reference_rows: float) -> float:
+    """The smaller of the arcsine and the pooled z-score of two counts."""
+    p = (live + reference + 3 / 4) / (rows + reference_rows + 3 / 2)
+    spread = math.hypot(math.sqrt(p * (1 - p) / rows), math.sqrt(p * (1 - p) / reference_rows))
+    scores = (
+        (live / rows - reference / reference_rows) / spread,
+        arcsine_zscore(live, rows, reference, reference_rows),
+    )
+    return min(scores, key=abs)
+
+
+def arcsine_zscore(live: float, rows: float, reference: float, reference_rows: float) -> float:
     """Difference of two counts after Anscombe's transformation, in standard errors."""
     angles = [
         2 * math.asin(math.sqrt((k + 3 / 8) / (n + 3 / 4))) for k, n in ((live, rows), (reference, reference_rows))

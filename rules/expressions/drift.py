@@ -57,7 +57,7 @@ model_feature:mlcanary_feature_baseline:missing_ratio<W> :=
 _DISTRIBUTION = """
 # Sum of p ln p, where 0 ln 0 is 0: the logarithm of 1e-300 is finite. And what a Wasserstein distance in standard
 # deviations exceeds once in 1e5 windows at most, per root of the noise: its mean, sqrt(2/pi) int sqrt(F(1-F)), and
-# sqrt(2 ln 1e5) standard deviations of the distribution.
+# 4.26 standard deviations of the distribution, the normal quantile of 1e-5.
 <negentropy> :=
     sum without (bin) (
       <q>
@@ -68,7 +68,7 @@ _DISTRIBUTION = """
         <below>
         * (1 - <below>), 0))
       * model_feature_bin:mlcanary_feature_reference_gap:max)
-    + 4.798525912188081 * sqrt(clamp_min(
+    + 4.264890793922825 * sqrt(clamp_min(
       sum without (bin) (
         <q>
         * model_feature_bin:mlcanary_feature_reference_position:max ^ 2)
@@ -132,6 +132,19 @@ model_version_feature:mlcanary_feature:total_variation<x><W> :=
     sum without (bin) (abs(
       model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
       - <reference> <q>)) / 2<only>
+# The largest rise of a bin's share in standard errors, on Anscombe's arcsine scale: small counts do not deceive it.
+model_version_feature:mlcanary_feature:bin_zscore<x><W> :=
+    2 * max without (bin) (
+      asin(sqrt(
+        (model_version_feature_bin:mlcanary_feature_bin:rate<W> * <S> + 0.375)
+        / ignoring (bin) group_left () (model_version_feature:mlcanary_feature_bin:count<W> + 0.75)))
+      - <reference> asin(sqrt(
+        (<count> + 0.375)
+        / ignoring (bin) group_left () (<n> + 0.75))))
+    / sqrt(
+      1 / (model_version_feature:mlcanary_feature_bin:count<W> + 0.5)
+      + <feature> 1 / (<n> + 0.5))
+    and model_version_feature:mlcanary_feature:noise<x><W>
 model_version_feature:mlcanary_feature:psi<x><W> :=
     sum without (bin) (
       (clamp_min(model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>, 1e-4)
@@ -163,17 +176,22 @@ model_version_feature:mlcanary_feature:psi<x>_critical<W> :=
     * model_version_feature:mlcanary_feature:noise<x><W>
 model_version_feature:mlcanary_feature:jensen_shannon<x>_critical<W> :=
     model_version_feature:mlcanary_feature:psi<x>_critical<W> / 8
+# A normal quantile by its asymptotic expansion: z^2 = t - ln t, where t = 2 ln(bins / (1e-5 sqrt(2 pi))).
+model_version_feature:mlcanary_feature:bin_zscore<x>_critical<W> :=
+    sqrt(
+      2 * ln(39894.22804014327 * (model_version_feature:mlcanary_feature:degrees<x><W> + 1))
+      - ln(2 * ln(39894.22804014327 * (model_version_feature:mlcanary_feature:degrees<x><W> + 1))))
 model_version_feature:mlcanary_feature:ks<x>_critical<W> :=
     sqrt(6.103036322765087 * model_version_feature:mlcanary_feature:noise<x><W>)
     and model_version_feature:mlcanary_feature:ks<x><W>
 model_version_feature:mlcanary_feature:wasserstein<x>_critical<W> :=
     sqrt(model_version_feature:mlcanary_feature:noise<x><W>) * <feature> <spread>
-# Change of the share that lacks the feature, and in standard errors on Anscombe's arcsine scale, where rare gaps keep
-# their far tails.
+# Change of the share that lacks the feature, and in standard errors: the smaller of Anscombe's arcsine score, whose
+# falls lie too far out for rare gaps, and the pooled one, whose rises do.
 model_version_feature:mlcanary_feature_missing:delta<x><W> :=
     model_version_feature:mlcanary_feature_missing:ratio<W>
     - <feature> <missing><only>
-model_version_feature:mlcanary_feature_missing:zscore<x><W> :=
+model_version_feature:mlcanary_feature_missing:zscore<x>_arcsine<W> :=
     2 * (
       asin(sqrt(
         (clamp(model_version_feature:mlcanary_feature_missing:ratio<W>, 0, 1)
@@ -186,6 +204,24 @@ model_version_feature:mlcanary_feature_missing:zscore<x><W> :=
     / sqrt(
       1 / (model_version_feature:mlcanary_feature_missing:rows<W> + 0.5)
       + <feature> 1 / (<rows> + 0.5))<only>
+model_version_feature:mlcanary_feature_missing:pooled<x><W> :=
+    (clamp(model_version_feature:mlcanary_feature_missing:ratio<W>, 0, 1)
+      * model_version_feature:mlcanary_feature_missing:rows<W> + 0.75
+      + <feature> (<missing>
+        * <rows>))
+    / (model_version_feature:mlcanary_feature_missing:rows<W> + 1.5
+      + <feature> <rows>)
+model_version_feature:mlcanary_feature_missing:zscore<x>_pooled<W> :=
+    model_version_feature:mlcanary_feature_missing:delta<x><W>
+    / sqrt(
+      model_version_feature:mlcanary_feature_missing:pooled<x><W>
+      * (1 - model_version_feature:mlcanary_feature_missing:pooled<x><W>)
+      * (1 / model_version_feature:mlcanary_feature_missing:rows<W> + <feature> 1 / <rows>))
+model_version_feature:mlcanary_feature_missing:zscore<x><W> :=
+    model_version_feature:mlcanary_feature_missing:zscore<x>_arcsine<W>
+    and abs(model_version_feature:mlcanary_feature_missing:zscore<x>_arcsine<W>)
+      <= abs(model_version_feature:mlcanary_feature_missing:zscore<x>_pooled<W>)
+    or model_version_feature:mlcanary_feature_missing:zscore<x>_pooled<W>
 """
 
 _NEGENTROPY = """

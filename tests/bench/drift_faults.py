@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from drift_faults import FAULTS, HEALTHY, LIVE, REFERENCE, SEEN_BY, figures, profiled, seen
+from drift_worlds import FAULTS, HEALTHY, LIVE, REFERENCE, SEEN_BY, figures, profiled, seen
 
 FAULT_DRAWS = 200
 COLUMNS = (*SEEN_BY, "missing z", "MLCanaryFeatureDrift", "MLCanaryFeatureChanged")
@@ -37,7 +37,7 @@ def main(draws: int) -> None:
     for n in (LIVE, 200):
         print(f"\nFalse alarms in {draws:,} healthy draws, and the largest figure / critical value; n = {n:,}.\n")
         _heading(("feature", *COLUMNS))
-        for feature, draw in HEALTHY.items():
+        for feature in HEALTHY:
             alarms, largest = _false_alarms(rng, feature, n, draws)
             _row(feature, *(f"{alarms[c]}{largest.get(c, '')}" if c in alarms else "–" for c in COLUMNS))
 

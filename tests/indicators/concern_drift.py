@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import ks_2samp
 
-from drift_oracles import bin_of, missing_zscore, of_any_kind, of_numbers
+from drift_oracles import bin_of, of_any_kind, of_numbers, share_zscore
 from indicators.oracles import Concern, Oracle, Values, per_label
 from mlcanary.measures.contract import Measure
 from mlcanary.measures.features import FeatureMeasure
@@ -84,7 +84,7 @@ def _figures(batch: Rows) -> dict[str, dict[str, float]]:
     for (name, (absent, of)), column in zip(MISSING.items(), zip(*batch, strict=True), strict=True):
         missing, n = column.count(None), len(batch)
         found[name]["missing_delta_ratio"] = missing / n - absent / of
-        found[name]["missing_zscore"] = missing_zscore(missing, n, absent, of)
+        found[name]["missing_zscore"] = share_zscore(missing, n, absent, of)
     return found
 
 
@@ -105,6 +105,8 @@ CONCERN = Concern(
         "Feature chi-square critical value": oracle("chisquare_critical"),
         "Feature Cramer's V": oracle("cramers_v_ratio"),
         "Feature total variation": oracle("total_variation_ratio"),
+        "Feature largest bin change": oracle("bin_zscore"),
+        "Feature largest bin change critical value": oracle("bin_zscore_critical"),
         "Feature PSI": oracle("psi"),
         "Feature PSI without drift": oracle("psi_expected"),
         "Feature PSI critical value": oracle("psi_critical"),

@@ -16,7 +16,6 @@ from click.testing import CliRunner
 from mlcanary.cli.profile import command
 from mlcanary.errors import ConfigError
 from mlcanary.formats.profile import read_profile, write_profile
-from mlcanary.measures.bin_numbers import binner
 from mlcanary.measures.features import FeatureMeasure
 from mlcanary.measures.joint_drift import JointDriftMeasure, frame_of
 from mlcanary.measures.plan import ModelPlan
@@ -161,7 +160,7 @@ def test_bins_are_those_that_drift_counts(stream: str) -> None:
     measure = FeatureMeasure(ModelPlan(reference=given))
     measure.on_predictions([Prediction(KEY, 0.0, None, row) for row in rows])
     for name, feature in given.features.items():
-        found = binner(feature)([row[name] for row in rows])
+        found = feature.bin_numbers([row[name] for row in rows])
         counts = np.bincount(found[found >= 0], minlength=len(feature.counts))
         assert counts.tolist() == measure.parts[f"bins {name}"].values.tolist()
 

@@ -10,11 +10,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from drift_oracles import ALPHA, bin_of, missing_zscore, of_any_kind, of_numbers, wasserstein_quantile
+from drift_oracles import ALPHA, bin_of, of_any_kind, of_numbers, share_zscore, wasserstein_quantile
 from mlcanary.catalog import INDICATORS, OTHER, PREDICTION_FEATURE, Role
 from mlcanary.catalog import drift as rows_of_drift
 from mlcanary.measures.plan import ModelPlan
-from mlcanary.measures.reference import NumericReference, Reference, categorical_reference, numeric_reference
+from mlcanary.measures.reference import (
+    FeatureReference,
+    NumericReference,
+    Reference,
+    categorical_reference,
+    numeric_reference,
+)
 from mlcanary.monitor.monitor import MonitorPlan
 from mlcanary.records import ModelKey, Prediction, Record
 from mlcanary.stats.accumulator import Floats
@@ -26,7 +32,9 @@ ROWS = 4000
 REFERENCE = Reference(
     {
         "amount": numeric_reference(np.where(RNG.random(3900) < 0.2, 0.0, RNG.normal(50, 20, 3900)), 8, 100.0),
-        "country": categorical_reference(RNG.choice(["DE", "FR", "PL", "IT"], ROWS, p=[0.5, 0.3, 0.15, 0.05]), 3),
+        "country": categorical_reference(
+            RNG.choice(["DE", "FR", "PL", "IT"], ROWS, p=[0.5, 0.3, 0.15, 0.05]).tolist(), 3
+        ),
         "flag": numeric_reference(np.full(ROWS, 1.1), 8),
     },
     numeric_reference(RNG.beta(2, 5, ROWS), 8),
@@ -43,6 +51,7 @@ RECORDED = {
     "total_variation_ratio": "total_variation",
     "chisquare": "chisquare",
     "cramers_v_ratio": "cramers_v",
+    "bin_zscore": "bin_zscore",
     "ks_ratio": "ks",
     "ks_upper_bound_ratio": "ks{x}_upper_bound",
     "ks_critical_ratio": "ks{x}_critical",
@@ -104,6 +113,12 @@ def test_the_recorded_critical_value_is_a_little_above_the_exact_one() -> None:
     assert stated == {"exact; recorded: at most 11 % above it (1 degree of freedom), 1 % from 16 on"}
 
 
+def test_the_recorded_quantile_of_the_largest_bin_change_is_a_little_under_the_exact_one() -> None:
+    for bins in (1, 2, 5, 10, 20, 51, 200, 1000):
+        t = 2 * math.log(bins / (ALPHA * math.sqrt(2 * math.pi)))
+        assert -0.0016 < math.sqrt(t - math.log(t)) / stats.norm.isf(ALPHA / bins) - 1 < 0
+
+
 def _against_reference(rows: Sequence[Prediction], window: str) -> Iterator[Expected]:
     answered = [p for p in rows if p.error is None]
     counts = _counts(answered)
@@ -117,7 +132,7 @@ def _against_reference(rows: Sequence[Prediction], window: str) -> Iterator[Expe
         missing, all_rows = _missing(answered, feature), reference.counts.sum() + reference.missing
         delta = missing / len(answered) - reference.missing / all_rows
         yield Expected(f"{M}delta{window}", delta, of)
-        z = missing_zscore(missing, len(answered), reference.missing, all_rows)
+        z = share_zscore(missing, len(answered), reference.missing, all_rows)
         yield Expected(f"{M}zscore{window}", z, of)
 
 
@@ -131,7 +146,7 @@ def _against_baseline(canary: Sequence[Prediction], stable: Sequence[Prediction]
             continue
         a, b = _missing(ours, feature), _missing(theirs, feature)
         yield Expected(f"{M}delta_baseline{window}", a / len(ours) - b / len(theirs), of)
-        yield Expected(f"{M}zscore_baseline{window}", missing_zscore(a, len(ours), b, len(theirs)), of)
+        yield Expected(f"{M}zscore_baseline{window}", share_zscore(a, len(ours), b, len(theirs)), of)
 
 
 def _figures(
@@ -149,6 +164,8 @@ def _figures(
         if figure in figures:
             name = operation.format(x=x) if "{x}" in operation else operation + x
             yield Expected(f"{F}{name}{window}", figures[figure], of)
+    t = 2 * math.log((degrees + 1) / (ALPHA * math.sqrt(2 * math.pi)))
+    yield Expected(f"{F}bin_zscore{x}_critical{window}", math.sqrt(t - math.log(t)), of)
     critical = _critical(degrees)
     yield Expected(f"{F}chisquare{x}_critical{window}", critical, of)
     yield Expected(f"{F}psi{x}_critical{window}", critical * noise, of)
@@ -160,8 +177,9 @@ def _critical(degrees: int) -> float:
     return degrees * (1 - spread + 4.2649 * math.sqrt(spread)) ** 3
 
 
-def _watched() -> dict[str, NumericReference]:
-    return {**REFERENCE.features, PREDICTION_FEATURE: REFERENCE.score}  # type: ignore[dict-item]
+def _watched() -> dict[str, FeatureReference]:
+    assert REFERENCE.score is not None
+    return {**REFERENCE.features, PREDICTION_FEATURE: REFERENCE.score}
 
 
 def _missing(rows: Sequence[Prediction], feature: str) -> int:

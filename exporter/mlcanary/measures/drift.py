@@ -16,7 +16,7 @@ from mlcanary.stats.chi_square import chi_square_from_counts, chi_square_quantil
 from mlcanary.stats.jensen_shannon import jensen_shannon_from_counts
 from mlcanary.stats.ks import ks_critical, ks_from_counts
 from mlcanary.stats.psi import psi_from_counts
-from mlcanary.stats.share_change import share_change
+from mlcanary.stats.share_change import largest_change_critical, largest_share_change, share_change
 from mlcanary.stats.total_variation import total_variation_from_counts
 from mlcanary.stats.wasserstein import wasserstein_critical, wasserstein_from_counts
 
@@ -34,6 +34,8 @@ DRIFT_FAMILIES = (
     "mlcanary_window_feature_chisquare_pvalue",
     "mlcanary_window_feature_cramers_v_ratio",
     "mlcanary_window_feature_total_variation_ratio",
+    "mlcanary_window_feature_bin_zscore",
+    "mlcanary_window_feature_bin_zscore_critical",
     "mlcanary_window_feature_psi",
     "mlcanary_window_feature_psi_expected",
     "mlcanary_window_feature_psi_critical",
@@ -95,14 +97,16 @@ def _of_any_kind(counts: Floats, reference: Floats) -> dict[str, float]:
     figures = {"observations": n}
     chi_square = chi_square_from_counts(counts, reference)
     psi, divergence = psi_from_counts(counts, reference), jensen_shannon_from_counts(counts, reference)
-    moved = total_variation_from_counts(counts, reference)
-    if chi_square is None or psi is None or divergence is None or moved is None:
+    moved, largest = total_variation_from_counts(counts, reference), largest_share_change(counts, reference)
+    if chi_square is None or psi is None or divergence is None or moved is None or largest is None:
         return figures
     figures |= {
         "chisquare": chi_square.statistic,
         "chisquare_pvalue": chi_square.pvalue,
         "cramers_v_ratio": chi_square.cramers_v,
         "total_variation_ratio": moved,
+        "bin_zscore": largest,
+        "bin_zscore_critical": largest_change_critical(chi_square.degrees + 1, FALSE_ALARM),
         "psi": psi,
         "psi_expected": chi_square.degrees * noise,
         "jensen_shannon_nats": divergence,

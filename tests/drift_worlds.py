@@ -50,12 +50,16 @@ class Fault:
 
 
 def _with_gaps(rng: np.random.Generator, column: Column, share: float) -> Column:
-    return np.where(rng.random(column.size) < share, None, column)
+    return _replaced(rng, column, share, None)
+
+
+def _replaced(rng: np.random.Generator, column: Column, share: float, by: object) -> Column:
+    return np.array([by if yes else x for x, yes in zip(column, rng.random(column.size) < share, strict=True)], object)
 
 
 def _spiked(feature: str, constant: object) -> Callable[[np.random.Generator, int], Column]:
     def broken(rng: np.random.Generator, n: int) -> Column:
-        return np.where(rng.random(n) < 0.05, constant, HEALTHY[feature](rng, n))
+        return _replaced(rng, HEALTHY[feature](rng, n), 0.05, constant)
 
     return broken
 
@@ -89,6 +93,7 @@ FAULTS = (
 )
 
 SEEN_BY: Mapping[str, tuple[str, str]] = {
+    "bin z": ("bin_zscore", "bin_zscore_critical"),
     "KS": ("ks_ratio", "ks_critical_ratio"),
     "chi-square": ("chisquare", "chisquare_critical"),
     "Wasserstein": ("wasserstein_stddevs", "wasserstein_critical_stddevs"),
@@ -124,10 +129,9 @@ def seen(found: Mapping[str, float]) -> dict[str, bool]:
         if value in found and limit in found
     }
     over["missing z"] = abs(found["missing_zscore"]) > MISSING_Z
-    over["MLCanaryFeatureDrift"] = over["PSI"] and found["psi"] > LIMITS["feature_psi"]
-    over["MLCanaryFeatureChanged"] = (
-        over["chi-square"]
-        and found["total_variation_ratio"] > LIMITS["feature_change"]
-        and found["observations"] >= LIMITS["min_labels"]
-    ) or (over["missing z"] and abs(found["missing_delta_ratio"]) > LIMITS["feature_change"])
+    over["MLCanaryFeatureDrift"] = over.get("Jensen-Shannon", False) and found["psi"] > LIMITS["feature_psi"]
+    moved = found["total_variation_ratio"] > LIMITS["feature_change"]
+    gone = abs(found["missing_delta_ratio"]) > LIMITS["feature_change"]
+    distribution = over["bin z"] or over.get("Jensen-Shannon", False)
+    over["MLCanaryFeatureChanged"] = (distribution and moved) or (over["missing z"] and gone)
     return over
