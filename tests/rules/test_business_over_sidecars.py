@@ -197,7 +197,7 @@ def _user_zscore(rows: Sequence[Request], version: str, share: float) -> float:
     known = [r for r in rows if r.user is not None and isinstance(r, Dated)]
     bucket = np.array([(r.user or 0) % 64 for r in known], dtype=np.intp)
     ours = np.array([r.version == version for r in known], dtype=float)
-    x, n = np.bincount(bucket, ours, 64), np.bincount(bucket, minlength=64).astype(float)
+    x, n = (np.bincount(bucket, amounts, 64).astype(np.float64) for amounts in (ours, np.ones_like(ours)))
     found = float(ours.mean())
     return (found - share) / share_stderr(x, n, share)
 
