@@ -5,6 +5,7 @@ How well do 95 % intervals hold the truth, and how often is a split of sticky us
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ FIGURES: Mapping[str, float] = {"CTR": RATE, "CVR": FOLLOW, "value per predictio
 
 
 def _alike(rng: np.random.Generator, users: int) -> Floats:
-    return 1.0 + rng.poisson(4.0, users)
+    return 1.0 + rng.poisson(4.0, users).astype(np.float64)
 
 
 def _heavy(rng: np.random.Generator, users: int) -> Floats:
@@ -82,7 +83,7 @@ def false_alarms(baseline: World, canary: World, draws: int, seed: int) -> dict[
 def _differ(one: Estimate | None, other: Estimate | None) -> bool:
     assert one is not None
     assert other is not None
-    return abs(one.value - other.value) > NORMAL_95 * np.hypot(one.stderr or 0.0, other.stderr or 0.0)
+    return abs(one.value - other.value) > NORMAL_95 * math.hypot(one.stderr or 0.0, other.stderr or 0.0)
 
 
 @dataclass(frozen=True)
@@ -98,14 +99,16 @@ def mismatches(world: World, draws: int, seed: int, *, configured: float, actual
     rng, told = np.random.default_rng(seed), np.zeros(2)
     for _ in range(draws):
         n = REQUESTS[world.requests](rng, world.users)
-        ours = n * (rng.random(world.users) < actual) if sticky else rng.binomial(n.astype(int), actual)
+        ours = (
+            n * (rng.random(world.users) < actual) if sticky else rng.binomial(n.astype(int), actual).astype(np.float64)
+        )
         place = rng.integers(0, BUCKETS, world.users)
         total, found = n.sum(), ours.sum() / n.sum()
         off = abs(found - configured)
         wrong = off / min(configured, 1 - configured) > _OFF and (
             off**2 * total / (configured * (1 - configured)) > _CHISQUARE
         )
-        stderr = share_stderr(np.bincount(place, ours, BUCKETS), np.bincount(place, n, BUCKETS), configured)
+        stderr = share_stderr(_sums(place, ours), _sums(place, n), configured)
         told += [wrong, wrong and off > _STUDENT * stderr]
     return Told(*(told / draws).tolist())
 
@@ -128,7 +131,7 @@ def _draw(rng: np.random.Generator, world: World) -> dict[str, tuple[Estimate | 
     conversions = rng.binomial(clicks.astype(int), _rates(rng, FOLLOW, world)).astype(float)
     price = rng.exponential(VALUE, world.users)
     place = rng.integers(0, BUCKETS, world.users)
-    by_bucket = [np.bincount(place, sums, BUCKETS) for sums in (n, clicks, conversions, conversions * price)]
+    by_bucket = [_sums(place, amounts) for amounts in (n, clicks, conversions, conversions * price)]
     total, clicked, converted, value = (float(sums.sum()) for sums in by_bucket)
     squares = float((conversions * price**2).sum())
     return {
@@ -136,6 +139,10 @@ def _draw(rng: np.random.Generator, world: World) -> dict[str, tuple[Estimate | 
         "CVR": (ratio(converted, clicked, both=converted), clustered(by_bucket[2], by_bucket[1])),
         "value per prediction": (mean(value, squares, total), clustered(by_bucket[3], by_bucket[0])),
     }
+
+
+def _sums(place: NDArray[np.int64], amounts: Floats) -> Floats:
+    return np.bincount(place, amounts, BUCKETS).astype(np.float64)
 
 
 def _rates(rng: np.random.Generator, average: float, world: World) -> Floats:

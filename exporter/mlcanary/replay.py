@@ -103,5 +103,5 @@ def _figures(panel: Panel) -> dict[str, Any]:
     outcomes = panel.outcomes.parts
     found["label_joins"] = {name: count for (name,), count in outcomes["joins"].items()}
     found["duplicate_predictions"] = outcomes["duplicates"].total()
-    found["events"] = {name: count for (name,), count in outcomes["events"].items()}
+    found["events"] = {name: count for (name,), count in panel.business.parts["events"].items()}
     return found

@@ -33,8 +33,8 @@ def comparisons() -> None:
     print("\n| figure | users | requests per user | event level | user level |\n|---|---|---|---|---|")
     for users in (2000, 10_000):
         for requests in REQUESTS:
-            arms = [World(users * share // 5, requests, 5.0) for share in (4, 1)]
-            told = false_alarms(*arms, DRAWS, 20_261_125)
+            baseline, canary = (World(users * share // 5, requests, 5.0) for share in (4, 1))
+            told = false_alarms(baseline, canary, DRAWS, 20_261_125)
             for figure in FIGURES:
                 shares = f"{100 * told[figure].events:.1f} % | {100 * told[figure].users:.1f} %"
                 print(f"| {figure} | {users} | {requests} | {shares} |", flush=True)

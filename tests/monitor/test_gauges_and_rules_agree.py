@@ -42,6 +42,10 @@ RECORDED = {
     "mlcanary_window_feature_missing_ratio": f"{_FEATURE}_missing:ratio5m",
     "mlcanary_window_precision_ratio": "model_version_class:mlcanary_labeled_predictions:precision5m",
     "mlcanary_window_recall_ratio": "model_version_class:mlcanary_labeled_predictions:recall5m",
+    "mlcanary_window_conversion_per_prediction_ratio": f"{_VERSION}conversions:per_prediction5m",
+    "mlcanary_window_gmv": f"{_VERSION}conversion_value:gmv5m",
+    "mlcanary_window_value_per_prediction": f"{_VERSION}conversion_value:per_prediction5m",
+    "mlcanary_window_revenue_per_mille": f"{_VERSION}conversion_value:per_mille5m",
     "mlcanary_window_f1_ratio": "model_version_class:mlcanary_labeled_predictions:f1_5m",
 }
 _OF_POSITIVE_CLASS = ("precision", "recall", "f1")

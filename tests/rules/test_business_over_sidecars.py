@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.monitor.monitor import MonitorPlan
 from mlcanary.records import Label, ModelKey, Prediction, Record
-from promtool_cases import Values, case, check, expression, series_name
+from promtool_cases import Values, case, check, expression, series_name, shipped_groups
 from replicated_release import (
     END,
     START,
@@ -197,7 +198,7 @@ def _user_zscore(rows: Sequence[Request], version: str, share: float) -> float:
     known = [r for r in rows if r.user is not None and isinstance(r, Dated)]
     bucket = np.array([(r.user or 0) % 64 for r in known], dtype=np.intp)
     ours = np.array([r.version == version for r in known], dtype=float)
-    x, n = np.bincount(bucket, ours, 64), np.bincount(bucket, minlength=64).astype(float)
+    x, n = (np.bincount(bucket, amounts, 64).astype(np.float64) for amounts in (ours, np.ones_like(ours)))
     found = float(ours.mean())
     return (found - share) / share_stderr(x, n, share)
 
@@ -252,3 +253,36 @@ def test_requests_that_are_split_as_configured_are_no_mismatch(tmp_path: Path) -
         name = "model:mlcanary_predictions:split_mismatch1h"
         cases.append(case("1m", series, [expression(name, "1h", ({"__name__": name, "model": "shop"}, told))]))
     check(tmp_path, "20m", cases)
+
+
+def test_a_version_that_never_sells_has_rates_of_0_once_its_model_has_sold_and_no_rates_before(tmp_path: Path) -> None:
+    minutes = range(61)
+    series: dict[str, Values] = {}
+    for model in ("sells", "silent"):
+        for version, pace in (("v1", 3.0), ("v2", 0.0)):
+            of = {"model": model, "version": version}
+            series[series_name("mlcanary_predictions_total", {**of, "predicted": "1"})] = [30.0 * m for m in minutes]
+            for event in ("click", "purchase"):
+                sold = pace if model == "sells" else 0.0
+                name = series_name("mlcanary_business_events_total", {**of, "event": event})
+                series[name] = [sold * m for m in minutes]
+                for sign in ("positive", "negative"):
+                    worth = series_name("mlcanary_business_value_total", {**of, "event": event, "sign": sign})
+                    series[worth] = [sold * m if sign == "positive" else 0.0 for m in minutes]
+                series[series_name("mlcanary_business_value_squares_total", {**of, "event": event})] = series[name]
+    for meaning, event in (("click", "click"), ("conversion", "purchase")):
+        info = {"model": "sells", "event": event, "meaning": meaning}
+        series[series_name("mlcanary_business_event_info", info)] = [1.0 for _ in minutes]
+    of = {"model": "sells", "version": "v2"}
+    figures = "clicks:ctr", "conversions:per_prediction", "conversion_value:gmv", "conversion_value:per_mille"
+    tests = [
+        expression(f"{V}{figure}1h{{version='v2'}}", "1h", ({**of, "__name__": f"{V}{figure}1h"}, 0.0))
+        for figure in figures
+    ]
+    # Without a click there is nothing to take a share of.
+    tests.append(expression(f"{V}conversions:cvr1h{{version='v2'}}", "1h"))
+    every = {rule["record"] for group in shipped_groups() for rule in group["rules"] if "record" in rule}
+    ours = sorted(name for name in every if re.match(f"{V}(clicks|conversion|mature_(clicks|conversions|value))", name))
+    tests += [expression(f'{name}{{model="silent"}}', "1h") for name in ours]
+    tests += [expression(f"{name} != {name}", "1h") for name in ours]
+    check(tmp_path, "20m", [case("1m", series, tests)])

@@ -301,7 +301,7 @@ class Monitor:
         for version, share in plan.split.items():
             yield sample("expected_share_ratio", (model, version), share)
         for meaning, event in (("click", plan.clicks), ("conversion", plan.conversions)):
-            if any(panel.has_seen(event) for key, panel in self.panels.items() if key.model == model):
+            if any(panel.business.seen(event) for key, panel in self.panels.items() if key.model == model):
                 yield sample("business_event_info", (model, event, meaning), 1.0)
         if plan.reference is None:
             return

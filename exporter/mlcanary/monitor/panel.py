@@ -77,9 +77,10 @@ class Panel:
         """The measure that the join reports to."""
         return next(m for m in self.counters.measures if isinstance(m, OutcomeMeasure))
 
-    def has_seen(self, event: str) -> bool:
-        """Whether the version has ever had this business event."""
-        return any(m.seen(event) for m in self.counters.measures if isinstance(m, BusinessMeasure))
+    @property
+    def business(self) -> BusinessMeasure:
+        """The measure that knows the business events."""
+        return next(m for m in self.counters.measures if isinstance(m, BusinessMeasure))
 
     def replan(self, plan: ModelPlan) -> None:
         """Take another plan over the same bin edges; counters and windows go on."""
