@@ -47,6 +47,7 @@ def test_every_contract_family_about_a_version_has_exactly_one_owner() -> None:
         "mlcanary_label_join_pending",
         "mlcanary_last_prediction_timestamp_seconds",
         "mlcanary_last_label_timestamp_seconds",
+        "mlcanary_merged_daily_active_users",  # by the exposition: what several sidecars saw
     }
     per_version = {
         row.name

@@ -9,10 +9,11 @@ from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.quality import QualityMeasure
 from mlcanary.measures.score import ScoreMeasure
-from mlcanary.measures.traffic import LatencyMeasure, TrafficMeasure
+from mlcanary.measures.traffic import LatencyMeasure, QueueMeasure, TrafficMeasure
+from mlcanary.measures.users import UserMeasure
 
-_BEFORE: tuple[type[Measure], ...] = (TrafficMeasure, LatencyMeasure)
-_AFTER: tuple[type[Measure], ...] = (FeatureMeasure, OutcomeMeasure)
+_BEFORE: tuple[type[Measure], ...] = (TrafficMeasure, LatencyMeasure, QueueMeasure)
+_AFTER: tuple[type[Measure], ...] = (FeatureMeasure, OutcomeMeasure, UserMeasure)
 _QUALITY: dict[Task, tuple[type[Measure], ...]] = {
     Task.BINARY: (QualityMeasure, ScoreMeasure),
     Task.MULTICLASS: (QualityMeasure,),
