@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mlcanary.exposition.families import Family
+from mlcanary.exposition.sketches import Peer
+from mlcanary.monitor.users import Sketches
 from mlcanary.records import Reject
 
 
@@ -23,7 +25,7 @@ class SourceView:
 
 @dataclass(frozen=True)
 class Page:
-    """One moment of the exporter. `text` and `openmetrics` are complete pages."""
+    """One moment of the exporter. `text` and `openmetrics` are complete pages; `salt`: fingerprint of that of `sketches`."""
 
     text: bytes
     openmetrics: bytes
@@ -32,6 +34,9 @@ class Page:
     rejects: Sequence[tuple[str, Reject]] = ()
     warnings: Sequence[str] = ()
     refused: str = ""
+    peers: Sequence[Peer] = ()
+    sketches: Sketches = field(default_factory=dict)
+    salt: str = ""
     made_at: float = 0.0
     _packed: dict[bool, bytes] = field(default_factory=dict)
 
