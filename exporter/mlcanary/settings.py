@@ -276,7 +276,8 @@ def _peers(users: UsersSection, base: Path, text: str, source: str) -> PeerPlan:
     for i, peer in enumerate(users.peers):
         if not _is_base_url(peer):
             allowed = "a URL such as http://sidecars:10877, without user, query or fragment"
-            raise error_at(text, source, ("users", "peers", i), repr(peer), allowed)
+            found = "a user in the URL" if "@" in peer else repr(peer)  # his password is not repeated
+            raise error_at(text, source, ("users", "peers", i), found, allowed)
     if users.interval < 1:
         found = f"{float(users.interval):g}s"
         raise error_at(text, source, ("users", "interval"), found, "a duration of at least 1s")

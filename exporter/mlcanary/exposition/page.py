@@ -25,7 +25,7 @@ class SourceView:
 
 @dataclass(frozen=True)
 class Page:
-    """One moment of the exporter. `text` and `openmetrics` are complete pages; `salt`: fingerprint of that of `sketches`."""
+    """One moment of the exporter. `text` and `openmetrics` are complete pages; `salt`: fingerprint for `sketches`."""
 
     text: bytes
     openmetrics: bytes

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -32,11 +32,29 @@ SKETCHES_PATH = "/v1/sketches"
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """22 kB for each version and day: 3,000 of them, more than the caps on models and versions let a sidecar have."""
 
-_MAX_SKETCHES = 4_000
 _AT_ONCE = 8
-_FETCH_SECONDS = 10.0
 _STALE_INTERVALS = 3.0
 _OK = 200
+
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a peer may take: seconds for an answer, bytes of it; and how many sketches of all peers are kept."""
+
+    seconds: float = 10.0
+    body_bytes: int = MAX_BODY_BYTES
+    sketches: int = 4_000
+
+
+async def resolve_host(host: str, port: int) -> Sequence[str]:
+    """Every IPv4 address of a host, or every IPv6 address if it has no other. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    families = {family for family, *_ in found}
+    wanted = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
+    return list(dict.fromkeys(str(sockaddr[0]) for family, _, _, _, sockaddr in found if family == wanted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +72,21 @@ class _Address:
 class PeerReader:
     """Keeps `view` fresh while `run` runs. Belongs to the event loop; the view may be read by any thread."""
 
-    def __init__(self, plan: PeerPlan, fingerprint: str, clock: Callable[[], float]) -> None:
-        """`fingerprint`: of our own salt. `clock`: Unix seconds."""
+    def __init__(
+        self,
+        plan: PeerPlan,
+        fingerprint: str,
+        clock: Callable[[], float],
+        *,
+        resolve: Resolve | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        """`fingerprint`: of our own salt. `clock`: Unix seconds. `resolve`: all addresses of a host and port."""
         self._plan = plan
         self._fingerprint = fingerprint
         self._clock = clock
+        self._find = resolve or resolve_host
+        self._limits = limits or Limits()
         self._addresses: dict[str, list[_Address]] = {}
         self._read_at: dict[str, float] = {}
         self._problems: dict[str, str] = {}
@@ -94,7 +122,7 @@ class PeerReader:
         resolved = await asyncio.gather(*(self._resolve(peer) for peer in plan.peers))
         addresses = list({str(a): a for found in resolved for a in found}.values())
         room = asyncio.Semaphore(_AT_ONCE)
-        async with _session(plan.bearer_token_file) as session:
+        async with _session(plan.bearer_token_file, self._limits.seconds) as session:
             await asyncio.gather(*(self._read(session, address, room) for address in addresses))
         if plan is self._plan:  # else a reload came in between, and the next reading is about to start
             self.view = self._make_view(addresses)
@@ -104,13 +132,10 @@ class PeerReader:
         url = urlsplit(peer)
         host, port = url.hostname or "", url.port or _PORTS[url.scheme]
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            hosts = await self._find(host, port)
         except (OSError, UnicodeError) as error:
             self._fail(_origin(url), "unresolved", f"{host}: {error}")
             return self._addresses.get(peer, [])
-        families = {family for family, *_ in found}
-        wanted = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
-        hosts = dict.fromkeys(str(sockaddr[0]) for family, _, _, _, sockaddr in found if family == wanted)
         path = url.path.rstrip("/") + SKETCHES_PATH
         self._problems.pop(_origin(url), None)
         places = [url._replace(netloc=_netloc(h, port), path=path, query="", fragment="") for h in hosts]
@@ -120,9 +145,11 @@ class PeerReader:
     async def _read(self, session: aiohttp.ClientSession, address: _Address, room: asyncio.Semaphore) -> None:
         try:
             async with room:
-                body = await _fetch(session, address)
-                taken = await asyncio.to_thread(decode, body, self._fingerprint)
-                self._take(taken)
+                fingerprint = self._fingerprint
+                body = await _fetch(session, address, self._limits.body_bytes)
+                taken = await asyncio.to_thread(decode, body, fingerprint)
+                if fingerprint == self._fingerprint:  # else a reload came in between: these are other hashes
+                    self._take(taken)
         except SketchesRefused as error:
             self._fail(str(address), error.reason, str(error))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -136,8 +163,8 @@ class PeerReader:
         shown = set(days_at(self._clock()).values())
         fresh = {key: users for key, users in taken.items() if key[2] in shown}
         kept = {key: users for key, users in self._sketches.items() if key[2] in shown}
-        if len(kept.keys() | fresh.keys()) > _MAX_SKETCHES:
-            raise SketchesRefused("too_many", f"more than {_MAX_SKETCHES} versions and days")
+        if len(kept.keys() | fresh.keys()) > self._limits.sketches:
+            raise SketchesRefused("too_many", f"more than {self._limits.sketches} versions and days")
         self._sketches = union(kept, fresh)
 
     def _fail(self, address: str, reason: str, detail: str) -> None:
@@ -172,19 +199,19 @@ def _origin(url: SplitResult) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _session(token_file: Path | None) -> AsyncIterator[aiohttp.ClientSession]:
+async def _session(token_file: Path | None, seconds: float) -> AsyncIterator[aiohttp.ClientSession]:
     """A client for one reading: a token file may change, and a peer behind a service may be another."""
     headers = {}
     if token_file is not None:
         with contextlib.suppress(OSError):  # without it the peers answer 401, which is counted and shown
             token = (await asyncio.to_thread(token_file.read_text, encoding="ascii", errors="replace")).strip()
             headers = {"Authorization": f"Bearer {token}"} if token.isprintable() else {}
-    timeout = aiohttp.ClientTimeout(total=_FETCH_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=seconds)
     async with aiohttp.ClientSession(headers=headers, timeout=timeout, trust_env=False) as session:
         yield session
 
 
-async def _fetch(session: aiohttp.ClientSession, address: _Address) -> bytes:
+async def _fetch(session: aiohttp.ClientSession, address: _Address, most: int) -> bytes:
     """The body of the answer. Raises SketchesRefused or what aiohttp raises."""
     name = address.name if address.url.scheme == "https" else None
     url, headers = address.url.geturl(), {"Host": address.host}
@@ -194,6 +221,6 @@ async def _fetch(session: aiohttp.ClientSession, address: _Address) -> bytes:
         body = bytearray()
         async for chunk in answer.content.iter_chunked(65536):  # after decompression: a small body may unfold
             body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise SketchesRefused("too_large", f"more than {MAX_BODY_BYTES} bytes")
+            if len(body) > most:
+                raise SketchesRefused("too_large", f"more than {most} bytes")
         return bytes(body)
