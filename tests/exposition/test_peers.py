@@ -18,6 +18,7 @@ from mlcanary.exposition.peers import SKETCHES_PATH, Limits, PeerReader
 from mlcanary.exposition.sketches import PeerPlan, PeerView, encode, merged_samples, union
 from mlcanary.exposition.web import exporter_application
 from mlcanary.measures.users import DAY_SECONDS, salt_fingerprint
+from mlcanary.monitor.users import Sketches
 from mlcanary.stats.distinct import relative_error
 from mlcanary.webserver.config import WebConfigFile
 from mlcanary.webserver.server import serving
@@ -120,7 +121,8 @@ async def test_a_name_with_twenty_addresses_stands_for_twenty_sidecars() -> None
     view = headless.view
     assert view is not None
     assert [peer.up for peer in view.peers] == [True] * 19
-    whole = reduce(union, made.sketches(), {})
+    nobody: Sketches = {}
+    whole = reduce(union, made.sketches(), nobody)
     merged = union(view.sketches, own)
     assert all((merged[key].registers == whole[key].registers).all() for key in whole)
     shown = list(merged_samples(view, own, plan().role, NOW))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from daily_users import CANARY, NOW, SALT, STABLE, TODAY, fleet, hashes, monitor_of, plan
+from mlcanary.catalog import INDICATORS
 from mlcanary.catalog.users import FETCH_FAILURES
 from mlcanary.exposition.sketches import Peer, PeerView, SketchesRefused, decode, encode, merged_samples, union
 from mlcanary.measures.users import DAY_SECONDS, salt_fingerprint
@@ -17,6 +18,7 @@ from mlcanary.monitor.users import Sketches
 from mlcanary.stats.distinct import HyperLogLog, relative_error
 from monitored_traffic import value
 
+METRICS = {row.name: row.metric for row in INDICATORS}
 FOUR_STANDARD_ERRORS = 4 * relative_error()
 
 
@@ -76,17 +78,18 @@ def test_a_doubtful_document_is_refused_whole_with_a_known_reason(body: bytes, r
 
 
 def test_users_over_twenty_sidecars_are_counted_once() -> None:
-    """ "daily active users (DAU)" and "users seen in both arms" against sets; tests/bench has the million."""
+    """Against sets of users; tests/bench has the million."""
+    active_users, overlap = METRICS["daily active users (DAU)"], METRICS["users seen in both arms"]
     for seed in (1, 2, 3):
         made = fleet(seed, 20, 20_000)
         own, *others = made.sketches()
         view = PeerView(sketches=reduce(union, others, {}))
         shown = list(merged_samples(view, own, plan().role, NOW))
         for key in (STABLE, CANARY):
-            active = value(shown, "merged_daily_active_users", *key, "today")
+            active = value(shown, active_users, *key, "today")
             assert active == pytest.approx(len(made.users(key)), rel=FOUR_STANDARD_ERRORS)
         both = made.users(STABLE) & made.users(CANARY)
-        ratio = value(shown, "merged_crossover_users_ratio", "churn")
+        ratio = value(shown, overlap, "churn")
         error = value(shown, "merged_crossover_users_error_ratio", "churn")
         assert ratio is not None
         assert error is not None
@@ -94,10 +97,10 @@ def test_users_over_twenty_sidecars_are_counted_once() -> None:
 
 
 def test_one_exporter_shows_its_own_overlap_within_the_error_it_states() -> None:
-    """ "users seen in both arms, of one exporter" from the records themselves."""
     made = fleet(5, 1, 4_000, canary=0.5, crossing=0.3)
     shown = list(monitor_of(made.sidecars[0]).samples(NOW))
-    ratio, error = (value(shown, f"crossover_users_{name}", "churn") for name in ("ratio", "error_ratio"))
+    ratio = value(shown, METRICS["users seen in both arms, of one exporter"], "churn")
+    error = value(shown, "crossover_users_error_ratio", "churn")
     assert ratio is not None
     assert error is not None
     assert abs(ratio - len(made.users(STABLE) & made.users(CANARY)) / len(made.users(CANARY))) <= error < 0.05
