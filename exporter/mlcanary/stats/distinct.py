@@ -83,7 +83,7 @@ class HyperLogLog(Sketch):
         for count in reversed(counts[1 : q + 1]):
             z = 0.5 * (z + count)
         z += m * _sigma(counts[0] / m)
-        return m * m / (2.0 * math.log(2.0) * z) if math.isfinite(z) else 0.0
+        return m * m / (2.0 * math.log(2.0) * z) if z else 2.0**_HASH_BITS
 
     def dump(self) -> Any:
         """Registers in use as places and values while they are few, else all of them."""
