@@ -25,4 +25,14 @@ model_feature_bin:mlcanary_feature_reference_gap:max :=
     max by (<model>, feature, bin) (mlcanary_feature_reference_gap)
 model_feature:mlcanary_feature_reference_observations:max :=
     max by (<model>, feature) (mlcanary_feature_reference_observations)
+# Users and money of a day. Every exporter that has peers merges the same users; without peers there is no such number,
+# for those of single sidecars cannot be added. Money can, over the sidecars that still run.
+model_version_day:mlcanary_merged_daily_active_users:max :=
+    max by (<version>, day) (mlcanary_merged_daily_active_users)
+model_version_day:mlcanary_daily_value:sum :=
+    sum by (<version>, day) (mlcanary_daily_value)
+model_version_day:mlcanary_daily_value:per_user :=
+    model_version_day:mlcanary_daily_value:sum / (model_version_day:mlcanary_merged_daily_active_users:max > 0)
+model:mlcanary_merged_crossover_users_ratio:max :=
+    max by (<model>) (mlcanary_merged_crossover_users_ratio)
 """

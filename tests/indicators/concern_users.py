@@ -65,7 +65,7 @@ CONCERN = Concern(
     take=take,
     oracles={
         "daily active users of a sidecar": Oracle(active, within=FOUR_STANDARD_ERRORS),
-        "daily value of conversions": Oracle(value),
+        "daily value of conversions (GMV)": Oracle(value),
         "value per user and day": Oracle(per_user, within=FOUR_STANDARD_ERRORS),
     },
 )

@@ -61,23 +61,44 @@ ROWS: tuple[MetricSpec, ...] = (
 _BOUND = "standard error 0.81 % (mlcanary_daily_active_users_relative_error)"
 _SOURCE = "HyperLogLog, 2^14 registers: Flajolet et al. 2007; estimator of Ertl, arXiv:1702.01284, algorithm 6"
 
+_OVERLAP = "inclusion and exclusion of the sketches: |A| + |B| - |A or B|"
+_DAY = "model_version_day:mlcanary_"
+
 INDICATORS: tuple[Indicator, ...] = (
     Indicator("daily active users of a sidecar", "daily_active_users", (), _BOUND, _SOURCE),
-    Indicator("daily active users (DAU)", "merged_daily_active_users", (), _BOUND, _SOURCE),
-    Indicator("daily value of conversions", "daily_value", (), "exact", "sum of event values by day of prediction"),
-    Indicator("value per user and day", "daily_value_per_user", (), _BOUND, "daily value / daily active users"),
+    Indicator(
+        "daily active users (DAU)",
+        "merged_daily_active_users",
+        (f"{_DAY}merged_daily_active_users:max",),
+        _BOUND,
+        _SOURCE,
+    ),
+    Indicator(
+        "daily value of conversions (GMV)",
+        "daily_value",
+        (f"{_DAY}daily_value:sum",),
+        "exact, over the sidecars that run",
+        "sum of event values by day of prediction",
+    ),
+    Indicator(
+        "value per user and day",
+        "daily_value_per_user",
+        (f"{_DAY}daily_value:per_user",),
+        _BOUND,
+        "daily value / daily active users",
+    ),
     Indicator(
         "users seen in both arms, of one exporter",
         "crossover_users_ratio",
         (),
-        "within crossover_users_error_ratio",
-        "inclusion and exclusion of the sketches: |A| + |B| - |A or B|",
+        "within mlcanary_crossover_users_error_ratio",
+        _OVERLAP,
     ),
     Indicator(
         "users seen in both arms",
         "merged_crossover_users_ratio",
-        (),
-        "within merged_crossover_users_error_ratio",
-        "inclusion and exclusion of the sketches: |A| + |B| - |A or B|",
+        ("model:mlcanary_merged_crossover_users_ratio:max",),
+        "within mlcanary_merged_crossover_users_error_ratio",
+        _OVERLAP,
     ),
 )

@@ -32,7 +32,10 @@ SKETCHES_PATH = "/v1/sketches"
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """22 kB for each version and day: 3,000 of them, more than the caps on models and versions let a sidecar have."""
 
-_AT_ONCE = 8
+_AT_ONCE = 4
+"""Bodies that are held at the same time."""
+
+_CONNECT_SECONDS = 3.0
 _STALE_INTERVALS = 3.0
 _OK = 200
 
@@ -206,7 +209,7 @@ async def _session(token_file: Path | None, seconds: float) -> AsyncIterator[aio
         with contextlib.suppress(OSError):  # without it the peers answer 401, which is counted and shown
             token = (await asyncio.to_thread(token_file.read_text, encoding="ascii", errors="replace")).strip()
             headers = {"Authorization": f"Bearer {token}"} if token.isprintable() else {}
-    timeout = aiohttp.ClientTimeout(total=seconds)
+    timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, _CONNECT_SECONDS))
     async with aiohttp.ClientSession(headers=headers, timeout=timeout, trust_env=False) as session:
         yield session
 
