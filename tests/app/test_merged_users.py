@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def test_two_exporters_merge_their_users(tmp_path: Path) -> None:
             page = one.wait_for(lambda page: total(page, "mlcanary_sketch_peers", state="failed") == 2)
             assert total(page, "mlcanary_sketch_peers", state="failed") == 2
             _assert_merged(page)
+
+
+def test_a_peer_that_never_answers_delays_neither_records_nor_pages(tmp_path: Path) -> None:
+    write_log(tmp_path / "one.jsonl", "v1", range(500))
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and is never asked to read them
+        flags = configuration(tmp_path, "one", "s", f"['http://127.0.0.1:{silent.getsockname()[1]}']")
+        with ExporterProcess(*flags, log=tmp_path / "one.log") as one:
+            page = one.wait_for(lambda page: total(page, "mlcanary_predictions_total") == 500, seconds=5)
+            assert total(page, "mlcanary_predictions_total") == 500
+            assert total(page, "mlcanary_daily_active_users") == pytest.approx(500, rel=4 * relative_error())
+            assert total(page, DAU) == 0, "the peer has 10 s; until then nothing is known of it"
+            started = time.monotonic()
+            assert one.terminate() == 0
+            assert time.monotonic() - started < 8
 
 
 def _assert_merged(page: Counters) -> None:
