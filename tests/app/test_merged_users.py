@@ -75,6 +75,18 @@ def test_a_peer_that_never_answers_delays_neither_records_nor_pages(tmp_path: Pa
             assert time.monotonic() - started < 8
 
 
+def test_users_of_today_survive_a_kill_and_are_not_counted_again(tmp_path: Path) -> None:
+    write_log(tmp_path / "one.jsonl", "v1", range(700))
+    flags = [*configuration(tmp_path, "one", "s"), "--state.path", str(tmp_path / "state.db")]
+    pages = []
+    for _ in range(2):
+        with ExporterProcess(*flags, log=tmp_path / "one.log") as one:
+            pages.append(one.wait_for(lambda page: total(page, "mlcanary_daily_active_users") > 0))
+            one.kill()
+    active = [total(page, "mlcanary_daily_active_users", day="today") for page in pages]
+    assert active[0] == active[1] == pytest.approx(700, rel=4 * relative_error())
+
+
 def _assert_merged(page: Counters) -> None:
     for version, users in (("v1", 1000), ("v2", 200)):
         assert total(page, DAU, version=version) == pytest.approx(users, rel=4 * relative_error())
