@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from model_alert_scenarios import comparisons, information, labels_that_prove_nothing
 from process_alert_scenarios import of_exporters, of_the_handler
+from split_alert_scenarios import of_the_split
 
 SCENARIOS = [
     *comparisons(),
     *labels_that_prove_nothing(),
     *information(),
+    *of_the_split(),
     *of_exporters(),
     *of_the_handler(),
 ]

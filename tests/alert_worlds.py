@@ -159,6 +159,7 @@ def world(*versions: Version, target: Labels = EXPORTER, limits: Mapping[str, fl
     series |= gauge("mlcanary_bin_edges_info", {**target, "model": MODEL, "edges": "5f2a"}, (0, 1.0))
     feature = {**target, "model": MODEL, "feature": "amount"}
     series |= gauge("mlcanary_feature_reference_observations", feature, (0, 5000.0))
+    series |= gauge("mlcanary_feature_reference_missing_ratio", feature, (0, 0.01))
     for name in ("10.0", "+Inf"):
         series |= gauge("mlcanary_feature_reference_ratio", {**feature, "bin": name}, (0, 0.5))
     return series | exporter(target) | handler()
@@ -201,7 +202,7 @@ SOURCE = {**EXPORTER, "source": "/var/log/model.jsonl"}
 CANARY, BASELINE = {"model": MODEL, "version": "v2"}, {"model": MODEL, "version": "v1"}
 FAST, SLOW = {**CANARY, "window": "5m"}, {**CANARY, "window": "1h"}
 ROLLBACK = {"severity": "critical", "action": "rollback"}
-WARNING, CRITICAL = {"severity": "warning"}, {"severity": "critical"}
+WARNING, CRITICAL, INFO = ({"severity": name} for name in ("warning", "critical", "info"))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ from mlcanary.stats.bucket_histogram import BucketHistogram
 from mlcanary.stats.confusion import Confusion
 from mlcanary.stats.distinct import HyperLogLog
 from mlcanary.stats.log_loss import LogLoss
+from mlcanary.stats.named_rows import NamedRows
 from mlcanary.stats.roc_auc import ScoreBins
+from mlcanary.stats.user_buckets import BUCKETS, UserBuckets, clustered
 
 Batch = list[Any]
 
@@ -57,7 +59,12 @@ def _feed(accumulator: Any, batch: Batch) -> None:
     accumulator.update_many(batch)
 
 
-def _feed_tally(accumulator: Tally, batch: Batch) -> None:
+def _feed_users(accumulator: Any, batch: Batch) -> None:
+    accumulator.update_many(0, [user for user, _ in batch])
+    accumulator.update_many(1, [user for user, _ in batch], [amount for _, amount in batch])
+
+
+def _feed_tally(accumulator: Tally | NamedRows, batch: Batch) -> None:
     for name, amount in batch:
         accumulator.add(name, amount)
 
@@ -89,6 +96,18 @@ SUBJECTS: dict[type, Subject] = {
     ),
     NumericBins: Subject(lambda: NumericBins.empty(_EDGES), _NUMBERS, _feed, (lambda x: x.values.sum(),)),
     CategoryBins: Subject(lambda: CategoryBins.empty(["0", "1"]), _CLASSES, _feed, (lambda x: x.values.tolist(),)),
+    NamedRows: Subject(
+        lambda: NamedRows.empty(("red", "blue")),
+        st.tuples(_CLASSES, st.tuples(st.integers(0, 1000).map(float), st.integers(0, 9).map(float))),
+        _feed_tally,
+        (lambda r: r.column("red").sum(), lambda r: r.get("0", "blue"), lambda r: [r.of(n).tolist() for n in r.names]),
+    ),
+    UserBuckets: Subject(
+        lambda: UserBuckets.empty(2),
+        st.tuples(st.integers(0, 2**64 - 1), st.integers(-1000, 1000).map(float)),
+        _feed_users,
+        (lambda b: clustered(b.values[1], b.values[0]), lambda b: clustered(b.values[0], np.ones(BUCKETS))),
+    ),
     BucketHistogram: Subject(
         lambda: BucketHistogram.empty([0.1, 1.0, 10.0]),
         st.floats(0, 100),
@@ -142,6 +161,8 @@ def state(accumulator: Any) -> dict[Any, float]:
     """Counters by name; those at zero left out, since a name that came in at zero says nothing."""
     if isinstance(accumulator, Tally):
         return {name: count for name, count in accumulator.counts.items() if count}
+    if isinstance(accumulator, NamedRows):
+        return {(n, i): c for n in accumulator.names for i, c in enumerate(accumulator.of(n).tolist()) if c}
     values = accumulator.registers if isinstance(accumulator, HyperLogLog) else accumulator.values
     return {i: v for i, v in enumerate(values.ravel().tolist()) if v}
 

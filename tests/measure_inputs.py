@@ -12,19 +12,23 @@ from mlcanary.measures.registry import measures_of
 from mlcanary.records import ModelKey, Prediction, canonical_class, canonical_relevance
 from monitored_traffic import reference
 
-PLAN = ModelPlan(reference=reference())
+PLAN = ModelPlan(reference=reference(), segments=("plan", "device"))
 KEY = ModelKey("m", "v")
 ITEMS = tuple("abcdefghij")
 DAY = 86_400.0
 
 
+def plans_of(kind: type[Measure]) -> list[ModelPlan]:
+    """A plan of each task that has the measure."""
+    plans = [replace(PLAN, task=task) for task in Task]
+    found = [plan for plan in plans if kind in {type(measure) for measure in measures_of(plan)}]
+    assert found, f"no task has {kind.__name__}"
+    return found
+
+
 def plan_of(kind: type[Measure]) -> ModelPlan:
     """The plan of the first task that has the measure."""
-    for task in Task:
-        plan = replace(PLAN, task=task)
-        if kind in {type(measure) for measure in measures_of(plan)}:
-            return plan
-    raise AssertionError(f"no task has {kind.__name__}")
+    return plans_of(kind)[0]
 
 
 def predictions(n: int, offset: int = 0, task: Task = Task.BINARY) -> list[Prediction]:
@@ -34,12 +38,13 @@ def predictions(n: int, offset: int = 0, task: Task = Task.BINARY) -> list[Predi
             KEY,
             float(i),
             None,
-            {"age": None if i % 3 == 0 else "old" if i % 5 == 0 else 20.0 + i, "plan": "pro", "balance": 3},
+            {"age": None if i % 3 == 0 else "old" if i % 5 == 0 else 20.0 + i, "plan": "pro", "balance": 3}
+            | ({"new": i} if i % 9 == 0 else {}),
             str(i % 2) if i % 4 else None,
             (i % 11) / 10,
             i / 100,
             "500" if i % 7 == 0 else None,
-            user=None if i % 5 == 0 else i % 17 * 0x9E37_79B9_7F4A_7C15 % 2**64,
+            user=None if i % 5 == 0 else i % 47 * 0x9E37_79B9_7F4A_7C15 % 2**64,
             queue=None if i % 6 == 0 else i / 1000,
         )
         for i in range(offset, offset + n)
@@ -104,7 +109,13 @@ def matured(n: int, offset: int = 0, task: Task = Task.BINARY) -> list[Matured]:
 def outcomes(n: int, offset: int = 0) -> list[Outcome]:
     """Business events, some with an amount."""
     return [
-        Outcome(("click", "purchase")[i % 2], None if i % 3 == 0 else float(i) - 5.0, float(i), i % 17 or None)
+        Outcome(
+            ("click", "purchase")[i % 2],
+            None if i % 3 == 0 else float(i) - 5.0,
+            float(i),
+            i % 17 or None,
+            ("DE", "mobile"),
+        )
         for i in range(offset, offset + n)
     ]
 

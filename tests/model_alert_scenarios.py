@@ -10,6 +10,7 @@ from alert_worlds import (
     FAST,
     HANDLER,
     HEALTHY,
+    INFO,
     MODEL,
     ROLLBACK,
     SLOW,
@@ -179,6 +180,36 @@ def information() -> list[Scenario]:
             world(baseline(), canary(per_minute=steady(0.5), low=((0, 0.5), (60, 0.8)))),
         ),
         silent("MLCanaryFeatureDrift", "a small shift", world(baseline(), canary(low=((0, 0.5), (60, 0.65))))),
+        fires(
+            "MLCanaryFeatureChanged",
+            "5 % of the canary's values become one constant: far below any limit of PSI",
+            world(baseline(), canary(per_minute=steady(200.0), low=((0, 0.5), (60, 0.55), (130, 0.5)))),
+            (125, ({**CANARY, **feature, **INFO},)),
+            resolved=260,
+        ),
+        fires(
+            "MLCanaryFeatureChanged",
+            "the canary's values that used to be missing are filled in",
+            world(baseline(missing=steady(0.06)), canary(missing=((0, 0.06), (60, 0.0), (130, 0.06))))
+            | gauge("mlcanary_feature_reference_missing_ratio", {**EXPORTER, "model": MODEL, **feature}, (0, 0.06)),
+            (125, ({**CANARY, **feature, **INFO},)),
+            resolved=260,
+        ),
+        silent(
+            "MLCanaryFeatureChanged",
+            "so few predictions change that far by chance",
+            world(baseline(), canary(per_minute=steady(2.0), low=((0, 0.5), (60, 0.6)))),
+        ),
+        silent(
+            "MLCanaryFeatureChanged",
+            "two in a hundred values move: certain but small",
+            world(baseline(low=((0, 0.5), (60, 0.52))), canary()),
+        ),
+        silent(
+            "MLCanaryFeatureChanged",
+            "three predictions say nothing, wherever they fall",
+            world(baseline(), canary(per_minute=steady(0.05), low=((0, 0.5), (60, 1.0)))),
+        ),
         fires(
             "MLCanaryFeatureMissing",
             "a fifth of the canary's predictions lack the feature",

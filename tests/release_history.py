@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from business_history import add_business
 from mlcanary.catalog import CATALOG, Group, Kind, MetricSpec
 from prometheus_tools import run
 from promtool_cases import series_name
@@ -29,6 +30,7 @@ VALUES = {
     "result": "confirmed",
     "code": "202",
     "feature": "amount",
+    "figure": "ctr",
     "window": "5m",
     "percentile": "95",
     "revision": "abc",
@@ -47,6 +49,7 @@ def scrapes() -> Scrapes:
     )
     count(history, releases)
     facts(history)
+    add_business(history)
     _canary_role_since(history, -1800.0)
     present = {name for name, _ in history.series}
     for row in CATALOG:

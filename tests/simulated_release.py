@@ -96,6 +96,7 @@ class Profile:
     bins: Mapping[str, tuple[str, ...]]
     ratio: Mapping[str, Floats]
     gap: Mapping[str, Floats]
+    stddev: Mapping[str, float]
 
 
 def profile() -> Profile:
@@ -110,6 +111,7 @@ def profile() -> Profile:
         bins={"amount": edge_names(AMOUNT_EDGES), "country": (*COUNTRIES, OTHER)},
         ratio={"amount": np.bincount(index, minlength=means.size) / amount.size, "country": countries},
         gap={"amount": np.diff(means, prepend=means[:1]) / amount.std()},
+        stddev={"amount": float(amount.std())},
     )
 
 
@@ -235,9 +237,15 @@ def facts(scrapes: Scrapes, objectives: Mapping[str, float] | None = None) -> No
             of = {**job, "model": MODEL, "feature": feature}
             ratios = reference.ratio[feature]
             scrapes.put("mlcanary_feature_reference_observations", float(REFERENCE_ROWS), **of)
+            scrapes.put("mlcanary_feature_reference_missing_ratio", 0.02, **of)
+            positions = np.cumsum(reference.gap.get(feature, np.zeros(len(bins))))
+            positions = positions - ratios @ positions
+            if feature in reference.stddev:
+                scrapes.put("mlcanary_feature_reference_stddev", reference.stddev[feature], **of)
             for i, name in enumerate(bins):
                 scrapes.put("mlcanary_feature_reference_ratio", float(ratios[i]), **of, bin=name)
                 if feature in reference.gap:
                     below, gap = float(ratios[:i].sum()), float(reference.gap[feature][i])
                     scrapes.put("mlcanary_feature_reference_below_ratio", below, **of, bin=name)
                     scrapes.put("mlcanary_feature_reference_gap", gap, **of, bin=name)
+                    scrapes.put("mlcanary_feature_reference_position", float(positions[i]), **of, bin=name)

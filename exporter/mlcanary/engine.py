@@ -17,6 +17,7 @@ import msgspec
 
 from mlcanary import __version__
 from mlcanary.errors import StateError
+from mlcanary.exposition.budget import ORDER, SeriesBudget
 from mlcanary.exposition.families import families
 from mlcanary.exposition.page import Page, SourceView
 from mlcanary.exposition.process import ProcessMetrics
@@ -71,6 +72,7 @@ class Engine:
         self._source = FileSource(settings.patterns, position)
         self._format = self._make_format()
         self._renderer = TextRenderer()
+        self._budget = SeriesBudget(settings.plan.limits.series)
         self._process = ProcessMetrics()
         self._server = server
         self._peers = peers
@@ -121,12 +123,13 @@ class Engine:
         started = self._clock()
         # Without a saved state, what the logs already held is no traffic of now: born whole, it is none for rate().
         shown = self.ready or self._restored
-        measured = self.monitor.samples(started) if shown else ()
+        measured = list(self.monitor.samples(started)) if shown else ()
         sketches, peers = self.monitor.sketches(), self._peers()
         merged = merged_samples(peers, sketches, self.monitor.plan.role, started) if peers is not None and shown else ()
         watched = self._server.samples() if self._server is not None else ()
-        samples = [*measured, *merged, *watched, *self._self_samples()]
-        found = families(samples)
+        kept = self._budget.fit(measured)
+        self.monitor.leave_out(self._budget.classes, self._budget.features)
+        found = families([*kept, *merged, *watched, *self._self_samples()])
         text, openmetrics = self._renderer.render(found)
         process_text, process_openmetrics = self._process.render()
         self.page = Page(
@@ -135,6 +138,7 @@ class Engine:
             families=found,
             sources=tuple(SourceView(s.source, s.up, s.error, s.lag_bytes, s.lines) for s in self._source.status()),
             rejects=tuple(self._recent),
+            dropped=dict(self._budget.dropped),
             refused=self._refused,
             peers=() if peers is None else peers.peers,
             sketches=sketches,
@@ -154,6 +158,8 @@ class Engine:
         for problem in self.monitor.replan(settings.plan, now):
             log.warning("reload: %s", problem)
         self._settings = settings
+        self._budget = SeriesBudget(settings.plan.limits.series)
+        self.monitor.leave_out((), ())
         self._format = self._make_format()
         self._loaded_at = now
         self._refused = ""
@@ -194,6 +200,8 @@ class Engine:
 
     def _self_samples(self) -> Iterator[Sample]:
         """What the process says about itself."""
+        for reason in ORDER:
+            yield sample("series_dropped", (reason,), float(self._budget.dropped[reason]))
         build = (__version__, self._revision, platform.python_version())
         yield sample("exporter_build_info", build, 1.0)
         yield from self._source_samples()

@@ -124,6 +124,7 @@ class ExporterDocument(Schema, frozen=True):
     models: tuple[ModelSection, ...] = ()
     defaults: DefaultsSection = DefaultsSection()
     windows: tuple[Seconds, ...] = (Seconds(300), Seconds(3600))
+    version_retention: Seconds = Seconds(86_400)
     labels: LabelsSection = LabelsSection()
     limits: LimitsSection = LimitsSection()
     users: UsersSection = UsersSection()
@@ -189,6 +190,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
         join_capacity=document.labels.capacity,
         early_ttl=float(document.labels.early_ttl),
         limits=limits,
+        version_retention=float(document.version_retention),
     )
     peers = _peers(document.users, base, text, source)
     return ExporterSettings(

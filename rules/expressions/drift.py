@@ -1,66 +1,237 @@
-"""Drift of features against the reference and of the canary against the baseline."""
+"""Drift of features against the reference and of the canary against the live baseline: the same figures twice.
 
-TEXT = """
-# Drift against the reference profile. PSI and chi-square serve numeric and categorical features alike.
+`_AGAINST` is written once, for another side of which `<q>` is the share in a bin, `<below>` that under it, `<count>`
+the count in it, `<n>` all values, `<missing>` the share of `<rows>` that lack the feature. `<x>` ends the names of the
+figures, `<only>` says who is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_COUNTS = """
+# Counts and shares of each bin; the score is the feature `prediction`.
 model_version_feature_bin:mlcanary_feature_bin:rate<W> :=
     sum by (<version>, feature, bin) (rate(mlcanary_feature_bin_total[<W>]))
 model_version_feature:mlcanary_feature_bin:rate<W> :=
     sum without (bin) (model_version_feature_bin:mlcanary_feature_bin:rate<W>)
+model_version_feature:mlcanary_feature_bin:count<W> :=
+    model_version_feature:mlcanary_feature_bin:rate<W> * <S>
 model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W> :=
     model_version_feature_bin:mlcanary_feature_bin:rate<W>
     / ignoring (bin) group_left () (model_version_feature:mlcanary_feature_bin:rate<W> > 0)
 model_version_feature_bin:mlcanary_feature_below:ratio_rate<W> :=
     sum by (<version>, feature, bin) (rate(mlcanary_feature_below_total[<W>]))
     / ignoring (bin) group_left () (model_version_feature:mlcanary_feature_bin:rate<W> > 0)
-model_version_feature:mlcanary_feature:psi<W> :=
+# Share of answered requests that lack the feature.
+model_version:mlcanary_predictions:answered<W> :=
+    (model_version:mlcanary_predictions:rate<W> - model_version:mlcanary_prediction_errors:rate<W> > 0) * <S>
+model_version_feature:mlcanary_feature_missing:ratio<W> :=
+    sum by (<version>, feature) (rate(mlcanary_feature_missing_total[<W>])) * <S>
+    / on (<version>) group_left () model_version:mlcanary_predictions:answered<W>
+model_version_feature:mlcanary_feature_missing:rows<W> :=
+    model_version_feature:mlcanary_feature_missing:ratio<W> * 0
+    + on (<version>) group_left () model_version:mlcanary_predictions:answered<W>
+# The live baseline as a second reference, several baselines together.
+model_feature_bin:mlcanary_feature_baseline:count<W> :=
+    sum by (<model>, feature, bin) (model_version_feature_bin:mlcanary_feature_bin:rate<W> <baseline>) * <S>
+model_feature:mlcanary_feature_baseline:count<W> :=
+    sum without (bin) (model_feature_bin:mlcanary_feature_baseline:count<W>)
+model_feature_bin:mlcanary_feature_baseline:ratio<W> :=
+    model_feature_bin:mlcanary_feature_baseline:count<W>
+    / ignoring (bin) group_left () (model_feature:mlcanary_feature_baseline:count<W> > 0)
+model_feature_bin:mlcanary_feature_baseline:below_ratio<W> :=
+    sum by (<model>, feature, bin) (
+      model_version_feature_bin:mlcanary_feature_below:ratio_rate<W>
+      * ignoring (bin) group_left () model_version_feature:mlcanary_feature_bin:count<W> <baseline>)
+    / ignoring (bin) group_left () (model_feature:mlcanary_feature_baseline:count<W> > 0)
+model_feature:mlcanary_feature_baseline:rows<W> :=
+    sum by (<model>, feature) (model_version_feature:mlcanary_feature_missing:rows<W> <baseline>)
+model_feature:mlcanary_feature_baseline:missing_ratio<W> :=
+    sum by (<model>, feature) (
+      model_version_feature:mlcanary_feature_missing:ratio<W>
+      * model_version_feature:mlcanary_feature_missing:rows<W> <baseline>)
+    / model_feature:mlcanary_feature_baseline:rows<W>
+"""
+
+_DISTRIBUTION = """
+# Sum of p ln p, where 0 ln 0 is 0: the logarithm of 1e-300 is finite. And what a Wasserstein distance in standard
+# deviations exceeds once in 1e5 windows at most, per root of the noise: its mean, sqrt(2/pi) int sqrt(F(1-F)), and
+# sqrt(2 ln 1e5) standard deviations of the distribution.
+<negentropy> :=
     sum without (bin) (
-      (clamp_min(model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>, 1e-4)
-        - <reference> clamp_min(model_feature_bin:mlcanary_feature_reference_ratio:max, 1e-4))
-      * ln(clamp_min(model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>, 1e-4)
-        / <reference> clamp_min(model_feature_bin:mlcanary_feature_reference_ratio:max, 1e-4)))
-model_version_feature:mlcanary_feature:ks<W> :=
+      <q>
+      * ln(clamp_min(<q>, 1e-300)))
+<spread> :=
+    0.7978845608028654 * sum without (bin) (
+      sqrt(clamp_min(
+        <below>
+        * (1 - <below>), 0))
+      * model_feature_bin:mlcanary_feature_reference_gap:max)
+    + 4.798525912188081 * sqrt(clamp_min(
+      sum without (bin) (
+        <q>
+        * model_feature_bin:mlcanary_feature_reference_position:max ^ 2)
+      - (sum without (bin) (
+        <q>
+        * model_feature_bin:mlcanary_feature_reference_position:max)) ^ 2, 0))
+    and model_feature:mlcanary_feature_reference_stddev:max > 0
+"""
+
+_AGAINST = """
+# Sampling noise of the comparison, and the degrees of freedom: bins that either side has, minus 1.
+model_version_feature:mlcanary_feature:noise<x><W> :=
+    1 / (model_version_feature:mlcanary_feature_bin:count<W> > 0)
+    + <feature> 1 / (<n> > 0)<only>
+model_version_feature:mlcanary_feature:degrees<x><W> :=
+    count without (bin) (
+      model_version_feature_bin:mlcanary_feature_bin:rate<W> + <reference> <count> > 0) - 1
+    and model_version_feature:mlcanary_feature:noise<x><W>
+# Kolmogorov-Smirnov: at the edges, and the most that it can be inside the bins. Half of (p + q + |...|) is the larger
+# of two differences: one side at the top of the bin, the other at its bottom.
+model_version_feature:mlcanary_feature:ks<x><W> :=
     max without (bin) (abs(
       model_version_feature_bin:mlcanary_feature_below:ratio_rate<W>
-      - <reference> model_feature_bin:mlcanary_feature_reference_below_ratio:max))
-# In reference standard deviations: bins have one representative each, so read it as a trend.
-model_version_feature:mlcanary_feature:wasserstein<W> :=
+      - <reference> <below>))<only>
+model_version_feature:mlcanary_feature:ks<x>_upper_bound<W> :=
+    clamp_max(max without (bin) (
+      model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
+      + <reference> <q>
+      + abs(
+        2 * (model_version_feature_bin:mlcanary_feature_below:ratio_rate<W>
+          - <reference> <below>)
+        + model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
+        - <reference> <q>)) / 2, 1)<only>
+# Wasserstein between bin representatives: in the unit of the feature, and in reference standard deviations.
+model_version_feature:mlcanary_feature:wasserstein<x>_raw<W> :=
     sum without (bin) (
       abs(
         model_version_feature_bin:mlcanary_feature_below:ratio_rate<W>
-        - <reference> model_feature_bin:mlcanary_feature_reference_below_ratio:max)
+        - <reference> <below>)
       * <reference> model_feature_bin:mlcanary_feature_reference_gap:max)
-model_version_feature:mlcanary_feature:chisquare<W> :=
+    * <feature> model_feature:mlcanary_feature_reference_stddev:unit<only>
+model_version_feature:mlcanary_feature:wasserstein<x><W> :=
+    model_version_feature:mlcanary_feature:wasserstein<x>_raw<W>
+    / <feature> (model_feature:mlcanary_feature_reference_stddev:max > 0)
+# Two samples, both with noise: the sum of (p - q)^2 / (count + other count), times n and the other n.
+model_version_feature:mlcanary_feature:chisquare<x><W> :=
     sum without (bin) (
       (model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
-        - <reference> model_feature_bin:mlcanary_feature_reference_ratio:max) ^ 2
-      / <reference> (model_feature_bin:mlcanary_feature_reference_ratio:max > 0))
-    * (model_version_feature:mlcanary_feature_bin:rate<W> * <S>)
-# What chi-square exceeds once in 1e5 windows without drift (Wilson and Hilferty), and PSI accordingly:
-# PSI / (1/n + 1/n_reference) is about chi-square with bins - 1 degrees of freedom.
-model_version_feature:mlcanary_feature:chisquare_critical<W> :=
-    (count without (bin) (model_version_feature_bin:mlcanary_feature_bin:rate<W>) - 1)
-    * (1
-      - 2 / (9 * (count without (bin) (model_version_feature_bin:mlcanary_feature_bin:rate<W>) - 1 > 0))
-      + 4.2649 * sqrt(
-        2 / (9 * (count without (bin) (model_version_feature_bin:mlcanary_feature_bin:rate<W>) - 1 > 0)))) ^ 3
-model_version_feature:mlcanary_feature:psi_critical<W> :=
-    model_version_feature:mlcanary_feature:chisquare_critical<W>
-    * (1 / (model_version_feature:mlcanary_feature_bin:rate<W> * <S> > 0)
-      + on (<model>, feature) group_left () 1 / (model_feature:mlcanary_feature_reference_observations:max > 0))
-# The canary's features against the live baseline's, where the world itself may have moved.
-model_version_feature:mlcanary_feature:psi_baseline<W> :=
+        - <reference> <q>) ^ 2
+      / (model_version_feature_bin:mlcanary_feature_bin:rate<W> * <S>
+        + <reference> <count> > 0))
+    * model_version_feature:mlcanary_feature_bin:count<W>
+    * <feature> <n><only>
+model_version_feature:mlcanary_feature:cramers_v<x><W> :=
+    sqrt(
+      model_version_feature:mlcanary_feature:chisquare<x><W>
+      / (model_version_feature:mlcanary_feature_bin:count<W> + <feature> <n>))
+# The size of a change, whatever its shape: the share of values that lie in another bin.
+model_version_feature:mlcanary_feature:total_variation<x><W> :=
+    sum without (bin) (abs(
+      model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
+      - <reference> <q>)) / 2<only>
+model_version_feature:mlcanary_feature:psi<x><W> :=
     sum without (bin) (
-      (clamp_min(model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W> <canary>, 1e-4)
-        - <reference> clamp_min(
-          max by (<model>, feature, bin) (model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W> <baseline>),
-          1e-4))
+      (clamp_min(model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>, 1e-4)
+        - <reference> clamp_min(<q>, 1e-4))
       * ln(clamp_min(model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>, 1e-4)
-        / <reference> clamp_min(
-          max by (<model>, feature, bin) (model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W> <baseline>),
-          1e-4)))
-# Share of answered requests that lack the feature.
-model_version_feature:mlcanary_feature_missing:ratio<W> :=
-    sum by (<version>, feature) (rate(mlcanary_feature_missing_total[<W>]))
-    / on (<version>) group_left () (
-      model_version:mlcanary_predictions:rate<W> - model_version:mlcanary_prediction_errors:rate<W> > 0)
+        / <reference> clamp_min(<q>, 1e-4)))<only>
+# Jensen-Shannon divergence in nats: the entropy of the mixture less the mean entropy of both sides.
+model_version_feature:mlcanary_feature:jensen_shannon<x><W> :=
+    clamp_min(
+      (model_version_feature:mlcanary_feature_bin:negentropy<W>
+        + <feature> <negentropy>) / 2
+      - sum without (bin) (
+        (model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
+          + <reference> <q>) / 2
+        * ln(clamp_min(
+          (model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
+            + <reference> <q>) / 2, 1e-300))), 0)<only>
+# What each exceeds once in 1e5 windows without drift. Chi-square by Wilson and Hilferty; PSI / noise and
+# 8 Jensen-Shannon / noise are about chi-square; PSI has a mean of its own without any drift.
+model_version_feature:mlcanary_feature:chisquare<x>_critical<W> :=
+    model_version_feature:mlcanary_feature:degrees<x><W>
+    * (1
+      - 2 / (9 * (model_version_feature:mlcanary_feature:degrees<x><W> > 0))
+      + 4.2649 * sqrt(2 / (9 * (model_version_feature:mlcanary_feature:degrees<x><W> > 0)))) ^ 3
+model_version_feature:mlcanary_feature:psi<x>_expected<W> :=
+    model_version_feature:mlcanary_feature:degrees<x><W> * model_version_feature:mlcanary_feature:noise<x><W>
+model_version_feature:mlcanary_feature:psi<x>_critical<W> :=
+    model_version_feature:mlcanary_feature:chisquare<x>_critical<W>
+    * model_version_feature:mlcanary_feature:noise<x><W>
+model_version_feature:mlcanary_feature:jensen_shannon<x>_critical<W> :=
+    model_version_feature:mlcanary_feature:psi<x>_critical<W> / 8
+model_version_feature:mlcanary_feature:ks<x>_critical<W> :=
+    sqrt(6.103036322765087 * model_version_feature:mlcanary_feature:noise<x><W>)
+    and model_version_feature:mlcanary_feature:ks<x><W>
+model_version_feature:mlcanary_feature:wasserstein<x>_critical<W> :=
+    sqrt(model_version_feature:mlcanary_feature:noise<x><W>) * <feature> <spread>
+# Change of the share that lacks the feature, and in standard errors on Anscombe's arcsine scale, where rare gaps keep
+# their far tails.
+model_version_feature:mlcanary_feature_missing:delta<x><W> :=
+    model_version_feature:mlcanary_feature_missing:ratio<W>
+    - <feature> <missing><only>
+model_version_feature:mlcanary_feature_missing:zscore<x><W> :=
+    2 * (
+      asin(sqrt(
+        (clamp(model_version_feature:mlcanary_feature_missing:ratio<W>, 0, 1)
+          * model_version_feature:mlcanary_feature_missing:rows<W> + 0.375)
+        / (model_version_feature:mlcanary_feature_missing:rows<W> + 0.75)))
+      - <feature> asin(sqrt(
+        (clamp(<missing>, 0, 1)
+          * <rows> + 0.375)
+        / (<rows> + 0.75))))
+    / sqrt(
+      1 / (model_version_feature:mlcanary_feature_missing:rows<W> + 0.5)
+      + <feature> 1 / (<rows> + 0.5))<only>
 """
+
+_NEGENTROPY = """
+model_version_feature:mlcanary_feature_bin:negentropy<W> :=
+    sum without (bin) (
+      model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
+      * ln(clamp_min(model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>, 1e-300)))
+"""
+
+_REFERENCE = {
+    "<x>": "",
+    "<q>": "model_feature_bin:mlcanary_feature_reference_ratio:max",
+    "<below>": "model_feature_bin:mlcanary_feature_reference_below_ratio:max",
+    "<count>": "model_feature_bin:mlcanary_feature_reference:count",
+    "<n>": "model_feature:mlcanary_feature_reference_observations:max",
+    "<negentropy>": "model_feature:mlcanary_feature_reference:negentropy",
+    "<spread>": "model_feature:mlcanary_feature_reference:wasserstein_spread",
+    "<missing>": "model_feature:mlcanary_feature_reference_missing_ratio:max",
+    "<rows>": "model_feature:mlcanary_feature_reference:rows",
+    "<only>": "",
+}
+_BASELINE = {
+    "<x>": "_baseline",
+    "<q>": "model_feature_bin:mlcanary_feature_baseline:ratio<W>",
+    "<below>": "model_feature_bin:mlcanary_feature_baseline:below_ratio<W>",
+    "<count>": "model_feature_bin:mlcanary_feature_baseline:count<W>",
+    "<n>": "model_feature:mlcanary_feature_baseline:count<W>",
+    "<negentropy>": "model_feature:mlcanary_feature_baseline:negentropy<W>",
+    "<spread>": "model_feature:mlcanary_feature_baseline:wasserstein_spread<W>",
+    "<missing>": "model_feature:mlcanary_feature_baseline:missing_ratio<W>",
+    "<rows>": "model_feature:mlcanary_feature_baseline:rows<W>",
+    "<only>": "\n    <canary>",
+}
+
+
+def _with(text: str, words: Mapping[str, str]) -> str:
+    for word, meaning in {**words, "<feature>": "on (<model>, feature) group_left ()"}.items():
+        text = text.replace(word, meaning)
+    return text
+
+
+REFERENCE = _with(_DISTRIBUTION, _REFERENCE)
+"""What follows from the reference alone, whatever the window."""
+
+TEXT = (
+    _COUNTS
+    + _with(_NEGENTROPY + _AGAINST, _REFERENCE)
+    + "# The canary against the live baseline, where the world itself may have moved."
+    + _with(_DISTRIBUTION + _AGAINST, _BASELINE)
+)

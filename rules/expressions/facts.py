@@ -1,6 +1,11 @@
 """Facts that hold for every window: limits, roles, edges, the reference."""
 
-TEXT = """
+from __future__ import annotations
+
+from rules.expressions import drift
+
+TEXT = (
+    """
 # Limits. Where sidecars disagree the larger counts: more labels wanted, more difference allowed.
 model_objective:mlcanary_objective_threshold:max :=
     max by (<model>, objective) (mlcanary_objective_threshold)
@@ -23,8 +28,24 @@ model_feature_bin:mlcanary_feature_reference_below_ratio:max :=
     max by (<model>, feature, bin) (mlcanary_feature_reference_below_ratio)
 model_feature_bin:mlcanary_feature_reference_gap:max :=
     max by (<model>, feature, bin) (mlcanary_feature_reference_gap)
+model_feature_bin:mlcanary_feature_reference_position:max :=
+    max by (<model>, feature, bin) (mlcanary_feature_reference_position)
 model_feature:mlcanary_feature_reference_observations:max :=
     max by (<model>, feature) (mlcanary_feature_reference_observations)
+model_feature_bin:mlcanary_feature_reference:count :=
+    model_feature_bin:mlcanary_feature_reference_ratio:max
+    * on (<model>, feature) group_left () model_feature:mlcanary_feature_reference_observations:max
+model_feature:mlcanary_feature_reference_missing_ratio:max :=
+    max by (<model>, feature) (mlcanary_feature_reference_missing_ratio)
+model_feature:mlcanary_feature_reference:rows :=
+    model_feature:mlcanary_feature_reference_observations:max
+    / (1 - model_feature:mlcanary_feature_reference_missing_ratio:max > 0)
+model_feature:mlcanary_feature_reference_stddev:max :=
+    max by (<model>, feature) (mlcanary_feature_reference_stddev)
+# A feature that is constant in the reference has no standard deviation: its gaps are in its own unit.
+model_feature:mlcanary_feature_reference_stddev:unit :=
+    model_feature:mlcanary_feature_reference_stddev:max > 0
+    or model_feature:mlcanary_feature_reference_stddev:max * 0 + 1
 # Users and money of a day. Every exporter that has peers merges the same users; without peers there is no such number,
 # for those of single sidecars cannot be added. Money can, over the sidecars that still run.
 model_version_day:mlcanary_merged_daily_active_users:max :=
@@ -36,3 +57,5 @@ model_version_day:mlcanary_daily_value:per_user :=
 model:mlcanary_merged_crossover_users_ratio:max :=
     max by (<model>) (mlcanary_merged_crossover_users_ratio)
 """
+    + drift.REFERENCE
+)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
-from mlcanary.catalog import CATALOG, Group
+import pytest
+
+from mlcanary.catalog import CATALOG, INDICATORS, Group
 from mlcanary.cli.main import COMMANDS
 from mlcanary.documents import load_document
 from mlcanary.formats.native import NativeFormat
@@ -41,13 +44,26 @@ def metric_table() -> str:
     return "\n".join(lines)
 
 
-def test_the_metric_reference_is_the_catalogue() -> None:
+def indicator_table() -> str:
+    """What users ask for by name, and where it is, as the README holds it."""
+    lines = ["| indicator | metric | recorded series | exact or bound | source |", "|---|---|---|---|---|"]
+    for row in INDICATORS:
+        metric = f"`mlcanary_{row.metric}`" if row.metric else "–"
+        recorded = "<br>".join(f"`{name}`" for name in row.recorded) or "–"
+        cells = (row.name, metric, recorded, row.exact, row.source)
+        lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("name", "table"), [("metrics", metric_table), ("indicators", indicator_table)])
+def test_the_tables_are_those_of_the_catalogue(name: str, table: Callable[[], str]) -> None:
     """Rewritten by UPDATE_GOLDEN=1, which CI does not set."""
-    wanted = f"<!-- metrics -->\n{metric_table()}\n<!-- /metrics -->"
-    found = re.search(r"<!-- metrics -->.*?<!-- /metrics -->", TEXT, flags=re.DOTALL)
+    text = README.read_text(encoding="utf-8")
+    wanted = f"<!-- {name} -->\n{table()}\n<!-- /{name} -->"
+    found = re.search(rf"<!-- {name} -->.*?<!-- /{name} -->", text, flags=re.DOTALL)
     assert found is not None
     if os.environ.get("UPDATE_GOLDEN") and not os.environ.get("CI"):
-        README.write_text(TEXT.replace(found[0], wanted), encoding="utf-8")
+        README.write_text(text.replace(found[0], wanted), encoding="utf-8")
         return
     assert found[0] == wanted, "run: UPDATE_GOLDEN=1 make test"
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from measure_inputs import feed, plan_of
+from measure_inputs import feed, plan_of, plans_of
 from mlcanary.catalog import BY_NAME, CATALOG, Group, Kind
 from mlcanary.measures.contract import Measure
 from mlcanary.measures.registry import MEASURES
@@ -34,8 +34,9 @@ def own_labels(sample: Sample) -> int:
 
 @EVERY
 def test_a_measure_emits_all_families_it_declares_and_no_other(kind: type[Measure]) -> None:
-    measure = feed(kind(plan_of(kind)), 60)
-    seen = {sample.name for sample in emitted(measure)} | {s.name for s in emitted(kind(plan_of(kind)))}
+    seen: set[str] = set()
+    for plan in plans_of(kind):
+        seen |= {sample.name for measure in (feed(kind(plan), 400), kind(plan)) for sample in emitted(measure)}
     assert seen == set(kind.families)
 
 
@@ -47,6 +48,7 @@ def test_every_contract_family_about_a_version_has_exactly_one_owner() -> None:
         "mlcanary_label_join_pending",
         "mlcanary_last_prediction_timestamp_seconds",
         "mlcanary_last_label_timestamp_seconds",
+        "mlcanary_expected_share_ratio",
         "mlcanary_merged_daily_active_users",  # by the exposition: what several sidecars saw
     }
     per_version = {
@@ -98,9 +100,11 @@ def test_counters_never_fall(kind: type[Measure]) -> None:
 @EVERY
 def test_a_dump_restores_every_part_bit_for_bit_and_counting_goes_on(kind: type[Measure]) -> None:
     original, restored = feed(kind(plan_of(kind)), 40), kind(plan_of(kind))
+    restored.adopt(original.parts)
     for kept, fresh in ((original.parts, restored.parts), (original.sketches, restored.sketches)):
         for name, part in kept.items():
             fresh[name].load(msgspec.msgpack.decode(msgspec.msgpack.encode(part.dump())))
+    original.take_slots()  # windows start anew after a restart, so nothing keeps them
     assert list(emitted(restored)) == list(emitted(original))
     assert list(emitted(feed(restored, 30, 40))) == list(emitted(feed(original, 30, 40)))
 
@@ -119,7 +123,7 @@ def test_minus_a_former_state_shows_only_what_came_since(kind: type[Measure]) ->
 @EVERY
 def test_what_is_undefined_is_absent(kind: type[Measure]) -> None:
     def zero_is_a_fact(name: str) -> bool:
-        return name in {
+        return name.replace("_segment_", "_") in {
             "mlcanary_window_predictions",
             "mlcanary_window_labels",
             "mlcanary_window_predictions_per_second",

@@ -9,9 +9,9 @@ import pytest
 
 from mlcanary.catalog import NO_PREDICTION, OTHER
 from mlcanary.errors import ConfigError
+from mlcanary.measures.business import BusinessMeasure
 from mlcanary.measures.contract import Labeled, Measure, Outcome
 from mlcanary.measures.features import FeatureMeasure
-from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
 from mlcanary.measures.quality import QualityMeasure
@@ -49,18 +49,19 @@ def test_classes_above_the_cap_are_other_and_told_once_per_name() -> None:
 
 def test_reasons_and_events_above_the_cap_are_other() -> None:
     limits = Limits(reasons=1, events=1)
-    traffic, outcomes = TrafficMeasure(ModelPlan(limits=limits)), OutcomeMeasure(ModelPlan(limits=limits))
+    traffic, outcomes = TrafficMeasure(ModelPlan(limits=limits)), BusinessMeasure(ModelPlan(limits=limits))
     traffic.on_predictions([request(error=reason) for reason in ("500", "418", "451")])
     failed = counts(traffic, "prediction_errors_total")
     assert {name: n for name, n in failed.items() if n} == {("500",): 1.0, (OTHER,): 2.0}
     assert failed["503",] == 0.0, "born at zero, so that a first burst of them is growth"
     assert counts(traffic, "predictions_total") == {(NO_PREDICTION,): 3.0}
-    for event in ("click", "buy", "return"):
+    for event in ("share", "save", "return", "click"):
         outcomes.on_events([Outcome(event, -2.0, 0.0)])
-    assert counts(outcomes, "business_events_total") == {("click",): 1.0, (OTHER,): 2.0}
+    expected = {("share",): 1.0, (OTHER,): 2.0, ("click",): 1.0, ("purchase",): 0.0}
+    assert counts(outcomes, "business_events_total") == expected, "clicks and conversions are never folded"
     assert counts(outcomes, "business_value_total")[OTHER, "negative"] == 4.0
     assert traffic.take_folded() == {("reasons", "418"), ("reasons", "451")}
-    assert outcomes.take_folded() == {("events", "buy"), ("events", "return")}
+    assert outcomes.take_folded() == {("events", "save"), ("events", "return")}
 
 
 def test_the_cap_on_classes_holds_for_the_confusion_matrix_also_after_a_restart() -> None:
@@ -147,14 +148,6 @@ def test_below_counts_are_the_sum_of_the_bins_before() -> None:
     inside = list(counts(measure, "feature_bin_total").values())
     below = list(counts(measure, "feature_below_total").values())
     assert below == [0.0, *np.cumsum(inside)[:-1].tolist()]
-
-
-def test_gains_and_losses_are_two_rising_counters_and_squares_add_up() -> None:
-    measure = OutcomeMeasure(ModelPlan())
-    measure.on_events([Outcome("buy", value, 0.0) for value in (3.0, -4.0, None)])
-    assert counts(measure, "business_events_total") == {("buy",): 3.0}
-    assert counts(measure, "business_value_total") == {("buy", "positive"): 3.0, ("buy", "negative"): 4.0}
-    assert counts(measure, "business_value_squares_total") == {("buy",): 25.0}
 
 
 def test_equal_hashes_mean_equal_bins() -> None:

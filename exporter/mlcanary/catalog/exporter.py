@@ -24,6 +24,12 @@ ROWS: tuple[MetricSpec, ...] = (
         "Ends of rotated logs that could not be read: vanished, truncated or compressed.",
         Kind.COUNTER,
     ),
+    own(
+        "series_dropped",
+        ("reason",),
+        "Series left out since the start or the last reload to keep limits.series.",
+    ),
+    own("resolution_seconds", ("window",), "Seconds by which the gauges of a window may be late."),
     own("series", (), "Series of the last page."),
     own(
         "series_limited_total",

@@ -14,9 +14,11 @@ OBJECTIVES: tuple[Objective, ...] = (
     Objective("error_rise", 0.01, "Share of failed requests that a canary may lie over its baseline over 1h."),
     Objective("error_rise_fast", 0.05, "Share of failed requests that a canary may lie over it over 5m."),
     Objective("min_labels", 200.0, "Labelled predictions (errors: requests) under which no rule compares."),
+    Objective("segment_min_labels", 100.0, "Labelled predictions of a segment under which its quality is not shown."),
     Objective("label_coverage", 0.5, "Share of predictions with a label under which no quality rule acts."),
     Objective("error_ratio", 0.001, "Budgeted share of failed requests; the burn-rate rule speaks at 14.4 times it."),
     Objective("feature_psi", 0.2, "Population stability index against the reference that opens a drift ticket."),
+    Objective("feature_change", 0.03, "Share of a feature's values that may change, or go missing, without a notice."),
     Objective("feature_missing_ratio", 0.05, "Share of predictions that may lack a feature."),
     Objective("quiet_seconds", 900.0, "Seconds without a prediction that are normal: 300 at least, under a day."),
 )

@@ -42,7 +42,7 @@ PATH = click.Path(path_type=Path)
 
 
 def source_options(command: Command) -> Command:
-    """What is read, as what: `log_path`, `config_file`, `reference_path`, `model_name`, `_version`, `_role`, `_task`."""
+    """What is read: `log_path`, `config_file`, `reference_path`, `model_name`, `_version`, `_role` and `_task`."""
     roles, tasks = click.Choice([role.value for role in Role]), click.Choice([task.value for task in Task])
     for option in (
         click.option("--model.role", "model_role", type=roles, help="Role of versions that the file does not name."),

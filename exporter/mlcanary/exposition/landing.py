@@ -27,7 +27,7 @@ _ROW_LABELS = 3
 def render_landing(page: Page, metrics_path: str) -> str:
     """The HTML of a page. Everything that comes from a log or a file is escaped."""
     when = _time(page.made_at) if page.made_at else "not yet"
-    sections = (_refused, _warnings, _models, _drift, _sources, _peers, _rejects)
+    sections = (_refused, _warnings, _dropped, _models, _drift, _sources, _peers, _rejects)
     body = "".join(part for section in sections for part in section(page))
     links = (("metrics", metrics_path), ("healthy", "/-/healthy"), ("ready", "/-/ready"))
     return document("mlcanary exporter", f"version {__version__} · as of {when}", links, body)
@@ -46,6 +46,24 @@ def _warnings(page: Page) -> Iterator[str]:
     if page.warnings:
         items = "".join(f"<li>{escape(warning)}</li>" for warning in page.warnings)
         yield f"<h2>What is left to set up</h2><ul>{items}</ul>"
+
+
+_LEFT_OUT = {
+    "segments": "figures per segment",
+    "estimates": "estimates without labels",
+    "user_buckets": "user buckets, so intervals treat requests as independent",
+    "feature_gauges": "gauges of single features",
+    "joint_drift": "the classifier two-sample test",
+    "features": "features, from the last one of the profile upwards",
+}
+
+
+def _dropped(page: Page) -> Iterator[str]:
+    if page.dropped:
+        rows = [(_LEFT_OUT[reason], f"{count:,}") for reason, count in page.dropped.items()]
+        yield "<h2>Left out to keep limits.series</h2>"
+        yield table(("what", "series"), rows, numbers=("series",))
+        yield "<p>Raise limits.series and reload, or measure less. Until then it stays out.</p>"
 
 
 def _models(page: Page) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlcanary.exposition.families import Family
@@ -33,6 +33,7 @@ class Page:
     sources: Sequence[SourceView] = ()
     rejects: Sequence[tuple[str, Reject]] = ()
     warnings: Sequence[str] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)
     refused: str = ""
     peers: Sequence[Peer] = ()
     sketches: Sketches = field(default_factory=dict)

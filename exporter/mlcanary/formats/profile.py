@@ -1,7 +1,8 @@
 """The reference profile as a file: JSON, written by `mlcanary profile`, read by the exporter.
 
 Guarantee: what is written reads back equal; anything else is a ConfigError that names file, line and key. The
-file holds edges and counts, never rows, so it can be committed and reviewed.
+file holds edges, counts, extremes and the names of categories, never rows, so it can be committed and reviewed. What
+an older version did not write is None, and the figures that need it are absent.
 """
 
 from __future__ import annotations
@@ -13,27 +14,31 @@ import numpy as np
 
 from mlcanary.catalog import PREDICTION_FEATURE
 from mlcanary.documents import Schema, error_at, load_document
-from mlcanary.measures.reference import CategoricalReference, NumericReference, Reference
+from mlcanary.measures.reference import CategoricalReference, FeatureReference, NumericReference, Reference
 
 Count = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class NumericDocument(Schema, frozen=True, tag_field="kind", tag="numeric"):
-    """Inner edges, and per bin the rows and their mean."""
+    """Inner edges, and per bin the rows and their mean; the least and the greatest of all."""
 
     edges: list[float]
     counts: list[Count]
     means: list[float]
     stddev: Count
     missing: Count = 0.0
+    min: float | None = None
+    max: float | None = None
 
 
 class CategoricalDocument(Schema, frozen=True, tag_field="kind", tag="categorical"):
-    """Rows per category, and of all other names together."""
+    """Rows per category, and of all other names together; `tail` are those names, all of them if `complete`."""
 
     categories: dict[str, Count]
     other: Count = 0.0
     missing: Count = 0.0
+    tail: tuple[str, ...] = ()
+    complete: bool = False
 
 
 class ProfileDocument(Schema, frozen=True):
@@ -44,6 +49,8 @@ class ProfileDocument(Schema, frozen=True):
     features: dict[str, NumericDocument | CategoricalDocument]
     score: NumericDocument | None = None
     model: str | None = None
+    prediction: NumericDocument | CategoricalDocument | None = None
+    target_mean: float | None = None
 
 
 def write_profile(reference: Reference) -> bytes:
@@ -54,6 +61,8 @@ def write_profile(reference: Reference) -> bytes:
         features={name: _document(feature) for name, feature in reference.features.items()},
         score=None if reference.score is None else _numeric_document(reference.score),
         model=reference.model,
+        prediction=None if reference.prediction is None else _document(reference.prediction),
+        target_mean=reference.target_mean,
     )
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
@@ -69,16 +78,20 @@ def read_profile(text: str, source: str) -> Reference:
             "a feature of this name",
             "any other name: this one stands for the model's own score",
         )
-    features: dict[str, NumericReference | CategoricalReference] = {}
-    for name, feature in document.features.items():
-        if isinstance(feature, CategoricalDocument):
-            counts = np.array([*feature.categories.values(), feature.other], dtype=np.float64)
-            _demand_rows(counts, text, source, ["features", name])
-            features[name] = CategoricalReference(tuple(feature.categories), counts, feature.missing)
-        else:
-            features[name] = _numeric(feature, text, source, ["features", name])
+    features = {name: _feature(found, text, source, ["features", name]) for name, found in document.features.items()}
     score = None if document.score is None else _numeric(document.score, text, source, ["score"])
-    return Reference(features, score, document.rows, document.model)
+    output = None if document.prediction is None else _feature(document.prediction, text, source, ["prediction"])
+    return Reference(features, score, document.rows, document.model, output, document.target_mean)
+
+
+def _feature(
+    found: NumericDocument | CategoricalDocument, text: str, source: str, key: list[str | int]
+) -> FeatureReference:
+    if isinstance(found, NumericDocument):
+        return _numeric(found, text, source, key)
+    counts = np.array([*found.categories.values(), found.other], dtype=np.float64)
+    _demand_rows(counts, text, source, key)
+    return CategoricalReference(tuple(found.categories), counts, found.missing, found.tail, found.complete)
 
 
 def _numeric(found: NumericDocument, text: str, source: str, key: list[str | int]) -> NumericReference:
@@ -92,7 +105,12 @@ def _numeric(found: NumericDocument, text: str, source: str, key: list[str | int
             )
     counts = np.array(found.counts, dtype=np.float64)
     _demand_rows(counts, text, source, key)
-    return NumericReference(edges, counts, np.array(found.means, dtype=np.float64), found.stddev, found.missing)
+    if (found.min is None) != (found.max is None) or (found.min or 0.0) > (found.max or 0.0):
+        raise error_at(
+            text, source, [*key, "min"], f"{found.min}", f"both min and max, in this order; max is {found.max}"
+        )
+    means = np.array(found.means, dtype=np.float64)
+    return NumericReference(edges, counts, means, found.stddev, found.missing, found.min, found.max)
 
 
 def _demand_rows(counts: Any, text: str, source: str, key: list[str | int]) -> None:
@@ -100,12 +118,16 @@ def _demand_rows(counts: Any, text: str, source: str, key: list[str | int]) -> N
         raise error_at(text, source, key, "no rows at all", "a feature with at least one value")
 
 
-def _document(feature: NumericReference | CategoricalReference) -> NumericDocument | CategoricalDocument:
+def _document(feature: FeatureReference) -> NumericDocument | CategoricalDocument:
     if isinstance(feature, NumericReference):
         return _numeric_document(feature)
     counts = feature.counts.tolist()
     return CategoricalDocument(
-        categories=dict(zip(feature.categories, counts, strict=False)), other=counts[-1], missing=feature.missing
+        categories=dict(zip(feature.categories, counts, strict=False)),
+        other=counts[-1],
+        missing=feature.missing,
+        tail=feature.tail,
+        complete=feature.complete,
     )
 
 
@@ -116,4 +138,6 @@ def _numeric_document(feature: NumericReference) -> NumericDocument:
         means=feature.means.tolist(),
         stddev=feature.stddev,
         missing=feature.missing,
+        min=feature.min,
+        max=feature.max,
     )

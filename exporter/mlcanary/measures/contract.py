@@ -2,13 +2,15 @@
 
 A measure owns accumulators (`parts`), feeds them from batches, and shows them twice: as counters that merge
 over sidecars, and as gauges of one window. What cannot be subtracted, such as distinct users, is kept in `sketches`,
-which no window copies, and shown by `facts`. A measure never keeps a record. A new measure is one file, one row group
+which no window copies, and shown by `facts`. What cannot be subtracted but belongs to a window, such as a minimum, is
+kept in `slots`: the panel takes their content over and over, and gives a window's measure the merged content of its
+time. A measure never keeps a record. A new measure is one file, one row group
 in the catalogue, one test, and one line in `registry.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -68,10 +70,14 @@ class Measure:
     families: ClassVar[tuple[str, ...]] = ()
     """Catalogue rows that this measure emits; a test holds the samples against it."""
 
+    budget: ClassVar[str] = ""
+    """The class of `exposition.budget.ORDER` under which its samples are left out; "" if they always stay."""
+
     def __init__(self, plan: ModelPlan) -> None:
         self.plan = plan
         self.parts: dict[str, Any] = {}
         self.sketches: dict[str, Any] = {}
+        self.slots: dict[str, Any] = {}
         self._folded: set[tuple[str, str]] = set()
 
     def replan(self, plan: ModelPlan) -> None:
@@ -105,6 +111,16 @@ class Measure:
         """Estimates over what these parts hold, gathered in `seconds`; nothing where undefined."""
         yield from ()
 
+    def labels(self) -> float | None:
+        """Labelled rows behind the gauges; None for a measure whose gauges need none."""
+        return None
+
+    def adopt(self, names: Iterable[str]) -> None:
+        """Make the parts of these names, which a checkpoint holds, where they are not made from the start."""
+
+    def leave_out(self, classes: Collection[str], features: Collection[str]) -> None:
+        """Make no samples of these classes and features any more; they do not fit on the page."""
+
     def take_folded(self) -> set[tuple[str, str]]:
         """(cap of `Limits`, name) that were folded into `other` or dropped since the last call."""
         folded, self._folded = self._folded, set()
@@ -121,6 +137,11 @@ class Measure:
         self._folded.add((cap, name))
         return (OTHER,)
 
+    def take_slots(self) -> dict[str, Any]:
+        """What the slots hold; they go on empty."""
+        taken, self.slots = self.slots, {name: slot.empty() for name, slot in self.slots.items()}
+        return taken
+
     def copy(self) -> Any:
         """The same measure over independent parts."""
         return self._with({name: part.copy() for name, part in self.parts.items()})
@@ -129,6 +150,10 @@ class Measure:
         """What came in since `earlier`; a part that was born since then counts in full."""
         before = earlier.parts
         return self._with({n: p.minus(before[n]) if n in before else p.copy() for n, p in self.parts.items()})
+
+    def over(self, parts: Mapping[str, Any]) -> Any:
+        """The same measure over other parts."""
+        return self._with(dict(parts))
 
     def _with(self, parts: dict[str, Accumulator]) -> Measure:
         other = object.__new__(type(self))

@@ -1,121 +1,217 @@
-"""Features against the reference: counts per bin, missing and mistyped values, Kolmogorov-Smirnov distance.
+"""Features: their values, what is missing or of another type, and the counts over the bins of the reference.
 
-Without a reference profile the feature names are learnt and missing values counted; drift needs a reference.
+Without a reference profile the feature names are learnt, and a feature whose first value is a number has mean, variance
+and extremes; bins, ranges and drift need a reference. The model's own output is the feature `prediction`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import NoneType
 
 import numpy as np
 
-from mlcanary.catalog import PREDICTION_FEATURE
+from mlcanary.catalog import PREDICTION_FEATURE, Task
 from mlcanary.measures.contract import Measure, sample
+from mlcanary.measures.drift import DRIFT_FAMILIES, Live, drift
+from mlcanary.measures.feature_gauges import GAUGES, FeatureWindow
 from mlcanary.measures.plan import ModelPlan
-from mlcanary.measures.reference import FeatureReference, NumericReference
-from mlcanary.records import Prediction, Sample, canonical_class
+from mlcanary.measures.reference import (
+    CategoricalReference,
+    FeatureReference,
+    NumericReference,
+    Reference,
+    numbers_of,
+)
+from mlcanary.records import Prediction, Sample
 from mlcanary.stats.accumulator import Floats, Tally
-from mlcanary.stats.bin_counts import NumericBins
-from mlcanary.stats.ks import ks_from_counts
+from mlcanary.stats.extremes import Extremes
+from mlcanary.stats.moments import LIMIT, moment_sums
+from mlcanary.stats.named_rows import NamedRows
 from mlcanary.stats.roc_auc import below
 
-_NUMBERS = {int, float}
+KINDS = ("number", "text", "boolean", "other")
+MOMENTS = ("numbers", "positive", "negative", "squares")
+FIELDS = ("missing", "mistyped", "outside", "unseen", "numeric", *KINDS, *MOMENTS)
+"""Counters of a feature. `numeric` is above 0 where a learnt feature began with a number."""
+
+_MISSING, _MISTYPED, _OUTSIDE, _UNSEEN, _NUMERIC = range(5)
+_KINDS, _MOMENTS = slice(5, 9), slice(9, 13)
+_KIND = {int: "number", float: "number", str: "text", bool: "boolean"}
+_NUMBER = FIELDS.index("number")
+_ABSENT_OR_NUMBER = frozenset({int, float, NoneType})
+_BLOCK = 32
+"""Features whose numbers are held as one array at a time: enough to pay for numpy's calls, small for its caches."""
 
 
 class FeatureMeasure(Measure):
-    """A vector of bin counts per feature of the reference; the model's own score is feature `prediction`."""
+    """A row of counters per feature, and a vector of bin counts per feature of the reference."""
 
     families = (
         "mlcanary_feature_bin_total",
         "mlcanary_feature_below_total",
         "mlcanary_feature_missing_total",
         "mlcanary_feature_mistyped_total",
-        "mlcanary_window_feature_ks_ratio",
-        "mlcanary_window_feature_ks_upper_bound_ratio",
-        "mlcanary_window_feature_ks_pvalue",
-        "mlcanary_window_feature_missing_ratio",
+        "mlcanary_feature_values_total",
+        "mlcanary_feature_numbers_total",
+        "mlcanary_feature_deviation_total",
+        "mlcanary_feature_deviation_squares_total",
+        "mlcanary_feature_center",
+        "mlcanary_feature_out_of_range_total",
+        "mlcanary_feature_unseen_total",
+        "mlcanary_feature_unexpected_total",
+        *dict.fromkeys((*DRIFT_FAMILIES, *GAUGES)),
     )
 
     def __init__(self, plan: ModelPlan) -> None:
         super().__init__(plan)
-        self._features, self._watched = _watched(plan)
+        self._watched = _watched(plan)
         self._bin_labels = {name: watched.bins for name, watched in self._watched.items()}
-        names: dict[tuple[str, ...], float] = {(name,): 0.0 for name in self._features}
+        self._hidden: frozenset[str] = frozenset()
+        self._gauges_hidden = False
+        output = (PREDICTION_FEATURE,) if plan.task in {Task.BINARY, Task.REGRESSION} else ()
         self.parts = {
             "rows": Tally({("rows",): 0.0}),
-            "missing": Tally(dict(names)),
-            "mistyped": Tally(dict(names)),
+            "values": NamedRows.empty(FIELDS, dict.fromkeys([*self._watched, *output])),
+            "unexpected": Tally(),
             **{f"bins {name}": watched.empty() for name, watched in self._watched.items()},
         }
+        self.slots = {"extremes": Extremes()}
+
+    def leave_out(self, classes: Collection[str], features: Collection[str]) -> None:
+        """Make no samples of these features, and no gauges at all if the class says so."""
+        self._hidden, self._gauges_hidden = frozenset(features), "feature_gauges" in classes
 
     def replan(self, plan: ModelPlan) -> None:
         """Compare with the counts of the new plan's reference from now on."""
         super().replan(plan)
-        self._features, self._watched = _watched(plan)
+        self._watched = _watched(plan)
 
     def on_predictions(self, batch: Sequence[Prediction]) -> None:
         """Count every feature of every answered request."""
-        rows = [p.features for p in batch if p.error is None]
-        if not rows:
+        answered = [p for p in batch if p.error is None]
+        if not answered:
             return
+        rows = [p.features for p in answered]
         self.parts["rows"].add(("rows",), float(len(rows)))
-        first_seen = self._learn(rows) if self.plan.reference is None else {}
-        missing = self.parts["missing"]
-        for name in [name for (name,) in missing.counts]:
-            column = [row.get(name) for row in rows[first_seen.get(name, 0) :]]
-            absent = column.count(None)
-            if absent:
-                missing.add((name,), float(absent))
-            reference = self._features.get(name)
-            if reference is not None and absent < len(column):
-                self._count(name, reference, column)
-        if PREDICTION_FEATURE in self._watched:
-            scores = [p.score for p in batch if p.error is None and p.score is not None]
-            if scores:
-                self.parts[f"bins {PREDICTION_FEATURE}"].update_many(scores)
+        first_seen = self._meet(rows)
+        outputs = _outputs(self.plan.task, answered)
+        names = list(self.parts["values"].names)
+        for start in range(0, len(names), _BLOCK):
+            self._count(
+                {
+                    name: outputs if name == PREDICTION_FEATURE else [row.get(name) for row in rows]
+                    for name in names[start : start + _BLOCK]
+                },
+                first_seen,
+            )
 
-    def _learn(self, rows: Sequence[Mapping[str, object]]) -> dict[str, int]:
-        """Learn feature names, each with the row that had it first: before, nobody could miss it."""
-        missing = self.parts["missing"]
+    def _meet(self, rows: Sequence[Mapping[str, object]]) -> dict[str, int]:
+        """Learn or count names that are not known; where learnt, each with the row that had it first."""
+        known = self.parts["values"].names
+        strange: Counter[str] = Counter()
+        for layout, count in Counter(map(tuple, rows)).items():
+            for name in layout:
+                if name not in known or name == PREDICTION_FEATURE:
+                    strange[name] += count
+        if self.plan.reference is None:
+            return self._learn(rows, strange) if strange else {}
+        for name, count in strange.items():
+            self.parts["unexpected"].add(self.capped("unexpected", name, "features"), float(count))
+        return {}
+
+    def _learn(self, rows: Sequence[Mapping[str, object]], strange: Mapping[str, int]) -> dict[str, int]:
+        """Learn feature names; before the row that had one first, nobody could miss it."""
+        values: NamedRows = self.parts["values"]
+        room = self.plan.limits.features - len(values.names.keys() - {PREDICTION_FEATURE})
         first_seen: dict[str, int] = {}
         for i, row in enumerate(rows):
-            if len(row) <= len(missing.counts) and all((name,) in missing.counts for name in row):
-                continue
             for name in row:
-                if (name,) in missing.counts:
+                if name not in strange or name in first_seen:
                     continue
-                if len(missing.counts) < self.plan.limits.features:
-                    missing.add((name,), 0.0)
+                if len(first_seen) < room and name != PREDICTION_FEATURE:
                     first_seen[name] = i
                 else:
                     self._folded.add(("features", name))
+        values.learn(*first_seen)
         return first_seen
 
-    def _count(self, name: str, reference: FeatureReference, column: list[object]) -> None:
-        """Bin the values of one feature; what is not of the reference's type is counted as mistyped."""
-        bins = self.parts[f"bins {name}"]
-        if isinstance(reference, NumericReference):
-            if set(map(type, column)) <= _NUMBERS and (numeric := _finite(column)) is not None:
-                bins.update_many(numeric)
-                return
-            present = [value for value in column if value is not None]
-            numbers = [value for value in map(_number, present) if value is not None]
-            if numbers:
-                bins.update_many(numbers)
-            wrong = len(present) - len(numbers)
-        else:
-            present = [value for value in column if value is not None]
-            names = [text for text in map(canonical_class, present) if text is not None]
-            if names:
-                bins.update_many(names)
-            wrong = len(present) - len(names)
-        if wrong:
-            self.parts["mistyped"].add((name,), float(wrong))
+    def _count(self, columns: Mapping[str, list[object]], first_seen: Mapping[str, int]) -> None:
+        """Count the values of some features, given row by row."""
+        table = np.zeros((len(columns), len(FIELDS)))
+        numbers: dict[str, Floats] = {}
+        for gained, (name, column) in zip(table, columns.items(), strict=True):
+            types = set(map(type, column))
+            absent = column.count(None) if NoneType in types else 0
+            gained[_MISSING] = absent - first_seen.get(name, 0)
+            if absent == len(column):
+                continue
+            self._note_type(name, column, gained)
+            _count_kinds(types, column, absent, gained)
+            watched = self._watched.get(name)
+            if isinstance(watched, CategoricalReference):
+                bins = watched.bin_numbers(column)
+                placed = bins[bins >= 0]
+                self.parts[f"bins {name}"].add(placed)
+                gained[_MISTYPED] = len(column) - absent - len(placed)
+                if watched.complete:
+                    gained[_UNSEEN] = watched.unseen(column, bins)
+            elif watched is not None or gained[_NUMERIC] or self.parts["values"].get(name, "numeric"):
+                numbers[name] = numbers_of(column, types)
+                gained[_MISTYPED] = len(column) - absent  # those that are numbers are taken off below
+        if numbers:
+            self._count_numbers(numbers, dict(zip(columns, table, strict=True)))
+        self.parts["values"].add_rows(list(columns), table)
+
+    def _note_type(self, name: str, column: Sequence[object], gained: Floats) -> None:
+        """A learnt feature is numeric if its first value ever is a number."""
+        if name in self._watched or self.parts["values"].of(name)[_KINDS].any():
+            return
+        first = next(value for value in column if value is not None)
+        gained[_NUMERIC] = float(_kind(type(first)) == "number")
+
+    def _count_numbers(self, numbers: Mapping[str, Floats], gained: Mapping[str, Floats]) -> None:
+        """Bins, moments, range and extremes of numeric features; NaN stands for what is no number."""
+        matrix = np.stack(list(numbers.values()))
+        absent = np.isnan(matrix)
+        counts = (matrix.shape[1] - absent.sum(axis=1)).tolist()
+        least, greatest = np.fmin.reduce(matrix, axis=1).tolist(), np.fmax.reduce(matrix, axis=1).tolist()
+        sums = moment_sums(matrix, np.array([self._center(name) for name in numbers]))
+        for i, (name, count) in enumerate(zip(numbers, counts, strict=True)):
+            gained[name][_MISTYPED] -= count
+            gained[name][_MOMENTS] = sums[i]
+            if count == 0:
+                continue
+            self.slots["extremes"].update(name, least[i], greatest[i])
+            watched = self._watched.get(name)
+            if isinstance(watched, NumericReference):
+                present = matrix[i] if count == matrix.shape[1] else matrix[i][~absent[i]]
+                self.parts[f"bins {name}"].update_many(present)
+                low, high = _range(watched)
+                if least[i] < low or greatest[i] > high:
+                    gained[name][_OUTSIDE] = np.count_nonzero((present < low) | (present > high))
+
+    def _center(self, name: str) -> float:
+        watched = self._watched.get(name)
+        return watched.center if isinstance(watched, NumericReference) else 0.0
+
+    def _numeric_names(self) -> Iterator[str]:
+        """Features that are measured as numbers."""
+        values: NamedRows = self.parts["values"]
+        for name, flag in zip(values.names, values.column("numeric").tolist(), strict=True):
+            if (flag or isinstance(self._watched.get(name), NumericReference)) and name not in self._hidden:
+                yield name
+
+    def _shown(self) -> Mapping[str, FeatureReference]:
+        if not self._hidden:
+            return self._watched
+        return {name: watched for name, watched in self._watched.items() if name not in self._hidden}
 
     def counters(self) -> Iterator[Sample]:
-        """Bin and below counts, missing and mistyped values."""
-        for name, watched in self._watched.items():
+        """Bin and below counts, sums for the moments, and what is missing, mistyped, out of range or unheard of."""
+        for name, watched in self._shown().items():
             counts = self.parts[f"bins {name}"].values
             labels = self._bin_labels[name]
             for label, count in zip(labels, counts.tolist(), strict=True):
@@ -123,51 +219,100 @@ class FeatureMeasure(Measure):
             if isinstance(watched, NumericReference):
                 for label, under in zip(labels, below(counts).tolist(), strict=True):
                     yield sample("feature_below_total", (name, label), under)
-        for (name,), count in self.parts["missing"].items():
-            yield sample("feature_missing_total", (name,), count)
-        for (name,), count in self.parts["mistyped"].items():
-            yield sample("feature_mistyped_total", (name,), count)
+        values: NamedRows = self.parts["values"]
+        for name in values.names:
+            if name != PREDICTION_FEATURE and name not in self._hidden:
+                yield from self._value_counters(name, dict(zip(FIELDS, values.of(name).tolist(), strict=True)))
+        for name in self._numeric_names():
+            row = dict(zip(FIELDS, values.of(name).tolist(), strict=True))
+            yield sample("feature_numbers_total", (name,), row["numbers"])
+            yield sample("feature_deviation_total", (name, "positive"), row["positive"])
+            yield sample("feature_deviation_total", (name, "negative"), row["negative"])
+            yield sample("feature_deviation_squares_total", (name,), row["squares"])
+        for name, watched in self._shown().items():
+            if isinstance(watched, NumericReference) and watched.min is not None:
+                yield sample("feature_out_of_range_total", (name,), values.get(name, "outside"))
+            elif isinstance(watched, CategoricalReference) and watched.complete:
+                yield sample("feature_unseen_total", (name,), values.get(name, "unseen"))
+        for (name,), count in self.parts["unexpected"].items():
+            yield sample("feature_unexpected_total", (name,), count)
+
+    def _value_counters(self, name: str, row: Mapping[str, float]) -> Iterator[Sample]:
+        yield sample("feature_missing_total", (name,), row["missing"])
+        if name in self._watched:
+            yield sample("feature_mistyped_total", (name,), row["mistyped"])
+        for kind in KINDS:
+            yield sample("feature_values_total", (name, kind), row[kind])
+
+    def facts(self, now: float) -> Iterator[Sample]:
+        """What the deviations are taken from."""
+        for name in self._numeric_names():
+            yield sample("feature_center", (name,), self._center(name))
 
     def gauges(self, seconds: float) -> Iterator[Sample]:
-        """Distance to the reference per numeric feature, share of missing values per feature."""
-        for name, watched in self._watched.items():
-            bins = self.parts[f"bins {name}"]
-            if isinstance(watched, NumericReference) and isinstance(bins, NumericBins):
-                ks = ks_from_counts(bins.values, watched.counts)
-                if ks is not None:
-                    yield sample("window_feature_ks_ratio", (name,), ks.statistic)
-                    yield sample("window_feature_ks_upper_bound_ratio", (name,), ks.upper_bound)
-                    yield sample("window_feature_ks_pvalue", (name,), ks.pvalue)
-        rows = self.parts["rows"].total()
-        if rows > 0:
-            for (name,), count in self.parts["missing"].items():
-                yield sample("window_feature_missing_ratio", (name,), count / rows)
+        """Drift, and what the values of the window are like."""
+        if self._gauges_hidden:
+            return
+        bins = {name: self.parts[f"bins {name}"].values for name in self._watched}
+        rows, values = self.parts["rows"].total(), self.parts["values"]
+        missing = {name: None if name == PREDICTION_FEATURE else values.get(name, "missing") for name in self._watched}
+        yield from drift(self._watched, {name: Live(bins[name], missing[name], rows) for name in self._watched})
+        yield from FeatureWindow(
+            rows,
+            values,
+            self.slots["extremes"].of,
+            {name for (name,), count in self.parts["unexpected"].items() if count > 0},
+            None if self.plan.reference is None else self._watched,
+            bins,
+        ).samples()
 
 
-def _watched(plan: ModelPlan) -> tuple[dict[str, FeatureReference], dict[str, FeatureReference]]:
-    """References of the features, and the same with that of the model's score."""
+def _watched(plan: ModelPlan) -> dict[str, FeatureReference]:
+    """References of the features, and that of the model's output."""
     if plan.reference is None:
-        return {}, {}
-    features = dict(plan.reference.features)
-    score = {} if plan.reference.score is None else {PREDICTION_FEATURE: plan.reference.score}
-    return features, {**features, **score}
+        return {}
+    output = _output_reference(plan.task, plan.reference)
+    return {**plan.reference.features, **({} if output is None else {PREDICTION_FEATURE: output})}
 
 
-def _finite(column: list[object]) -> Floats | None:
-    """Numbers as an array, or None if one of them is not finite as a float."""
+def _output_reference(task: Task, reference: Reference) -> FeatureReference | None:
+    """The reference of what the task gives, if the profile was made for it."""
+    if task is Task.BINARY:
+        return reference.score
+    wanted = {Task.REGRESSION: NumericReference, Task.MULTICLASS: CategoricalReference}.get(task)
+    return reference.prediction if wanted is not None and isinstance(reference.prediction, wanted) else None
+
+
+def _outputs(task: Task, answered: Sequence[Prediction]) -> list[object]:
+    """What the model gave, row by row: a score, a class or a number; None where it gave none."""
+    if task is Task.BINARY:
+        return [p.score for p in answered]
+    return [p.predicted if task is Task.MULTICLASS else _predicted_number(p.predicted) for p in answered]
+
+
+def _predicted_number(text: str | None) -> float | None:
     try:
-        numbers = np.array(column, dtype=np.float64)
-    except OverflowError:  # an integer of hundreds of digits
+        return None if text is None else float(text)
+    except ValueError:
         return None
-    return numbers if np.isfinite(numbers).all() else None
 
 
-def _number(value: object) -> float | None:
-    """A finite number, or None for what a numeric feature cannot be. Booleans count as 0 and 1."""
-    if isinstance(value, int | float):
-        try:
-            number = float(value)
-        except OverflowError:
-            return None
-        return number if math.isfinite(number) else None
-    return None
+def _range(reference: NumericReference) -> tuple[float, float]:
+    """What the reference has seen, within the limit of the moments."""
+    if reference.min is None or reference.max is None:
+        return -math.inf, math.inf
+    return max(reference.min, -LIMIT), min(reference.max, LIMIT)
+
+
+def _kind(kind: type) -> str:
+    return _KIND.get(kind, "other")
+
+
+def _count_kinds(types: set[type], column: Sequence[object], absent: int, gained: Floats) -> None:
+    """Count values by their kind in JSON."""
+    if types <= _ABSENT_OR_NUMBER:
+        gained[_NUMBER] = len(column) - absent
+        return
+    for found, count in Counter(map(type, column)).items():
+        if found is not NoneType:
+            gained[FIELDS.index(_kind(found))] += count

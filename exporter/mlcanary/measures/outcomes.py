@@ -1,11 +1,11 @@
-"""Label joins, label delay, duplicates and business events: what happened after the prediction."""
+"""Label joins, label delay and duplicates: what happened after the prediction."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mlcanary.catalog import JOIN_RESULTS, LABEL_DELAY_BUCKETS, NEGATIVE, POSITIVE
-from mlcanary.measures.contract import Labeled, Measure, Outcome, sample
+from mlcanary.catalog import JOIN_RESULTS, LABEL_DELAY_BUCKETS
+from mlcanary.measures.contract import Labeled, Measure, sample
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.traffic import histogram_samples
 from mlcanary.records import Sample
@@ -20,9 +20,6 @@ class OutcomeMeasure(Measure):
         "mlcanary_label_joins_total",
         "mlcanary_label_delay_seconds",
         "mlcanary_duplicate_predictions_total",
-        "mlcanary_business_events_total",
-        "mlcanary_business_value_total",
-        "mlcanary_business_value_squares_total",
     )
 
     def __init__(self, plan: ModelPlan) -> None:
@@ -31,9 +28,6 @@ class OutcomeMeasure(Measure):
             "joins": Tally({(result,): 0.0 for result in JOIN_RESULTS}),
             "delay": BucketHistogram.empty(LABEL_DELAY_BUCKETS),
             "duplicates": Tally({("predictions",): 0.0}),
-            "events": Tally(),
-            "value": Tally(),
-            "squares": Tally(),
         }
 
     def on_labeled(self, batch: Sequence[Labeled]) -> None:
@@ -49,26 +43,9 @@ class OutcomeMeasure(Measure):
         """One prediction line whose id was seen before."""
         self.parts["duplicates"].add(("predictions",))
 
-    def on_events(self, batch: Sequence[Outcome]) -> None:
-        """Count business events; gains and losses are two counters, both rising."""
-        for outcome in batch:
-            key = self.capped("events", outcome.event, "events")
-            self.parts["events"].add(key)
-            value = outcome.value
-            if value is not None:
-                for sign in (POSITIVE, NEGATIVE):
-                    self.parts["value"].add((*key, sign), max(0.0, value if sign == POSITIVE else -value))
-                self.parts["squares"].add(key, value * value)
-
     def counters(self) -> Iterator[Sample]:
         """All of it, as counters."""
         yield sample("duplicate_predictions_total", (), self.parts["duplicates"].total())
-        for part, family in (
-            ("joins", "label_joins_total"),
-            ("events", "business_events_total"),
-            ("value", "business_value_total"),
-            ("squares", "business_value_squares_total"),
-        ):
-            for name, count in self.parts[part].items():
-                yield sample(family, name, count)
+        for name, count in self.parts["joins"].items():
+            yield sample("label_joins_total", name, count)
         yield from histogram_samples("label_delay_seconds", self.parts["delay"])

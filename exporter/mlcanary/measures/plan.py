@@ -18,6 +18,10 @@ RECOGNISED_POSITIVE = frozenset({"1", "true", "yes", "y", "positive", "pos"})
 RECOGNISED_NEGATIVE = frozenset({"0", "false", "no", "n", "negative", "neg", "-1"})
 
 
+_BINS, _COARSE_BINS, _COARSE_STEP = 100, 40, 5
+"""Bins of the logit grid, for the whole and for a segment, and which of the reference's edges a segment keeps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Caps on what is learnt from the log; what is above is folded into `other` and counted.
@@ -44,7 +48,8 @@ class ModelPlan:
 
     `ranks`: the k of NDCG@k and its kin. `quantile`: which one a regression model predicts, 0.5 for a median or mean.
     `segments`: features whose values split the figures. `split`: configured share of traffic by version. `clicks`,
-    `conversions`: names of the events behind CTR and CVR. `user_salt`: what user ids are hashed with.
+    `conversions`: names of the events behind CTR and CVR. `user_salt`: what user ids are hashed with. `coarse`: few
+    score bins, for one segment of many.
     """
 
     task: Task = Task.BINARY
@@ -64,6 +69,7 @@ class ModelPlan:
     clicks: str = "click"
     conversions: str = "purchase"
     user_salt: bytes = b""
+    coarse: bool = False
 
     @property
     def score_edges(self) -> Floats:
@@ -72,9 +78,11 @@ class ModelPlan:
         Quantiles alone go blind where live scores leave the range of the reference: all of them then share the
         last bin, and any ranking reads 0.5.
         """
+        grid = logit_edges(_COARSE_BINS if self.coarse else _BINS)
         if self.reference is None or self.reference.score is None:
-            return logit_edges()
-        edges: Floats = np.union1d(logit_edges(), self.reference.score.edges)
+            return grid
+        quantiles = self.reference.score.edges
+        edges: Floats = np.union1d(grid, quantiles[::_COARSE_STEP] if self.coarse else quantiles)
         return edges
 
     @property

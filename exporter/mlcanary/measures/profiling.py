@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlcanary.catalog import PREDICTION_FEATURE
+from mlcanary.catalog import PREDICTION_FEATURE, Task
 from mlcanary.errors import ConfigError
 from mlcanary.measures.reference import (
     FeatureReference,
@@ -21,7 +21,11 @@ from mlcanary.records import canonical_class
 
 @dataclass(frozen=True)
 class ProfileOptions:
-    """`bins` per numeric feature, `score_bins` for the score, `categories` kept per categorical feature."""
+    """`bins` per numeric feature, `score_bins` for the output, `categories` with a bin per categorical feature.
+
+    `task` decides what the model's output is: the score column of a binary classifier, the column `prediction` of a
+    multiclass or regression model. `label_column` is never a feature; None if there is no such column.
+    """
 
     bins: int = 20
     score_bins: int = 50
@@ -30,6 +34,8 @@ class ProfileOptions:
     exclude: Collection[str] = ()
     categorical: Collection[str] = ()
     model: str | None = None
+    task: Task = Task.BINARY
+    label_column: str | None = None
 
 
 def profile_columns(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> Reference:
@@ -46,14 +52,43 @@ def profile_columns(columns: Mapping[str, Sequence[Any]], options: ProfileOption
         raise ConfigError("the file has no rows", hint="profile the training or validation set, some thousand rows")
     features: dict[str, FeatureReference] = {}
     for name, column in columns.items():
-        if name == options.score_column or name in options.exclude:
-            continue
-        if name == PREDICTION_FEATURE:
-            continue  # the class that the model gave is an output; its score is profiled instead
+        if name in {options.score_column, options.label_column, PREDICTION_FEATURE} or name in options.exclude:
+            continue  # what the model gave, and what it should have given, are no features
         feature = _feature(name, column, options)
         if feature is not None:
             features[name] = feature
-    return Reference(features, _score(columns, options), rows, options.model)
+    score = _score(columns, options) if options.task is Task.BINARY else None
+    return Reference(
+        features, score, rows, options.model, _prediction(columns, options), _target_mean(columns, options)
+    )
+
+
+def _prediction(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> FeatureReference | None:
+    """The predicted numbers of a regression model, the predicted classes of a multiclass one."""
+    column = columns.get(PREDICTION_FEATURE, ())
+    if options.task is Task.REGRESSION:
+        numbers = _numbers(PREDICTION_FEATURE, column)
+        return numeric_reference(numbers, options.score_bins) if numbers else None
+    classes = [text for text in map(canonical_class, column) if text is not None]
+    if options.task is not Task.MULTICLASS or not classes:
+        return None
+    return categorical_reference(classes, options.categories)
+
+
+def _target_mean(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> float | None:
+    """Mean label of a regression model; None without labels."""
+    if options.task is not Task.REGRESSION or options.label_column is None:
+        return None
+    labels = _numbers(options.label_column, columns.get(options.label_column, ()))
+    return math.fsum(labels) / len(labels) if labels else None
+
+
+def _numbers(name: str, column: Sequence[Any]) -> list[float]:
+    """The numbers of a column that may hold nothing else."""
+    present = [value for value in column if not _missing(value)]
+    if wrong := [value for value in present if not isinstance(value, int | float)]:
+        raise ConfigError(f"column {name}: found {wrong[0]!r}; allowed: numbers, as the task is regression")
+    return [float(value) for value in present]
 
 
 def _feature(name: str, column: Sequence[Any], options: ProfileOptions) -> FeatureReference | None:

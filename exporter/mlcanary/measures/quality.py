@@ -49,6 +49,10 @@ class QualityMeasure(Measure):
         self._folded.add(("classes", name))
         return OTHER
 
+    def labels(self) -> float:
+        """Labelled predictions."""
+        return float(self.parts["confusion"].total())
+
     def counters(self) -> Iterator[Sample]:
         """The confusion matrix."""
         for pair, count in self.parts["confusion"].items():

@@ -7,27 +7,43 @@ Counts are kept beside the edges, so that the reference's own noise is known; no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from types import NoneType
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from mlcanary.catalog import OTHER
+from mlcanary.catalog import OTHER, PREDICTION_FEATURE
+from mlcanary.records import canonical_class
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.bin_counts import CategoryBins, NumericBins
-from mlcanary.stats.bin_edges import quantile_edges
+from mlcanary.stats.bin_edges import points, quantile_edges
+from mlcanary.stats.moments import LIMIT
+
+Bins = NDArray[np.intp]
+"""A bin number per row, -1 where the row has none."""
+
+TAIL_NAMES = 10_000
+"""Names that a profile keeps beyond those with a bin, to tell a rare category from one that was never seen."""
 
 
 @dataclass(frozen=True)
 class NumericReference:
-    """Bins of a number: inner `edges`, shape (B - 1,); `counts` and `means` of the rows, shape (B,)."""
+    """Bins of a number: inner `edges`, shape (B - 1,); `counts` and `means` of the rows, shape (B,).
+
+    `min` and `max` of the rows are None in a profile of an older version.
+    """
 
     edges: Floats
     counts: Floats
     means: Floats
     stddev: float
     missing: float = 0.0
+    min: float | None = None
+    max: float | None = None
 
     @property
     def bins(self) -> tuple[str, ...]:
@@ -38,6 +54,35 @@ class NumericReference:
         """Counts of live values over the same bins."""
         return NumericBins.empty(self.edges)
 
+    def bin_numbers(self, column: Sequence[object]) -> Bins:
+        """The bin of each value, row by row; -1 for what is missing or no finite number."""
+        return self.place(numbers_of(column))
+
+    def place(self, numbers: Floats) -> Bins:
+        """The bin of each number; -1 for NaN."""
+        found: Bins = np.searchsorted(self.edges, numbers, side="left")
+        absent = np.isnan(numbers)
+        if absent.any():
+            found[absent] = -1
+        return found
+
+    @cached_property
+    def points(self) -> NDArray[np.bool_]:
+        """Bins that can hold one number only, shape (B,)."""
+        return points(self.edges)
+
+    @cached_property
+    def mean(self) -> float:
+        """Mean of the rows; infinite or NaN only where the rows themselves are as good as that."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float((self.counts * self.means).sum() / self.counts.sum())
+
+    @cached_property
+    def center(self) -> float:
+        """What live deviations are taken from: the mean, held within the limit of the moments."""
+        mean = self.mean
+        return 0.0 if math.isnan(mean) else min(max(mean, -LIMIT), LIMIT)
+
     @property
     def gaps(self) -> Floats:
         """Distance of each bin's mean from the previous one, in reference standard deviations; first 0."""
@@ -45,14 +90,31 @@ class NumericReference:
         gaps: Floats = np.diff(self.means, prepend=self.means[:1]) / scale
         return gaps
 
+    @property
+    def positions(self) -> Floats:
+        """Place of each bin's mean, in reference standard deviations from the mean of them all."""
+        along = np.cumsum(self.gaps)
+        positions: Floats = along - float(self.counts @ along) / float(self.counts.sum())
+        return positions
+
+    @property
+    def missing_ratio(self) -> float:
+        """Share of the reference's rows that lack the feature."""
+        return self.missing / (float(self.counts.sum()) + self.missing)
+
 
 @dataclass(frozen=True)
 class CategoricalReference:
-    """Bins of names: `categories` and their `counts`, the last count standing for all other names."""
+    """Bins of names: `categories` and their `counts`, the last count standing for all other names.
+
+    `tail` are those other names, as far as they were kept; `complete` says that they all were.
+    """
 
     categories: tuple[str, ...]
     counts: Floats
     missing: float = 0.0
+    tail: tuple[str, ...] = ()
+    complete: bool = False
 
     @property
     def bins(self) -> tuple[str, ...]:
@@ -63,18 +125,70 @@ class CategoricalReference:
         """Counts of live values over the same bins."""
         return CategoryBins.empty(self.categories)
 
+    def bin_numbers(self, column: Sequence[object]) -> Bins:
+        """The bin of each value, row by row; -1 for what is missing or cannot be a name."""
+        if not set(map(type, column)) <= _NAMES:
+            column = [canonical_class(value) for value in column]
+        return np.fromiter(map(self._index.__getitem__, column), dtype=np.intp, count=len(column))  # type: ignore[arg-type]
+
+    def unseen(self, column: Sequence[object], bins: Bins) -> int:
+        """How many values of a column, of which `bins` are the numbers, have a name that the reference never had."""
+        rare = np.flatnonzero(bins == len(self.categories)).tolist()
+        return sum(canonical_class(column[i]) not in self._rare for i in rare)
+
+    @property
+    def missing_ratio(self) -> float:
+        """Share of the reference's rows that lack the feature."""
+        return self.missing / (float(self.counts.sum()) + self.missing)
+
+    @cached_property
+    def _rare(self) -> frozenset[str]:
+        return frozenset(self.tail)
+
+    @cached_property
+    def _index(self) -> _BinOf:
+        found = _BinOf({name: i for i, name in enumerate(self.categories)})
+        found[None] = -1
+        found.other = len(self.categories)
+        return found
+
+
+class _BinOf(dict[str | None, int]):
+    """Bins by name, every unknown name in the last one."""
+
+    other = 0
+
+    def __missing__(self, name: str | None) -> int:
+        return self.other
+
 
 FeatureReference = NumericReference | CategoricalReference
 
 
 @dataclass(frozen=True)
 class Reference:
-    """All features of a model, and its scores where the profile had them."""
+    """All features of a model, and its outputs where the profile had them.
+
+    `score` are P(positive) of a binary classifier; `prediction` are the numbers or classes that any other model
+    predicted, `target_mean` the mean label of a regression model.
+    """
 
     features: Mapping[str, FeatureReference] = field(default_factory=dict)
     score: NumericReference | None = None
     rows: int = 0
     model: str | None = None
+    prediction: FeatureReference | None = None
+    target_mean: float | None = None
+
+    @property
+    def output(self) -> FeatureReference | None:
+        """What the model itself gave."""
+        return self.prediction if self.prediction is not None else self.score
+
+    @property
+    def watched(self) -> dict[str, FeatureReference]:
+        """The features, and under its reserved name the output."""
+        return {**self.features, **({} if self.output is None else {PREDICTION_FEATURE: self.output})}
 
 
 def edge_labels(edges: Floats) -> tuple[str, ...]:
@@ -86,6 +200,40 @@ def edge_labels(edges: Floats) -> tuple[str, ...]:
     return (*(repr(float(edge)) for edge in edges), "+Inf")
 
 
+_NUMBERS = frozenset({int, float, bool, NoneType})
+_NAMES = frozenset({str, NoneType})
+
+
+def numbers_of(column: Sequence[object], types: Collection[type] | None = None) -> Floats:
+    """The column as numbers, shape (n,): NaN for what is missing or no finite number. Booleans count as 0 and 1.
+
+    `types` are those in the column, where they are known already.
+
+    >>> numbers_of([1, None, "2", True, 10**400]).tolist()
+    [1.0, nan, nan, 1.0, nan]
+    """
+    if _NUMBERS.issuperset(map(type, column) if types is None else types):
+        try:
+            numbers = np.array(column, dtype=np.float64)
+        except OverflowError:  # an integer of hundreds of digits
+            numbers = np.array([_number(value) for value in column])
+    else:
+        numbers = np.array([_number(value) for value in column])
+    wrong = ~np.isfinite(numbers)
+    if wrong.any():
+        numbers[wrong] = np.nan
+    return numbers
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
 def numeric_reference(values: ArrayLike, bins: int, missing: float = 0.0) -> NumericReference:
     """Profile finite numbers, shape (n,), n >= 1, into about `bins` bins."""
     x = np.asarray(values, dtype=np.float64)
@@ -95,23 +243,32 @@ def numeric_reference(values: ArrayLike, bins: int, missing: float = 0.0) -> Num
     sums = np.bincount(index, weights=x, minlength=len(edges) + 1)
     uppers = np.append(edges, x.max())
     means = np.where(counts > 0, sums / np.maximum(counts, 1.0), uppers)
-    return NumericReference(edges, counts, means, float(x.std()), missing)
+    spread = float(x.std()) if x.min() < x.max() else 0.0  # rounding: equal values have a deviation of 1e-17
+    return NumericReference(edges, counts, means, spread, missing, float(x.min()), float(x.max()))
 
 
 def categorical_reference(names: Sequence[str], limit: int, missing: float = 0.0) -> CategoricalReference:
-    """Profile names: the `limit` most frequent ones, ties by name; the rest is `other`."""
+    """Profile names: a bin for the `limit` most frequent ones, ties by name; the rest is `other`, its names kept."""
     found, counts = np.unique(np.asarray(names, dtype=object).astype(str), return_counts=True)
     order = sorted(range(len(found)), key=lambda i: (-counts[i], found[i]))
     kept = [i for i in order if found[i] != OTHER][:limit]
     rest = counts.sum() - counts[kept].sum()
+    binned = set(kept)
+    rare = [str(found[i]) for i in order if i not in binned]
     return CategoricalReference(
-        tuple(str(found[i]) for i in kept), np.append(counts[kept], rest).astype(np.float64), missing
+        tuple(str(found[i]) for i in kept),
+        np.append(counts[kept], rest).astype(np.float64),
+        missing,
+        tuple(rare[:TAIL_NAMES]),
+        len(rare) <= TAIL_NAMES,
     )
 
 
 def edges_hash(score_edges: Floats, reference: Reference | None) -> str:
-    """Twelve hex digits over every edge and category: equal hashes mean mergeable series."""
+    """Twelve hex digits over every edge, category, centre and range: equal hashes mean mergeable series."""
     digest = hashlib.sha256(score_edges.tobytes())
-    for name, feature in sorted(reference.features.items() if reference else ()):
+    for name, feature in sorted(reference.watched.items() if reference else ()):
         digest.update(name.encode() + b"\0" + "\0".join(feature.bins).encode() + b"\1")
+        if isinstance(feature, NumericReference):
+            digest.update(f"{feature.center!r} {feature.min!r} {feature.max!r}".encode())
     return digest.hexdigest()[:12]

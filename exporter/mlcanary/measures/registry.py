@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from mlcanary.catalog import Task
+from mlcanary.measures.business import BusinessMeasure
 from mlcanary.measures.contract import Measure
 from mlcanary.measures.features import FeatureMeasure
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.quality import QualityMeasure
 from mlcanary.measures.score import ScoreMeasure
+from mlcanary.measures.segments import SegmentMeasure
 from mlcanary.measures.traffic import LatencyMeasure, QueueMeasure, TrafficMeasure
+from mlcanary.measures.user_buckets import UserBucketMeasure
 from mlcanary.measures.users import UserMeasure
 
 _BEFORE: tuple[type[Measure], ...] = (TrafficMeasure, LatencyMeasure, QueueMeasure)
-_AFTER: tuple[type[Measure], ...] = (FeatureMeasure, OutcomeMeasure, UserMeasure)
+_AFTER: tuple[type[Measure], ...] = (
+    FeatureMeasure,
+    OutcomeMeasure,
+    BusinessMeasure,
+    UserBucketMeasure,
+    UserMeasure,
+    SegmentMeasure,
+)
 _QUALITY: dict[Task, tuple[type[Measure], ...]] = {
     Task.BINARY: (QualityMeasure, ScoreMeasure),
     Task.MULTICLASS: (QualityMeasure,),

@@ -49,6 +49,10 @@ class ScoreMeasure(Measure):
             self.parts["bins"].update_many(scores, positive)
             self.parts["log_loss"].update_many(scores, positive)
 
+    def labels(self) -> float:
+        """Labelled predictions with a score."""
+        return float(self.parts["log_loss"].count)
+
     def counters(self) -> Iterator[Sample]:
         """In-bin and below counts per class, score sums, and the loss sums."""
         bins: ScoreBins = self.parts["bins"]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mlcanary.catalog import OTHER, PREDICTION_FEATURE, Role
+from mlcanary.catalog import OTHER, Role
 from mlcanary.joins.machine import JoinMachine
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.joins.rows import Changes, Event, Key, Outcomes, Waiting
@@ -34,7 +34,10 @@ DEFAULT_WINDOWS: tuple[tuple[str, float], ...] = (("5m", 300.0), ("1h", 3600.0))
 
 @dataclass(frozen=True)
 class MonitorPlan:
-    """`models` by name; `default` for every other model. Seconds throughout."""
+    """`models` by name; `default` for every other model. Seconds throughout.
+
+    A version of which nothing was read for `version_retention`, and for as long as its labels take, is forgotten.
+    """
 
     models: Mapping[str, ModelPlan] = field(default_factory=dict)
     default: ModelPlan = field(default_factory=ModelPlan)
@@ -42,6 +45,7 @@ class MonitorPlan:
     join_capacity: int = 200_000
     early_ttl: float = 600.0
     limits: Limits = field(default_factory=Limits)
+    version_retention: float = 86_400.0
 
     @property
     def join_policies(self) -> dict[str, JoinPolicy]:
@@ -67,6 +71,7 @@ class Monitor:
         self.panels: dict[ModelKey, Panel] = {}
         self.limited = Tally()
         self._folded: set[tuple[str, ...]] = set()
+        self._left_out: tuple[frozenset[str], frozenset[tuple[str, str]]] = (frozenset(), frozenset())
         self.unmatched = Tally()
         self._join = JoinMachine(plan.join_policies, capacity=plan.join_capacity, early_ttl=plan.early_ttl)
 
@@ -84,7 +89,7 @@ class Monitor:
             else:
                 self.panels[key].outcomes.count_duplicate()
         for key, batch in batches.items():
-            self.panels[key].on_predictions(batch)
+            self.panels[key].on_predictions(batch, now)
         self._settle(self._join.take(), now)
         for key, panel in self.panels.items():
             for cap, name in panel.take_folded():
@@ -97,6 +102,10 @@ class Monitor:
 
     def samples(self, now: float) -> Iterator[Sample]:
         """Everything that belongs on the page, apart from what the process says about itself."""
+        self._forget_retired(now)
+        slots = self._share_memory()
+        for window, seconds in self.plan.windows:
+            yield sample("resolution_seconds", (window,), seconds / slots)
         for model in sorted({key.model for key in self.panels} | set(self.plan.models)):
             yield from self._model_samples(model, self.plan.model(model))
         for key, panel in sorted(self.panels.items()):
@@ -119,6 +128,17 @@ class Monitor:
     def sketches(self) -> Sketches:
         """Users by model, version and day, as they are now."""
         return {key: users.copy() for key, users in sketches_of(self.panels.values()).items()}
+
+    def leave_out(self, classes: Collection[str], features: Collection[tuple[str, str]]) -> None:
+        """Make no samples of these classes and (model, feature) pairs any more: they do not fit on the page."""
+        if (left_out := (frozenset(classes), frozenset(features))) != self._left_out:
+            self._left_out = left_out
+            for panel in self.panels.values():
+                self._trim(panel)
+
+    def _trim(self, panel: Panel) -> None:
+        classes, features = self._left_out
+        panel.leave_out(classes, {name for model, name in features if model == panel.key.model})
 
     def dump(self) -> Any:
         """Everything but the join table, in plain values; the table goes row by row through `drain_joins`."""
@@ -181,6 +201,7 @@ class Monitor:
         panel = self.panels.get(key)
         if panel is None:
             panel = self.panels[key] = Panel(key, self.plan.model(key.model), self.plan.windows, now)
+            self._trim(panel)
         return panel
 
     def _known(self, key: ModelKey, now: float, busy: Collection[ModelKey]) -> ModelKey:
@@ -215,6 +236,21 @@ class Monitor:
             return False
         del self.panels[min(silent)[1]]
         return True
+
+    def _forget_retired(self, now: float) -> None:
+        """Drop versions that are silent by the time of reading: a log may be old and still be news."""
+        for key, panel in list(self.panels.items()):
+            patience = max(self.plan.version_retention, panel.plan.join.memory)
+            if panel.last_seen < now - patience and not self._join.pending.get(key):
+                del self.panels[key]
+
+    def _share_memory(self) -> int:
+        """Former states that each window may keep, so that all of them fit into the memory for windows."""
+        state = sum(panel.nbytes for panel in self.panels.values()) * max(1, len(self.plan.windows))
+        slots = max(_FEWEST_SLOTS, min(_SLOTS, self.plan.limits.window_bytes // max(1, state)))
+        for panel in self.panels.values():
+            panel.set_slots(slots)
+        return slots
 
     def _known_model(self, label: Label) -> Label:
         """The label itself, or under the name that stands for all models above the cap."""
@@ -270,22 +306,29 @@ class Monitor:
         return Matured(waiting.ts, labeled, waiting.seen, waiting.user, waiting.segments)
 
     def _model_samples(self, model: str, plan: ModelPlan) -> Iterator[Sample]:
-        """Thresholds, edges and the reference: what belongs to a model, whatever its versions."""
+        """Thresholds, edges, shares, events and the reference: what belongs to a model, whatever its versions."""
         for objective, value in plan.thresholds().items():
             yield sample("objective_threshold", (model, objective), value)
         yield sample("bin_edges_info", (model, plan.edges), 1.0)
+        for version, share in plan.split.items():
+            yield sample("expected_share_ratio", (model, version), share)
+        for meaning, event in (("click", plan.clicks), ("conversion", plan.conversions)):
+            if any(panel.has_seen(event) for key, panel in self.panels.items() if key.model == model):
+                yield sample("business_event_info", (model, event, meaning), 1.0)
         if plan.reference is None:
             return
-        watched = dict(plan.reference.features)
-        if plan.reference.score is not None:
-            watched[PREDICTION_FEATURE] = plan.reference.score
-        for name, feature in watched.items():
+        for name, feature in plan.reference.watched.items():
+            if (model, name) in self._left_out[1]:
+                continue
             total = float(feature.counts.sum())
             yield sample("feature_reference_observations", (model, name), total)
+            yield sample("feature_reference_missing_ratio", (model, name), feature.missing_ratio)
             rows = {"feature_reference_ratio": feature.counts / total}
             if isinstance(feature, NumericReference):
                 rows["feature_reference_below_ratio"] = below(feature.counts) / total
                 rows["feature_reference_gap"] = feature.gaps
+                rows["feature_reference_position"] = feature.positions
+                yield sample("feature_reference_stddev", (model, name), feature.stddev)
             for family, values in rows.items():
                 for label, value in zip(feature.bins, values.tolist(), strict=True):
                     yield sample(family, (model, name, label), value)
@@ -302,6 +345,8 @@ def _by_key(pairs: Iterable[tuple[ModelKey, T]]) -> dict[ModelKey, list[T]]:
         batches.setdefault(key, []).append(value)
     return batches
 
+
+_SLOTS, _FEWEST_SLOTS = 60, 6
 
 _REMEMBERED_NAMES = 10_000
 """Names above a cap that are remembered, to count each once; a flood of more is not counted further."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from mlcanary.measures.business import BusinessMeasure
 from mlcanary.measures.contract import Labeled, Matured, Measure, Outcome
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.registry import measures_of
 from mlcanary.records import ModelKey, Prediction, Sample
+from mlcanary.windows.merge_ring import MergeRing
 from mlcanary.windows.ring import SnapshotRing
 
 
@@ -28,6 +30,32 @@ class Counters:
         pairs = zip(self.measures, earlier.measures, strict=True)
         return Counters(tuple(measure.minus(before) for measure, before in pairs))
 
+    def take_slots(self) -> Slots:
+        """What came into the slots since the last call."""
+        return Slots(tuple(measure.take_slots() for measure in self.measures))
+
+    def hold(self, slots: Slots) -> Counters:
+        """Give every measure the slots of its window."""
+        for measure, held in zip(self.measures, slots.of, strict=True):
+            measure.slots = held
+        return self
+
+
+class Slots:
+    """The slots of every measure of a version as one value that windows can merge."""
+
+    def __init__(self, of: tuple[dict[str, Any], ...]) -> None:
+        self.of = of
+
+    def merge(self, other: Slots) -> Slots:
+        """The slots that would have seen both inputs."""
+        return Slots(
+            tuple(
+                {name: slot.merge(theirs[name]) for name, slot in ours.items()}
+                for ours, theirs in zip(self.of, other.of, strict=True)
+            )
+        )
+
 
 class Panel:
     """What is known of one (model, version). `last_prediction`, `last_label`: newest event times or None."""
@@ -39,13 +67,19 @@ class Panel:
         self.counters = Counters(measures_of(plan))
         self.last_prediction: float | None = None
         self.last_label: float | None = None
+        self.last_seen = now
+        self._left_out: frozenset[str] = frozenset()
         self._windows = tuple(windows)
-        self._rings = self._start_rings(now)
+        self._start_windows(now)
 
     @property
     def outcomes(self) -> OutcomeMeasure:
         """The measure that the join reports to."""
         return next(m for m in self.counters.measures if isinstance(m, OutcomeMeasure))
+
+    def has_seen(self, event: str) -> bool:
+        """Whether the version has ever had this business event."""
+        return any(m.seen(event) for m in self.counters.measures if isinstance(m, BusinessMeasure))
 
     def replan(self, plan: ModelPlan) -> None:
         """Take another plan over the same bin edges; counters and windows go on."""
@@ -63,8 +97,26 @@ class Panel:
         """(cap, name) that the measures folded into `other` or dropped since the last call."""
         return set().union(*(measure.take_folded() for measure in self.counters.measures))
 
-    def on_predictions(self, batch: Sequence[Prediction]) -> None:
-        """Hand a batch to every measure."""
+    @property
+    def nbytes(self) -> int:
+        """Memory of one state of the counters, which every slot of every window keeps."""
+        return sum(part.nbytes for measure in self.counters.measures for part in measure.parts.values())
+
+    def leave_out(self, classes: Collection[str], features: Collection[str]) -> None:
+        """Make no samples of these classes and features any more."""
+        self._left_out = frozenset(classes)
+        for measure in self.counters.measures:
+            measure.leave_out(classes, features)
+
+    def set_slots(self, slots: int) -> None:
+        """Keep about this many former states per window."""
+        for ring, held in zip(self._rings, self._slots, strict=True):
+            ring.set_slots(slots)
+            held.set_slots(slots)
+
+    def on_predictions(self, batch: Sequence[Prediction], now: float) -> None:
+        """Hand a batch to every measure; `now` is when it was read."""
+        self.last_seen = now
         newest = max(p.ts for p in batch)
         self.last_prediction = newest if self.last_prediction is None else max(self.last_prediction, newest)
         for measure in self.counters.measures:
@@ -93,15 +145,20 @@ class Panel:
 
     def samples(self, now: float) -> Iterator[Sample]:
         """Counters and facts, then the gauges of each window, all under this model and version."""
-        for measure in self.counters.measures:
+        for measure in self._shown(self.counters):
             for name, suffix, labels, value in (*measure.counters(), *measure.facts(now)):
                 yield Sample(name, suffix, (*self.key, *labels), value)
-        for (window, _), ring in zip(self._windows, self._rings, strict=True):
+        fresh = self.counters.take_slots()
+        for (window, _), ring, slots in zip(self._windows, self._rings, self._slots, strict=True):
             ring.record(now, self.counters)
+            slots.record(now, fresh)
             seconds = ring.covered(now)
-            for measure in ring.since(self.counters).measures:
+            for measure in self._shown(ring.since(self.counters).hold(slots.merged())):
                 for name, suffix, labels, value in measure.gauges(seconds):
                     yield Sample(name, suffix, (*self.key, window, *labels), value)
+
+    def _shown(self, counters: Counters) -> Iterator[Measure]:
+        return (measure for measure in counters.measures if measure.budget not in self._left_out)
 
     def dump(self) -> Any:
         """State for the checkpoint, in plain values."""
@@ -118,18 +175,25 @@ class Panel:
             "sketches": sketches,
             "last_prediction": self.last_prediction,
             "last_label": self.last_label,
+            "last_seen": self.last_seen,
         }
 
     def load(self, state: Any, now: float) -> None:
         """Take over a dumped state; windows start anew at `now`. Raises ValueError on another layout."""
         for measure in self.counters.measures:
+            prefix = f"{type(measure).__name__}."
+            measure.adopt(name.removeprefix(prefix) for name in state["parts"] if name.startswith(prefix))
             for kind, stored in (("parts", measure.parts), ("sketches", measure.sketches)):
                 for name, part in stored.items():
                     dumped = state.get(kind, {}).get(f"{type(measure).__name__}.{name}")
                     if dumped is not None:
                         part.load(dumped)
         self.last_prediction, self.last_label = state["last_prediction"], state["last_label"]
-        self._rings = self._start_rings(now)
+        self.last_seen = state.get("last_seen", now)
+        self._start_windows(now)
 
-    def _start_rings(self, now: float) -> tuple[SnapshotRing[Counters], ...]:
-        return tuple(SnapshotRing(seconds, self.counters, now) for _, seconds in self._windows)
+    def _start_windows(self, now: float) -> None:
+        self.counters.take_slots()
+        empty = self.counters.take_slots()
+        self._rings = tuple(SnapshotRing(seconds, self.counters, now) for _, seconds in self._windows)
+        self._slots = tuple(MergeRing(seconds, empty, now) for _, seconds in self._windows)

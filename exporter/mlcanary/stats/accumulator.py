@@ -46,6 +46,11 @@ class Vector:
         """An independent state: later updates of one do not show in the other."""
         return self.like(self.values.copy())
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the counters."""
+        return self.values.nbytes
+
     def dump(self) -> Any:
         """A form that msgpack can carry; `load` restores it bit for bit."""
         return self.values.tobytes()
@@ -103,6 +108,11 @@ class Tally:
         """An independent state."""
         return type(self)(dict(self.counts))
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the counters, roughly: an entry of a dictionary, its name shared with other states."""
+        return _ENTRY_BYTES * len(self.counts)
+
     def dump(self) -> Any:
         """A form that msgpack can carry."""
         return [[list(name), count] for name, count in self.counts.items()]
@@ -110,6 +120,9 @@ class Tally:
     def load(self, dumped: Any) -> None:
         """Take over a dumped state."""
         self.counts = {tuple(name): float(count) for name, count in dumped}
+
+
+_ENTRY_BYTES = 130
 
 
 class Sketch(ABC):

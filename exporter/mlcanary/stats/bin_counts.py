@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mlcanary.stats.accumulator import Floats, Vector
 
@@ -42,8 +42,11 @@ class NumericBins(Vector):
 
     def update_many(self, numbers: ArrayLike) -> None:
         """Count finite numbers, shape (n,)."""
-        index = np.searchsorted(self.edges, np.asarray(numbers, dtype=np.float64), side="left")
-        self.values += np.bincount(index, minlength=self.values.size)
+        self.add(np.searchsorted(self.edges, np.asarray(numbers, dtype=np.float64), side="left"))
+
+    def add(self, bin_numbers: NDArray[np.intp]) -> None:
+        """Count bins by their number, each 0 or more, shape (n,)."""
+        self.values += np.bincount(bin_numbers, minlength=self.values.size)
 
 
 class CategoryBins(Vector):
@@ -75,5 +78,8 @@ class CategoryBins(Vector):
     def update_many(self, names: Iterable[str]) -> None:
         """Count category names."""
         other, find = len(self.index), self.index.get
-        found = np.fromiter((find(name, other) for name in names), dtype=np.intp)
-        self.values += np.bincount(found, minlength=self.values.size)
+        self.add(np.fromiter((find(name, other) for name in names), dtype=np.intp))
+
+    def add(self, bin_numbers: NDArray[np.intp]) -> None:
+        """Count bins by their number, each 0 or more, shape (n,)."""
+        self.values += np.bincount(bin_numbers, minlength=self.values.size)

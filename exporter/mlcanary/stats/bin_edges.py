@@ -1,67 +1,84 @@
 """Where to cut: edges at quantiles of a reference, and logit-spaced edges where there is none.
 
-Quantile edges keep every bin about equally filled, so a bin-wise figure loses least; a value that holds a
-large share of the reference (a default, a zero, a constant) gets a bin of its own, so that a change of its
-share shows (a decile PSI over a spike reads 0 whatever happens).
+Quantile edges keep every bin about equally filled, so a bin-wise figure loses least. A value that holds a large share
+of the reference (a default, a zero, a constant) gets a bin that holds nothing else at all, so that a change of its
+share shows (a decile PSI over a spike reads 0 whatever happens) and nothing about it is uncertain; the other edges
+are quantiles of what remains. What lies under the least or over the greatest value of the reference has a bin of its
+own, and a heavy tail is cut once more at 0.99 and 0.999.
 
 Input: finite numbers of the reference, at least one. Cost: one sort. Error: no bin holds more than n / bins values,
-rounded up, and one spike; equal values can never be parted. Source: inverse of the empirical distribution function
-(Hyndman & Fan 1996, definition 1).
+rounded up, and a value that repeats without being a spike; equal values can never be parted. Source: inverse of the
+empirical distribution function (Hyndman & Fan 1996, definition 1).
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mlcanary.stats.accumulator import Floats
 
 SPIKE_SHARE = 0.05
 """A single value with more than this share of the reference gets its own bin."""
 
+HEAVY_TAIL = 2.5
+"""A tail is heavy if its 0.999 quantile lies this many times as far from the median as the 0.95 one (normal: 1.9)."""
+
 
 def quantile_edges(values: ArrayLike, bins: int) -> Floats:
     """Finite, strictly ascending inner edges for about `bins` bins; the last bin is open above.
 
-    `values`: finite numbers, shape (n,), n >= 1. Fewer edges come back where values repeat.
+    `values`: finite numbers, shape (n,), n >= 1. Fewer edges come back where values repeat, two more per spike.
 
     >>> quantile_edges(range(1, 101), 4).tolist()
-    [25.0, 50.0, 75.0]
+    [0.9999999999999999, 25.0, 50.0, 75.0, 100.0]
     >>> quantile_edges([0.0] * 90 + list(range(1, 11)), 4).tolist()      # the zero stands alone
-    [-0.5, 0.0]
+    [-5e-324, 0.0, 4.0, 7.0, 10.0]
     """
     x = np.sort(np.asarray(values, dtype=np.float64))
-    ranks = np.ceil(np.arange(1, bins) / bins * x.size).astype(int) - 1
     distinct, counts = np.unique(x, return_counts=True)
-    if distinct.size <= bins:  # every value on its own, and what lies under and over all of them
-        return np.unique([_before(distinct, 0), *distinct.tolist()])
-    edges = set(x[ranks].tolist())
-    for i in np.flatnonzero(counts > SPIKE_SHARE * x.size):
-        edges |= {_before(distinct, int(i)), float(distinct[i])}
-    largest = float(distinct[-1])
-    spiked_top = counts[-1] > SPIKE_SHARE * x.size
-    return np.array(sorted(e for e in edges if e < largest or (e == largest and spiked_top)))
-
-
-def _before(distinct: Floats, i: int) -> float:
-    """An edge between a spike and the value under it; under the smallest value half a gap, or next to nothing."""
-    spike = float(distinct[i])
-    if i > 0:
-        low = float(distinct[i - 1])
-    elif len(distinct) > 1:
-        low = spike - float(distinct[1] - distinct[0])
+    spikes = distinct[counts > SPIKE_SHARE * x.size]
+    edges = {_before(x[0]), float(x[-1])} | {_before(spike) for spike in spikes} | set(spikes.tolist())
+    if distinct.size <= bins:  # every value on its own
+        edges |= set(distinct.tolist())
     else:
-        low = spike - 2e-6 * (abs(spike) or 1.0)
-    return _short(low / 2 + spike / 2, low, spike)  # halved first: a sum of huge numbers would be infinite
+        rest = x[~np.isin(x, spikes)]
+        if rest.size:
+            wanted = max(math.ceil(rest.size * bins / x.size), bins - spikes.size)
+            edges |= set(_quantiles(rest, np.arange(1, wanted) / wanted)) | _tails(rest)
+    return np.array(sorted(edge for edge in edges if math.isfinite(edge)))
 
 
-def _short(middle: float, low: float, high: float) -> float:
-    """The shortest number near the middle that still separates low from high: edges become label values."""
-    for digits in range(1, 17):
-        rounded = float(f"{middle:.{digits}g}")
-        if low < rounded < high:
-            return rounded
-    return low
+def points(edges: Floats) -> NDArray[np.bool_]:
+    """Which bins, shape (B,), can hold one number only: those of the spikes.
+
+    >>> points(quantile_edges([0.0] * 90 + list(range(1, 11)), 4)).tolist()
+    [False, True, False, False, False, False]
+    """
+    alone = np.nextafter(edges[:-1], np.inf) == edges[1:]
+    return np.concatenate([[False], alone, [False]])[: len(edges) + 1]
+
+
+def _before(number: float) -> float:
+    """The largest number under it."""
+    return float(np.nextafter(number, -np.inf))
+
+
+def _quantiles(ordered: Floats, shares: Floats) -> list[float]:
+    ranks = np.ceil(shares * ordered.size).astype(int) - 1
+    found: list[float] = ordered[ranks].tolist()
+    return found
+
+
+def _tails(ordered: Floats) -> set[float]:
+    """Edges at 0.99 and 0.999 of a heavy upper tail, at 0.01 and 0.001 of a heavy lower one."""
+    found = _quantiles(ordered, np.array([0.001, 0.01, 0.05, 0.5, 0.95, 0.99, 0.999]))
+    outer_low, body_low, median, body_high, outer_high = (found[i] / 4 for i in (0, 2, 3, 4, 6))  # / 4: no overflow
+    upper = outer_high - median > HEAVY_TAIL * (body_high - median)
+    lower = median - outer_low > HEAVY_TAIL * (median - body_low)
+    return {*(found[5:] if upper else ()), *(found[:2] if lower else ())}
 
 
 def logit_edges(bins: int = 100, limit: float = 8.0) -> Floats:

@@ -31,12 +31,16 @@ class SnapshotRing(Generic[C]):
     def __init__(self, window: float, start: C, now: float, *, slots: int = 60) -> None:
         """Begin at `now` (Unix seconds) with the counters at `start`; `window` in seconds."""
         self.window = window
-        self._step = window / slots
+        self.step = window / slots
         self._states: deque[tuple[float, C]] = deque([(now, start.copy())])
+
+    def set_slots(self, slots: int) -> None:
+        """Keep about this many states from now on; what is kept already goes as it ages."""
+        self.step = self.window / slots
 
     def record(self, now: float, counters: C) -> None:
         """Remember the counters as they are at `now`, at most once per slot. Time may not go back."""
-        if now - self._states[-1][0] >= self._step:
+        if now - self._states[-1][0] >= self.step:
             self._states.append((now, counters.copy()))
         # One state at or before the window's left edge must stay: it is the one to subtract.
         while len(self._states) > 1 and self._states[1][0] <= now - self.window:
