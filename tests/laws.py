@@ -1,6 +1,6 @@
 """Laws that every accumulator of `mlcanary.stats` obeys, and one subject per class to try them on.
 
-A new accumulator is found by introspection; without a subject here the suite is red.
+A new accumulator or sketch is found by introspection; without a subject here the suite is red.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 import mlcanary.stats
-from mlcanary.stats.accumulator import Tally, Vector
+from mlcanary.stats.accumulator import Sketch, Tally, Vector
 from mlcanary.stats.bin_counts import CategoryBins, NumericBins
 from mlcanary.stats.bucket_histogram import BucketHistogram
 from mlcanary.stats.confusion import Confusion
+from mlcanary.stats.distinct import HyperLogLog
 from mlcanary.stats.log_loss import LogLoss
 from mlcanary.stats.named_rows import NamedRows
 from mlcanary.stats.placements import Placements
@@ -42,13 +43,13 @@ class Subject:
 
 
 def found_by_introspection() -> set[type]:
-    """Every class under `mlcanary.stats` that keeps counters, apart from the storage that only others use."""
+    """Every class under `mlcanary.stats` that keeps counters or a sketch, apart from what only others build upon."""
     modules = [
         importlib.import_module(f"mlcanary.stats.{module.name}")
         for module in pkgutil.iter_modules(mlcanary.stats.__path__)
     ]
     classes = {kind for module in modules for _, kind in inspect.getmembers(module, inspect.isclass)}
-    return {kind for kind in classes if issubclass(kind, Vector | Tally) and kind is not Vector}
+    return {kind for kind in classes if issubclass(kind, Vector | Tally | Sketch) and kind not in {Vector, Sketch}}
 
 
 def _feed_columns(accumulator: Any, batch: Batch) -> None:
@@ -122,11 +123,36 @@ SUBJECTS: dict[type, Subject] = {
     ),
 }
 
+SKETCHES: dict[type, Subject] = {
+    HyperLogLog: Subject(
+        lambda: HyperLogLog.empty(11),
+        # Few places, so that two hashes often meet in one register.
+        st.builds(lambda place, rest: place << 53 | rest, st.integers(0, 15), st.integers(0, 2**53 - 1)),
+        _feed,
+        (HyperLogLog.estimate, lambda x: x.registers.sum()),
+    ),
+}
+"""What merges as a set: these have no `minus`, and the same twice is the same."""
+
 
 def subjects() -> SearchStrategy[tuple[Subject, tuple[Batch, Batch, Batch]]]:
-    """A subject and three batches for it."""
-    return st.sampled_from(sorted(SUBJECTS, key=lambda kind: kind.__name__)).flatmap(
-        lambda kind: st.tuples(st.just(SUBJECTS[kind]), st.tuples(*[st.lists(SUBJECTS[kind].inputs, max_size=12)] * 3))
+    """An accumulator or a sketch, and three batches for it."""
+    return _any_of(SUBJECTS | SKETCHES)
+
+
+def additive() -> SearchStrategy[tuple[Subject, tuple[Batch, Batch, Batch]]]:
+    """A subject that can be subtracted, and three batches for it."""
+    return _any_of(SUBJECTS)
+
+
+def sketches() -> SearchStrategy[tuple[Subject, tuple[Batch, Batch, Batch]]]:
+    """A sketch and three batches for it."""
+    return _any_of(SKETCHES)
+
+
+def _any_of(among: dict[type, Subject]) -> SearchStrategy[tuple[Subject, tuple[Batch, Batch, Batch]]]:
+    return st.sampled_from(sorted(among, key=lambda kind: kind.__name__)).flatmap(
+        lambda kind: st.tuples(st.just(among[kind]), st.tuples(*[st.lists(among[kind].inputs, max_size=12)] * 3))
     )
 
 
@@ -144,7 +170,8 @@ def state(accumulator: Any) -> dict[Any, float]:
         return {name: count for name, count in accumulator.counts.items() if count}
     if isinstance(accumulator, NamedRows):
         return {(n, i): c for n in accumulator.names for i, c in enumerate(accumulator.of(n).tolist()) if c}
-    return {i: v for i, v in enumerate(accumulator.values.ravel().tolist()) if v}
+    values = accumulator.registers if isinstance(accumulator, HyperLogLog) else accumulator.values
+    return {i: v for i, v in enumerate(values.ravel().tolist()) if v}
 
 
 def close(a: Any, b: Any) -> bool:

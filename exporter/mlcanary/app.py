@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlcanary.engine import Engine
 from mlcanary.errors import ConfigError, MLCanaryError
+from mlcanary.exposition.peers import PeerReader
 from mlcanary.exposition.web import exporter_application
+from mlcanary.resources.server import ModelServer
 from mlcanary.settings import ExporterSettings
 from mlcanary.sources.checkpoint import Checkpoint
 from mlcanary.webserver.config import WebConfigFile
@@ -38,7 +41,7 @@ class RunOptions:
     telemetry_path: str = "/metrics"
     web_config_file: Path | None = None
     state_path: Path | None = None
-    server_pid: int | None = None
+    server: ModelServer | None = None
 
 
 class IngestThread(threading.Thread):
@@ -106,10 +109,13 @@ class IngestThread(threading.Thread):
 class Reloader:
     """Loads the configuration anew and has the ingest thread go on under it."""
 
-    def __init__(self, load: Callable[[], ExporterSettings], engine: Engine, thread: IngestThread) -> None:
+    def __init__(
+        self, load: Callable[[], ExporterSettings], engine: Engine, thread: IngestThread, peers: PeerReader
+    ) -> None:
         self._load = load
         self._engine = engine
         self._thread = thread
+        self._peers = peers
         self._loop = asyncio.get_running_loop()
 
     async def reload(self) -> None:
@@ -129,6 +135,7 @@ class Reloader:
 
         self._thread.order(apply)
         await done.wait()
+        self._peers.replan(fresh.peers, fresh.salt_fingerprint)
         log.info("configuration reloaded")
 
     def on_hangup(self) -> None:
@@ -146,10 +153,12 @@ async def run_exporter(
     """
     _allow_many_files()
     web_config = WebConfigFile(options.web_config_file) if options.web_config_file is not None else None
-    engine = _make_engine(load(), options)
+    settings = load()
+    peers = PeerReader(settings.peers, settings.salt_fingerprint, time.time)
+    engine = _make_engine(settings, options, peers)
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     thread = IngestThread(engine, options, lambda: _call(loop, stop.set))
-    reloader = Reloader(load, engine, thread)
+    reloader = Reloader(load, engine, thread, peers)
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reloader.on_hangup)
@@ -161,7 +170,7 @@ async def run_exporter(
         metrics_path=options.telemetry_path,
     )
     try:
-        async with serving(application, options.listen, web_config) as addresses:
+        async with serving(application, options.listen, web_config) as addresses, _reading(peers, stop):
             thread.start()
             started(addresses)
             await stop.wait()
@@ -175,13 +184,26 @@ async def run_exporter(
         raise thread.failure
 
 
-def _make_engine(settings: ExporterSettings, options: RunOptions) -> Engine:
+@contextlib.asynccontextmanager
+async def _reading(peers: PeerReader, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Read the peers for the length of the block; a bug in that ends the process loudly."""
+    task = asyncio.create_task(peers.run())
+    task.add_done_callback(lambda _ended: stop.set())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _make_engine(settings: ExporterSettings, options: RunOptions, peers: PeerReader) -> Engine:
     for warning in settings.warnings:
         log.warning("%s", warning)
     checkpoint = Checkpoint(options.state_path) if options.state_path is not None else None
     if checkpoint is None:
         log.warning("no --state.path: a restart reads the logs from their start again")
-    return Engine(settings, clock=time.time, checkpoint=checkpoint, server_pid=options.server_pid)
+    return Engine(settings, clock=time.time, checkpoint=checkpoint, server=options.server, peers=lambda: peers.view)
 
 
 def _call(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:

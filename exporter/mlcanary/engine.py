@@ -21,11 +21,13 @@ from mlcanary.exposition.budget import ORDER, SeriesBudget
 from mlcanary.exposition.families import families
 from mlcanary.exposition.page import Page, SourceView
 from mlcanary.exposition.process import ProcessMetrics
+from mlcanary.exposition.sketches import PeerView, merged_samples
 from mlcanary.exposition.text import TextRenderer
 from mlcanary.formats.native import REASONS, NativeFormat
 from mlcanary.measures.contract import sample
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.records import Reject, Sample
+from mlcanary.resources.server import ModelServer
 from mlcanary.settings import ExporterSettings
 from mlcanary.sources.checkpoint import Checkpoint
 from mlcanary.sources.contract import Block, Position
@@ -46,10 +48,14 @@ class Engine:
         *,
         clock: Callable[[], float],
         checkpoint: Checkpoint | None = None,
-        server_pid: int | None = None,
+        server: ModelServer | None = None,
+        peers: Callable[[], PeerView | None] = lambda: None,
         revision: str = "unknown",
     ) -> None:
-        """Restore the saved state, if any, and open the logs. Raises StateError."""
+        """Restore the saved state, if any, and open the logs. Raises StateError.
+
+        `server`: the model server to watch. `peers`: what other sidecars last gave, None without peers.
+        """
         now = clock()
         self._clock = clock
         self._settings = settings
@@ -67,7 +73,9 @@ class Engine:
         self._format = self._make_format()
         self._renderer = TextRenderer()
         self._budget = SeriesBudget(settings.plan.limits.series)
-        self._process = ProcessMetrics(server_pid)
+        self._process = ProcessMetrics()
+        self._server = server
+        self._peers = peers
         self._rejected: Counter[tuple[str, str]] = Counter()
         self._recent: deque[tuple[str, Reject]] = deque(maxlen=_SHOWN_REJECTS)
         self._event_time: dict[str, float] = {}
@@ -114,10 +122,14 @@ class Engine:
         self._save()
         started = self._clock()
         # Without a saved state, what the logs already held is no traffic of now: born whole, it is none for rate().
-        measured = list(self.monitor.samples(started)) if self.ready or self._restored else ()
+        shown = self.ready or self._restored
+        measured = list(self.monitor.samples(started)) if shown else ()
+        sketches, peers = self.monitor.sketches(), self._peers()
+        merged = merged_samples(peers, sketches, self.monitor.plan.role, started) if peers is not None and shown else ()
+        watched = self._server.samples() if self._server is not None else ()
         kept = self._budget.fit(measured)
         self.monitor.leave_out(self._budget.classes, self._budget.features)
-        found = families([*kept, *self._self_samples()])
+        found = families([*kept, *merged, *watched, *self._self_samples()])
         text, openmetrics = self._renderer.render(found)
         process_text, process_openmetrics = self._process.render()
         self.page = Page(
@@ -128,6 +140,9 @@ class Engine:
             rejects=tuple(self._recent),
             dropped=dict(self._budget.dropped),
             refused=self._refused,
+            peers=() if peers is None else peers.peers,
+            sketches=sketches,
+            salt=self._settings.salt_fingerprint,
             warnings=self._settings.warnings,
             made_at=started,
         )

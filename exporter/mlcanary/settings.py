@@ -10,7 +10,9 @@
         objectives: {accuracy_drop: 0.03}
         segments: [country, device]
         split: {v1: 0.9, v2: 0.1}
-    users: {salt_file: user_salt}           # one for all sidecars, or users cannot be counted over several
+    users:
+      salt_file: user_salt                  # one for all sidecars, or users cannot be counted over several
+      peers: [http://sidecars:10877]        # whose users are merged with ours: all addresses of the name
 
 Every key has a default; `--log.path` alone is enough. Raises ConfigError with file, line, key, found, allowed.
 """
@@ -21,16 +23,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 
 from mlcanary.catalog import OBJECTIVES, UNKNOWN, Role, Task
 from mlcanary.documents import Schema, Seconds, error_at, load_document
 from mlcanary.errors import ConfigError
+from mlcanary.exposition.sketches import PeerPlan
 from mlcanary.formats.profile import read_profile
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.reference import Reference
+from mlcanary.measures.users import salt_fingerprint
 from mlcanary.monitor.monitor import MonitorPlan
 from mlcanary.records import canonical_class
 
@@ -68,10 +73,16 @@ class ModelSection(Schema, frozen=True):
 
 
 class UsersSection(Schema, frozen=True):
-    """How user ids are hashed. Sidecars that share a salt can be merged; the salt file is better kept secret."""
+    """How user ids are hashed, and whose sketches are merged with ours.
+
+    Sidecars that share a salt can be merged; the salt file is better kept secret.
+    """
 
     salt: str | None = None
     salt_file: str | None = None
+    peers: tuple[str, ...] = ()
+    interval: Seconds = Seconds(60)
+    bearer_token_file: str | None = None
 
 
 class DefaultsSection(Schema, frozen=True):
@@ -141,6 +152,12 @@ class ExporterSettings:
     model: str = "default"
     version: str = UNKNOWN
     warnings: tuple[str, ...] = field(default_factory=tuple)
+    peers: PeerPlan = field(default_factory=PeerPlan)
+
+    @property
+    def salt_fingerprint(self) -> str:
+        """Of the salt that users are hashed with."""
+        return salt_fingerprint(self.plan.default.user_salt)
 
 
 def load_settings(flags: Flags) -> ExporterSettings:
@@ -175,8 +192,14 @@ def load_settings(flags: Flags) -> ExporterSettings:
         limits=limits,
         version_retention=float(document.version_retention),
     )
+    peers = _peers(document.users, base, text, source)
     return ExporterSettings(
-        patterns, plan, flags.model or defaults.model, flags.version or defaults.version, _warnings(plan)
+        patterns,
+        plan,
+        flags.model or defaults.model,
+        flags.version or defaults.version,
+        (*_warnings(plan), *_peer_warnings(peers, plan)),
+        peers,
     )
 
 
@@ -249,6 +272,37 @@ def _salt(users: UsersSection, base: Path, text: str, source: str) -> bytes:
     if users.salt_file is not None:
         return _read(base / users.salt_file).strip().encode()
     return (users.salt or "").encode()
+
+
+def _peers(users: UsersSection, base: Path, text: str, source: str) -> PeerPlan:
+    for i, peer in enumerate(users.peers):
+        if not _is_base_url(peer):
+            allowed = "a URL such as http://sidecars:10877, without user, query or fragment"
+            found = "a user in the URL" if "@" in peer else repr(peer)  # his password is not repeated
+            raise error_at(text, source, ("users", "peers", i), found, allowed)
+    if users.interval < 1:
+        found = f"{float(users.interval):g}s"
+        raise error_at(text, source, ("users", "interval"), found, "a duration of at least 1s")
+    token_file = None if users.bearer_token_file is None else base / users.bearer_token_file
+    if token_file is not None:
+        _read(token_file)
+    return PeerPlan(users.peers, float(users.interval), token_file)
+
+
+def _is_base_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        return False
+    plain = not (url.query or url.fragment or "@" in url.netloc)
+    return url.scheme in {"http", "https"} and bool(url.hostname) and port != 0 and plain
+
+
+def _peer_warnings(peers: PeerPlan, plan: MonitorPlan) -> tuple[str, ...]:
+    if not peers.peers or plan.default.user_salt:
+        return ()
+    return ("users: sketches are exchanged without a salt, so whoever reads one can test guesses; set `salt_file`",)
 
 
 _ROUNDING = 1e-6

@@ -48,6 +48,16 @@ model_feature:mlcanary_feature_reference_stddev:max :=
 model_feature:mlcanary_feature_reference_stddev:unit :=
     model_feature:mlcanary_feature_reference_stddev:max > 0
     or model_feature:mlcanary_feature_reference_stddev:max * 0 + 1
+# Users and money of a day. Every exporter that has peers merges the same users; without peers there is no such number,
+# for those of single sidecars cannot be added. Money can, over the sidecars that still run.
+model_version_day:mlcanary_merged_daily_active_users:max :=
+    max by (<version>, day) (mlcanary_merged_daily_active_users)
+model_version_day:mlcanary_daily_value:sum :=
+    sum by (<version>, day) (mlcanary_daily_value)
+model_version_day:mlcanary_daily_value:per_user :=
+    model_version_day:mlcanary_daily_value:sum / (model_version_day:mlcanary_merged_daily_active_users:max > 0)
+model:mlcanary_merged_crossover_users_ratio:max :=
+    max by (<model>) (mlcanary_merged_crossover_users_ratio)
 """
     + drift.REFERENCE
 )

@@ -8,8 +8,10 @@ import pytest
 
 from mlcanary.catalog import Role
 from mlcanary.errors import ConfigError
+from mlcanary.exposition.sketches import PeerPlan
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import Limits
+from mlcanary.measures.users import salt_fingerprint
 from mlcanary.settings import ExporterSettings, Flags, duration_text, load_settings
 
 CORPUS = Path(__file__).resolve().parents[1] / "config"
@@ -42,6 +44,9 @@ def test_every_key_means_what_it_says() -> None:
     plan = settings.plan
     assert plan.windows == (("1m", 60.0), ("5m", 300.0), ("90s", 90.0), ("90m", 5400.0), ("1d", 86400.0))
     assert (plan.join_capacity, plan.early_ttl) == (1000, 0.0)
+    peers = ("http://sidecars.monitoring.svc:10877", "https://[::1]:10877/behind/a/proxy")
+    assert settings.peers == PeerPlan(peers, 120.0, CORPUS / "good" / "everything.yml")
+    assert settings.salt_fingerprint == salt_fingerprint(b"pepper")
     assert plan.limits == Limits(models=5, versions=3, features=20, classes=2, events=1, reasons=1)
     churn = plan.models["churn"]
     assert (churn.positive, churn.negative, churn.threshold) == ("1", "0", 0.4)  # YAML's yes and no are booleans

@@ -7,14 +7,27 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from laws import SUBJECTS, Batch, Subject, close, found_by_introspection, made, state, subjects, wire
+from laws import (
+    SKETCHES,
+    SUBJECTS,
+    Batch,
+    Subject,
+    additive,
+    close,
+    found_by_introspection,
+    made,
+    sketches,
+    state,
+    subjects,
+    wire,
+)
 from mlcanary.stats.roc_auc import ScoreBins
 
 Case = tuple[Subject, tuple[Batch, Batch, Batch]]
 
 
 def test_every_accumulator_is_held_to_the_laws() -> None:
-    assert found_by_introspection() == set(SUBJECTS)
+    assert found_by_introspection() == set(SUBJECTS) | set(SKETCHES)
 
 
 @given(subjects())
@@ -40,14 +53,22 @@ def test_any_split_and_merge_equals_one_pass(case: Case) -> None:
     assert close(made(subject, a, b, c), one_pass)
 
 
-@given(subjects())
+@given(sketches())
+def test_the_same_twice_is_the_same_sketch(case: Case) -> None:
+    subject, (a, b, _) = case
+    one = made(subject, a)
+    assert wire(one.merge(one)) == wire(one)
+    assert wire(made(subject, a, b, a)) == wire(made(subject, b, a))
+
+
+@given(additive())
 def test_the_same_twice_doubles_every_counter(case: Case) -> None:
     subject, (a, _, _) = case
     one = made(subject, a)
     assert state(one.merge(one)) == {name: 2 * count for name, count in state(one).items()}
 
 
-@given(subjects())
+@given(additive())
 def test_minus_undoes_merge(case: Case) -> None:
     subject, (a, b, _) = case
     left, right = made(subject, a), made(subject, b)
@@ -94,8 +115,10 @@ def test_merge_and_minus_leave_their_inputs_alone(case: Case) -> None:
     subject, (a, b, _) = case
     left, right = made(subject, a), made(subject, b)
     before = wire(left), wire(right)
-    left.merge(right)
-    left.merge(right).minus(left)
+    both = left.merge(right)
+    if hasattr(both, "minus"):
+        both.minus(left)
+    subject.feed(both, a)
     assert (wire(left), wire(right)) == before
 
 

@@ -12,7 +12,7 @@ from mlcanary.app import RunOptions, run_exporter
 from mlcanary.catalog import Role, Task
 from mlcanary.cli.options import DURATION, PATH, logging_options, set_up_logging, source_options, web_options
 from mlcanary.errors import ConfigError
-from mlcanary.exposition.process import read_pid
+from mlcanary.resources.server import ModelServer, read_pid
 from mlcanary.settings import Flags, load_settings
 
 log = logging.getLogger(__name__)
@@ -86,19 +86,20 @@ def command(
         telemetry_path=telemetry_path,
         web_config_file=web_config_file,
         state_path=state_path,
-        server_pid=_pid(process_pid),
+        server=_server(process_pid),
     )
     asyncio.run(
         run_exporter(lambda: load_settings(flags), options, lambda bound: log.info("listening on %s", ", ".join(bound)))
     )
 
 
-def _pid(text: str | None) -> int | None:
+def _server(text: str | None) -> ModelServer | None:
     if text is None:
         return None
     try:
-        return read_pid(text)
+        read_pid(text)
     except (OSError, ValueError, IndexError) as error:
         raise ConfigError(
             f"--process.pid: found {text!r}; allowed: a PID, or a file that holds one", hint=str(error)
         ) from error
+    return ModelServer(lambda: read_pid(text))

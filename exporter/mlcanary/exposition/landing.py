@@ -26,20 +26,15 @@ _ROW_LABELS = 3
 
 def render_landing(page: Page, metrics_path: str) -> str:
     """The HTML of a page. Everything that comes from a log or a file is escaped."""
-    when = datetime.fromtimestamp(page.made_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if page.made_at else "not yet"
-    body = "".join(
-        [
-            *_refused(page),
-            *_warnings(page),
-            *_dropped(page),
-            *_models(page),
-            *_drift(page),
-            *_sources(page),
-            *_rejects(page),
-        ]
-    )
+    when = _time(page.made_at) if page.made_at else "not yet"
+    sections = (_refused, _warnings, _dropped, _models, _drift, _sources, _peers, _rejects)
+    body = "".join(part for section in sections for part in section(page))
     links = (("metrics", metrics_path), ("healthy", "/-/healthy"), ("ready", "/-/ready"))
     return document("mlcanary exporter", f"version {__version__} · as of {when}", links, body)
+
+
+def _time(ts: float) -> str:
+    return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _refused(page: Page) -> Iterator[str]:
@@ -115,6 +110,17 @@ def _sources(page: Page) -> Iterator[str]:
     rows = [(s.source, GOOD_STATE if s.up else s.error, f"{s.lines:,}", f"{s.lag_bytes:,}") for s in page.sources]
     headings = ("source", "state", "lines", "bytes behind")
     yield table(headings, rows, numbers=headings[2:], states=("state",))
+
+
+def _peers(page: Page) -> Iterator[str]:
+    if not page.peers:
+        return
+    rows = [
+        (p.address, GOOD_STATE if p.up else "failed", "never" if p.read_at is None else _time(p.read_at), p.problem)
+        for p in page.peers
+    ]
+    yield "<h2>Peers whose users are merged</h2>"
+    yield table(("peer", "state", "last read", "problem"), rows, long=("problem",), states=("state",))
 
 
 def _rejects(page: Page) -> Iterator[str]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlcanary.exposition.families import Family
+from mlcanary.exposition.sketches import Peer
+from mlcanary.monitor.users import Sketches
 from mlcanary.records import Reject
 
 
@@ -23,7 +25,7 @@ class SourceView:
 
 @dataclass(frozen=True)
 class Page:
-    """One moment of the exporter. `text` and `openmetrics` are complete pages."""
+    """One moment of the exporter. `text` and `openmetrics` are complete pages; `salt`: fingerprint for `sketches`."""
 
     text: bytes
     openmetrics: bytes
@@ -33,6 +35,9 @@ class Page:
     warnings: Sequence[str] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
     refused: str = ""
+    peers: Sequence[Peer] = ()
+    sketches: Sketches = field(default_factory=dict)
+    salt: str = ""
     made_at: float = 0.0
     _packed: dict[bool, bytes] = field(default_factory=dict)
 

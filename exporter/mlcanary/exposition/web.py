@@ -1,4 +1,4 @@
-"""HTTP of the exporter: `/metrics` from cached bytes, the landing page, reload. Nothing here computes."""
+"""HTTP of the exporter: `/metrics` from cached bytes, the landing page, sketches of users, reload; computes nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from aiohttp import web
 from mlcanary.errors import ConfigError
 from mlcanary.exposition.landing import render_landing
 from mlcanary.exposition.page import Page
+from mlcanary.exposition.peers import SKETCHES_PATH
+from mlcanary.exposition.sketches import encode
 from mlcanary.exposition.text import OPENMETRICS_TYPE, TEXT_TYPE
 from mlcanary.webserver.config import WebConfigFile
 from mlcanary.webserver.server import create_application
@@ -38,6 +40,16 @@ def exporter_application(
         html = await asyncio.to_thread(render_landing, page(), metrics_path)
         return web.Response(text=html, content_type="text/html")
 
+    async def sketches(_request: web.Request) -> web.Response:
+        shown = page()
+        if not shown.made_at:
+            return web.Response(status=503, text="no page has been made yet\n")
+        response = web.Response(
+            body=await asyncio.to_thread(encode, shown.sketches, shown.salt), content_type="application/json"
+        )
+        response.enable_compression()
+        return response
+
     async def do_reload(_request: web.Request) -> web.Response:
         try:
             await reload()
@@ -47,6 +59,7 @@ def exporter_application(
 
     application = create_application(web_config=web_config, ready=ready)
     application.router.add_get(metrics_path, metrics)
+    application.router.add_get(SKETCHES_PATH, sketches)
     application.router.add_get("/", landing)
     application.router.add_route("POST", "/-/reload", do_reload)
     application.router.add_route("PUT", "/-/reload", do_reload)

@@ -12,16 +12,18 @@ from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.quality import QualityMeasure
 from mlcanary.measures.score import ScoreMeasure
 from mlcanary.measures.segments import SegmentMeasure
-from mlcanary.measures.traffic import LatencyMeasure, TrafficMeasure
+from mlcanary.measures.traffic import LatencyMeasure, QueueMeasure, TrafficMeasure
 from mlcanary.measures.user_buckets import UserBucketMeasure
+from mlcanary.measures.users import UserMeasure
 
-_BEFORE: tuple[type[Measure], ...] = (TrafficMeasure, LatencyMeasure)
+_BEFORE: tuple[type[Measure], ...] = (TrafficMeasure, LatencyMeasure, QueueMeasure)
 _AFTER: tuple[type[Measure], ...] = (
     FeatureMeasure,
     JointDriftMeasure,
     OutcomeMeasure,
     BusinessMeasure,
     UserBucketMeasure,
+    UserMeasure,
     SegmentMeasure,
 )
 _QUALITY: dict[Task, tuple[type[Measure], ...]] = {

@@ -1,4 +1,4 @@
-"""Requests, failures, duplicates and latency: what needs no label."""
+"""Requests, failures, duplicates, latency and waiting: what needs no label."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class TrafficMeasure(Measure):
         "mlcanary_prediction_errors_total",
         "mlcanary_window_predictions",
         "mlcanary_window_predictions_per_second",
+        "mlcanary_window_prediction_errors_ratio",
     )
 
     def __init__(self, plan: ModelPlan) -> None:
@@ -50,9 +51,11 @@ class TrafficMeasure(Measure):
             yield sample("prediction_errors_total", name, count)
 
     def gauges(self, seconds: float) -> Iterator[Sample]:
-        """Number and rate of requests."""
+        """Number and rate of requests, and the share of them that failed, by reason."""
         total = self.parts["predicted"].total()
         yield sample("window_predictions", (), total)
+        for name, count in self.parts["errors"].items() if total > 0 else ():
+            yield sample("window_prediction_errors_ratio", name, count / total)
         if seconds >= _MIN_RATE_SECONDS:
             yield sample("window_predictions_per_second", (), total / seconds)
 
@@ -82,6 +85,34 @@ class LatencyMeasure(Measure):
             value = self.parts["latency"].quantile(q)
             if value is not None:
                 yield sample("window_latency_seconds", (text,), value)
+
+
+class QueueMeasure(Measure):
+    """The part of the latency that a request spent waiting. Nothing is shown before a log has had one."""
+
+    families = ("mlcanary_prediction_queue_seconds", "mlcanary_window_queue_seconds")
+    percentiles = (("50", 0.50), ("95", 0.95))
+
+    def __init__(self, plan: ModelPlan) -> None:
+        super().__init__(plan)
+        self.parts = {"queue": BucketHistogram.empty(LATENCY_BUCKETS)}
+
+    def on_predictions(self, batch: Sequence[Prediction]) -> None:
+        """Count queue times where the log has them."""
+        if observed := [p.queue for p in batch if p.queue is not None]:
+            self.parts["queue"].update_many(observed)
+
+    def counters(self) -> Iterator[Sample]:
+        """A classic histogram."""
+        if self.parts["queue"].count > 0:
+            yield from histogram_samples("prediction_queue_seconds", self.parts["queue"])
+
+    def gauges(self, seconds: float) -> Iterator[Sample]:
+        """p50 and p95."""
+        for text, q in self.percentiles:
+            value = self.parts["queue"].quantile(q)
+            if value is not None:
+                yield sample("window_queue_seconds", (text,), value)
 
 
 _MIN_RATE_SECONDS = 5.0

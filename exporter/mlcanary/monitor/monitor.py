@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from mlcanary.catalog import OTHER
+from mlcanary.catalog import OTHER, Role
 from mlcanary.joins.machine import JoinMachine
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.joins.rows import Changes, Event, Key, Outcomes, Waiting
@@ -22,8 +22,10 @@ from mlcanary.measures.contract import Labeled, Matured, Outcome, sample
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.reference import NumericReference
 from mlcanary.monitor.panel import Panel
+from mlcanary.monitor.users import Sketches, crossover_samples, sketches_of
 from mlcanary.records import Label, ModelKey, Prediction, Record, Sample
 from mlcanary.stats.accumulator import Tally
+from mlcanary.stats.distinct import relative_error
 from mlcanary.stats.roc_auc import below
 
 T = TypeVar("T")
@@ -54,6 +56,10 @@ class MonitorPlan:
     def model(self, name: str) -> ModelPlan:
         """The plan of a model."""
         return self.models.get(name, self.default)
+
+    def role(self, model: str, version: str) -> Role:
+        """The part that a version of a model plays."""
+        return self.model(model).role(version)
 
 
 class Monitor:
@@ -111,11 +117,18 @@ class Monitor:
                 yield sample("last_prediction_timestamp_seconds", key, panel.last_prediction)
             if panel.last_label is not None:
                 yield sample("last_label_timestamp_seconds", key, panel.last_label)
+        if users := sketches_of(self.panels.values()):
+            yield sample("daily_active_users_relative_error", (), relative_error())
+            yield from crossover_samples(users, self.plan.role, now)
         for name, count in self.unmatched.items():
             yield sample("labels_unmatched_total", name, count)
         for name, count in self.limited.items():
             yield sample("series_limited_total", name, count)
         yield sample("label_join_capacity", (), float(self._join.capacity))
+
+    def sketches(self) -> Sketches:
+        """Users by model, version and day, as they are now."""
+        return {key: users.copy() for key, users in sketches_of(self.panels.values()).items()}
 
     def leave_out(self, classes: Collection[str], features: Collection[tuple[str, str]]) -> None:
         """Make no samples of these classes and (model, feature) pairs any more: they do not fit on the page."""

@@ -2,10 +2,12 @@
 
 Counters only add up: `merge` is addition, so any number of processes, windows and restarts combine in any
 order to the same figures. `minus` takes an earlier state of the same counters away: that is a window.
+A `Sketch` merges as well, but never twice: what both sides saw counts once, so nothing can be taken away again.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -121,5 +123,31 @@ class Tally:
 
 
 _ENTRY_BYTES = 130
+
+
+class Sketch(ABC):
+    """What is known of a set: `merge` is the union, so it is associative, commutative and idempotent.
+
+    There is no `minus`, hence no window: a measure keeps sketches for fixed spans of event time.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def merge(self, other: Self) -> Self:
+        """The state that would have seen both inputs. Raises ValueError if the parameters differ."""
+
+    @abstractmethod
+    def copy(self) -> Self:
+        """An independent state."""
+
+    @abstractmethod
+    def dump(self) -> Any:
+        """A form that msgpack can carry; `load` restores it bit for bit."""
+
+    @abstractmethod
+    def load(self, dumped: Any) -> None:
+        """Take over a dumped state. Raises ValueError if it belongs to other parameters."""
+
 
 Accumulator = Vector | Tally

@@ -1,0 +1,1 @@
+"""What the model server costs: its processes, its control group, its accelerators."""
