@@ -8,6 +8,8 @@ from mlcanary.measures.features import FeatureMeasure
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.quality import QualityMeasure
+from mlcanary.measures.ranking import RankingMeasure
+from mlcanary.measures.regression import RegressionMeasure
 from mlcanary.measures.score import ScoreMeasure
 from mlcanary.measures.traffic import LatencyMeasure, TrafficMeasure
 
@@ -16,8 +18,8 @@ _AFTER: tuple[type[Measure], ...] = (FeatureMeasure, OutcomeMeasure)
 _QUALITY: dict[Task, tuple[type[Measure], ...]] = {
     Task.BINARY: (QualityMeasure, ScoreMeasure),
     Task.MULTICLASS: (QualityMeasure,),
-    Task.REGRESSION: (),
-    Task.RANKING: (),
+    Task.REGRESSION: (RegressionMeasure,),
+    Task.RANKING: (RankingMeasure,),
 }
 
 MEASURES: tuple[type[Measure], ...] = tuple(
