@@ -35,7 +35,7 @@ ROWS: tuple[MetricSpec, ...] = (
     gauge(
         "target_center",
         (*MODEL_VERSION, "center"),
-        "Value of the center: the first number that this version predicted on this sidecar.",
+        "Value of the center: a number near the data that this sidecar chose, the first that the version predicted.",
     ),
     gauge("regression_quantile", MODEL_VERSION, "Quantile that the model predicts and whose loss is shown."),
     counter(

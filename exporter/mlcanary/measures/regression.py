@@ -16,12 +16,15 @@ BROKEN_LABEL, BROKEN_PREDICTION, NO_PREDICTION_MADE = "broken_label", "broken_pr
 LARGEST = 1e15
 """Beyond it a number is broken input: its square would drown all others."""
 
+TRIAL, CENTERS = 20, 4
+"""Targets after which a center is judged, and how many centers there may be."""
+
 
 class RegressionMeasure(Measure):
     """Needs two finite numbers; other labelled rows are left out and counted by reason.
 
     Squares of the target are summed about the first number that the model says: a value near the data, known before
-    any label comes, so that the counters are born at zero. It is kept as long as the counters are.
+    any label comes, so that the counters are born at zero. A first number from a warm-up request, far off, is replaced.
     """
 
     families = (
@@ -75,10 +78,23 @@ class RegressionMeasure(Measure):
                 reason = BROKEN_PREDICTION if x.predicted is not None else NO_PREDICTION_MADE
                 self.parts["unusable"].add((BROKEN_LABEL if y is None else reason,))
         if actual:
-            target: TargetSums = self.parts["target"]
-            center = next(iter(target.centers), repr(predicted[0]))
-            target.update_many(actual, center)
             self.parts["residuals"].update_many(actual, predicted)
+            self._add_targets(actual, predicted[0])
+
+    def _add_targets(self, actual: Sequence[float], predicted: float) -> None:
+        """Sum about the newest center; after `TRIAL` targets it gives way to the last of them if it lies far off."""
+        target: TargetSums = self.parts["target"]
+        center = target.centers[-1] if target.counts else repr(predicted)
+        target.begin(center)
+        begin = 0
+        while begin < len(actual):
+            trial = TRIAL - int(target.counts[center, OBSERVATIONS])
+            end = begin + trial if trial > 0 else len(actual)
+            target.update_many(actual[begin:end], center)
+            if target.counts[center, OBSERVATIONS] == TRIAL and len(target.centers) < CENTERS and target.is_far(center):
+                center = repr(actual[end - 1])
+                target.begin(center)
+            begin = end
 
     def facts(self, now: float) -> Iterator[Sample]:
         """The quantile whose loss is shown, and the value of each center, which a rule cannot read off a label."""

@@ -21,6 +21,8 @@ OBSERVATIONS, ABOVE, BELOW, SQUARES = "observations", "above", "below", "squares
 RESOLUTION = 1e-6
 """Variance that is no larger a share of the mean square about the centers says nothing."""
 
+_FAR = 0.01
+
 
 class TargetSums(Tally):
     """Sums of targets by (center, moment); a center is a number in its shortest spelling.
@@ -51,6 +53,12 @@ class TargetSums(Tally):
         self.add((center, ABOVE), float(np.maximum(distance, 0.0).sum()))
         self.add((center, BELOW), float(np.maximum(-distance, 0.0).sum()))
         self.add((center, SQUARES), float(distance @ distance))
+
+    def is_far(self, center: str) -> bool:
+        """Whether what was summed about a center lies more than ten standard deviations away from it."""
+        n, squares = self.counts[center, OBSERVATIONS], self.counts[center, SQUARES]
+        shift = self.counts[center, ABOVE] - self.counts[center, BELOW]
+        return n > 0 and squares - shift * shift / n < _FAR * squares
 
     def squares_about_mean(self) -> float | None:
         """Sum of squared distances from the mean of all targets; None where the target is constant or absent."""
