@@ -31,12 +31,13 @@ class Rankings(NamedTuple):
     @property
     def relevant(self) -> Floats:
         """1 where a place is relevant."""
-        return (self.shown > 0).astype(float)
+        return (self.shown > 0).astype(np.float64)
 
     @property
     def total(self) -> Floats:
         """Relevant items, shown or not."""
-        return (self.shown > 0).sum(axis=1) + (self.hidden > 0).sum(axis=1)
+        total: Floats = (self.shown > 0).sum(axis=1) + (self.hidden > 0).sum(axis=1)
+        return total
 
 
 @lru_cache(maxsize=100_000)

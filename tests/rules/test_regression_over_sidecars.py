@@ -24,11 +24,7 @@ from replicated_release import END, START, WARM_UP, WINDOWS, Expected, hold, scr
 
 MODEL, QUANTILE = "price", 0.9
 PLAN = MonitorPlan(
-    models={
-        MODEL: ModelPlan(
-            task=Task.REGRESSION, roles={"v1": Role.BASELINE, "v2": Role.CANARY}, quantile=QUANTILE
-        )
-    }
+    models={MODEL: ModelPlan(task=Task.REGRESSION, roles={"v1": Role.BASELINE, "v2": Role.CANARY}, quantile=QUANTILE)}
 )
 BROKEN = {"broken_label": ("cat", "1e7"), "broken_prediction": ("1e7", "1e99"), "no_prediction": ("1e7", None)}
 V, R = "model_version:mlcanary_", "model_version:mlcanary_residual:"
@@ -129,7 +125,8 @@ def test_recorded_series_equal_the_raw_events(
     for w, rows in windows_of(records).items():
         expected += [*of_window(rows, "v1", w), *of_window(rows, "v2", w), *of_comparison(rows, w)]
     hold(tmp_path, series, expected)
-    recorded = {rule["record"] for rules in shipped_groups() if "regression" in rules["name"] for rule in rules["rules"]}
+    groups = [group for group in shipped_groups() if "regression" in group["name"]]
+    recorded = {rule["record"] for group in groups for rule in group["rules"]}
     texts = " ".join(text for w in WINDOWS for text in about_centers("v1", w))
     assert {e.name for e in expected} | recorded_names(texts) == recorded
 

@@ -1,10 +1,11 @@
 """Share of the target's variance that a model explains, from sums that add up over any number of processes.
 
-Input: finite targets within ±1e15, and the sum of squared errors. Cost: O(1) per target, O(centers) per estimate. Error:
-rounding only, about 1e-16 * (mean - center)^2 / variance of the result: sums of squares about 0 would lose every digit
-of a target near 1e9 that varies by 10. So the sums are taken about a center near the data, and a sum belongs to its
-center: processes that chose other ones still add up, as variance within and between centers. Where the target varies
-by less than a thousandth of its distance from the centers, what is left is rounding and there is no estimate.
+Input: finite targets within ±1e15, and the sum of squared errors. Cost: O(1) per target, O(centers) per estimate.
+Error: rounding only, about 1e-16 * (mean - center)^2 / variance of the result: sums of squares about 0 would lose
+every digit of a target near 1e9 that varies by 10. So the sums are taken about a center near the data, and a sum
+belongs to its center: processes that chose other ones still add up, as variance within and between centers. Where the
+target varies by less than a thousandth of its distance from the centers, what is left is rounding and there is no
+estimate.
 Source: R2 = 1 - SSE / SST, as scikit-learn's `r2_score`; Chan, Golub & LeVeque (1983) for the sums of squares.
 """
 

@@ -1,7 +1,7 @@
 """What one ranking shows of what is relevant: reciprocal rank, recall, hit and precision among the first places.
 
-Input: whether what stands at each place is relevant, best place first; the number of relevant items, shown or not. Cost:
-O(k). Error: none. Source: Manning, Raghavan & Schütze (2008), chapter 8; Voorhees (1999) for the reciprocal rank.
+Input: whether what stands at each place is relevant, best place first; the number of relevant items, shown or not.
+Cost: O(k). Error: none. Source: Manning, Raghavan & Schütze (2008), chapter 8; Voorhees (1999) for the reciprocal rank.
 """
 
 from __future__ import annotations
