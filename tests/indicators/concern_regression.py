@@ -60,15 +60,6 @@ def r2(rows: Sequence[Labeled]) -> Values:
     return plain(float(r2_score(y, f)))
 
 
-def unusable(rows: Sequence[Labeled]) -> Values:
-    """A broken label is told first, then what is wrong with the prediction."""
-    broken = sum(math.isnan(number(x.actual)) for x in rows)
-    sound = [x.predicted for x in rows if not math.isnan(number(x.actual))]
-    nothing = sum(predicted is None for predicted in sound)
-    text = sum(predicted is not None and math.isnan(number(predicted)) for predicted in sound)
-    return {("broken_label",): broken, ("broken_prediction",): text, ("no_prediction",): nothing}
-
-
 CONCERN = Concern(
     make=lambda: RegressionMeasure(ModelPlan(task=Task.REGRESSION, quantile=QUANTILE)),
     rows=measured,

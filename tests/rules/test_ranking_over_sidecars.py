@@ -57,7 +57,7 @@ def release() -> tuple[list[Record], dict[float, Floats], dict[float, str]]:
 def ndcg(grades: bytes, k: int) -> float:
     """NDCG of one request."""
     truth = np.frombuffer(grades)[None, :]
-    return float(ndcg_score(truth, np.arange(CATALOGUE, 0, -1.0)[None, :], k=k))
+    return float(ndcg_score(truth, np.arange(CATALOGUE, 0, -1.0)[None, :], k=k, ignore_ties=True))
 
 
 def figures(grades: Floats) -> Iterator[tuple[str, str, Floats]]:
@@ -68,9 +68,10 @@ def figures(grades: Floats) -> Iterator[tuple[str, str, Floats]]:
     yield "reciprocal_rank", "all", reciprocal
     for k in RANKS:
         yield "ndcg", str(k), np.array([ndcg(row.tobytes(), k) for row in grades])
-        yield "recall", str(k), relevant[:, :k].sum(axis=1) / (grades > 0).sum(axis=1)
-        yield "hit", str(k), relevant[:, :k].any(axis=1).astype(np.float64)
-        yield "precision", str(k), relevant[:, :k].mean(axis=1)
+        found: Floats = relevant[:, :k].sum(axis=1)
+        yield "recall", str(k), found / (grades > 0).sum(axis=1)
+        yield "hit", str(k), (found > 0).astype(np.float64)
+        yield "precision", str(k), found / k
 
 
 def of_version(grades: Floats, version: str, w: str) -> Iterator[Expected]:

@@ -253,7 +253,7 @@ def _label(value: object) -> str | None:
     if isinstance(value, list | dict):
         relevance = canonical_relevance(value)
         if relevance is None or len(relevance) > _LONGEST_RELEVANCE:
-            raise _Rejected("label", f"the right items: a list, or grades of 0 and more, {_LONGEST_RELEVANCE} characters")
+            raise _Rejected("label", f"right items: a list, or grades of 0 and more, {_LONGEST_RELEVANCE} characters")
         return relevance
     return _name("label", canonical_class(value))
 
