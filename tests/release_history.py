@@ -31,6 +31,10 @@ VALUES = {
     "feature": "amount",
     "window": "5m",
     "percentile": "95",
+    "figure": "ndcg",
+    "k": "10",
+    "center": "7.5",
+    "sign": "over",
     "revision": "abc",
     "pythonversion": "3.11",
 }
