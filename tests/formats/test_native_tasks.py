@@ -93,8 +93,10 @@ def test_items_are_texts_in_the_order_shown_and_cut_at_the_cap() -> None:
     assert (found.items, found.predicted) == (("b", "7", "b", str(2**70)), None)
     assert prediction(Task.RANKING, {"items": []}).items == ()
     assert prediction(Task.RANKING, {"features": {"a": 1}}).items is None
-    cut = prediction(Task.RANKING, {"items": [*range(5), LONG]}, limits=Limits(items=5))
+    cut = prediction(Task.RANKING, {"items": [*range(5), LONG]}, limits=Limits(items=5), ranks=(3,))
     assert cut.items == ("0", "1", "2", "3", "4"), "what is not kept is not judged"
+    asked = prediction(Task.RANKING, {"items": list(range(9))}, limits=Limits(items=5), ranks=(3, 7))
+    assert asked.items == tuple("0123456"), "a figure at 7 wants 7 places"
 
 
 @pytest.mark.parametrize(

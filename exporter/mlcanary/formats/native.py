@@ -209,7 +209,7 @@ _NEEDED = {
 def _answer(line: _Line, plan: ModelPlan) -> tuple[str | None, float | None, tuple[str, ...] | None]:
     """The class or number, the score, and the ranking of an answered request. Raises _Rejected."""
     if plan.task is Task.RANKING:
-        return None, None, None if line.items is None else _ranking(line.items[: plan.limits.items])
+        return None, None, None if line.items is None else _ranking(line.items[: plan.kept_items])
     predicted = _name("prediction", canonical_class(line.prediction))
     if plan.task is Task.REGRESSION:
         if predicted is not None:
