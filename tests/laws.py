@@ -26,6 +26,8 @@ from mlcanary.stats.distinct import HyperLogLog
 from mlcanary.stats.log_loss import LogLoss
 from mlcanary.stats.named_rows import NamedRows
 from mlcanary.stats.placements import Placements
+from mlcanary.stats.r_squared import TargetSums
+from mlcanary.stats.residuals import Residuals
 from mlcanary.stats.roc_auc import ScoreBins
 from mlcanary.stats.user_buckets import BUCKETS, UserBuckets, clustered
 
@@ -70,6 +72,15 @@ def _feed_tally(accumulator: Tally | NamedRows, batch: Batch) -> None:
         accumulator.add(name, amount)
 
 
+def _feed_pairs(accumulator: Any, batch: Batch) -> None:
+    accumulator.update_many([a for a, _ in batch], [b for _, b in batch])
+
+
+def _feed_targets(accumulator: TargetSums, batch: Batch) -> None:
+    for target, center in batch:
+        accumulator.update_many([target], center)
+
+
 _EDGES = np.array([0.2, 0.4, 0.6, 0.8])
 _LABELED = st.tuples(st.floats(0, 1), st.booleans())
 _CLASSES = st.sampled_from(["0", "1", "other", ""])
@@ -89,6 +100,24 @@ SUBJECTS: dict[type, Subject] = {
         (Confusion.accuracy, lambda m: m.precision("1"), lambda m: m.recall("1"), lambda m: m.f1("1")),
     ),
     LogLoss: Subject(LogLoss.empty, _LABELED, _feed_columns, (LogLoss.mean, lambda x: (x.count, x.sum, x.squares))),
+    Residuals: Subject(
+        Residuals.empty,
+        st.tuples(st.floats(-100, 100), st.floats(-100, 100)),
+        _feed_pairs,
+        (
+            Residuals.absolute_error,
+            Residuals.squared_error,
+            Residuals.bias,
+            lambda x: x.quantile_loss(0.9),
+            lambda x: (x.count, x.over, x.under, x.squares, x.fourth_powers),
+        ),
+    ),
+    TargetSums: Subject(
+        TargetSums,
+        st.tuples(st.floats(-1e3, 1e3), st.sampled_from(["0.0", "-2.5", "1000.0"])),
+        _feed_targets,
+        (TargetSums.squares_about_mean, lambda x: x.r_squared(1.0), lambda x: x.centers),
+    ),
     ScoreBins: Subject(
         lambda: ScoreBins.empty(_EDGES),
         _LABELED,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcanary.measures.contract import Labeled
-from mlcanary.records import canonical_class
+from mlcanary.records import canonical_class, canonical_relevance
 
 LENGTH = 2000
 EVERY_PREFIX = (*range(1, 61), 75, 100, 150, 250, 400, 700, 1200, LENGTH)
@@ -168,6 +168,43 @@ def measured(name: str) -> list[Labeled]:
         text = UNICODE[i % len(UNICODE)] if name == "unicode categories" and i % 3 == 0 else None
         actual = text or (canonical_class(a) if math.isfinite(a) else "nan")
         rows.append(Labeled(actual or "", predicted, None, None, 0.0))
+    return rows
+
+
+def ranked(name: str) -> list[Labeled]:
+    """Labelled rankings of up to fifteen of twenty items, some of them twice, of which up to nine are relevant.
+
+    One class: nothing is ever relevant. Ties: equal grades. Infinities and nan: broken labels and absent rankings.
+    """
+    rng, n = _rng(name), _size(name)
+    pool = [f"{UNICODE[i % 8]}{i // 8 or ''}" if name == "unicode categories" else f"item-{i}" for i in range(20)]
+    rows = []
+    for i in range(n):
+        shown = [pool[j] for j in rng.permutation(20)[: rng.integers(0, 16)]]
+        if len(shown) > 2 and i % 4 == 0:
+            shown[-1] = shown[0]
+        grades = np.round(rng.uniform(0.5, 4.5, rng.integers(0, 10)))
+        match name:
+            case "constant":
+                shown, grades = pool[:12], np.ones(1)
+            case "ties":
+                grades = np.ones_like(grades)
+            case "one class":
+                grades = np.zeros_like(grades)
+            case "rare positives":
+                grades = np.ones(int(rng.random() < 0.01))
+            case "heavy tail":
+                grades = np.exp(rng.normal(0, 6, grades.size))
+            case "huge values":
+                grades *= 1e9 if i % 3 else 1e300
+            case "adversarial order":
+                shown, grades = [*pool[1 : 20 - i * 20 // n], pool[0]][:15], np.ones(1)
+        right = pool if name in {"constant", "adversarial order"} else rng.permutation(pool).tolist()
+        label: object = canonical_relevance(dict(zip(right, grades.tolist(), strict=False)))
+        if name == "infinities" and i % 3 == 0:
+            label = ('{"item-1":Infinity}', '{"item-1":1e999}', "inf", '{"item-1":-1}', "", "[1]")[i // 3 % 6]
+        absent = name == "all missing" or (name == "nan" and i % 3 == 0)
+        rows.append(Labeled(str(label), None, None, None, 0.0, items=None if absent else tuple(shown)))
     return rows
 
 

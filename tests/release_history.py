@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from business_history import add_business
-from mlcanary.catalog import CATALOG, Group, Kind, MetricSpec
+from measure_inputs import feed, plan_of
+from mlcanary.catalog import BY_NAME, CATALOG, Group, Kind, MetricSpec
+from mlcanary.measures.registry import MEASURES
 from prometheus_tools import run
 from promtool_cases import series_name
 from simulated_release import BASELINE, CANARY, MODEL, Scrapes, count, facts, simulate
@@ -30,9 +32,10 @@ VALUES = {
     "result": "confirmed",
     "code": "202",
     "feature": "amount",
-    "figure": "ctr",
     "window": "5m",
     "percentile": "95",
+    "figure": "ndcg",
+    "k": "10",
     "revision": "abc",
     "pythonversion": "3.11",
 }
@@ -51,6 +54,7 @@ def scrapes() -> Scrapes:
     facts(history)
     add_business(history)
     _canary_role_since(history, -1800.0)
+    _measured(history)
     present = {name for name, _ in history.series}
     for row in CATALOG:
         if not any(name in present for name in (row.name, f"{row.name}_sum", f"{row.name}_bucket")):
@@ -65,6 +69,22 @@ def _canary_role_since(history: Scrapes, start: float) -> None:
     for (name, labels), values in history.series.items():
         if name == "mlcanary_model_info" and ("role", "canary") in labels:
             history.series[name, labels] = np.where(history.instants < start, np.nan, values)
+
+
+def _measured(history: Scrapes) -> None:
+    """What measures show whose families the simulation does not count: both versions, counters that grow evenly."""
+    simulated = {name for name, _ in history.series}
+    for kind in MEASURES:
+        for version, offset in ((BASELINE, 0), (CANARY, 40)):
+            measure = feed(kind(plan_of(kind)), 60, offset)
+            for name, suffix, own, value in (*measure.counters(), *measure.facts(100.0)):
+                spec = BY_NAME[name]
+                if name + suffix in simulated:
+                    continue
+                labels = dict(zip((*spec.labels, "le"), (MODEL, version, *own), strict=False))
+                constant = spec.kind is Kind.GAUGE
+                values = value if constant else value * (history.instants + HISTORY) / HISTORY
+                history.put(name + suffix, values, job="mlcanary-exporter", instance="sidecar-0:10877", **labels)
 
 
 def _anything(history: Scrapes, row: MetricSpec) -> None:

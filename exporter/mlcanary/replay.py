@@ -28,6 +28,19 @@ _SIMPLE = {
     "mlcanary_window_auc_ratio": "auc",
     "mlcanary_window_auc_error_bound_ratio": "auc_error_bound",
     "mlcanary_window_log_loss_nats": "log_loss",
+    "mlcanary_window_mean_absolute_error": "mae",
+    "mlcanary_window_mean_squared_error": "mse",
+    "mlcanary_window_root_mean_squared_error": "rmse",
+    "mlcanary_window_bias": "bias",
+    "mlcanary_window_r2_ratio": "r2",
+    "mlcanary_window_quantile_loss": "quantile_loss",
+    "mlcanary_window_reciprocal_rank_ratio": "mrr",
+}
+_BY_RANK = {
+    "mlcanary_window_ndcg_ratio": "ndcg",
+    "mlcanary_window_recall_at_ratio": "recall",
+    "mlcanary_window_hit_ratio": "hit",
+    "mlcanary_window_precision_at_ratio": "precision",
 }
 _BY_FEATURE = {
     "mlcanary_window_feature_ks_ratio": "feature_ks",
@@ -98,10 +111,13 @@ def _figures(panel: Panel) -> dict[str, Any]:
     for sample in panel.totals():
         if sample.name in _SIMPLE:
             found[_SIMPLE[sample.name]] = sample.value
+        elif sample.name in _BY_RANK:
+            found[f"{_BY_RANK[sample.name]}@{sample.labels[-1]}"] = sample.value
         elif sample.name in _BY_FEATURE:
             found.setdefault(_BY_FEATURE[sample.name], {})[sample.labels[-1]] = sample.value
     outcomes = panel.outcomes.parts
     found["label_joins"] = {name: count for (name,), count in outcomes["joins"].items()}
+    found.setdefault("labels", found["label_joins"]["matched"])
     found["duplicate_predictions"] = outcomes["duplicates"].total()
     found["events"] = {name: count for (name,), count in panel.business.parts["events"].items()}
     return found

@@ -15,7 +15,8 @@ from mlcanary.cli.options import source_options
 from mlcanary.replay import Replay, replay
 from mlcanary.settings import Flags, load_settings
 
-_COLUMNS = ("accuracy", "precision", "recall", "f1", "auc", "log_loss")
+_OF_CLASSES = ("accuracy", "precision", "recall", "f1", "auc", "log_loss")
+_OF_NUMBERS = ("mae", "rmse", "bias", "r2", "quantile_loss")
 
 
 @click.command("replay")
@@ -84,6 +85,15 @@ def _figure(figures: dict[str, Any], name: str) -> str:
     return f"{figures[name]:.4f}{bound}"
 
 
+def _columns(result: Replay) -> tuple[str, ...]:
+    """Figures of the tasks that are in the log; those of classes where nothing is known."""
+    known = dict.fromkeys(name for figures in result.versions.values() for name in figures)
+    of_classes = _OF_CLASSES if "accuracy" in known else ()
+    of_numbers = _OF_NUMBERS if "mae" in known else ()
+    of_rankings = tuple(name for name in known if "@" in name or name == "mrr")
+    return (*of_classes, *of_numbers, *of_rankings) or _OF_CLASSES
+
+
 def _print_table(result: Replay, seconds: float) -> None:
     rejected = sum(result.rejected.values())
     click.echo(
@@ -91,7 +101,8 @@ def _print_table(result: Replay, seconds: float) -> None:
     )
     for reason, count in sorted(result.rejected.items()):
         click.echo(f"  {reason}: {count:,}")
-    header = ["model", "version", "predictions", "labels", "late", "duplicate", *_COLUMNS]
+    columns = _columns(result)
+    header = ["model", "version", "predictions", "labels", "late", "duplicate", *columns]
     rows = [header]
     for key, figures in result.versions.items():
         joins = figures["label_joins"]
@@ -100,10 +111,10 @@ def _print_table(result: Replay, seconds: float) -> None:
                 key.model,
                 key.version,
                 f"{figures['predictions']:,.0f}",
-                f"{figures.get('labels', 0):,.0f}",
+                f"{figures['labels']:,.0f}",
                 f"{joins['late']:,.0f}",
                 f"{joins['duplicate'] + figures['duplicate_predictions']:,.0f}",
-                *(_figure(figures, name) for name in _COLUMNS),
+                *(_figure(figures, name) for name in columns),
             ]
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
@@ -113,7 +124,7 @@ def _print_table(result: Replay, seconds: float) -> None:
                 text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))
             )
         )
-    if not any(figures.get("labels") for figures in result.versions.values()):
+    if not any(figures["labels"] for figures in result.versions.values()):
         click.echo("no prediction has a label: give the file with the labels by another --log.path")
     for key, figures in result.versions.items():
         moved = sorted(figures.get("feature_ks", {}).items(), key=lambda item: -item[1])[:5]

@@ -208,9 +208,9 @@ _NEEDED = {
 
 def _answer(line: _Line, plan: ModelPlan) -> tuple[str | None, float | None, tuple[str, ...] | None]:
     """The class or number, the score, and the ranking of an answered request. Raises _Rejected."""
-    predicted = _name("prediction", canonical_class(line.prediction))
     if plan.task is Task.RANKING:
-        return predicted, None, None if line.items is None else tuple(map(str, line.items[: plan.limits.items]))
+        return None, None, None if line.items is None else _ranking(line.items[: plan.kept_items])
+    predicted = _name("prediction", canonical_class(line.prediction))
     if plan.task is Task.REGRESSION:
         if predicted is not None:
             _number("prediction", line.prediction)
@@ -229,6 +229,14 @@ def _answer(line: _Line, plan: ModelPlan) -> tuple[str | None, float | None, tup
     return predicted, score, None
 
 
+def _ranking(items: Sequence[str | int]) -> tuple[str, ...]:
+    """Items in the spelling that labels use. Raises _Rejected: the join holds them until the label comes."""
+    names = tuple(map(str, items))
+    if names and max(map(len, names)) > _LONGEST_NAME:
+        raise _Rejected("type", f"an item is longer than {_LONGEST_NAME} characters")
+    return names
+
+
 def _probabilities(line: _Line, plan: ModelPlan) -> dict[str, float] | None:
     """Class probabilities of a multiclass model. Raises _Rejected."""
     if plan.task is not Task.MULTICLASS or not line.scores:
@@ -236,6 +244,7 @@ def _probabilities(line: _Line, plan: ModelPlan) -> dict[str, float] | None:
     for name, p in line.scores.items():
         if not 0.0 <= p <= 1.0:
             raise _Rejected("score", f"score {p} of class {name[:_LONGEST_NAME]!r} lies outside 0..1")
+        _name("a class in scores", name)
     return line.scores
 
 
@@ -244,7 +253,7 @@ def _label(value: object) -> str | None:
     if isinstance(value, list | dict):
         relevance = canonical_relevance(value)
         if relevance is None or len(relevance) > _LONGEST_RELEVANCE:
-            raise _Rejected("label", f"the right items: a list, or grades of 0 and more, {_LONGEST_RELEVANCE} bytes")
+            raise _Rejected("label", f"right items: a list, or grades of 0 and more, {_LONGEST_RELEVANCE} characters")
         return relevance
     return _name("label", canonical_class(value))
 
@@ -271,8 +280,8 @@ def _duration(name: str, milliseconds: float | None) -> float | None:
 
 
 def _user(user: str | int | None, salt: bytes) -> int | None:
-    """64 bits that stand for a user and cannot be turned back without the salt."""
-    if user is None:
+    """64 bits that stand for a user and cannot be turned back without the salt; none for an empty name."""
+    if user is None or user == "":
         return None
     return int.from_bytes(hashlib.blake2b(str(user).encode(), digest_size=8, key=salt[:64]).digest(), "little")
 

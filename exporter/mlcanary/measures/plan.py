@@ -90,6 +90,11 @@ class ModelPlan:
         """Hash of every edge of this model."""
         return edges_hash(self.score_edges, self.reference)
 
+    @property
+    def kept_items(self) -> int:
+        """Places of a ranking that are kept: as many as the limit says, and never fewer than a figure looks at."""
+        return max((self.limits.items, *self.ranks))
+
     def segment_values(self, features: Mapping[str, object]) -> tuple[str, ...]:
         """The value of each segment feature; `none` where the prediction lacks it."""
         if not self.segments:

@@ -10,6 +10,8 @@ from mlcanary.measures.joint_drift import JointDriftMeasure
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.quality import QualityMeasure
+from mlcanary.measures.ranking import RankingMeasure
+from mlcanary.measures.regression import RegressionMeasure
 from mlcanary.measures.score import ScoreMeasure
 from mlcanary.measures.segments import SegmentMeasure
 from mlcanary.measures.traffic import LatencyMeasure, QueueMeasure, TrafficMeasure
@@ -29,8 +31,8 @@ _AFTER: tuple[type[Measure], ...] = (
 _QUALITY: dict[Task, tuple[type[Measure], ...]] = {
     Task.BINARY: (QualityMeasure, ScoreMeasure),
     Task.MULTICLASS: (QualityMeasure,),
-    Task.REGRESSION: (),
-    Task.RANKING: (),
+    Task.REGRESSION: (RegressionMeasure,),
+    Task.RANKING: (RankingMeasure,),
 }
 
 MEASURES: tuple[type[Measure], ...] = tuple(

@@ -1,0 +1,69 @@
+"""`mlcanary replay` prints the figures of the task that the log belongs to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sklearn.metrics import mean_absolute_error, ndcg_score, r2_score
+
+from mlcanary.cli.replay import command as replay
+
+
+def run(folder: Path, task: str, requests: list[tuple[dict[str, Any], object]], output: str) -> str:
+    """What `replay` prints of requests with their labels."""
+    lines = []
+    for i, (answer, right) in enumerate(requests):
+        lines.append({"id": i, "ts": 1_793_527_200 + i, "model": "m", "version": "v", **answer})
+        lines.append({"kind": "label", "id": i, "ts": 1_793_527_201 + i, "label": right})
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    arguments = ["--model.task", task, "--log.path", str(folder / "log.jsonl"), "--output", output]
+    result = CliRunner().invoke(replay, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def header(table: str) -> list[str]:
+    """Names of the columns of a printed table after the counts."""
+    return table.splitlines()[1].split()[6:]
+
+
+def test_errors_of_numbers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    y, e = rng.normal(100, 10, 300), rng.normal(1, 3, 300)
+    requests: list[tuple[dict[str, Any], object]] = [
+        ({"prediction": a + b}, a) for a, b in zip(y.tolist(), e.tolist(), strict=True)
+    ]
+    (row,) = json.loads(run(tmp_path, "regression", requests, "json"))["versions"]
+    assert row["labels"] == 300
+    assert row["mae"] == pytest.approx(mean_absolute_error(y, y + e), rel=1e-9)
+    assert row["r2"] == pytest.approx(r2_score(y, y + e), rel=1e-9)
+    table = run(tmp_path, "regression", requests, "table")
+    assert header(table) == ["mae", "rmse", "bias", "r2", "quantile_loss"]
+    assert "no prediction has a label" not in table
+
+
+def test_worth_of_rankings(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    truth = (rng.random((200, 12)) < 0.3).astype(float)
+    truth[:, 0] = 1.0
+    orders = [rng.permutation(12).tolist() for _ in truth]
+    requests: list[tuple[dict[str, Any], object]] = [
+        ({"items": order}, np.flatnonzero(right).tolist()) for order, right in zip(orders, truth, strict=True)
+    ]
+    (row,) = json.loads(run(tmp_path, "ranking", requests, "json"))["versions"]
+    shown = np.array([right[order] for order, right in zip(orders, truth, strict=True)])
+    places = np.broadcast_to(np.arange(12, 0, -1), shown.shape)
+    assert row["labels"] == 200
+    assert row["ndcg@10"] == pytest.approx(ndcg_score(shown, places, k=10), rel=1e-9)
+    table = run(tmp_path, "ranking", requests, "table")
+    assert header(table) == ["mrr", "ndcg@10", "recall@10", "hit@10", "precision@10"]
+
+
+def test_classes_keep_their_columns(tmp_path: Path) -> None:
+    table = run(tmp_path, "binary", [({"score": 0.5}, 1)], "table")
+    assert header(table) == ["accuracy", "precision", "recall", "f1", "auc", "log_loss"]
