@@ -5,6 +5,8 @@ from __future__ import annotations
 from mlcanary.catalog import Task
 from mlcanary.measures.contract import Measure
 from mlcanary.measures.features import FeatureMeasure
+from mlcanary.measures.losses import LossMeasure
+from mlcanary.measures.multiclass import MulticlassMeasure
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.quality import QualityMeasure
@@ -14,8 +16,8 @@ from mlcanary.measures.traffic import LatencyMeasure, TrafficMeasure
 _BEFORE: tuple[type[Measure], ...] = (TrafficMeasure, LatencyMeasure)
 _AFTER: tuple[type[Measure], ...] = (FeatureMeasure, OutcomeMeasure)
 _QUALITY: dict[Task, tuple[type[Measure], ...]] = {
-    Task.BINARY: (QualityMeasure, ScoreMeasure),
-    Task.MULTICLASS: (QualityMeasure,),
+    Task.BINARY: (QualityMeasure, ScoreMeasure, LossMeasure),
+    Task.MULTICLASS: (QualityMeasure, MulticlassMeasure, LossMeasure),
     Task.REGRESSION: (),
     Task.RANKING: (),
 }
