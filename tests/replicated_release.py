@@ -8,6 +8,7 @@ that loss is documented and none of the rules' business, so a counter is filled 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -47,14 +48,29 @@ def scraped(
     plan: MonitorPlan, records: Sequence[Record], *, seed: int = 1, families: Iterable[str] = ()
 ) -> dict[str, Values]:
     """Series of all sidecars at promtool times 0, 15 s ... 1 h. `families`: window gauges wanted, without prefix."""
-    random = np.random.default_rng(seed)
     wanted = {f"mlcanary_window_{name}" for name in families}
     series: dict[str, Values] = {}
-    for replica in range(REPLICAS):
+    for replica, restarts in enumerate(restart_ticks(seed)):
         own = sorted((r for r in records if replica_of(r) == replica), key=lambda r: (r.ts, isinstance(r, Label)))
-        restarts = set(random.choice(np.arange(20, END // STEP - 2), RESTARTS_PER_SIDECAR, replace=False).tolist())
         series |= _of_one(plan, own, restarts, {"job": "exporter", "instance": f"sidecar-{replica}:10877"}, wanted)
     return series
+
+
+def restart_ticks(seed: int) -> list[set[int]]:
+    """The scrapes right after which each sidecar restarts."""
+    random = np.random.default_rng(seed)
+    ticks = np.arange(20, END // STEP - 2)
+    return [set(random.choice(ticks, RESTARTS_PER_SIDECAR, replace=False).tolist()) for _ in range(REPLICAS)]
+
+
+def while_up(records: Iterable[Record], seed: int = 1) -> list[Record]:
+    """Records without those that come between a restart and the next scrape of their sidecar.
+
+    Every counter then shows its reset: one that soon stands where it stood before would hide it. For figures of many
+    sparse counters, where no seed shows them all.
+    """
+    down = restart_ticks(seed)
+    return [r for r in records if math.ceil((r.ts - START) / STEP) - 1 not in down[replica_of(r)]]
 
 
 def windows_of(records: Sequence[Record]) -> dict[str, list[Record]]:
