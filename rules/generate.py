@@ -28,6 +28,7 @@ from rules.expressions import (
     facts,
     joint_drift,
     labels,
+    multiclass,
     quality,
     ranking,
     regression,
@@ -52,6 +53,7 @@ WORDS: Mapping[str, str] = {
 
 FILES: Mapping[str, str] = {
     "canary": "".join(module.TEXT for module in (traffic, quality, score, drift, business, comparison)),
+    "multiclass": multiclass.TEXT,
     "regression": regression.TEXT,
     "ranking": ranking.TEXT,
     "estimated": estimated.TEXT,

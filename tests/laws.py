@@ -20,11 +20,14 @@ from hypothesis.strategies import SearchStrategy
 import mlcanary.stats
 from mlcanary.stats.accumulator import Sketch, Tally, Vector
 from mlcanary.stats.bin_counts import CategoryBins, NumericBins
+from mlcanary.stats.brier import BrierScore
 from mlcanary.stats.bucket_histogram import BucketHistogram
 from mlcanary.stats.confusion import Confusion
 from mlcanary.stats.distinct import HyperLogLog
 from mlcanary.stats.log_loss import LogLoss
+from mlcanary.stats.loss_sums import LossSums
 from mlcanary.stats.named_rows import NamedRows
+from mlcanary.stats.one_vs_rest import OneVsRestBins
 from mlcanary.stats.placements import Placements
 from mlcanary.stats.r_squared import TargetSums
 from mlcanary.stats.residuals import Residuals
@@ -56,6 +59,12 @@ def found_by_introspection() -> set[type]:
 
 def _feed_columns(accumulator: Any, batch: Batch) -> None:
     accumulator.update_many([score for score, _ in batch], [positive for _, positive in batch])
+
+
+def _feed_rows(accumulator: OneVsRestBins, batch: Batch) -> None:
+    accumulator.grow(3)
+    for row, score, actual in batch:
+        accumulator.update_many(row, [score], [actual])
 
 
 def _feed(accumulator: Any, batch: Batch) -> None:
@@ -97,7 +106,12 @@ SUBJECTS: dict[type, Subject] = {
         Confusion,
         st.tuples(_CLASSES, _CLASSES),
         _feed,
-        (Confusion.accuracy, lambda m: m.precision("1"), lambda m: m.recall("1"), lambda m: m.f1("1")),
+        (
+            lambda m: m.by_class().accuracy(),
+            lambda m: [m.by_class().precision("1"), m.by_class().recall("1"), m.by_class().f1("1")],
+            lambda m: [m.by_class().macro_f1(), m.by_class().weighted_f1(), m.by_class().balanced_accuracy()],
+            lambda m: [m.by_class().lift("1"), m.by_class().matthews()],
+        ),
     ),
     LogLoss: Subject(LogLoss.empty, _LABELED, _feed_columns, (LogLoss.mean, lambda x: (x.count, x.sum, x.squares))),
     Residuals: Subject(
@@ -117,6 +131,16 @@ SUBJECTS: dict[type, Subject] = {
         st.tuples(st.floats(-1e3, 1e3), st.sampled_from(["0.0", "-2.5", "1000.0"])),
         _feed_targets,
         (TargetSums.squares_about_mean, lambda x: x.r_squared(1.0), lambda x: x.centers),
+    ),
+    LossSums: Subject(
+        LossSums.empty, st.floats(0, 100), lambda x, batch: x.add(batch), (lambda x: (x.mean(), x.count),)
+    ),
+    BrierScore: Subject(BrierScore.empty, _LABELED, _feed_columns, (BrierScore.mean, lambda x: (x.sum, x.squares))),
+    OneVsRestBins: Subject(
+        lambda: OneVsRestBins.empty(_EDGES),
+        st.tuples(st.integers(0, 2), st.floats(0, 1), st.booleans()),
+        _feed_rows,
+        (OneVsRestBins.estimates, OneVsRestBins.means, lambda x: x.values.sum()),
     ),
     ScoreBins: Subject(
         lambda: ScoreBins.empty(_EDGES),

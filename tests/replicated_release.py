@@ -8,6 +8,7 @@ that loss is documented and none of the rules' business, so a counter is filled 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -61,6 +62,16 @@ def restart_ticks(seed: int = 1) -> list[set[int]]:
     random = np.random.default_rng(seed)
     places = np.arange(20, END // STEP - 2)
     return [set(random.choice(places, RESTARTS_PER_SIDECAR, replace=False).tolist()) for _ in range(REPLICAS)]
+
+
+def while_up(records: Iterable[Record], seed: int = 1) -> list[Record]:
+    """Records without those that come between a restart and the next scrape of their sidecar.
+
+    Every counter then shows its reset: one that soon stands where it stood before would hide it. For figures of many
+    sparse counters, where no seed shows them all.
+    """
+    down = restart_ticks(seed)
+    return [r for r in records if math.ceil((r.ts - START) / STEP) - 1 not in down[replica_of(r)]]
 
 
 def windows_of(records: Sequence[Record]) -> dict[str, list[Record]]:

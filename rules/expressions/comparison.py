@@ -11,6 +11,31 @@ model_version:mlcanary_labeled_predictions:accuracy_zscore<W> :=
       + on (<model>) group_left ()
         max by (<model>) (model_version:mlcanary_labeled_predictions:accuracy_stderr<W> <baseline>) ^ 2)
     >= -Inf
+model_version:mlcanary_labeled_predictions:balanced_accuracy_delta<W> :=
+    max by (<version>) (model_version:mlcanary_labeled_predictions:balanced_accuracy<W> <canary>)
+    - on (<model>) group_left ()
+      max by (<model>) (model_version:mlcanary_labeled_predictions:balanced_accuracy<W> <baseline>)
+model_version:mlcanary_labeled_predictions:f1_macro_delta<W> :=
+    max by (<version>) (model_version:mlcanary_labeled_predictions:f1_macro<W> <canary>)
+    - on (<model>) group_left () max by (<model>) (model_version:mlcanary_labeled_predictions:f1_macro<W> <baseline>)
+model_version:mlcanary_labeled_predictions:f1_weighted_delta<W> :=
+    max by (<version>) (model_version:mlcanary_labeled_predictions:f1_weighted<W> <canary>)
+    - on (<model>) group_left () max by (<model>) (model_version:mlcanary_labeled_predictions:f1_weighted<W> <baseline>)
+model_version:mlcanary_labeled_predictions:matthews_delta<W> :=
+    max by (<version>) (model_version:mlcanary_labeled_predictions:matthews<W> <canary>)
+    - on (<model>) group_left () max by (<model>) (model_version:mlcanary_labeled_predictions:matthews<W> <baseline>)
+model_version_class:mlcanary_labeled_predictions:precision_delta<W> :=
+    max by (<version>, class) (model_version_class:mlcanary_labeled_predictions:precision<W> <canary>)
+    - on (<model>, class) group_left ()
+      max by (<model>, class) (model_version_class:mlcanary_labeled_predictions:precision<W> <baseline>)
+model_version_class:mlcanary_labeled_predictions:recall_delta<W> :=
+    max by (<version>, class) (model_version_class:mlcanary_labeled_predictions:recall<W> <canary>)
+    - on (<model>, class) group_left ()
+      max by (<model>, class) (model_version_class:mlcanary_labeled_predictions:recall<W> <baseline>)
+model_version_class:mlcanary_labeled_predictions:f1_delta<W> :=
+    max by (<version>, class) (model_version_class:mlcanary_labeled_predictions:f1_<W> <canary>)
+    - on (<model>, class) group_left ()
+      max by (<model>, class) (model_version_class:mlcanary_labeled_predictions:f1_<W> <baseline>)
 model_version:mlcanary_labeled_score:auc_delta<W> :=
     max by (<version>) (model_version:mlcanary_labeled_score:auc<W> <canary>)
     - on (<model>) group_left () max by (<model>) (model_version:mlcanary_labeled_score:auc<W> <baseline>)
@@ -25,6 +50,10 @@ model_version:mlcanary_labeled_score:auc_zscore<W> :=
       + on (<model>) group_left ()
         max by (<model>) (model_version:mlcanary_labeled_score:auc_stderr<W> <baseline>) ^ 2)
     >= -Inf
+model_version:mlcanary_labeled_score:average_precision_delta<W> :=
+    max by (<version>) (model_version:mlcanary_labeled_score:average_precision<W> <canary>)
+    - on (<model>) group_left ()
+      max by (<model>) (model_version:mlcanary_labeled_score:average_precision<W> <baseline>)
 model_version:mlcanary_log_loss:mean_delta<W> :=
     max by (<version>) (model_version:mlcanary_log_loss:mean<W> <canary>)
     - on (<model>) group_left () max by (<model>) (model_version:mlcanary_log_loss:mean<W> <baseline>)
@@ -32,6 +61,14 @@ model_version:mlcanary_log_loss:mean_zscore<W> :=
     model_version:mlcanary_log_loss:mean_delta<W>
     / sqrt(model_version:mlcanary_log_loss:mean_stderr<W> ^ 2
       + on (<model>) group_left () max by (<model>) (model_version:mlcanary_log_loss:mean_stderr<W> <baseline>) ^ 2)
+    >= -Inf
+model_version:mlcanary_brier_score:mean_delta<W> :=
+    max by (<version>) (model_version:mlcanary_brier_score:mean<W> <canary>)
+    - on (<model>) group_left () max by (<model>) (model_version:mlcanary_brier_score:mean<W> <baseline>)
+model_version:mlcanary_brier_score:mean_zscore<W> :=
+    model_version:mlcanary_brier_score:mean_delta<W>
+    / sqrt(model_version:mlcanary_brier_score:mean_stderr<W> ^ 2
+      + on (<model>) group_left () max by (<model>) (model_version:mlcanary_brier_score:mean_stderr<W> <baseline>) ^ 2)
     >= -Inf
 model_version:mlcanary_prediction_errors:ratio_delta<W> :=
     max by (<version>) (model_version:mlcanary_prediction_errors:ratio<W> <canary>)

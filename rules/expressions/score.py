@@ -61,6 +61,46 @@ model_version:mlcanary_labeled_score:average_precision<W> :=
       / ignoring (actual) (
         sum without (actual) (model_version_actual_bin:mlcanary_labeled_score_from:rate<W>) > 0))
     / ignoring (actual) (model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="positive"} > 0)
+# Best and worst order of the scores inside each bin. At worst every positive lies alone under all negatives of its bin,
+# bounded by the midpoint inequality: see stats/average_precision.py.
+model_version:mlcanary_labeled_score:average_precision_upper<W> :=
+    sum without (bin) (
+      model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="positive"}
+      * model_version_actual_bin:mlcanary_labeled_score_from:rate<W>{actual="positive"}
+      / ignoring (actual) (
+        sum without (actual) (model_version_actual_bin:mlcanary_labeled_score_from:rate<W>)
+        - ignoring (actual) model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="negative"} > 0))
+    / ignoring (actual) (model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="positive"} > 0)
+model_version:mlcanary_labeled_score:average_precision_lower<W> :=
+    sum without (bin) (clamp_min(
+      model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="positive"}
+      - ignoring (actual) model_version_actual_bin:mlcanary_labeled_score_from:rate<W>{actual="negative"}
+      * ignoring (actual) ln(
+        (sum without (actual) (model_version_actual_bin:mlcanary_labeled_score_from:rate<W>) * <S> + 0.5)
+        / ((sum without (actual) (model_version_actual_bin:mlcanary_labeled_score_from:rate<W>)
+          - ignoring (actual) model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="positive"})
+          * <S> + 0.5)), 0))
+    / ignoring (actual) (model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="positive"} > 0)
+# Inside a bin one class may rise fully before the other: the exact distance lies between ks and this.
+model_version:mlcanary_labeled_score:ks_upper_bound<W> :=
+    clamp_max(max without (bin) (
+      abs(
+        model_version_actual_bin:mlcanary_labeled_score:placement<W>{actual="positive"}
+        - ignoring (actual) model_version_actual_bin:mlcanary_labeled_score:placement<W>{actual="negative"})
+      + sum without (actual) (
+        model_version_actual_bin:mlcanary_labeled_score:placement<W>
+        - model_version_actual_bin:mlcanary_labeled_score_below:ratio_rate<W>)), 1)
+# Why AUC is absent while labels come.
+model_version_figure_reason:mlcanary_labeled_score:undefined<W> :=
+    label_replace(label_replace(
+      group by (<version>) (model_version_actual:mlcanary_labeled_score_bin:rate<W> > 0)
+      unless on (<version>) model_version:mlcanary_labeled_score:auc<W>,
+      "figure", "auc", "", ""), "reason", "one_class", "", "")
+    or label_replace(
+      group by (<version>, reason) (rate(mlcanary_labeled_score_left_out_total[<W>]) > 0)
+      and on (<version>) mlcanary_model_info{task="binary"}
+      unless on (<version>) (model_version_actual:mlcanary_labeled_score_bin:rate<W> > 0),
+      "figure", "auc", "", "")
 # Expected calibration error over the score bins.
 model_version:mlcanary_labeled_score:ece<W> :=
     sum without (bin) (abs(

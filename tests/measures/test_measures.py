@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from mlcanary.catalog import NO_PREDICTION, OTHER
+from mlcanary.catalog import NO_PREDICTION, OTHER, Task
 from mlcanary.errors import ConfigError
 from mlcanary.measures.business import BusinessMeasure
 from mlcanary.measures.contract import Labeled, Measure, Outcome
 from mlcanary.measures.features import FeatureMeasure
+from mlcanary.measures.losses import LossMeasure
+from mlcanary.measures.multiclass import MulticlassMeasure
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
 from mlcanary.measures.quality import QualityMeasure
@@ -19,6 +22,7 @@ from mlcanary.measures.reference import Reference, categorical_reference, edges_
 from mlcanary.measures.score import ScoreMeasure
 from mlcanary.measures.traffic import TrafficMeasure
 from mlcanary.records import ModelKey, Prediction, canonical_class
+from mlcanary.stats.confusion import OTHER_WRONG
 
 KEY = ModelKey("m", "v")
 
@@ -35,7 +39,12 @@ def counts(measure: Measure, name: str) -> dict[tuple[str, ...], float]:
 
 def gauges(measure: Measure) -> dict[str, float]:
     """Gauges without labels of their own."""
-    return {s.name.removeprefix("mlcanary_window_"): s.value for s in measure.gauges(60.0)}
+    return {s.name.removeprefix("mlcanary_window_"): s.value for s in measure.gauges(60.0) if not s.labels}
+
+
+def reasons(measure: Measure) -> dict[str, str]:
+    """Why figures are absent, by figure."""
+    return dict(s.labels for s in measure.gauges(60.0) if s.name == "mlcanary_window_undefined")  # type: ignore[misc]
 
 
 def test_classes_above_the_cap_are_other_and_told_once_per_name() -> None:
@@ -73,9 +82,27 @@ def test_the_cap_on_classes_holds_for_the_confusion_matrix_also_after_a_restart(
     for found in (measure, restored):
         found.on_labeled([Labeled("e", "b", None, None, 0.0)])
         names = {name for pair in counts(found, "labeled_predictions_total") for name in pair}
-        assert names == {"a", "b", OTHER}
+        assert names == {"a", "b", OTHER, OTHER_WRONG}
         assert counts(found, "labeled_predictions_total")[OTHER, "b"] == 1.0
     assert measure.take_folded() == {("classes", "c"), ("classes", "d"), ("classes", "e")}
+
+
+def test_two_classes_above_the_cap_are_right_only_where_they_are_the_same() -> None:
+    measure = QualityMeasure(ModelPlan(task=Task.MULTICLASS, limits=Limits(classes=2)))
+    pairs = [("a", "a"), ("b", "b"), ("c", "c"), ("c", "d"), ("d", "c"), ("d", "a"), (OTHER, "d"), ("e", OTHER_WRONG)]
+    measure.on_labeled([Labeled(a, p, None, None, 0.0) for a, p in pairs])
+    matrix = counts(measure, "labeled_predictions_total")
+    assert sum(matrix.values()) == len(pairs)
+    assert {pair: n for pair, n in matrix.items() if n} == {
+        ("a", "a"): 1.0,
+        ("b", "b"): 1.0,
+        (OTHER, OTHER): 1.0,
+        (OTHER, OTHER_WRONG): 4.0,
+        (OTHER, "a"): 1.0,
+    }
+    assert gauges(measure)["accuracy_ratio"] == sum(a == p for a, p in pairs) / len(pairs)
+    recall = {s.labels: s.value for s in measure.gauges(60.0) if s.name == "mlcanary_window_class_recall_ratio"}
+    assert recall[OTHER,] == 1 / 6
 
 
 def test_every_pair_of_known_classes_is_born_at_zero() -> None:
@@ -88,7 +115,14 @@ def test_every_pair_of_known_classes_is_born_at_zero() -> None:
 def test_precision_without_a_positive_prediction_is_absent_and_recall_is_zero() -> None:
     measure = QualityMeasure(ModelPlan())
     measure.on_labeled([Labeled("1", "0", None, True, 0.0), Labeled("0", "0", None, False, 0.0)])
-    assert gauges(measure) == {"labels": 2.0, "accuracy_ratio": 0.5, "recall_ratio": 0.0, "f1_ratio": 0.0}
+    found = gauges(measure)
+    assert (found["labels"], found["accuracy_ratio"], found["recall_ratio"], found["f1_ratio"]) == (2.0, 0.5, 0.0, 0.0)
+    assert not {"precision_ratio", "lift_ratio", "matthews_correlation"} & set(found)
+    assert reasons(measure) == {
+        "precision": "no_positive_prediction",
+        "lift": "no_positive_prediction",
+        "matthews_correlation": "one_class",
+    }
 
 
 def test_figures_of_the_positive_class_need_to_know_which_one_it_is() -> None:
@@ -96,14 +130,57 @@ def test_figures_of_the_positive_class_need_to_know_which_one_it_is() -> None:
     unknown, known = QualityMeasure(ModelPlan()), QualityMeasure(ModelPlan(positive="cat"))
     unknown.on_labeled(rows)
     known.on_labeled(rows)
-    assert set(gauges(unknown)) == {"labels", "accuracy_ratio"}
+    assert not {"precision_ratio", "recall_ratio", "f1_ratio", "lift_ratio"} & set(gauges(unknown))
+    assert reasons(unknown)["precision"] == "unknown_positive_class"
     assert gauges(known)["precision_ratio"] == 0.5
 
 
-def test_auc_is_absent_with_one_class_and_log_loss_is_not() -> None:
-    measure = ScoreMeasure(ModelPlan())
-    measure.on_labeled([Labeled("1", "1", 0.5, True, 0.0)])
-    assert gauges(measure) == {"log_loss_nats": pytest.approx(np.log(2))}
+def test_auc_is_absent_with_one_class_and_losses_are_not() -> None:
+    score, losses = ScoreMeasure(ModelPlan()), LossMeasure(ModelPlan())
+    for measure in (score, losses):
+        measure.on_labeled([Labeled("1", "1", 0.5, True, 0.0)])
+    assert "auc_ratio" not in gauges(score)
+    assert gauges(losses) == {"log_loss_nats": pytest.approx(np.log(2)), "brier_score": 0.25}
+
+
+def test_figures_of_the_score_say_why_they_are_absent() -> None:
+    rows = {
+        "no_labels": [],
+        "no_scores": [Labeled("1", "1", None, True, 0.0)],
+        "unknown_positive_class": [Labeled("cat", "cat", 0.5, None, 0.0)],
+        "one_class": [Labeled("1", "1", 0.5, True, 0.0), Labeled("1", "1", None, True, 0.0)],
+    }
+    for reason, batch in rows.items():
+        score, losses = ScoreMeasure(ModelPlan()), LossMeasure(ModelPlan())
+        score.on_labeled(batch)
+        losses.on_labeled(batch)
+        assert reasons(score)["auc"] == reason
+        assert reasons(losses) == ({} if reason == "one_class" else {"log_loss": reason, "brier_score": reason})
+    multiclass = MulticlassMeasure(ModelPlan(task=Task.MULTICLASS))
+    assert reasons(multiclass)["auc_macro"] == "no_labels"
+    multiclass.on_labeled([Labeled("a", "a", None, None, 0.0, {"a": 0.0})])
+    assert reasons(multiclass)["auc_macro"] == "no_scores"
+    multiclass.on_labeled([Labeled("a", "a", None, None, 0.0, {"a": 0.5})])
+    assert reasons(multiclass) == {"auc_macro": "one_class", "auc_weighted": "one_class"}
+
+
+def test_classes_above_the_cap_are_one_class_of_probabilities() -> None:
+    plan = ModelPlan(task=Task.MULTICLASS, limits=Limits(classes=2))
+    measure = MulticlassMeasure(plan)
+    given = {"a": 0.2, "b": 0.2, "c": 0.3, "d": 0.3}
+    measure.on_labeled([Labeled(name, "a", None, None, 0.0, given) for name in "abcd"])
+    inside = counts(measure, "class_score_bin_total")
+    positives = {name: sum(n for (c, a, _), n in inside.items() if (c, a) == (name, "positive")) for name in "ab"}
+    assert positives == {"a": 1.0, "b": 1.0}
+    others = {edge: n for (c, actual, edge), n in inside.items() if (c, actual) == (OTHER, "positive") and n}
+    ((upper, n),) = others.items()
+    assert n == 2.0
+    assert 0.6 <= float(upper) < 0.7
+    assert measure.take_folded() == {("classes", "c"), ("classes", "d")}
+    restored = MulticlassMeasure(replace(plan, limits=Limits(classes=9)))
+    for name, part in measure.parts.items():
+        restored.parts[name].load(part.dump())
+    assert list(restored.counters()) == list(measure.counters())
 
 
 def test_learnt_features_are_missed_only_after_they_were_seen() -> None:

@@ -35,11 +35,12 @@ def test_confusion_figures_equal_scikit_learn_and_are_absent_where_undefined(nam
         y, p = positive[:n], predicted[:n]
         matrix = Confusion()
         matrix.update_many((str(int(a)), str(int(b))) for a, b in zip(y, p, strict=True))
-        assert matrix.accuracy() == pytest.approx(accuracy_score(y, p), abs=1e-9)
+        found = matrix.by_class()
+        assert found.accuracy() == pytest.approx(accuracy_score(y, p), abs=1e-9)
         for value, oracle, defined in (
-            (matrix.precision("1"), precision_score, p.any()),
-            (matrix.recall("1"), recall_score, y.any()),
-            (matrix.f1("1"), f1_score, p.any() or y.any()),
+            (found.precision("1"), precision_score, p.any()),
+            (found.recall("1"), recall_score, y.any()),
+            (found.f1("1"), f1_score, p.any() or y.any()),
         ):
             assert value == (pytest.approx(oracle(y, p, zero_division=0.0), abs=1e-9) if defined else None)
 

@@ -7,6 +7,8 @@ from mlcanary.measures.business import BusinessMeasure
 from mlcanary.measures.contract import Measure
 from mlcanary.measures.features import FeatureMeasure
 from mlcanary.measures.joint_drift import JointDriftMeasure
+from mlcanary.measures.losses import LossMeasure
+from mlcanary.measures.multiclass import MulticlassMeasure
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.quality import QualityMeasure
@@ -29,8 +31,8 @@ _AFTER: tuple[type[Measure], ...] = (
     SegmentMeasure,
 )
 _QUALITY: dict[Task, tuple[type[Measure], ...]] = {
-    Task.BINARY: (QualityMeasure, ScoreMeasure),
-    Task.MULTICLASS: (QualityMeasure,),
+    Task.BINARY: (QualityMeasure, ScoreMeasure, LossMeasure),
+    Task.MULTICLASS: (QualityMeasure, MulticlassMeasure, LossMeasure),
     Task.REGRESSION: (RegressionMeasure,),
     Task.RANKING: (RankingMeasure,),
 }

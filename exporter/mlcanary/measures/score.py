@@ -1,4 +1,4 @@
-"""AUC from score bins, and log loss: what a probability is worth."""
+"""What a score ranks and how well it is calibrated, from score bins: AUC, average precision, KS, calibration error."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mlcanary.catalog import NEGATIVE, POSITIVE
-from mlcanary.measures.contract import Labeled, Measure, sample
+from mlcanary.measures.contract import Labeled, Measure, sample, undefined
+from mlcanary.measures.losses import left_out, why_absent, why_left_out
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import edge_labels
 from mlcanary.records import Prediction, Sample
 from mlcanary.stats.accumulator import Tally
-from mlcanary.stats.log_loss import LogLoss
+from mlcanary.stats.average_precision import average_precision_from_counts
+from mlcanary.stats.calibration import calibration_error
+from mlcanary.stats.ks import ks_from_counts
 from mlcanary.stats.roc_auc import ScoreBins, below
 
 
@@ -23,17 +26,21 @@ class ScoreMeasure(Measure):
         "mlcanary_labeled_score_bin_total",
         "mlcanary_labeled_score_below_total",
         "mlcanary_labeled_score_bin_score_total",
-        "mlcanary_log_loss",
-        "mlcanary_log_loss_squares_total",
         "mlcanary_window_auc_ratio",
         "mlcanary_window_auc_error_bound_ratio",
-        "mlcanary_window_log_loss_nats",
+        "mlcanary_window_average_precision_ratio",
+        "mlcanary_window_average_precision_lower_ratio",
+        "mlcanary_window_average_precision_upper_ratio",
+        "mlcanary_window_score_ks_ratio",
+        "mlcanary_window_score_ks_upper_bound_ratio",
+        "mlcanary_window_calibration_error_ratio",
+        "mlcanary_window_undefined",
     )
 
     def __init__(self, plan: ModelPlan) -> None:
         super().__init__(plan)
         bins = ScoreBins.empty(plan.score_edges)
-        self.parts = {"bins": bins, "log_loss": LogLoss.empty(), "scored": Tally({("predictions",): 0.0})}
+        self.parts = {"bins": bins, "scored": Tally({("predictions",): 0.0}), "left_out": left_out()}
         self._labels = edge_labels(plan.score_edges)
 
     def on_predictions(self, batch: Sequence[Prediction]) -> None:
@@ -41,20 +48,22 @@ class ScoreMeasure(Measure):
         self.parts["scored"].add(("predictions",), float(sum(p.score is not None for p in batch)))
 
     def on_labeled(self, batch: Sequence[Labeled]) -> None:
-        """Bin the scores and add up the losses."""
-        usable = [(x.score, x.positive) for x in batch if x.score is not None and x.positive is not None]
+        """Bin the scores."""
+        reasons = [why_left_out(x, self.plan.task) for x in batch]
+        for reason in filter(None, reasons):
+            self.parts["left_out"].add((reason,))
+        usable = [x for x, reason in zip(batch, reasons, strict=True) if reason is None]
         if usable:
-            scores = np.array([score for score, _ in usable])
-            positive = np.array([p for _, p in usable], dtype=bool)
-            self.parts["bins"].update_many(scores, positive)
-            self.parts["log_loss"].update_many(scores, positive)
+            self.parts["bins"].update_many(
+                np.array([x.score for x in usable], dtype=np.float64), np.array([x.positive for x in usable])
+            )
 
     def labels(self) -> float:
         """Labelled predictions with a score."""
         return float(self.parts["log_loss"].count)
 
     def counters(self) -> Iterator[Sample]:
-        """In-bin and below counts per class, score sums, and the loss sums."""
+        """In-bin and below counts per class, and score sums."""
         bins: ScoreBins = self.parts["bins"]
         if self.parts["scored"].total() == 0:
             return
@@ -64,17 +73,32 @@ class ScoreMeasure(Measure):
                 yield sample("labeled_score_below_total", (actual, label), under)
         for label, total in zip(self._labels, bins.score_sums.tolist(), strict=True):
             yield sample("labeled_score_bin_score_total", (label,), total)
-        loss: LogLoss = self.parts["log_loss"]
-        yield sample("log_loss", (), loss.sum, "_sum")
-        yield sample("log_loss", (), loss.count, "_count")
-        yield sample("log_loss_squares_total", (), loss.squares)
 
     def gauges(self, seconds: float) -> Iterator[Sample]:
-        """AUC with its bound, and mean log loss."""
-        estimate = self.parts["bins"].estimate()
-        if estimate is not None:
-            yield sample("window_auc_ratio", (), estimate.auc)
-            yield sample("window_auc_error_bound_ratio", (), estimate.bound)
-        loss = self.parts["log_loss"].mean()
-        if loss is not None:
-            yield sample("window_log_loss_nats", (), loss)
+        """Every figure with its bound or bracket; what is not defined is absent, with its reason."""
+        bins: ScoreBins = self.parts["bins"]
+        reason = why_absent(self.parts["left_out"], bins.positives.sum() + bins.negatives.sum())
+        auc = bins.estimate()
+        precision = average_precision_from_counts(bins.positives, bins.negatives)
+        ks = ks_from_counts(bins.positives, bins.negatives)
+        error = calibration_error(bins.positives, bins.negatives, bins.score_sums)
+        if auc is not None:
+            yield sample("window_auc_ratio", (), auc.auc)
+            yield sample("window_auc_error_bound_ratio", (), auc.bound)
+        else:
+            yield undefined("auc", reason or "one_class")
+        if precision is not None:
+            yield sample("window_average_precision_ratio", (), precision.value)
+            yield sample("window_average_precision_lower_ratio", (), precision.lower)
+            yield sample("window_average_precision_upper_ratio", (), precision.upper)
+        else:
+            yield undefined("average_precision", reason or "no_positive_label")
+        if ks is not None:
+            yield sample("window_score_ks_ratio", (), ks.statistic)
+            yield sample("window_score_ks_upper_bound_ratio", (), ks.upper_bound)
+        else:
+            yield undefined("score_ks", reason or "one_class")
+        if error is not None:
+            yield sample("window_calibration_error_ratio", (), error)
+        else:
+            yield undefined("calibration_error", reason)

@@ -79,13 +79,17 @@ class ScoreBins(Vector):
 
     def estimate(self) -> AucEstimate | None:
         """The area and its bound; None while one class is missing."""
-        positives, negatives = float(self.positives.sum()), float(self.negatives.sum())
-        if positives < 1 or negatives < 1:
-            return None
-        pairs = positives * negatives
-        tied = float(self.positives @ self.negatives)
-        won = float(self.positives @ below(self.negatives))
-        return AucEstimate((won + tied / 2) / pairs, tied / pairs / 2)
+        return auc_from_counts(self.positives, self.negatives)
+
+
+def auc_from_counts(positives: Floats, negatives: Floats) -> AucEstimate | None:
+    """The area and its bound from counts per bin, in ascending order of score; None while one class is missing."""
+    pairs = float(positives.sum()) * float(negatives.sum())
+    if pairs <= 0:
+        return None
+    tied = float(positives @ negatives)
+    won = float(positives @ below(negatives))
+    return AucEstimate((won + tied / 2) / pairs, tied / pairs / 2)
 
 
 def below(counts: Floats) -> Floats:
