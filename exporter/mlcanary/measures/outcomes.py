@@ -1,16 +1,14 @@
-"""Label joins, label delay, duplicates and business events: what happened after the prediction."""
+"""Label joins, duplicates and business events: what happened after the prediction."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mlcanary.catalog import JOIN_RESULTS, LABEL_DELAY_BUCKETS, NEGATIVE, POSITIVE
-from mlcanary.measures.contract import Labeled, Measure, Outcome, sample
+from mlcanary.catalog import JOIN_RESULTS, NEGATIVE, POSITIVE
+from mlcanary.measures.contract import Measure, Outcome, sample
 from mlcanary.measures.plan import ModelPlan
-from mlcanary.measures.traffic import histogram_samples
 from mlcanary.records import Sample
 from mlcanary.stats.accumulator import Tally
-from mlcanary.stats.bucket_histogram import BucketHistogram
 
 
 class OutcomeMeasure(Measure):
@@ -18,7 +16,6 @@ class OutcomeMeasure(Measure):
 
     families = (
         "mlcanary_label_joins_total",
-        "mlcanary_label_delay_seconds",
         "mlcanary_duplicate_predictions_total",
         "mlcanary_business_events_total",
         "mlcanary_business_value_total",
@@ -29,17 +26,11 @@ class OutcomeMeasure(Measure):
         super().__init__(plan)
         self.parts = {
             "joins": Tally({(result,): 0.0 for result in JOIN_RESULTS}),
-            "delay": BucketHistogram.empty(LABEL_DELAY_BUCKETS),
             "duplicates": Tally({("predictions",): 0.0}),
             "events": Tally(),
             "value": Tally(),
             "squares": Tally(),
         }
-
-    def on_labeled(self, batch: Sequence[Labeled]) -> None:
-        """Observe the delays; a label cannot come before its prediction, whatever the clocks say."""
-        if batch:
-            self.parts["delay"].update_many([max(0.0, x.delay) for x in batch])
 
     def count_join(self, result: str) -> None:
         """One outcome of catalog.JOIN_RESULTS."""
@@ -71,4 +62,3 @@ class OutcomeMeasure(Measure):
         ):
             for name, count in self.parts[part].items():
                 yield sample(family, name, count)
-        yield from histogram_samples("label_delay_seconds", self.parts["delay"])

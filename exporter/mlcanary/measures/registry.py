@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from mlcanary.catalog import Task
 from mlcanary.measures.contract import Measure
+from mlcanary.measures.estimated import EstimatedMeasure
 from mlcanary.measures.features import FeatureMeasure
+from mlcanary.measures.label_age import LabelAgeMeasure
+from mlcanary.measures.mature import MatureMeasure
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
+from mlcanary.measures.provisional import ProvisionalMeasure
 from mlcanary.measures.quality import QualityMeasure
 from mlcanary.measures.score import ScoreMeasure
 from mlcanary.measures.traffic import LatencyMeasure, TrafficMeasure
 
 _BEFORE: tuple[type[Measure], ...] = (TrafficMeasure, LatencyMeasure)
-_AFTER: tuple[type[Measure], ...] = (FeatureMeasure, OutcomeMeasure)
+_AFTER: tuple[type[Measure], ...] = (FeatureMeasure, OutcomeMeasure, LabelAgeMeasure)
 _QUALITY: dict[Task, tuple[type[Measure], ...]] = {
-    Task.BINARY: (QualityMeasure, ScoreMeasure),
-    Task.MULTICLASS: (QualityMeasure,),
+    Task.BINARY: (QualityMeasure, ScoreMeasure, EstimatedMeasure, MatureMeasure, ProvisionalMeasure),
+    Task.MULTICLASS: (QualityMeasure, ProvisionalMeasure),
     Task.REGRESSION: (),
     Task.RANKING: (),
 }
