@@ -41,7 +41,7 @@ class ExpectedConfusion(Vector):
     >>> round(matrix.accuracy().value, 12), round(matrix.precision().value, 12), round(matrix.recall().value, 12)
     (0.85, 0.85, 0.85)
     >>> round(matrix.accuracy().error, 12)
-    0.334122891719
+    0.332328062455
     """
 
     __slots__ = ()
