@@ -41,7 +41,7 @@ ROWS: tuple[MetricSpec, ...] = (
     counter(
         "label_age_labeled_total",
         (*MODEL_VERSION, "age"),
-        "Those of the cohort whose label had come when they were so many seconds old; ages up to the wait.",
+        "Those of the cohort whose final label had come when they were so many seconds old; ages up to the wait.",
     ),
     counter(
         "mature_labels_total",
@@ -54,7 +54,7 @@ ROWS: tuple[MetricSpec, ...] = (
     window(
         "label_coverage_ratio",
         (*MODEL_VERSION_WINDOW, "age"),
-        "Share of predictions whose wait is over that had their label when they were so many seconds old.",
+        "Share of predictions whose wait is over that had their final label when they were so many seconds old.",
     ),
     window(
         "mature_positive_ratio",
