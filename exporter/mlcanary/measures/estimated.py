@@ -104,9 +104,8 @@ class EstimatedMeasure(Measure):
             return
         matrix: ExpectedConfusion = self.parts["confusion"]
         for predicted, chosen in _CLASSES:
-            up, n = matrix.positives(chosen), matrix.count(chosen)
-            yield sample("expected_labeled_predictions_total", (POSITIVE, predicted), up)
-            yield sample("expected_labeled_predictions_total", (NEGATIVE, predicted), n - up)
+            yield sample("expected_labeled_predictions_total", (POSITIVE, predicted), matrix.positives(chosen))
+            yield sample("expected_labeled_predictions_total", (NEGATIVE, predicted), matrix.negatives(chosen))
             yield sample("expected_labeled_predictions_variance_total", (predicted,), matrix.variance(chosen))
         loss: ExpectedLogLoss = self.parts["log_loss"]
         yield sample("expected_log_loss", (), loss.sum, "_sum")
@@ -123,7 +122,7 @@ class EstimatedMeasure(Measure):
                 yield sample(family, (label,), value)
         checked: ExpectedConfusion = self.parts["checked"]
         yield sample("estimate_check_predictions_total", (), checked.count(True) + checked.count(False))
-        yield sample("estimate_check_correct_total", (ESTIMATED,), _right(checked))
+        yield sample("estimate_check_correct_total", (ESTIMATED,), checked.right())
         yield sample("estimate_check_correct_total", (ACTUAL,), self.parts["right"].total())
         yield sample("estimate_check_variance_total", (), checked.variance(True) + checked.variance(False))
 
@@ -149,9 +148,4 @@ class EstimatedMeasure(Measure):
         if n < 1:
             yield undefined("estimated_minus_actual", "no_labels")
             return
-        yield sample("window_estimated_minus_actual_ratio", (), (_right(checked) - self.parts["right"].total()) / n)
-
-
-def _right(matrix: ExpectedConfusion) -> float:
-    """Right answers to expect."""
-    return matrix.positives(True) + matrix.count(False) - matrix.positives(False)
+        yield sample("window_estimated_minus_actual_ratio", (), (checked.right() - self.parts["right"].total()) / n)

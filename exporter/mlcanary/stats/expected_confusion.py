@@ -3,7 +3,7 @@
 If each score p is the true probability of its prediction, outcomes are independent Bernoulli(p): the expected confusion
 matrix is a sum of p and 1 - p, and its variance a sum of p (1 - p), separately for both predicted classes.
 
-Input: P(positive) in [0, 1] and whether the prediction was positive. Cost: O(1) per prediction, 48 bytes. Error: the
+Input: P(positive) in [0, 1] and whether the prediction was positive. Cost: O(1) per prediction, 64 bytes. Error: the
 half-widths are 1.96 standard errors; those of accuracy and precision come from exact variances, those of recall and F1
 from the delta method. They cover how outcomes vary given the scores, not scores that are wrong. Source: confidence-based
 performance estimation (CBPE), Kivimäki et al. 2024 (arXiv 2407.08649); Poisson-binomial variance.
@@ -34,7 +34,9 @@ class Estimated(NamedTuple):
 
 
 class ExpectedConfusion(Vector):
-    """Per predicted class, positive then negative: predictions, sum of p, sum of p (1 - p).
+    """Per predicted class, positive then negative: predictions, sum of p, of 1 - p, and of p (1 - p).
+
+    The second and third are summed apart: their rounded difference to the first could fall, and so could a counter.
 
     >>> matrix = ExpectedConfusion.empty()
     >>> matrix.update_many([0.9, 0.8, 0.3, 0.0], [True, True, False, False])
@@ -49,7 +51,7 @@ class ExpectedConfusion(Vector):
     @classmethod
     def empty(cls) -> Self:
         """No predictions yet."""
-        return cls(np.zeros((2, 3)))
+        return cls(np.zeros((2, 4)))
 
     def update_many(self, scores: ArrayLike, predicted_positive: ArrayLike) -> None:
         """Add predictions: scores, shape (n,); whether predicted positive, shape (n,), bool."""
@@ -57,7 +59,7 @@ class ExpectedConfusion(Vector):
         chosen = np.asarray(predicted_positive, dtype=bool)
         for row, mask in enumerate((chosen, ~chosen)):
             q = p[mask]
-            self.values[row] += (q.size, q.sum(), (q * (1.0 - q)).sum())
+            self.values[row] += (q.size, q.sum(), (1.0 - q).sum(), (q * (1.0 - q)).sum())
 
     def count(self, predicted_positive: bool) -> float:
         """Predictions of a class."""
@@ -67,17 +69,24 @@ class ExpectedConfusion(Vector):
         """Positives to expect among the predictions of a class."""
         return float(self.values[0 if predicted_positive else 1, 1])
 
+    def negatives(self, predicted_positive: bool) -> float:
+        """Negatives to expect among them."""
+        return float(self.values[0 if predicted_positive else 1, 2])
+
+    def right(self) -> float:
+        """Right predictions to expect."""
+        return self.positives(True) + self.negatives(False)
+
     def variance(self, predicted_positive: bool) -> float:
         """Variance of the number of those positives."""
-        return float(self.values[0 if predicted_positive else 1, 2])
+        return float(self.values[0 if predicted_positive else 1, 3])
 
     def accuracy(self) -> Estimated | None:
         """Share of right predictions; None without any."""
         n = self.count(True) + self.count(False)
         if n < 1:
             return None
-        right = self.positives(True) + self.count(False) - self.positives(False)
-        return Estimated(right / n, Z95 * _root(self.variance(True) + self.variance(False)) / n)
+        return Estimated(self.right() / n, Z95 * _root(self.variance(True) + self.variance(False)) / n)
 
     def precision(self) -> Estimated | None:
         """Of those predicted positive, the share that is; None if none was."""

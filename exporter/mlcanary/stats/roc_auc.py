@@ -89,5 +89,8 @@ class ScoreBins(Vector):
 
 
 def below(counts: Floats) -> Floats:
-    """Sum of all counts strictly before each bin, same shape."""
-    return np.cumsum(counts) - counts
+    """Sum of all counts strictly before each bin, same shape.
+
+    Never falls where no count does, fractions included: a rounded difference would, and read as a counter reset.
+    """
+    return np.concatenate(([0.0], np.cumsum(counts)[:-1]))
