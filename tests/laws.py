@@ -19,11 +19,15 @@ from hypothesis.strategies import SearchStrategy
 
 import mlcanary.stats
 from mlcanary.stats.accumulator import Sketch, Tally, Vector
+from mlcanary.stats.age_coverage import AgeCoverage
 from mlcanary.stats.bin_counts import CategoryBins, NumericBins
 from mlcanary.stats.brier import BrierScore
 from mlcanary.stats.bucket_histogram import BucketHistogram
 from mlcanary.stats.confusion import Confusion
 from mlcanary.stats.distinct import HyperLogLog
+from mlcanary.stats.expected_auc import UnlabeledBins
+from mlcanary.stats.expected_confusion import ExpectedConfusion
+from mlcanary.stats.expected_log_loss import ExpectedLogLoss
 from mlcanary.stats.log_loss import LogLoss
 from mlcanary.stats.loss_sums import LossSums
 from mlcanary.stats.named_rows import NamedRows
@@ -154,6 +158,20 @@ SUBJECTS: dict[type, Subject] = {
         _feed,
         (Placements.auc, lambda x: x.critical(500.0), lambda x: (x.rows, x.sum, x.squares)),
     ),
+    AgeCoverage: Subject(
+        lambda: AgeCoverage.empty([1.0, 10.0]),
+        st.floats(0, 20) | st.just(float("inf")),
+        _feed,
+        (lambda c: (c.cohort, c.labeled.tolist()),),
+    ),
+    ExpectedConfusion: Subject(
+        ExpectedConfusion.empty,
+        _LABELED,
+        _feed_columns,
+        (ExpectedConfusion.accuracy, ExpectedConfusion.precision, ExpectedConfusion.recall, ExpectedConfusion.f1),
+    ),
+    ExpectedLogLoss: Subject(ExpectedLogLoss.empty, st.floats(0, 1), _feed, (ExpectedLogLoss.mean,)),
+    UnlabeledBins: Subject(lambda: UnlabeledBins.empty(_EDGES), st.floats(0, 1), _feed, (UnlabeledBins.estimate,)),
     NumericBins: Subject(lambda: NumericBins.empty(_EDGES), _NUMBERS, _feed, (lambda x: x.values.sum(),)),
     CategoryBins: Subject(lambda: CategoryBins.empty(["0", "1"]), _CLASSES, _feed, (lambda x: x.values.tolist(),)),
     NamedRows: Subject(

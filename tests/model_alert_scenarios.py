@@ -20,6 +20,7 @@ from alert_worlds import (
     Series,
     baseline,
     canary,
+    counter,
     fires,
     gauge,
     hourly,
@@ -242,6 +243,25 @@ def information() -> list[Scenario]:
             "a canary without traffic, as after a rollback, waits for nothing",
             world(baseline(), canary(per_minute=steady(0.0))),
         ),
+        silent(
+            "MLCanaryInsufficientLabels",
+            "a canary that is younger than the maturity of its labels waits for them",
+            world(baseline()) | _unlabeled_canary(maturity=7200.0, pending=500.0),
+        ),
+        fires(
+            "MLCanaryInsufficientLabels",
+            "labels have a maturity, but no prediction of the canary waits: they have no ids",
+            world(baseline()) | _unlabeled_canary(maturity=7200.0, pending=0.0, until=90),
+            (60, ({**CANARY, "severity": "info"},)),
+            resolved=120,
+        ),
+        fires(
+            "MLCanaryInsufficientLabels",
+            "labels count as they come, and none does",
+            world(baseline()) | _unlabeled_canary(maturity=0.0, pending=500.0, until=90),
+            (60, ({**CANARY, "severity": "info"},)),
+            resolved=120,
+        ),
         fires(
             "MLCanaryBaselineMissing",
             "the baseline gets its role an hour late",
@@ -328,3 +348,15 @@ def information() -> list[Scenario]:
         ),
         silent("MLCanaryEdgesMismatch", "all sidecars agree", HEALTHY),
     ]
+
+
+def _unlabeled_canary(*, maturity: float, pending: float, until: int | None = None) -> Series:
+    """A canary with traffic, up to a minute, of which no prediction has been decided."""
+    of = {**EXPORTER, **CANARY}
+    traffic: Course = ((0, 100.0),) if until is None else ((0, 100.0), (until, 0.0))
+    return {
+        **gauge("mlcanary_model_info", {**of, "role": "canary", "task": "binary"}, (0, 1.0)),
+        **counter("mlcanary_predictions_total", {**of, "predicted": "1"}, *traffic),
+        **gauge("mlcanary_label_join_pending", of, (0, pending)),
+        **gauge("mlcanary_label_maturity_seconds", {**EXPORTER, "model": MODEL}, (0, maturity)),
+    }

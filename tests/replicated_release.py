@@ -45,14 +45,17 @@ def replica_of(record: Record) -> int:
 
 
 def scraped(
-    plan: MonitorPlan, records: Sequence[Record], *, seed: int = 1, families: Iterable[str] = ()
+    plan: MonitorPlan, records: Sequence[Record], *, seed: int = 1, families: Iterable[str] = (), joins: bool = False
 ) -> dict[str, Values]:
-    """Series of all sidecars at promtool times 0, 15 s ... 1 h. `families`: window gauges wanted, without prefix."""
+    """Series of all sidecars at promtool times 0, 15 s ... 1 h. `families`: window gauges wanted, without prefix.
+
+    `joins`: a restart keeps the join table, and loses everything that was counted.
+    """
     wanted = {f"mlcanary_window_{name}" for name in families}
     series: dict[str, Values] = {}
     for replica, restarts in enumerate(restart_ticks(seed)):
         own = sorted((r for r in records if replica_of(r) == replica), key=lambda r: (r.ts, isinstance(r, Label)))
-        series |= _of_one(plan, own, restarts, {"job": "exporter", "instance": f"sidecar-{replica}:10877"}, wanted)
+        series |= _of_one(plan, own, restarts, _target(replica), wanted, joins)
     return series
 
 
@@ -96,8 +99,12 @@ def hold(folder: Path, series: Mapping[str, Values], expected: Sequence[Expected
     check(folder, "20m", [case(f"{STEP}s", series, tests)])
 
 
+def _target(replica: int) -> Labels:
+    return {"job": "exporter", "instance": f"sidecar-{replica}:10877"}
+
+
 def _of_one(
-    plan: MonitorPlan, records: list[Record], restarts: set[int], target: Labels, wanted: set[str]
+    plan: MonitorPlan, records: list[Record], restarts: set[int], target: Labels, wanted: set[str], joins: bool
 ) -> dict[str, Values]:
     ticks = END // STEP + 1
     lives: list[tuple[int, dict[tuple[str, str, tuple[str, ...]], list[float | None]]]] = []
@@ -119,7 +126,11 @@ def _of_one(
                 column += [0.0 if spec.kind in _GROWING else None] * (tick - first - len(column))
                 column.append(sample.value)
         if tick in restarts:
-            monitor = Monitor(plan, now)
+            before, monitor = monitor, Monitor(plan, now)
+            if joins:
+                before.redrain_joins(before.drain_joins()._replace(whole=True))
+                rows = [(key, row) for key, row in before.drain_joins().rows if row is not None]
+                monitor.load({"panels": [], "unmatched": [], "limited": []}, iter(rows), now)
             lives.append((tick + 1, {}))
     return _joined(lives, ticks, target)
 

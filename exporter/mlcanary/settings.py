@@ -7,6 +7,7 @@
         reference: churn.profile.json       # relative to this file
         roles: {v1: baseline, v2: canary}
         maturity: 30m
+        unlabeled: negative                 # no label by then means the negative class; default: it means nothing
         objectives: {accuracy_drop: 0.03}
         segments: [country, device]
         split: {v1: 0.9, v2: 0.1}
@@ -22,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -62,6 +63,7 @@ class ModelSection(Schema, frozen=True):
     threshold: Share = 0.5
     maturity: Seconds = Seconds(0)
     label_ttl: Seconds | None = None
+    unlabeled: Literal["negative"] | None = None
     roles: dict[str, Role] = msgspec.field(default_factory=dict)
     objectives: dict[str, Limit] = msgspec.field(default_factory=dict)
     ranks: tuple[AtLeastOne, ...] = (10,)
@@ -226,7 +228,7 @@ def _model(section: ModelSection, default: ModelPlan, base: Path, *, text: str, 
         positive=canonical_class(section.positive_class),
         negative=canonical_class(section.negative_class),
         threshold=section.threshold,
-        join=JoinPolicy(maturity, label_ttl),
+        join=JoinPolicy(maturity, label_ttl, _unlabeled(section)),
         reference=default.reference if section.reference is None else _profile(base / section.reference),
         roles=section.roles,
         objectives=section.objectives,
@@ -253,6 +255,7 @@ def _check_model(section: ModelSection, base: Path, text: str, source: str, plac
     negative = canonical_class(section.negative_class)
     if negative is not None and negative == canonical_class(section.positive_class):
         raise error_at(text, source, (*place, "negative_class"), repr(negative), "another class than positive_class")
+    _check_unlabeled(section, text, source, (*place, "unlabeled"))
     total = sum(section.split.values())
     if section.split and abs(total - 1) > _ROUNDING:
         raise error_at(text, source, (*place, "split"), f"shares that add up to {total:g}", "shares that add up to 1")
@@ -264,6 +267,26 @@ def _check_model(section: ModelSection, base: Path, text: str, source: str, plac
     if section.reference is not None and not (base / section.reference).is_file():
         allowed = f"a reference profile; there is no file {base / section.reference}"
         raise error_at(text, source, (*place, "reference"), repr(section.reference), allowed)
+
+
+def _unlabeled(section: ModelSection) -> str | None:
+    """The class that a mature prediction without a label counts as."""
+    if section.unlabeled is None:
+        return None
+    return canonical_class(section.negative_class) or "0"
+
+
+def _check_unlabeled(section: ModelSection, text: str, source: str, place: tuple[str | int, ...]) -> None:
+    """A negative needs a name, and a moment at which it is one. Raises ConfigError."""
+    if section.unlabeled is None:
+        return
+    if section.task is not Task.BINARY:
+        raise error_at(text, source, place, repr(section.unlabeled), "this key only with `task: binary`")
+    if section.maturity <= 0:
+        raise error_at(text, source, place, repr(section.unlabeled), "this key only with a `maturity` above 0")
+    if section.positive_class is not None and section.negative_class is None:
+        allowed = "this key only with a `negative_class` beside the `positive_class`"
+        raise error_at(text, source, place, repr(section.unlabeled), allowed)
 
 
 def _salt(users: UsersSection, base: Path, text: str, source: str) -> bytes:

@@ -100,9 +100,9 @@ model_version:mlcanary_brier_score:mean_stderr<W> :=
         / (sum by (<version>) (rate(mlcanary_brier_score_count[<W>])) > 0)
         - model_version:mlcanary_brier_score:mean<W> ^ 2)
       / (sum by (<version>) (rate(mlcanary_brier_score_count[<W>])) * <S> - 1 > 0), 0))
-# Share of decided predictions that got their label in time.
+# Share of decided predictions that got their label in time, or whose missing label has a meaning.
 model_version:mlcanary_label_joins:coverage<W> :=
-    (sum by (<version>) (rate(mlcanary_label_joins_total{result="matched"}[<W>]))
+    (sum by (<version>) (rate(mlcanary_label_joins_total{result=~"matched|assumed"}[<W>]))
       or sum by (<version>) (rate(mlcanary_label_joins_total[<W>])) * 0)
-    / (sum by (<version>) (rate(mlcanary_label_joins_total{result=~"matched|expired|evicted"}[<W>])) > 0)
+    / (sum by (<version>) (rate(mlcanary_label_joins_total{result=~"matched|assumed|expired|evicted"}[<W>])) > 0)
 """

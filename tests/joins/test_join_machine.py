@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from mlcanary.joins.machine import JoinMachine
 from mlcanary.joins.policy import JoinPolicy
-from mlcanary.joins.rows import Key
+from mlcanary.joins.rows import Grown, Key
 from mlcanary.records import Label, ModelKey, Prediction
 
 LABEL_TTL = 50.0
@@ -33,7 +33,10 @@ class Row:
     failed: bool
     label: tuple[float, str] | None = None
     done: bool = False
-    seen: dict[str, float | None] = field(default_factory=dict)
+    assumed: bool = False
+    matured: bool = False
+    seen: dict[str, tuple[float, float | None]] = field(default_factory=dict)
+    """Per event: the time of the earliest one, and its value."""
 
 
 def early_key(label: Label) -> Key:
@@ -52,6 +55,7 @@ class Naive:
     early_keys: list[Key] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
     out: Counter[Any] = field(default_factory=Counter)
+    never_mature: Counter[ModelKey] = field(default_factory=Counter)
 
     def policy(self, model: str) -> JoinPolicy:
         return self.policies.get(model, self.policies[""])
@@ -76,17 +80,18 @@ class Naive:
             for label in [x for x in self.early if ((x.model or ""), x.id) == (name, p.id)]:
                 self.early.remove(label)
                 self.apply(row, label)
-        if row.label is None and (labels := [other.label for other in known if other.label is not None]):
+        if row.label is None and (labels := [x.label for x in known if x.label is not None and not x.assumed]):
             ts, text = max(labels)
             self.offer(row, Label(p.id, ts, label=text))
-        for event, value in [item for other in known for item in other.seen.items()]:
+        for event, (ts, value) in [item for other in known for item in other.seen.items()]:
             if event not in row.seen:
-                self.apply(row, Label(p.id, 0.0, event=event, value=value))
+                self.apply(row, Label(p.id, ts, event=event, value=value))
         while len({(r.key.model, r.id) for r in self.rows}) > self.capacity:
             for gone in self.at(self.rows[0].key.model, self.rows[0].id):
                 self.rows.remove(gone)
                 if not gone.done and not gone.failed:
                     self.out[gone.key, "evicted"] += 1
+                self.never_mature[gone.key] += not (gone.failed or gone.matured)
         return True
 
     def label(self, label: Label) -> None:
@@ -110,8 +115,10 @@ class Naive:
         if label.event is not None:
             if label.event in row.seen:
                 self.out[row.key, "duplicate"] += 1
+                if label.ts < row.seen[label.event][0]:
+                    row.seen[label.event] = label.ts, label.value
             else:
-                row.seen[label.event] = label.value
+                row.seen[label.event] = label.ts, label.value
                 self.out[row.key, row.id, "event", label.event, label.value] += 1
         if label.label is not None:
             self.offer(row, label)
@@ -123,7 +130,7 @@ class Naive:
             row.label = (label.ts, label.label)
         if row.failed or age > policy.memory:
             self.out["unmatched", row.key.model] += 1
-        elif age > policy.wait or (row.done and row.label is None):
+        elif age > policy.wait or (row.done and (row.label is None or row.assumed)):
             self.out[row.key, "late"] += 1
         elif row.done:
             self.out[row.key, "duplicate"] += 1
@@ -131,23 +138,31 @@ class Naive:
             row.label = (label.ts, label.label)
             self.count(row)
         else:
-            self.out[row.key, "duplicate"] += row.label is not None
+            known = row.label is not None
+            self.out[row.key, "duplicate" if known else "provisional", *(() if known else (label.ts, label.label))] += 1
             row.label = max(row.label or (label.ts, label.label), (label.ts, label.label))
 
     def count(self, row: Row) -> None:
         row.done = True
-        self.out[row.key, "matched"] += 1
+        self.out[row.key, "assumed" if row.assumed else "matched"] += 1
         self.out[row.key, row.id, "joined", row.label] += 1
 
     def advance(self, now: float) -> None:
         for row in list(self.rows):
             policy = self.policy(row.key.model)
-            if not row.done and not row.failed and row.ts + policy.wait <= now:
+            end = row.ts + policy.wait
+            if not row.done and not row.failed and end <= now:
+                if row.label is None and policy.unlabeled is not None and policy.maturity:
+                    row.label, row.assumed = (end, policy.unlabeled), True
                 if row.label is not None:
                     self.count(row)
                 else:
                     row.done = True
                     self.out[row.key, "expired"] += 1
+            if end <= now and not row.failed and not row.matured:
+                row.matured = True
+                events = tuple(sorted((e, value) for e, (ts, value) in row.seen.items() if ts <= end))
+                self.out[row.key, "matured", row.ts, row.label, row.assumed, events] += 1
             if row.ts + policy.memory <= now:
                 self.rows.remove(row)
         for label in [x for x in self.early if x.ts + EARLY_TTL <= now]:
@@ -162,7 +177,7 @@ class JoinComparison(RuleBasedStateMachine):
         maturity=st.sampled_from([0.0, 10.0, 80.0]), other=st.sampled_from([0.0, 10.0]), capacity=st.integers(1, 8)
     )
     def begin(self, maturity: float, other: float, capacity: int) -> None:
-        self.policies = {"": JoinPolicy(maturity, LABEL_TTL), "n": JoinPolicy(other, LABEL_TTL)}
+        self.policies = {"": JoinPolicy(maturity, LABEL_TTL), "n": JoinPolicy(other, LABEL_TTL, "no")}
         self.capacity = capacity
         self.real = self._machine()
         self.naive = Naive(self.policies, capacity)
@@ -170,6 +185,7 @@ class JoinComparison(RuleBasedStateMachine):
         self.now = 1000.0
         self.offered = Counter[ModelKey]()
         self.ended = Counter[ModelKey]()
+        self.grown = Counter[ModelKey]()
 
     def _machine(self) -> JoinMachine:
         return JoinMachine(self.policies, capacity=self.capacity, early_ttl=EARLY_TTL)
@@ -184,8 +200,13 @@ class JoinComparison(RuleBasedStateMachine):
         events = Counter((e.waiting.key, e.event, e.value) for e in out.events)
         assert joined == _sum((k[0], k[3], n) for k, n in self.naive.out.items() if k[2:3] == ("joined",))
         assert events == _sum3((k[0], k[3], k[4], n) for k, n in self.naive.out.items() if k[2:3] == ("event",))
+        early = Counter((x.waiting.key, "provisional", x.label_ts, x.label) for x in out.provisional)
+        assert early == Counter({k: n for k, n in self.naive.out.items() if k[1] == "provisional"})
+        grown = Counter(_grown(x) for x in out.matured)
+        assert grown == Counter({k: n for k, n in self.naive.out.items() if k[1] == "matured"})
+        self.grown.update(x.waiting.key for x in out.matured)
         for (key, result), n in found.items():
-            if result in {"matched", "expired", "evicted"}:
+            if result in {"matched", "assumed", "expired", "evicted"}:
                 self.ended[key] += n
         self.naive.out.clear()
 
@@ -228,6 +249,14 @@ class JoinComparison(RuleBasedStateMachine):
         self.naive.advance(self.now)
         self._compare()
 
+    @rule(maturity=st.sampled_from([0.0, 10.0, 30.0, 80.0]), unlabeled=st.sampled_from([None, "no"]))
+    def reload(self, maturity: float, unlabeled: str | None) -> None:
+        """Other waiting times, also for what waits already."""
+        self.policies = {"": JoinPolicy(maturity, LABEL_TTL), "n": JoinPolicy(maturity, LABEL_TTL, unlabeled)}
+        self.real.set_policies(self.policies)
+        self.naive.policies = self.policies
+        self._compare()
+
     @rule()
     def checkpoint(self) -> None:
         changes = self.real.drain()
@@ -265,10 +294,24 @@ class JoinComparison(RuleBasedStateMachine):
                 assert n == self.ended[key] + self.real.pending.get(key, 0)
 
     @invariant()
+    def every_answered_prediction_matures_once_unless_it_was_evicted_before(self) -> None:
+        if hasattr(self, "naive"):
+            rows = (row for versions in self.real._table.values() for row in versions)
+            young = Counter(row.key for row in rows if not row.failed and not row.matured)
+            for key, n in self.offered.items():
+                assert n == self.grown[key] + self.naive.never_mature[key] + young[key]
+
+    @invariant()
     def memory_is_bounded(self) -> None:
         if hasattr(self, "naive"):
             assert len(self.real._table) <= self.capacity
             assert self.real._early_size == sum(map(len, self.real._early.values())) <= self.capacity
+
+
+def _grown(x: Grown) -> tuple[Any, ...]:
+    """What a matured row tells, in the words of the naive model."""
+    label = None if x.waiting.label is None else (x.waiting.label_ts, x.waiting.label)
+    return x.waiting.key, "matured", x.waiting.ts, label, x.waiting.assumed, tuple(sorted(x.events.items()))
 
 
 def _sum(found: Iterator[tuple[Any, Any, int]]) -> Counter[Any]:
@@ -292,20 +335,14 @@ TestJoinComparison.settings = settings(max_examples=300, stateful_step_count=50)
 @given(st.data())
 def test_the_order_of_lines_does_not_matter_with_maturity(data: st.DataObject) -> None:
     predictions = [Prediction(ModelKey("m", "v"), float(10 * i), f"p{i}") for i in range(3)]
-    drawn = st.lists(
-        st.builds(
-            Label,
-            id=st.sampled_from(["p0", "p1", "p2", "nobody"]),
-            ts=st.integers(0, 200).map(float),
-            model=st.just("m"),
-            label=st.sampled_from(["0", "1"]),
-        ),
-        max_size=6,
-    )
+    ids, times = st.sampled_from(["p0", "p1", "p2", "nobody"]), st.integers(0, 200).map(float)
+    labels = st.builds(Label, id=ids, ts=times, model=st.just("m"), label=st.sampled_from(["0", "1"]))
+    clicks = st.builds(Label, id=ids, ts=times, model=st.just("m"), event=st.just("click"))
+    drawn = st.lists(labels | clicks, max_size=6)
     lines: list[Prediction | Label] = [*predictions, *data.draw(drawn)]
     outcomes = []
     for order in (lines, data.draw(st.permutations(lines))):
-        machine = JoinMachine({"": JoinPolicy(60.0, 100.0)}, capacity=100, early_ttl=1000.0)
+        machine = JoinMachine({"": JoinPolicy(60.0, 100.0, "0")}, capacity=100, early_ttl=1000.0)
         for line in order:
             if isinstance(line, Prediction):
                 machine.predict(line)
@@ -314,5 +351,7 @@ def test_the_order_of_lines_does_not_matter_with_maturity(data: st.DataObject) -
         machine.advance(1e9)
         out = machine.take()
         joined = Counter((x.waiting.ts, x.label, x.label_ts) for x in out.joined)
-        outcomes.append((joined, Counter(out.results), Counter(out.unmatched)))
+        grown = Counter(map(_grown, out.matured))
+        assert len(grown) == len(predictions)
+        outcomes.append((joined, Counter(out.results), Counter(out.unmatched), grown))
     assert outcomes[0] == outcomes[1]

@@ -50,7 +50,7 @@ def test_every_key_means_what_it_says() -> None:
     assert plan.limits == Limits(models=5, versions=3, features=20, classes=2, events=1, reasons=1)
     churn = plan.models["churn"]
     assert (churn.positive, churn.negative, churn.threshold) == ("1", "0", 0.4)  # YAML's yes and no are booleans
-    assert churn.join == JoinPolicy(1800.0, 7 * 86400.0)
+    assert churn.join == JoinPolicy(1800.0, 7 * 86400.0, "0")
     assert churn.roles == {"v1": Role.BASELINE, "1.10": Role.CANARY, "v3": Role.SHADOW, "v4": Role.UNASSIGNED}
     assert churn.role("never named") is Role.SHADOW
     limits = churn.thresholds()

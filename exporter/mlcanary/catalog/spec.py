@@ -144,7 +144,12 @@ LABEL_DELAY_BUCKETS: tuple[float, ...] = (
 )  # fmt: skip
 """Upper edges of the label delay histogram, seconds: one second to thirty days."""
 
-JOIN_RESULTS: tuple[str, ...] = ("matched", "late", "duplicate", "expired", "evicted")
+LABEL_AGES: tuple[float, ...] = (
+    60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0, 86400.0, 259200.0, 604800.0, 2592000.0,
+)  # fmt: skip
+"""Ages at which the label coverage of a cohort is read, seconds; a model has those up to the end of its wait."""
+
+JOIN_RESULTS: tuple[str, ...] = ("matched", "assumed", "late", "duplicate", "expired", "evicted")
 ROLLBACK_OUTCOMES: tuple[str, ...] = ("resolved", "ineffective", "stuck", "failed", "dry_run")
 ACTION_LABEL = "action"
 ACTION_ROLLBACK = "rollback"

@@ -6,7 +6,8 @@ counted predictions are of equal age. Time is event time, handed in by the calle
 
     prediction ──► WAITING ──label──► (maturity 0) MATCHED
                       │  └──label──► holds it; at ts + maturity ──► MATCHED
-                      ├── ts + maturity passes without a label ──► EXPIRED;  a label after that is LATE
+                      ├── ts + maturity passes without a label ──► EXPIRED, or ASSUMED where the policy names a class
+                      │                                            for it;  a label after that is LATE
                       └── table full, oldest goes ──► EVICTED
     label without prediction ──► kept for `early_ttl`, then UNMATCHED
     label of a failed request, or later than label_ttl ──► UNMATCHED
@@ -15,9 +16,10 @@ counted predictions are of equal age. Time is event time, handed in by the calle
 
 With maturity 0 the wait ends at ts + label_ttl. A decided prediction is remembered until ts + label_ttl, to
 know duplicates and late labels. When the wait of an answered prediction is over (with maturity 0: label_ttl), it is
-MATURED, with its label if it has one and every event that came until then: all matured ones are of equal age. A label
-that is held for maturity is told at once as PROVISIONAL too. A label
-without a model goes to the first model seen that knows the id.
+MATURED, exactly once, with its label if it has one and every event that happened and came until then: all matured ones
+are of equal age. Several versions that answered one request mature each for itself. A failed or evicted one never
+does. A label that is held for maturity is told at once as PROVISIONAL too.
+A label without a model goes to the first model seen that knows the id.
 Memory: about 600 bytes per remembered prediction; at most `capacity` ids, and as many early labels.
 """
 
@@ -30,7 +32,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from mlcanary.joins.policy import JoinPolicy
-from mlcanary.joins.rows import Changes, Event, Joined, Key, Outcomes, Waiting
+from mlcanary.joins.rows import Changes, Event, Grown, Joined, Key, Outcomes, Waiting
 from mlcanary.records import Label, ModelKey, Prediction
 
 
@@ -175,21 +177,28 @@ class JoinMachine:
 
     def _catch_up(self, waiting: Waiting, others: list[Waiting], row_id: str, policy: JoinPolicy) -> None:
         """Tell a version that answered a request after its label what the other versions know of the outcome."""
-        known = [(other.label_ts, other.label) for other in others if other.label is not None]
+        known = [(o.label_ts, o.label) for o in others if o.label is not None and not o.assumed]
         if known and waiting.label is None:
             label_ts, text = max(known)
             self._offer(waiting, Label(row_id, label_ts, label=text), policy)
         for other in others:
             for event, value in other.seen.items():
                 if event not in waiting.seen:
-                    self._event(waiting, Label(row_id, other.ts, event=event, value=value))
+                    then = other.seen_at.get(event, other.ts)
+                    self._event(waiting, Label(row_id, then, event=event, value=value))
 
     def _event(self, waiting: Waiting, label: Label) -> None:
         event = label.event or ""
         if event in waiting.seen:
             self.out.results.append((waiting.key, "duplicate"))
-            return
+            if label.ts >= waiting.seen_at.get(event, waiting.ts):
+                return
+        # The earliest one is what a matured row tells, so that the order of lines cannot matter there.
+        fresh = event not in waiting.seen
         waiting.seen = {**waiting.seen, event: label.value}
+        waiting.seen_at = {**waiting.seen_at, event: label.ts}
+        if not fresh:
+            return
         self.out.events.append(Event(waiting, event, label.value))
 
     def _offer(self, waiting: Waiting, label: Label, policy: JoinPolicy) -> None:
@@ -202,7 +211,7 @@ class JoinMachine:
             self.out.unmatched.append(waiting.key.model)
             return
         if waiting.done or label.ts > waiting.ts + policy.wait:
-            late = label.ts > waiting.ts + policy.wait or waiting.label is None
+            late = label.ts > waiting.ts + policy.wait or waiting.label is None or waiting.assumed
             self.out.results.append((waiting.key, "late" if late else "duplicate"))
             return
         if policy.maturity <= 0:
@@ -221,7 +230,7 @@ class JoinMachine:
     def _count(self, waiting: Waiting, label: str, label_ts: float) -> None:
         waiting.label, waiting.label_ts = label, label_ts
         self.out.joined.append(Joined(waiting, label, label_ts))
-        self.out.results.append((waiting.key, "matched"))
+        self.out.results.append((waiting.key, "assumed" if waiting.assumed else "matched"))
 
     def _decide(self, waiting: Waiting) -> None:
         waiting.done = True
@@ -240,13 +249,15 @@ class JoinMachine:
         for waiting in versions:
             if not waiting.done and waiting.ts + policy.wait <= deadline:
                 self._decide(waiting)
+                if waiting.label is None and policy.unlabeled is not None and policy.maturity > 0:
+                    waiting.label, waiting.label_ts, waiting.assumed = policy.unlabeled, waiting.ts + policy.wait, True
                 if waiting.label is not None:
                     self._count(waiting, waiting.label, waiting.label_ts)
                 else:
                     self.out.results.append((waiting.key, "expired"))
             if waiting.ts + policy.wait <= deadline and not (waiting.failed or waiting.matured):
                 waiting.matured = True
-                self.out.matured.append(waiting)
+                self.out.matured.append(Grown(waiting, _events_until(waiting, waiting.ts + policy.wait)))
             if waiting.ts + policy.memory > deadline:
                 kept.append(waiting)
         self._touch(key)
@@ -332,7 +343,11 @@ class JoinMachine:
 
 def _due(waiting: Waiting, policy: JoinPolicy) -> float:
     """When something next happens to a prediction: its wait ends, or the memory of it."""
-    return waiting.ts + (policy.memory if waiting.done else policy.wait)
+    return waiting.ts + (policy.memory if waiting.matured or waiting.failed else policy.wait)
+
+
+def _events_until(waiting: Waiting, end: float) -> dict[str, float | None]:
+    return {event: value for event, value in waiting.seen.items() if waiting.seen_at.get(event, waiting.ts) <= end}
 
 
 _SLACK = 10_000

@@ -6,10 +6,15 @@ from typing import NamedTuple
 
 
 class JoinPolicy(NamedTuple):
-    """`maturity` and `label_ttl`, seconds of event time, of one model."""
+    """`maturity` and `label_ttl`, seconds of event time, of one model.
+
+    `unlabeled`: the class that a prediction without a label counts as once `maturity` (above 0) has passed; None: no
+    class, it is unlabelled.
+    """
 
     maturity: float = 0.0
     label_ttl: float = 86400.0
+    unlabeled: str | None = None
 
     @property
     def wait(self) -> float:

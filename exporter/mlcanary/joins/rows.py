@@ -15,8 +15,9 @@ Key = tuple[str, str]
 
 class Waiting(msgspec.Struct):
     """A remembered prediction. `done`: its outcome is decided; `failed`: the request was an error, which has
-    no quality; `seen`: business events already counted,
-    with their values."""
+    no quality; `seen`: business events already counted, with their values, and `seen_at` their event times;
+    `assumed`: its label never came and was assumed.
+    """
 
     key: ModelKey
     ts: float
@@ -32,6 +33,8 @@ class Waiting(msgspec.Struct):
     user: int | None = None
     segments: tuple[str, ...] = ()
     matured: bool = False
+    seen_at: dict[str, float] = {}
+    assumed: bool = False
 
     @classmethod
     def of(cls, p: Prediction, segments: tuple[str, ...]) -> Waiting:
@@ -59,6 +62,13 @@ class Joined(NamedTuple):
     label_ts: float
 
 
+class Grown(NamedTuple):
+    """A prediction whose wait is over, and the events that happened in it: later ones do not change this."""
+
+    waiting: Waiting
+    events: dict[str, float | None]
+
+
 class Event(NamedTuple):
     """A business outcome joined to its prediction."""
 
@@ -77,13 +87,13 @@ class Changes(NamedTuple):
 class Outcomes:
     """What one step of the machine decided. `results` are (ModelKey, name of catalog.JOIN_RESULTS).
 
-    A matured row carries its label, or None, and its events.
+    A matured row carries its label, or None, and the events of its wait.
     """
 
     def __init__(self) -> None:
         self.joined: list[Joined] = []
         self.provisional: list[Joined] = []
-        self.matured: list[Waiting] = []
+        self.matured: list[Grown] = []
         self.events: list[Event] = []
         self.results: list[tuple[ModelKey, str]] = []
         self.unmatched: list[str] = []

@@ -25,7 +25,8 @@ class Labeled:
     """A prediction with its label; `score` None where the log had none, `delay` from prediction to label in seconds.
 
     `positive` is None where the class cannot be known to be positive or negative. `segments` are the values of the
-    plan's segment features, in their order; `user` a salted hash.
+    plan's segment features, in their order; `user` a salted hash; `assumed`: no label came, and the plan says what a
+    prediction then counts as.
     """
 
     actual: str
@@ -37,6 +38,7 @@ class Labeled:
     items: tuple[str, ...] | None = None
     user: int | None = None
     segments: tuple[str, ...] = ()
+    assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Matured:
-    """A prediction whose wait is over: `labeled` None without a label; `events` came until then, with their values."""
+    """A prediction whose wait is over: `labeled` None without a label; `events` happened in it, with their values."""
 
     ts: float
     labeled: Labeled | None

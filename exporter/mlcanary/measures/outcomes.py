@@ -1,16 +1,14 @@
-"""Label joins, label delay and duplicates: what happened after the prediction."""
+"""Label joins and duplicates: what happened after the prediction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from mlcanary.catalog import JOIN_RESULTS, LABEL_DELAY_BUCKETS
-from mlcanary.measures.contract import Labeled, Measure, sample
+from mlcanary.catalog import JOIN_RESULTS
+from mlcanary.measures.contract import Measure, sample
 from mlcanary.measures.plan import ModelPlan
-from mlcanary.measures.traffic import histogram_samples
 from mlcanary.records import Sample
 from mlcanary.stats.accumulator import Tally
-from mlcanary.stats.bucket_histogram import BucketHistogram
 
 
 class OutcomeMeasure(Measure):
@@ -18,7 +16,6 @@ class OutcomeMeasure(Measure):
 
     families = (
         "mlcanary_label_joins_total",
-        "mlcanary_label_delay_seconds",
         "mlcanary_duplicate_predictions_total",
     )
 
@@ -26,14 +23,8 @@ class OutcomeMeasure(Measure):
         super().__init__(plan)
         self.parts = {
             "joins": Tally({(result,): 0.0 for result in JOIN_RESULTS}),
-            "delay": BucketHistogram.empty(LABEL_DELAY_BUCKETS),
             "duplicates": Tally({("predictions",): 0.0}),
         }
-
-    def on_labeled(self, batch: Sequence[Labeled]) -> None:
-        """Observe the delays; a label cannot come before its prediction, whatever the clocks say."""
-        if batch:
-            self.parts["delay"].update_many([max(0.0, x.delay) for x in batch])
 
     def count_join(self, result: str) -> None:
         """One outcome of catalog.JOIN_RESULTS."""
@@ -48,4 +39,3 @@ class OutcomeMeasure(Measure):
         yield sample("duplicate_predictions_total", (), self.parts["duplicates"].total())
         for name, count in self.parts["joins"].items():
             yield sample("label_joins_total", name, count)
-        yield from histogram_samples("label_delay_seconds", self.parts["delay"])

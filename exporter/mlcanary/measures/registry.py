@@ -5,12 +5,16 @@ from __future__ import annotations
 from mlcanary.catalog import Task
 from mlcanary.measures.business import BusinessMeasure
 from mlcanary.measures.contract import Measure
+from mlcanary.measures.estimated import EstimatedMeasure
 from mlcanary.measures.features import FeatureMeasure
 from mlcanary.measures.joint_drift import JointDriftMeasure
+from mlcanary.measures.label_age import LabelAgeMeasure
 from mlcanary.measures.losses import LossMeasure
+from mlcanary.measures.mature import MatureMeasure
 from mlcanary.measures.multiclass import MulticlassMeasure
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
+from mlcanary.measures.provisional import ProvisionalMeasure
 from mlcanary.measures.quality import QualityMeasure
 from mlcanary.measures.ranking import RankingMeasure
 from mlcanary.measures.regression import RegressionMeasure
@@ -25,14 +29,15 @@ _AFTER: tuple[type[Measure], ...] = (
     FeatureMeasure,
     JointDriftMeasure,
     OutcomeMeasure,
+    LabelAgeMeasure,
     BusinessMeasure,
     UserBucketMeasure,
     UserMeasure,
     SegmentMeasure,
 )
 _QUALITY: dict[Task, tuple[type[Measure], ...]] = {
-    Task.BINARY: (QualityMeasure, ScoreMeasure, LossMeasure),
-    Task.MULTICLASS: (QualityMeasure, MulticlassMeasure, LossMeasure),
+    Task.BINARY: (QualityMeasure, ScoreMeasure, LossMeasure, EstimatedMeasure, MatureMeasure, ProvisionalMeasure),
+    Task.MULTICLASS: (QualityMeasure, MulticlassMeasure, LossMeasure, ProvisionalMeasure),
     Task.REGRESSION: (RegressionMeasure,),
     Task.RANKING: (RankingMeasure,),
 }

@@ -17,7 +17,7 @@ import msgspec
 from mlcanary.catalog import OTHER, Role
 from mlcanary.joins.machine import JoinMachine
 from mlcanary.joins.policy import JoinPolicy
-from mlcanary.joins.rows import Changes, Event, Key, Outcomes, Waiting
+from mlcanary.joins.rows import Changes, Event, Grown, Joined, Key, Outcomes, Waiting
 from mlcanary.measures.contract import Labeled, Matured, Outcome, sample
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.reference import NumericReference
@@ -278,33 +278,36 @@ class Monitor:
             self.unmatched.add((model,) if room else (OTHER,))
         for key, events in _by_key((e.waiting.key, _outcome(e)) for e in out.events).items():
             self._panel(key, now).on_events(events)
-        for key, labeled in _by_key((x.waiting.key, self._labeled(x.waiting)) for x in out.provisional).items():
+        for key, labeled in _by_key((x.waiting.key, self._labeled(x)) for x in out.provisional).items():
             self._panel(key, now).on_provisional(labeled)
         newest: dict[ModelKey, float] = {}
         for x in out.joined:
-            newest[x.waiting.key] = max(newest.get(x.waiting.key, x.label_ts), x.label_ts)
-        for key, labeled in _by_key((x.waiting.key, self._labeled(x.waiting)) for x in out.joined).items():
-            self._panel(key, now).on_labeled(labeled, newest[key])
-        for key, matured in _by_key((w.key, self._matured(w)) for w in out.matured).items():
+            if not x.waiting.assumed:
+                newest[x.waiting.key] = max(newest.get(x.waiting.key, x.label_ts), x.label_ts)
+        for key, labeled in _by_key((x.waiting.key, self._labeled(x)) for x in out.joined).items():
+            self._panel(key, now).on_labeled(labeled, newest.get(key))
+        for key, matured in _by_key((grown.waiting.key, self._matured(grown)) for grown in out.matured).items():
             self._panel(key, now).on_matured(matured)
 
-    def _labeled(self, waiting: Waiting) -> Labeled:
-        label = waiting.label or ""
+    def _labeled(self, joined: Joined) -> Labeled:
+        waiting, label, label_ts = joined
         return Labeled(
             label,
             waiting.predicted,
             waiting.score,
             self.plan.model(waiting.key.model).is_positive(label),
-            waiting.label_ts - waiting.ts,
+            label_ts - waiting.ts,
             waiting.scores,
             waiting.items,
             waiting.user,
             waiting.segments,
+            waiting.assumed,
         )
 
-    def _matured(self, waiting: Waiting) -> Matured:
-        labeled = self._labeled(waiting) if waiting.label is not None else None
-        return Matured(waiting.ts, labeled, waiting.seen, waiting.user, waiting.segments)
+    def _matured(self, grown: Grown) -> Matured:
+        w: Waiting = grown.waiting
+        labeled = self._labeled(Joined(w, w.label, w.label_ts)) if w.label is not None else None
+        return Matured(w.ts, labeled, grown.events, w.user, w.segments)
 
     def _model_samples(self, model: str, plan: ModelPlan) -> Iterator[Sample]:
         """Thresholds, edges, shares, events and the reference: what belongs to a model, whatever its versions."""
@@ -316,6 +319,7 @@ class Monitor:
         for meaning, event in (("click", plan.clicks), ("conversion", plan.conversions)):
             if any(panel.business.seen(event) for key, panel in self.panels.items() if key.model == model):
                 yield sample("business_event_info", (model, event, meaning), 1.0)
+        yield sample("label_maturity_seconds", (model,), plan.join.maturity)
         if plan.reference is None:
             return
         for name, feature in plan.reference.watched.items():

@@ -123,9 +123,10 @@ class Panel:
         for measure in self.counters.measures:
             measure.on_predictions(batch)
 
-    def on_labeled(self, batch: Sequence[Labeled], newest: float) -> None:
-        """Hand labelled predictions to every measure; `newest`: event time of the newest label."""
-        self.last_label = newest if self.last_label is None else max(self.last_label, newest)
+    def on_labeled(self, batch: Sequence[Labeled], newest: float | None) -> None:
+        """Hand labelled predictions to every measure; `newest`: event time of the newest label, None if none came."""
+        if newest is not None:
+            self.last_label = newest if self.last_label is None else max(self.last_label, newest)
         for measure in self.counters.measures:
             measure.on_labeled(batch)
 

@@ -93,5 +93,8 @@ def auc_from_counts(positives: Floats, negatives: Floats) -> AucEstimate | None:
 
 
 def below(counts: Floats) -> Floats:
-    """Sum of all counts strictly before each bin, same shape."""
-    return np.cumsum(counts) - counts
+    """Sum of all counts strictly before each bin, same shape.
+
+    Never falls where no count does, fractions included: a rounded difference would, and read as a counter reset.
+    """
+    return np.concatenate(([0.0], np.cumsum(counts)[:-1]))
