@@ -192,7 +192,7 @@ def told(found: Figures, model: str, version: str, window: str) -> list[Expected
 
 def of_classes(rows: Sequence[Prediction]) -> Figures:
     """What scikit-learn reads off the classes."""
-    actual, predicted = [r.label for r in rows], [r.predicted for r in rows]
+    actual, predicted = [r.label or "" for r in rows], [r.predicted or "" for r in rows]
     names = sorted({*actual, *predicted})
     found: Figures = {
         (f"{P}accuracy", ""): f1_score(actual, predicted, average="micro"),

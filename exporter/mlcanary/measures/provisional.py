@@ -65,7 +65,7 @@ class ProvisionalMeasure(Measure):
     def gauges(self, seconds: float) -> Iterator[Sample]:
         """Figures so far; nothing at all for a model without maturity."""
         matrix: Confusion = self.parts["confusion"]
-        accuracy, total = matrix.accuracy(), matrix.total()
+        accuracy, total = matrix.by_class().accuracy(), matrix.total()
         if total >= 1 and accuracy is not None:
             yield sample("window_provisional_labels", (), total)
             yield sample("window_provisional_accuracy_ratio", (), accuracy)
