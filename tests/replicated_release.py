@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +53,7 @@ def scraped(
     `joins`: a restart keeps the join table, and loses everything that was counted.
     """
     wanted = {f"mlcanary_window_{name}" for name in families}
+    plan = plan if wanted else replace(plan, windows=())  # nobody asks for gauges: do not compute them
     series: dict[str, Values] = {}
     for replica, restarts in enumerate(restart_ticks(seed)):
         own = sorted((r for r in records if replica_of(r) == replica), key=lambda r: (r.ts, isinstance(r, Label)))

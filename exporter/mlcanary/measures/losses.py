@@ -87,6 +87,10 @@ class LossMeasure(Measure):
         self.parts["log_loss"].update_many(scores, positive)
         self.parts["brier_score"].update_many(scores, positive)
 
+    def labels(self) -> float:
+        """Labelled predictions with a loss."""
+        return float(self.parts["log_loss"].count)
+
     def counters(self) -> Iterator[Sample]:
         """Sums of losses and of their squares, and who had no part."""
         for name, count in self.parts["left_out"].items():

@@ -109,6 +109,10 @@ class RankingMeasure(Measure):
             ]
         return figures
 
+    def labels(self) -> float:
+        """Rankings with a relevant item."""
+        return max((count for _, count in self.parts["requests"].items()), default=0.0)
+
     def counters(self) -> Iterator[Sample]:
         """Requests by k, sums and squares by figure and k, and unusable rows."""
         for name, count in self.parts["requests"].items():

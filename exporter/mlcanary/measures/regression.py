@@ -102,6 +102,10 @@ class RegressionMeasure(Measure):
         for center in self.parts["target"].centers:
             yield sample("target_center", (center,), float(center))
 
+    def labels(self) -> float:
+        """Predictions with a usable label."""
+        return float(self.parts["residuals"].count)
+
     def counters(self) -> Iterator[Sample]:
         """Sums of errors by sign, sums of the target by center, and unusable rows."""
         errors: Residuals = self.parts["residuals"]

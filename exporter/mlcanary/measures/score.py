@@ -60,7 +60,8 @@ class ScoreMeasure(Measure):
 
     def labels(self) -> float:
         """Labelled predictions with a score."""
-        return float(self.parts["log_loss"].count)
+        bins: ScoreBins = self.parts["bins"]
+        return float(bins.positives.sum() + bins.negatives.sum())
 
     def counters(self) -> Iterator[Sample]:
         """In-bin and below counts per class, and score sums."""

@@ -12,11 +12,14 @@ from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 from mlcanary.catalog import OTHER, Task, segments
+from mlcanary.measures.business import BusinessMeasure
 from mlcanary.measures.contract import Labeled, Matured, Measure, Outcome
-from mlcanary.measures.outcomes import OutcomeMeasure
+from mlcanary.measures.losses import LossMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.quality import QualityMeasure
+from mlcanary.measures.ranking import RankingMeasure
 from mlcanary.measures.reference import CategoricalReference
+from mlcanary.measures.regression import RegressionMeasure
 from mlcanary.measures.score import ScoreMeasure
 from mlcanary.measures.traffic import TrafficMeasure
 from mlcanary.records import Prediction, Sample
@@ -34,10 +37,10 @@ class SegmentMeasure(Measure):
     families = tuple(row.name for row in segments.ROWS)
     budget = "segments"
     kinds: ClassVar[Mapping[Task, tuple[type[Measure], ...]]] = {
-        Task.BINARY: (TrafficMeasure, QualityMeasure, ScoreMeasure, OutcomeMeasure),
-        Task.MULTICLASS: (TrafficMeasure, QualityMeasure, OutcomeMeasure),
-        Task.REGRESSION: (TrafficMeasure, OutcomeMeasure),
-        Task.RANKING: (TrafficMeasure, OutcomeMeasure),
+        Task.BINARY: (TrafficMeasure, QualityMeasure, ScoreMeasure, LossMeasure, BusinessMeasure),
+        Task.MULTICLASS: (TrafficMeasure, QualityMeasure, LossMeasure, BusinessMeasure),
+        Task.REGRESSION: (TrafficMeasure, RegressionMeasure, BusinessMeasure),
+        Task.RANKING: (TrafficMeasure, RankingMeasure, BusinessMeasure),
     }
 
     def __init__(self, plan: ModelPlan) -> None:
