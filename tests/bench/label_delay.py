@@ -16,7 +16,7 @@ from scipy.stats import binomtest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from label_delay_world import arms, read, silent_but_for_the_broken_one  # noqa: E402 - beside this folder
+from label_delay_world import arms, read, silent_but_for_the_broken_one
 
 REPLAYS = 1000
 BATCH = 100

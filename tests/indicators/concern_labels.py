@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 from scipy.stats import ecdf
 
 from indicators.oracles import Concern, Oracle, Values

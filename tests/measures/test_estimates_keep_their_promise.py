@@ -17,7 +17,14 @@ DRAWS = 1000
 PLAN = ModelPlan(threshold=0.3)
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-FIGURES = {"accuracy": "ratio", "precision": "ratio", "recall": "ratio", "f1": "ratio", "auc": "ratio", "log_loss": "nats"}
+FIGURES = {
+    "accuracy": "ratio",
+    "precision": "ratio",
+    "recall": "ratio",
+    "f1": "ratio",
+    "auc": "ratio",
+    "log_loss": "nats",
+}
 
 SCORES = {
     "balanced": lambda rng: rng.beta(1.2, 2.0, 3000),
@@ -31,7 +38,9 @@ def estimates(p: Floats) -> dict[str, tuple[float, float]]:
     measure = EstimatedMeasure(PLAN)
     key = ModelKey("m", "v")
     classes = [PLAN.class_of_score(score) for score in p.tolist()]
-    measure.on_predictions([Prediction(key, 0.0, predicted=c, score=s) for c, s in zip(classes, p.tolist(), strict=True)])
+    measure.on_predictions(
+        [Prediction(key, 0.0, predicted=c, score=s) for c, s in zip(classes, p.tolist(), strict=True)]
+    )
     found = {s.name.removeprefix("mlcanary_window_estimated_"): s.value for s in measure.gauges(60.0)}
     return {name: (found[f"{name}_{unit}"], found[f"{name}_error_{unit}"]) for name, unit in FIGURES.items()}
 

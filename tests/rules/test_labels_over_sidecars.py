@@ -13,8 +13,8 @@ from sklearn.metrics import accuracy_score
 
 from mlcanary.catalog import INDICATORS, LABEL_AGES, LABEL_DELAY_BUCKETS, Role
 from mlcanary.joins.policy import JoinPolicy
-from mlcanary.measures.label_age import LabelAgeMeasure
 from mlcanary.measures.contract import Labeled
+from mlcanary.measures.label_age import LabelAgeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.monitor.monitor import MonitorPlan
 from mlcanary.records import Label, ModelKey, Prediction, Record

@@ -36,7 +36,9 @@ ROWS: tuple[MetricSpec, ...] = (
     gauge("label_maturity_seconds", ("model",), "Age at which a prediction counts with its final label; 0: at once."),
     gauge("last_label_timestamp_seconds", MODEL_VERSION, "Event time of the newest label."),
     counter(
-        "label_age_predictions_total", MODEL_VERSION, "Answered predictions whose wait is over, labelled or not: a cohort."
+        "label_age_predictions_total",
+        MODEL_VERSION,
+        "Answered predictions whose wait is over: a cohort of equal age.",
     ),
     counter(
         "label_age_labeled_total",
@@ -50,7 +52,11 @@ ROWS: tuple[MetricSpec, ...] = (
     ),
     counter("provisional_labeled_predictions_total", (*MODEL_VERSION, "actual", "predicted"), _PROVISIONAL),
     counter("provisional_labels_total", (*MODEL_VERSION, "actual"), _PROVISIONAL),
-    window("label_delay_seconds", (*MODEL_VERSION_WINDOW, "percentile"), "Delay of labels, interpolated in its bucket."),
+    window(
+        "label_delay_seconds",
+        (*MODEL_VERSION_WINDOW, "percentile"),
+        "Median delay of the labels that came, interpolated in its bucket.",
+    ),
     window(
         "label_coverage_ratio",
         (*MODEL_VERSION_WINDOW, "age"),
@@ -59,8 +65,8 @@ ROWS: tuple[MetricSpec, ...] = (
     window(
         "mature_positive_ratio",
         (*MODEL_VERSION_WINDOW, "among"),
-        "Share of positive final labels among predictions whose wait is over: among the labelled, or among all, where a "
-        "missing label is no positive one.",
+        "Share of positive final labels among predictions whose wait is over: among the labelled, or among all, where "
+        "a missing label is no positive one.",
     ),
     window("provisional_labels", MODEL_VERSION_WINDOW, f"Labels so far. {_PROVISIONAL}"),
     window("provisional_accuracy_ratio", MODEL_VERSION_WINDOW, f"Accuracy so far. {_PROVISIONAL}"),
