@@ -31,6 +31,13 @@ VALUES = {
     "feature": "amount",
     "window": "5m",
     "percentile": "95",
+    "actual": "positive",
+    "age": "3600",
+    "among": "all",
+    "bin": "+Inf",
+    "by": "actual",
+    "figure": "accuracy",
+    "predicted": "positive",
     "revision": "abc",
     "pythonversion": "3.11",
 }
