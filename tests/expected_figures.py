@@ -33,7 +33,8 @@ def promises(p: Floats, chosen: Flags, bins: NDArray[np.intp]) -> dict[str, Prom
     class_noise = np.array([spread[chosen].sum(), spread[~chosen].sum()])
     n, picked = p.size, chosen.sum()
     size = int(bins.max()) + 1
-    count, up = (np.bincount(bins, weights=w, minlength=size) for w in (np.ones(n), p))
+    count: Floats = np.bincount(bins, weights=np.ones(n), minlength=size).astype(np.float64)
+    up: Floats = np.bincount(bins, weights=p, minlength=size).astype(np.float64)
     used = count > 0
     count, up = count[used], up[used]
     order = np.subtract.outer(np.arange(up.size), np.arange(up.size))

@@ -131,7 +131,8 @@ def monitored(made: Mapping[str, Arm], maturity: float) -> Iterator[tuple[int, d
 
 def _lines(made: Mapping[str, Arm]) -> Iterator[Record]:
     for version, arm in made.items():
-        for i, (time, score, delay) in enumerate(zip(*map(np.ndarray.tolist, (arm.time, arm.score, arm.delay)))):
+        columns = (arm.time.tolist(), arm.score.tolist(), arm.delay.tolist())
+        for i, (time, score, delay) in enumerate(zip(*columns, strict=True)):
             name = f"{version}-{i}"
             yield Prediction(ModelKey("sales", version), START + time, name, predicted="0", score=score)
             if np.isfinite(delay):

@@ -98,7 +98,7 @@ def hold(folder: Path, series: Mapping[str, Values], expected: Sequence[Expected
         )
         for e in expected
     ]
-    check(folder, "20m", [case(f"{STEP}s", series, tests)])
+    check(folder, "20m", [case(f"{STEP}s", series, tests)], records={e.name for e in expected})
 
 
 def _target(replica: int) -> Labels:

@@ -12,10 +12,12 @@ model_version:mlcanary_expected_labeled_predictions:rate<W> :=
     sum without (predicted) (model_version_predicted:mlcanary_expected_labeled_predictions:rate<W>)
 model_version:mlcanary_expected_labeled_predictions:hits_rate<W> :=
     sum without (actual, predicted) (
-      model_version_actual_predicted:mlcanary_expected_labeled_predictions:rate<W>{actual="positive", predicted="positive"})
+      model_version_actual_predicted:mlcanary_expected_labeled_predictions:rate<W>{
+        actual="positive", predicted="positive"})
 model_version:mlcanary_expected_labeled_predictions:missed_rate<W> :=
     sum without (actual, predicted) (
-      model_version_actual_predicted:mlcanary_expected_labeled_predictions:rate<W>{actual="positive", predicted="negative"})
+      model_version_actual_predicted:mlcanary_expected_labeled_predictions:rate<W>{
+        actual="positive", predicted="negative"})
 model_version:mlcanary_expected_labeled_predictions:chosen_rate<W> :=
     sum without (predicted) (
       model_version_predicted:mlcanary_expected_labeled_predictions:rate<W>{predicted="positive"})
@@ -27,12 +29,14 @@ model_version:mlcanary_expected_labeled_predictions:missed_variance_rate<W> :=
       model_version_predicted:mlcanary_expected_labeled_predictions:variance_rate<W>{predicted="negative"})
 model_version:mlcanary_estimated:accuracy<W> :=
     1 - (sum without (actual, predicted) (
-        model_version_actual_predicted:mlcanary_expected_labeled_predictions:rate<W>{actual="negative", predicted="positive"})
+        model_version_actual_predicted:mlcanary_expected_labeled_predictions:rate<W>{
+          actual="negative", predicted="positive"})
       + model_version:mlcanary_expected_labeled_predictions:missed_rate<W>)
     / (model_version:mlcanary_expected_labeled_predictions:rate<W> > 0)
 model_version:mlcanary_estimated:accuracy_error<W> :=
     1.959963984540054 * sqrt(clamp_min(
-      sum without (predicted) (model_version_predicted:mlcanary_expected_labeled_predictions:variance_rate<W>) / <S>, 0))
+      (model_version:mlcanary_expected_labeled_predictions:hits_variance_rate<W>
+        + model_version:mlcanary_expected_labeled_predictions:missed_variance_rate<W>) / <S>, 0))
     / (model_version:mlcanary_expected_labeled_predictions:rate<W> > 0)
 model_version:mlcanary_estimated:precision<W> :=
     model_version:mlcanary_expected_labeled_predictions:hits_rate<W>
@@ -112,7 +116,8 @@ model_version:mlcanary_estimated:auc_error<W> :=
       model_version_bin:mlcanary_estimated:auc_slope<W> ^ 2
       * clamp_min(
         model_version_bin:mlcanary_score_bin_score:rate<W>
-        - model_version_bin:mlcanary_score_bin_score:rate<W> ^ 2 / (model_version_bin:mlcanary_score_bin:rate<W> > 0), 0)
+        - model_version_bin:mlcanary_score_bin_score:rate<W> ^ 2
+          / (model_version_bin:mlcanary_score_bin:rate<W> > 0), 0)
     ) / <S>)
 # The check: accuracy by the scores minus accuracy by the labels, of the same labelled predictions.
 model_version:mlcanary_estimated:minus_actual<W> :=

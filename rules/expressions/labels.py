@@ -43,7 +43,8 @@ model_version:mlcanary_mature_labels:positive_ratio_zscore<W> :=
     >= -Inf
 model_version:mlcanary_mature_labels:positive_per_prediction_delta<W> :=
     max by (<version>) (model_version:mlcanary_mature_labels:positive_per_prediction<W> <canary>)
-    - on (<model>) group_left () max by (<model>) (model_version:mlcanary_mature_labels:positive_per_prediction<W> <baseline>)
+    - on (<model>) group_left ()
+      max by (<model>) (model_version:mlcanary_mature_labels:positive_per_prediction<W> <baseline>)
 model_version:mlcanary_mature_labels:positive_per_prediction_zscore<W> :=
     model_version:mlcanary_mature_labels:positive_per_prediction_delta<W>
     / sqrt(model_version:mlcanary_mature_labels:positive_per_prediction_stderr<W> ^ 2

@@ -85,7 +85,7 @@ def log_loss(batch: Sequence[Labeled]) -> Values:
 
 
 def auc(batch: Sequence[Labeled]) -> Values:
-    """Over all pairs of predictions: probability that one is positive and the other not, and the first one's bin higher."""
+    """Over all pairs of predictions: how likely one is positive, the other not, and the first one's bin the higher."""
     p, _ = _raw(batch)
     if not p.size or p.sum() <= 1e-9 or (1 - p).sum() <= 1e-9:
         return {}

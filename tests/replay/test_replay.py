@@ -71,7 +71,8 @@ def test_counts_are_exact(replayed: tuple[dict[str, Any], Truth], version: str) 
     assert row["predictions"] == truth.predictions[version]
     assert row["duplicate_predictions"] == truth.duplicates[version]
     assert row["labels"] == len(truth.actual[version])
-    joins = {name: truth.joins[version, name] for name in ("matched", "late", "duplicate", "expired", "evicted")}
+    names = ("matched", "assumed", "late", "duplicate", "expired", "evicted")
+    joins = {name: truth.joins[version, name] for name in names}
     assert row["label_joins"] == joins
 
 

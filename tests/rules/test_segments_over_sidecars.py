@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -24,7 +25,7 @@ from mlcanary.catalog.segments import INDICATORS
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.monitor.monitor import MonitorPlan
 from mlcanary.records import Label, ModelKey, Prediction, Record, canonical_class
-from promtool_cases import case, check, expression
+from promtool_cases import Values, case, check, expression
 from replicated_release import END, START, WARM_UP, WINDOWS, Expected, hold, scraped, while_up, windows_of
 
 BINARY, NUMBER, FEED = ModelKey("clicks", "v1"), ModelKey("fare", "v1"), ModelKey("feed", "v1")
@@ -74,9 +75,14 @@ def _click(rng: np.random.Generator, ts: float, i: int, features: dict[str, str]
             yield Label(f"c{i}", ts, "clicks", event="purchase", value=round(float(rng.gamma(2, 10)), 2))
 
 
-def test_recorded_segments_equal_the_rows_of_the_segment(tmp_path: Path) -> None:
-    made = records()
-    series, expected = scraped(PLAN, made), list[Expected]()
+@pytest.fixture(scope="module")
+def series() -> dict[str, Values]:
+    """What Prometheus scrapes of all that."""
+    return scraped(PLAN, records())
+
+
+def test_recorded_segments_equal_the_rows_of_the_segment(tmp_path: Path, series: dict[str, Values]) -> None:
+    made, expected = records(), list[Expected]()
     for window, rows in windows_of(made).items():
         for place in PLACES:
             expected += _expected(rows, place, window)
@@ -86,14 +92,14 @@ def test_recorded_segments_equal_the_rows_of_the_segment(tmp_path: Path) -> None
     assert told == covered
 
 
-def test_a_segment_with_few_labels_has_requests_and_no_quality(tmp_path: Path) -> None:
+def test_a_segment_with_few_labels_has_requests_and_no_quality(tmp_path: Path, series: dict[str, Values]) -> None:
     few = [r for r in records() if isinstance(r, Prediction) and r.features["country"] == "PL"]
     assert 0 < len(few) < 30
-    series = scraped(PLAN, records())
     gone = f'absent({S}labeled_predictions:accuracy1h{{value="PL"}})'
     there = f'count({S}predictions:rate1h{{value="PL"}}) > bool 0'
     tests = [expression(f"sum({gone})", "1h", ({}, 1.0)), expression(there, "1h", ({}, 1.0))]
-    check(tmp_path, "20m", [case("15s", series, tests)])
+    names = {f"{S}labeled_predictions:accuracy1h", f"{S}predictions:rate1h"}
+    check(tmp_path, "20m", [case("15s", series, tests)], records=names)
 
 
 def _expected(rows: Sequence[Record], place: str, w: str) -> Iterator[Expected]:

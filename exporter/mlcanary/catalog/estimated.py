@@ -73,8 +73,8 @@ ROWS: tuple[MetricSpec, ...] = (
     window(
         "estimated_minus_actual_ratio",
         MODEL_VERSION_WINDOW,
-        "Accuracy by the scores minus accuracy by the labels of the same predictions: far from 0, the assumption behind "
-        "the estimated figures does not hold.",
+        "Accuracy by the scores minus accuracy by the labels of the same predictions: far from 0, the assumption "
+        "behind the estimated figures does not hold.",
     ),
 )
 

@@ -38,7 +38,7 @@ ROWS: tuple[MetricSpec, ...] = (
     counter(
         "label_age_predictions_total",
         MODEL_VERSION,
-        "Answered predictions whose wait is over, labelled or not: a cohort.",
+        "Answered predictions whose wait is over: a cohort of equal age.",
     ),
     counter(
         "label_age_labeled_total",
@@ -53,7 +53,9 @@ ROWS: tuple[MetricSpec, ...] = (
     counter("provisional_labeled_predictions_total", (*MODEL_VERSION, "actual", "predicted"), _PROVISIONAL),
     counter("provisional_labels_total", (*MODEL_VERSION, "actual"), _PROVISIONAL),
     window(
-        "label_delay_seconds", (*MODEL_VERSION_WINDOW, "percentile"), "Delay of labels, interpolated in its bucket."
+        "label_delay_seconds",
+        (*MODEL_VERSION_WINDOW, "percentile"),
+        "Median delay of the labels that came, interpolated in its bucket.",
     ),
     window(
         "label_coverage_ratio",
@@ -63,8 +65,8 @@ ROWS: tuple[MetricSpec, ...] = (
     window(
         "mature_positive_ratio",
         (*MODEL_VERSION_WINDOW, "among"),
-        "Share of positive final labels among predictions whose wait is over: among the labelled, or among all, where a "
-        "missing label is no positive one.",
+        "Share of positive final labels among predictions whose wait is over: among the labelled, or among all, where "
+        "a missing label is no positive one.",
     ),
     window("provisional_labels", MODEL_VERSION_WINDOW, f"Labels so far. {_PROVISIONAL}"),
     window("provisional_accuracy_ratio", MODEL_VERSION_WINDOW, f"Accuracy so far. {_PROVISIONAL}"),

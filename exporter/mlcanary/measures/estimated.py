@@ -70,7 +70,8 @@ class EstimatedMeasure(Measure):
     def on_predictions(self, batch: Sequence[Prediction]) -> None:
         """Add up what the scores promise."""
         is_positive = self.plan.is_positive
-        known = {p.predicted: is_positive(p.predicted) for p in batch if p.predicted is not None}
+        classes = {p.predicted for p in batch}
+        known = {name: None if name is None else is_positive(name) for name in classes}
         usable = [
             (p.score, positive)
             for p in batch

@@ -5,12 +5,12 @@ labelled bins. Each outcome moves the realised area A, were it positive instead 
 
     g_i = (negatives under it - positives above it) / (P N) - A (1 / P - 1 / N),   ties counted 1/2,
 
-the derivative of the Mann-Whitney statistic over P N, and outcomes are independent, so Var(A) = sum_i g_i^2 v_i with v_i
-the sum of p (1 - p) in the bin. v_i = s_i - s_i^2 / n_i is the most that it can be (Jensen), and as good as equal in a
-narrow bin.
+the derivative of the Mann-Whitney statistic over P N, and outcomes are independent, so Var(A) = sum_i g_i^2 v_i with
+v_i the sum of p (1 - p) in the bin. v_i = s_i - s_i^2 / n_i is the most that it can be (Jensen), and as good as equal
+in a narrow bin.
 
-Input: P(positive) in [0, 1]. Cost: O(log B) per score, O(B) per estimate, 16 bytes per bin. Error: the half-width is 1.96
-standard errors, first-order (delta method), of the realised area over the same bins; the exact area lies within
+Input: P(positive) in [0, 1]. Cost: O(log B) per score, O(B) per estimate, 16 bytes per bin. Error: the half-width is
+1.96 standard errors, first-order (delta method), of the realised area over the same bins; the exact area lies within
 `auc_error_bound` of that one. Source: Hanley & McNeil 1982 for the area; delta method on Poisson-binomial bins.
 """
 

@@ -5,8 +5,8 @@ matrix is a sum of p and 1 - p, and its variance a sum of p (1 - p), separately 
 
 Input: P(positive) in [0, 1] and whether the prediction was positive. Cost: O(1) per prediction, 64 bytes. Error: the
 half-widths are 1.96 standard errors; those of accuracy and precision come from exact variances, those of recall and F1
-from the delta method. They cover how outcomes vary given the scores, not scores that are wrong. Source: confidence-based
-performance estimation (CBPE), Kivimäki et al. 2024 (arXiv 2407.08649); Poisson-binomial variance.
+from the delta method. They cover how outcomes vary given the scores, not scores that are wrong. Source: confidence-
+based performance estimation (CBPE), Kivimäki et al. 2024 (arXiv 2407.08649); Poisson-binomial variance.
 """
 
 from __future__ import annotations

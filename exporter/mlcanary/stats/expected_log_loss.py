@@ -3,8 +3,8 @@
 If the score p is the true probability, the expected loss of a prediction is the entropy of p, and its variance
 p (1 - p) (ln p - ln (1 - p))^2. Scores are clipped inside the logarithms as for the realised loss.
 
-Input: P(positive) in [0, 1]. Cost: O(1) per prediction, 24 bytes. Error: the half-width is 1.96 standard errors, from the
-exact variance of independent outcomes. Source: entropy and varentropy of a Bernoulli variable.
+Input: P(positive) in [0, 1]. Cost: O(1) per prediction, 24 bytes. Error: the half-width is 1.96 standard errors, from
+the exact variance of independent outcomes. Source: entropy and varentropy of a Bernoulli variable.
 """
 
 from __future__ import annotations
