@@ -22,6 +22,7 @@ model_version_class:mlcanary_labeled_predictions_correct:rate<W> :=
 # Labelled predictions in the window; 0 where predictions are made and no label comes.
 model_version:mlcanary_labeled_predictions:count<W> :=
     sum without (class) (model_version_class:mlcanary_labeled_predictions_actual:rate<W>) * <S>
+    or sum by (<version>) (rate(mlcanary_label_joins_total{result=~"matched|assumed"}[<W>])) * <S>
     or model_version:mlcanary_predictions:rate<W> * 0
 model_version:mlcanary_labeled_predictions:accuracy<W> :=
     sum without (class) (model_version_class:mlcanary_labeled_predictions_correct:rate<W>)

@@ -40,6 +40,9 @@ WANTED: Mapping[str, str] = {
 }
 """Figures that segments have, each with what counts the labels that it needs."""
 
+_WHOLE_ONLY = "mlcanary_label_joins_total"
+"""Joins are not told apart by segment; a line that reads them is an alternative that segments do not have."""
+
 _HEAD = """
 # The rules of the whole once more, per segment and value. Quality needs `segment_min_labels` labels in the window.
 """
@@ -53,7 +56,7 @@ def _rules() -> dict[str, str]:
         if line.endswith(" :="):
             name = line.removesuffix(" :=")
             found[name] = ""
-        elif line.strip() and not line.startswith("#"):
+        elif line.strip() and not line.startswith("#") and _WHOLE_ONLY not in line:
             found[name] += f"{line}\n"
     return found
 
@@ -82,11 +85,16 @@ def _text() -> Iterator[str]:
     for name, expression in rules.items():
         if name not in needed:
             continue
-        if gate := WANTED.get(name):
-            inner = expression.replace("\n    ", "\n      ")
-            enough = f'({gate} >= <limit>{{objective="segment_min_labels"}})'
-            expression = f"    (\n  {inner}    )\n    and on (<version>)\n      {enough}\n"
-        yield _segmented(f"{name} :=\n{expression}")
+        yield _segmented(f"{name} :=\n{_gated(expression, WANTED.get(name, ''))}")
+
+
+def _gated(expression: str, gate: str) -> str:
+    """Only where there are enough labels, if they matter."""
+    if not gate:
+        return expression
+    inner = expression.replace("\n    ", "\n      ")
+    enough = f'({gate} >= <limit>{{objective="segment_min_labels"}})'
+    return f"    (\n  {inner}    )\n    and on (<version>)\n      {enough}\n"
 
 
 TEXT = _HEAD + "".join(_text())
