@@ -15,6 +15,12 @@ from monitored_traffic import reference
 PLAN = ModelPlan(reference=reference(sample=400), segments=("plan", "device"))
 KEY = ModelKey("m", "v")
 ITEMS = tuple("abcdefghij")
+SEGMENTS = ("pro", "none")
+"""Values of the segment features in all that is made here; requests lack the second one."""
+
+LEARNING = {"RegressionMeasure"}
+"""Measures whose labels depend on what they saw first."""
+
 DAY = 86_400.0
 
 
@@ -76,7 +82,7 @@ def _for_task(p: Prediction, i: int, task: Task) -> Prediction:
 
 
 def _labeled(i: int, task: Task) -> Labeled:
-    of = {"user": None if i % 5 == 0 else i % 17 * 0x9E37_79B9_7F4A_7C15 % 2**64, "segments": ("DE", "mobile")}
+    of = {"user": None if i % 5 == 0 else i % 17 * 0x9E37_79B9_7F4A_7C15 % 2**64, "segments": SEGMENTS}
     if task is Task.MULTICLASS:
         p = {"cat": 0.1 + (i % 7) / 10, "dog": 0.2, "eel": 0.7 - (i % 7) / 10}
         scores = None if i % 9 == 0 else p
@@ -100,7 +106,7 @@ def matured(n: int, offset: int = 0, task: Task = Task.BINARY) -> list[Matured]:
             None if i % 3 == 0 else _labeled(i, task),
             {} if i % 2 else {"click": None, "purchase": float(i % 9) - 2.0},
             _labeled(i, task).user,
-            ("DE", "mobile"),
+            SEGMENTS,
         )
         for i in range(offset, offset + n)
     ]
@@ -114,7 +120,7 @@ def outcomes(n: int, offset: int = 0) -> list[Outcome]:
             None if i % 3 == 0 else float(i) - 5.0,
             float(i),
             i % 17 or None,
-            ("DE", "mobile"),
+            SEGMENTS,
         )
         for i in range(offset, offset + n)
     ]

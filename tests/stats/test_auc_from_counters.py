@@ -1,4 +1,4 @@
-"""The small form of `tests/bench/auc_accuracy.py`: AUC from counters, and what the mean of per-replica AUCs is worth."""
+"""The small form of `tests/bench/auc_accuracy.py`: AUC from counters, and the mean of per-replica AUCs beside it."""
 
 from __future__ import annotations
 

@@ -17,9 +17,7 @@ _COUNTERS = (
     "labeled_score_bin_total",
     "labeled_score_below_total",
     "log_loss",
-    "log_loss_squares_total",
     "brier_score",
-    "brier_score_squares_total",
     "residual_observations_total",
     "residual_absolute_total",
     "residual_squares_total",
@@ -27,7 +25,6 @@ _COUNTERS = (
     "ranking_figure_total",
     "business_events_total",
     "business_value_total",
-    "business_value_squares_total",
 )
 _GAUGES = (
     "predictions",
