@@ -47,8 +47,14 @@ RECORDED = {
     "mlcanary_window_value_per_prediction": f"{_VERSION}conversion_value:per_prediction5m",
     "mlcanary_window_revenue_per_mille": f"{_VERSION}conversion_value:per_mille5m",
     "mlcanary_window_f1_ratio": "model_version_class:mlcanary_labeled_predictions:f1_5m",
+    "mlcanary_window_estimated_minus_actual_ratio": f"{_VERSION}estimated:minus_actual5m",
 }
-_OF_POSITIVE_CLASS = ("precision", "recall", "f1")
+for _name in ("accuracy", "precision", "recall", "f1", "auc", "log_loss"):
+    _unit = "nats" if _name == "log_loss" else "ratio"
+    _short = "f1_" if _name == "f1" else _name
+    RECORDED[f"mlcanary_window_estimated_{_name}_{_unit}"] = f"{_VERSION}estimated:{_short}5m"
+    RECORDED[f"mlcanary_window_estimated_{_name}_error_{_unit}"] = f"{_VERSION}estimated:{_name}_error5m"
+_OF_POSITIVE_CLASS = {f"mlcanary_window_{name}_ratio" for name in ("precision", "recall", "f1")}
 
 
 def test_gauges_and_recorded_series_agree_on_one_sidecar(tmp_path: Path) -> None:
@@ -73,7 +79,7 @@ def test_gauges_and_recorded_series_agree_on_one_sidecar(tmp_path: Path) -> None
         if sample.name in RECORDED and sample.labels[2] == "5m":
             labels = dict(zip(BY_NAME[sample.name].labels, sample.labels, strict=True))
             del labels["window"]
-            if any(word in sample.name for word in _OF_POSITIVE_CLASS):
+            if sample.name in _OF_POSITIVE_CLASS:
                 labels["class"] = "1"
             wanted = series_name(RECORDED[sample.name], labels)
             near = f"abs(vector(scalar({wanted})) - ({sample.value!r})) <= bool {1e-9 * max(1.0, sample.value)!r}"

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from label_delay_world import CVR, arms, counters, monitored, read, silent_but_for_the_broken_one
 from mlcanary.catalog import BY_NAME
 
-REPLAYS, ALERTED = 200, 50
+REPLAYS, ALERTED = 100, 25
 MATURITIES = pytest.mark.parametrize("maturity", [1800.0, 3600.0])
 
 
