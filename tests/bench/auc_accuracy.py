@@ -29,7 +29,8 @@ GAIN = 1.3
 
 def _logits(rng: np.random.Generator, rate: float, rich: NDArray[np.bool_], positive: NDArray[np.bool_]) -> Floats:
     logit = rng.normal(np.log(rate / (1 - rate)) - 0.5 + 1.2 * rich, 1.0) + GAIN * positive
-    return 1 / (1 + np.exp(-logit))
+    scores: Floats = 1 / (1 + np.exp(-logit))
+    return scores
 
 
 def stream(rng: np.random.Generator, rate: float) -> tuple[Floats, NDArray[np.bool_], NDArray[np.int64]]:
