@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -189,6 +190,37 @@ def trickle(directory: Path, profile: Path, rate: int) -> tuple[float, float, fl
         return process.memory_info().rss / 1e6, 100 * used / passed, ready
 
 
+WIDE = (
+    ("25 features, default limits", 50_000, 256 << 20, 25),
+    ("1,000 features, default limits", 50_000, 256 << 20, 1000),
+    ("1,000 features, no limits", 1_000_000, 8 << 30, 1000),
+)
+
+
+def wide(series: int, window_bytes: int, features: int) -> dict[str, Any]:
+    """What `wide_model.py` says, from a process of its own."""
+    arguments = [sys.executable, str(HERE / "wide_model.py"), *map(str, (series, window_bytes, features))]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def wide_table() -> list[str]:
+    """20 bins x 4 versions, with and without limits; the page of the narrow model is the unit of time."""
+    lines = ["A model with 20 bins a feature, 4 versions and full windows; times as multiples of the first row's:", ""]
+    lines += ["| what | series | left out | resident MB | page MB | time of a page |", "|---|---|---|---|---|---|"]
+    unit = 0.0
+    for title, *arguments in WIDE:
+        found = wide(*arguments)
+        unit = unit or found["publish_seconds"]
+        lines.append(
+            f"| {title} | {found['series']:,} | {sum(found['dropped'].values()):,} | {found['megabytes']:.0f} "
+            f"| {found['page_megabytes']:.1f} | {found['publish_seconds'] / unit:.1f} |"
+        )
+        print(lines[-1], flush=True)
+    return [*lines, ""]
+
+
 def shape() -> str:
     """The machine by its shape."""
     memory = psutil.virtual_memory().total / 2**30
@@ -236,7 +268,8 @@ def main() -> None:
         "|---|---|---|---|",
     ]
     text += [f"| {rate} | {rss:.0f} | {cpu:.2f} | {ready:.2f} |" for rate, rss, cpu, ready in costs]
-    (HERE / "RESULTS.md").write_text("\n".join(text) + "\n")
+    text += ["", *wide_table()]
+    (HERE / "RESULTS.md").write_text("\n".join(text).rstrip() + "\n")
 
 
 if __name__ == "__main__":
