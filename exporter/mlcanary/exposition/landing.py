@@ -19,7 +19,16 @@ _FIGURES: tuple[tuple[str, str, str], ...] = (
     ("window_f1_ratio", "F1", ".4f"),
     ("window_auc_ratio", "AUC", ".4f"),
     ("window_log_loss_nats", "log loss", ".4f"),
+    ("window_auc_macro_ratio", "macro AUC", ".4f"),
+    ("window_mean_absolute_error", "MAE", ".4g"),
+    ("window_root_mean_squared_error", "RMSE", ".4g"),
+    ("window_r2_ratio", "R²", ".4f"),
+    ("window_reciprocal_rank_ratio", "MRR", ".4f"),
+    ("window_ctr_ratio", "CTR", ".4f"),
+    ("window_cvr_ratio", "CVR", ".4f"),
+    ("window_estimated_accuracy_ratio", "accuracy, estimated", ".4f"),
 )
+"""What the table of models shows, as far as there is any: a task has its own figures."""
 _BOUND = "window_auc_error_bound_ratio"
 _ROW_LABELS = 3
 
@@ -80,11 +89,12 @@ def _models(page: Page) -> Iterator[str]:
     if not values:
         yield "<p>No prediction has been read yet. Check the sources below.</p>"
         return
+    figures = [figure for figure in _FIGURES if any(figure[0] in found for found in values.values())]
     rows = [
-        (*key[:2], roles.get(key[:2], ""), key[2], *(_figure(found, name, spec) for name, _, spec in _FIGURES))
+        (*key[:2], roles.get(key[:2], ""), key[2], *(_figure(found, name, spec) for name, _, spec in figures))
         for key, found in values.items()
     ]
-    titles = [title for _, title, _ in _FIGURES]
+    titles = [title for _, title, _ in figures]
     yield table(("model", "version", "role", "window", *titles), rows, numbers=titles)
 
 
