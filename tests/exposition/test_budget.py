@@ -8,6 +8,7 @@ import pytest
 
 from mlcanary.catalog import BY_NAME, PREDICTION_FEATURE
 from mlcanary.exposition.budget import ORDER, SeriesBudget, class_of
+from mlcanary.measures.registry import MEASURES
 from mlcanary.records import Sample
 
 FEATURES = ("age", "plan", "balance", "rarely_used", PREDICTION_FEATURE)
@@ -91,3 +92,9 @@ def test_quality_stays_whatever_the_budget(limit: int) -> None:
 
 def test_every_class_of_the_order_has_families() -> None:
     assert {kind for kind in map(class_of, BY_NAME) if kind} <= set(ORDER)
+
+
+def test_a_measure_that_is_left_out_as_a_whole_makes_nothing_else() -> None:
+    for kind in MEASURES:
+        if kind.budget:
+            assert {class_of(family) for family in kind.families} - {""} == {kind.budget}, kind

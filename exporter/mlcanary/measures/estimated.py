@@ -27,6 +27,7 @@ class EstimatedMeasure(Measure):
     The check takes the labelled ones of these: right answers that their scores promised, and that their labels gave.
     """
 
+    budget = "estimates"
     families = (
         "mlcanary_expected_labeled_predictions_total",
         "mlcanary_expected_labeled_predictions_variance_total",

@@ -46,6 +46,7 @@ class Frame:
 class JointDriftMeasure(Measure):
     """Counters of placements; the discriminator is a sketch: it learns from all rows, not from those of a window."""
 
+    budget = "joint_drift"
     families = (
         "mlcanary_c2st_rows_total",
         "mlcanary_c2st_placement_total",

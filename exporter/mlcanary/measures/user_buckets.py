@@ -18,6 +18,7 @@ _NAMES = tuple(str(bucket) for bucket in range(BUCKETS))
 class UserBucketMeasure(Measure):
     """Takes in what names a user; the rest is left out. Without users there are no series at all."""
 
+    budget = "user_buckets"
     families = (
         "mlcanary_user_bucket_predictions_total",
         "mlcanary_user_bucket_errors_total",
