@@ -17,6 +17,19 @@ _VERSION, _FEATURE = "model_version:mlcanary_", "model_version_feature:mlcanary_
 RECORDED = {
     "mlcanary_window_accuracy_ratio": f"{_VERSION}labeled_predictions:accuracy5m",
     "mlcanary_window_auc_ratio": f"{_VERSION}labeled_score:auc5m",
+    "mlcanary_window_auc_error_bound_ratio": f"{_VERSION}labeled_score:auc_error_bound5m",
+    "mlcanary_window_average_precision_ratio": f"{_VERSION}labeled_score:average_precision5m",
+    "mlcanary_window_average_precision_lower_ratio": f"{_VERSION}labeled_score:average_precision_lower5m",
+    "mlcanary_window_average_precision_upper_ratio": f"{_VERSION}labeled_score:average_precision_upper5m",
+    "mlcanary_window_score_ks_ratio": f"{_VERSION}labeled_score:ks5m",
+    "mlcanary_window_score_ks_upper_bound_ratio": f"{_VERSION}labeled_score:ks_upper_bound5m",
+    "mlcanary_window_calibration_error_ratio": f"{_VERSION}labeled_score:ece5m",
+    "mlcanary_window_brier_score": f"{_VERSION}brier_score:mean5m",
+    "mlcanary_window_f1_macro_ratio": f"{_VERSION}labeled_predictions:f1_macro5m",
+    "mlcanary_window_f1_weighted_ratio": f"{_VERSION}labeled_predictions:f1_weighted5m",
+    "mlcanary_window_balanced_accuracy_ratio": f"{_VERSION}labeled_predictions:balanced_accuracy5m",
+    "mlcanary_window_matthews_correlation": f"{_VERSION}labeled_predictions:matthews5m",
+    "mlcanary_window_lift_ratio": "model_version_class:mlcanary_labeled_predictions:lift5m",
     "mlcanary_window_log_loss_nats": f"{_VERSION}log_loss:mean5m",
     "mlcanary_window_labels": f"{_VERSION}labeled_predictions:count5m",
     "mlcanary_window_predictions_per_second": f"{_VERSION}predictions:rate5m",
@@ -26,7 +39,7 @@ RECORDED = {
     "mlcanary_window_recall_ratio": "model_version_class:mlcanary_labeled_predictions:recall5m",
     "mlcanary_window_f1_ratio": "model_version_class:mlcanary_labeled_predictions:f1_5m",
 }
-_OF_POSITIVE_CLASS = ("precision", "recall", "f1")
+_OF_POSITIVE_CLASS = ("window_precision_ratio", "recall_ratio", "window_f1_ratio", "lift_ratio")
 
 
 def test_gauges_and_recorded_series_agree_on_one_sidecar(tmp_path: Path) -> None:
@@ -51,7 +64,7 @@ def test_gauges_and_recorded_series_agree_on_one_sidecar(tmp_path: Path) -> None
         if sample.name in RECORDED and sample.labels[2] == "5m":
             labels = dict(zip(BY_NAME[sample.name].labels, sample.labels, strict=True))
             del labels["window"]
-            if any(word in sample.name for word in _OF_POSITIVE_CLASS):
+            if sample.name.endswith(_OF_POSITIVE_CLASS):
                 labels["class"] = "1"
             wanted = series_name(RECORDED[sample.name], labels)
             near = f"abs(vector(scalar({wanted})) - ({sample.value!r})) <= bool {1e-9 * max(1.0, sample.value)!r}"
