@@ -17,6 +17,19 @@ _VERSION, _FEATURE = "model_version:mlcanary_", "model_version_feature:mlcanary_
 RECORDED = {
     "mlcanary_window_accuracy_ratio": f"{_VERSION}labeled_predictions:accuracy5m",
     "mlcanary_window_auc_ratio": f"{_VERSION}labeled_score:auc5m",
+    "mlcanary_window_auc_error_bound_ratio": f"{_VERSION}labeled_score:auc_error_bound5m",
+    "mlcanary_window_average_precision_ratio": f"{_VERSION}labeled_score:average_precision5m",
+    "mlcanary_window_average_precision_lower_ratio": f"{_VERSION}labeled_score:average_precision_lower5m",
+    "mlcanary_window_average_precision_upper_ratio": f"{_VERSION}labeled_score:average_precision_upper5m",
+    "mlcanary_window_score_ks_ratio": f"{_VERSION}labeled_score:ks5m",
+    "mlcanary_window_score_ks_upper_bound_ratio": f"{_VERSION}labeled_score:ks_upper_bound5m",
+    "mlcanary_window_calibration_error_ratio": f"{_VERSION}labeled_score:ece5m",
+    "mlcanary_window_brier_score": f"{_VERSION}brier_score:mean5m",
+    "mlcanary_window_f1_macro_ratio": f"{_VERSION}labeled_predictions:f1_macro5m",
+    "mlcanary_window_f1_weighted_ratio": f"{_VERSION}labeled_predictions:f1_weighted5m",
+    "mlcanary_window_balanced_accuracy_ratio": f"{_VERSION}labeled_predictions:balanced_accuracy5m",
+    "mlcanary_window_matthews_correlation": f"{_VERSION}labeled_predictions:matthews5m",
+    "mlcanary_window_lift_ratio": "model_version_class:mlcanary_labeled_predictions:lift5m",
     "mlcanary_window_log_loss_nats": f"{_VERSION}log_loss:mean5m",
     "mlcanary_window_labels": f"{_VERSION}labeled_predictions:count5m",
     "mlcanary_window_c2st_rows": f"{_VERSION}c2st:rows5m",
@@ -54,7 +67,7 @@ for _name in ("accuracy", "precision", "recall", "f1", "auc", "log_loss"):
     _short = "f1_" if _name == "f1" else _name
     RECORDED[f"mlcanary_window_estimated_{_name}_{_unit}"] = f"{_VERSION}estimated:{_short}5m"
     RECORDED[f"mlcanary_window_estimated_{_name}_error_{_unit}"] = f"{_VERSION}estimated:{_name}_error5m"
-_OF_POSITIVE_CLASS = {f"mlcanary_window_{name}_ratio" for name in ("precision", "recall", "f1")}
+_OF_POSITIVE_CLASS = {f"mlcanary_window_{name}_ratio" for name in ("precision", "recall", "f1", "lift")}
 
 
 def test_gauges_and_recorded_series_agree_on_one_sidecar(tmp_path: Path) -> None:

@@ -145,7 +145,6 @@ def labelled(model: str, rows: Sequence[tuple[str, str, float | None, dict[str, 
 
 def test_a_figure_that_is_absent_while_labels_come_says_why(tmp_path: Path) -> None:
     given = {
-        "fine": labelled("fine", [("1", "1", 0.9, None), ("0", "0", 0.1, None)]),
         "no positive": labelled("no positive", [("1", "0", 0.9, None), ("0", "0", 0.1, None)]),
         "no alarm": labelled("no alarm", [("0", "0", None, None), ("0", "1", None, None)]),
         "cats": labelled("cats", [("cat", "cat", 0.9, None), ("dog", "dog", 0.1, None)]),
