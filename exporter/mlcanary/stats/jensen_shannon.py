@@ -16,8 +16,8 @@ from mlcanary.stats.accumulator import Floats
 def jensen_shannon_from_counts(current: Floats, reference: Floats) -> float | None:
     """The divergence of two binned samples; None if one is empty.
 
-    >>> jensen_shannon_from_counts(np.array([4.0, 0.0]), np.array([0.0, 7.0])) == np.log(2)
-    True
+    >>> round(jensen_shannon_from_counts(np.array([4.0, 0.0]), np.array([0.0, 7.0])), 9)      # ln 2
+    0.693147181
     """
     n, m = float(current.sum()), float(reference.sum())
     if n <= 0 or m <= 0:
