@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from html import escape
 
@@ -76,26 +76,34 @@ def _dropped(page: Page) -> Iterator[str]:
 
 
 def _models(page: Page) -> Iterator[str]:
-    """One row per model version and window."""
+    """One row per model version and window, one table per task: each has its own figures."""
     values: dict[tuple[str, ...], dict[str, float]] = {}
-    roles: dict[tuple[str, ...], str] = {}
+    info: dict[tuple[str, ...], tuple[str, str]] = {}
     for family in page.families:
         name = family.spec.name.removeprefix("mlcanary_")
         if name == "model_info":
-            roles = {s.labels[:2]: s.labels[2] for s in family.samples}
+            info = {s.labels[:2]: (s.labels[2], s.labels[3]) for s in family.samples}
         for sample in family.samples if name == _BOUND or any(name == figure for figure, _, _ in _FIGURES) else ():
             values.setdefault(sample.labels[:_ROW_LABELS], {})[name] = sample.value
-    yield "<h2>Models</h2>"
     if not values:
-        yield "<p>No prediction has been read yet. Check the sources below.</p>"
+        yield "<h2>Models</h2><p>No prediction has been read yet. Check the sources below.</p>"
         return
+    tasks = {key: info.get(key[:2], ("", ""))[1] for key in values}
+    for task in dict.fromkeys(tasks.values()):
+        yield f"<h2>Models{f', {escape(task)}' if len(set(tasks.values())) > 1 else ''}</h2>"
+        yield _table_of({key: found for key, found in values.items() if tasks[key] == task}, info)
+
+
+def _table_of(
+    values: Mapping[tuple[str, ...], dict[str, float]], info: Mapping[tuple[str, ...], tuple[str, str]]
+) -> str:
     figures = [figure for figure in _FIGURES if any(figure[0] in found for found in values.values())]
     rows = [
-        (*key[:2], roles.get(key[:2], ""), key[2], *(_figure(found, name, spec) for name, _, spec in figures))
+        (*key[:2], info.get(key[:2], ("", ""))[0], key[2], *(_figure(found, name, spec) for name, _, spec in figures))
         for key, found in values.items()
     ]
     titles = [title for _, title, _ in figures]
-    yield table(("model", "version", "role", "window", *titles), rows, numbers=titles)
+    return table(("model", "version", "role", "window", *titles), rows, numbers=titles)
 
 
 def _figure(found: dict[str, float], name: str, spec: str) -> str:
