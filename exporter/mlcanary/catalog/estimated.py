@@ -26,6 +26,8 @@ _FIGURES: tuple[tuple[str, str, str], ...] = (
     ("log_loss", "nats", "mean log loss"),
 )
 
+_SPELT = {"f1": "F1", "auc": "AUC"}
+
 ROWS: tuple[MetricSpec, ...] = (
     counter(
         "expected_labeled_predictions_total",
@@ -86,7 +88,7 @@ _BOUND = "expectation exact; window_estimated_{}: 95 % for the realised figure"
 INDICATORS: tuple[Indicator, ...] = (
     *(
         Indicator(
-            f"estimated {name.replace('_', ' ')}",
+            f"estimated {_SPELT.get(name, name.replace('_', ' '))}",
             f"window_estimated_{name}_{unit}",
             (f"{_E}{_NAME.get(name, name)}<W>", f"{_E}{name}_error<W>"),
             _BOUND.format(f"{name}_error_{unit}"),
