@@ -1,6 +1,6 @@
 # Every target sets itself up: a virtual environment, and Prometheus, Alertmanager and HAProxy from the distribution.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench
+.PHONY: help setup demo test check fix bench figures
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +8,7 @@ CODE := exporter tests rules grafana
 export PATH := $(PATH):/usr/sbin:/sbin
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what is missing; every other target does it too
 	@PYTHON="$(PYTHON)" .ci/setup
@@ -32,3 +32,7 @@ fix: setup ## format the code and mend what the linter can mend
 
 bench: setup ## measure memory and CPU; writes tests/bench/RESULTS.md
 	$(BIN)/python tests/bench/run.py
+
+figures: setup ## the simulations behind the README's tables, in full (an hour or more)
+	for name in auc_accuracy distinct_users drift_faults interval_coverage joint_drift label_delay; do \
+	  echo "== $$name"; $(BIN)/python tests/bench/$$name.py || exit 1; done
