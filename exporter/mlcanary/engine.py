@@ -123,6 +123,7 @@ class Engine:
         started = self._clock()
         # Without a saved state, what the logs already held is no traffic of now: born whole, it is none for rate().
         shown = self.ready or self._restored
+        self.monitor.retire(started)
         measured = list(self.monitor.samples(started)) if shown else ()
         sketches, peers = self.monitor.sketches(), self._peers()
         merged = merged_samples(peers, sketches, self.monitor.plan.role, started) if peers is not None and shown else ()

@@ -70,7 +70,7 @@ def replay(
     at all raises InputError.
     """
     result = Replay()
-    monitor = Monitor(replace(settings.plan, windows=()), -math.inf)
+    monitor = Monitor(replace(settings.plan, windows=(), version_retention=math.inf), -math.inf)
     decode = NativeFormat(settings.plan.model, model=settings.model, version=settings.version)
     source = FileSource(settings.patterns, None, complete=True)
     event_time: dict[str, float] = {}

@@ -23,6 +23,7 @@ def request(key: ModelKey, ts: float, row_id: str | None = None) -> Prediction:
 
 def shown(monitor: Monitor, now: float) -> set[str]:
     """Versions on the page."""
+    monitor.retire(now)
     return {s.labels[1] for s in monitor.samples(now) if s.name == "mlcanary_model_info"}
 
 

@@ -103,7 +103,6 @@ class Monitor:
 
     def samples(self, now: float) -> Iterator[Sample]:
         """Everything that belongs on the page, apart from what the process says about itself."""
-        self._forget_retired(now)
         slots = self._share_memory()
         for window, seconds in self.plan.windows:
             yield sample("resolution_seconds", (window,), seconds / slots)
@@ -217,14 +216,14 @@ class Monitor:
         elif (
             len(versions) >= self.plan.limits.versions
             and key.version not in self.plan.model(key.model).roles
-            and not self._retire([k for k in versions if k not in busy], now)
+            and not self._make_room([k for k in versions if k not in busy], now)
         ):
             self._fold("versions", *key)
             key = ModelKey(key.model, OTHER)
         self._panel(key, now)
         return key
 
-    def _retire(self, versions: Sequence[ModelKey], now: float) -> bool:
+    def _make_room(self, versions: Sequence[ModelKey], now: float) -> bool:
         """Make room by forgetting the version that has been silent longest, if that is longer than its labels take."""
         silent = [
             (panel.last_prediction, key)
@@ -238,8 +237,8 @@ class Monitor:
         del self.panels[min(silent)[1]]
         return True
 
-    def _forget_retired(self, now: float) -> None:
-        """Drop versions that are silent by the time of reading: a log may be old and still be news."""
+    def retire(self, now: float) -> None:
+        """Forget versions that are silent by the time of reading: a log may be old and still be news."""
         for key, panel in list(self.panels.items()):
             patience = max(self.plan.version_retention, panel.plan.join.memory)
             if panel.last_seen < now - patience and not self._join.pending.get(key):
