@@ -141,7 +141,7 @@ async def test_what_cannot_be_merged_is_refused_counted_and_shown() -> None:
         assert await problem_of(peer) == ("status", False)
     async with answering(web.Response(body=b"<html>")) as peer:
         assert await problem_of(peer) == ("malformed", False)
-    async with answering(web.Response(body=good.replace(b'"precision":14', b'"precision":12'))) as peer:
+    async with answering(web.Response(body=good.replace(b'"precision":15', b'"precision":12'))) as peer:
         assert await problem_of(peer) == ("precision", False)
     async with answering(web.Response(body=good)) as peer:
         assert await problem_of(peer, limits=Limits(body_bytes=1000)) == ("too_large", False)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mlcanary.stats.distinct import HyperLogLog, overlap, relative_error
+from mlcanary.stats.distinct import PRECISION, HyperLogLog, overlap, relative_error
 
 SEEDS = range(20)
 SIZES = [(1000, 1000), (20_000, 20_000), (20_000, 80_000), (1000, 99_000), (40_000, 1000)]
@@ -17,7 +17,7 @@ def hashes(n: int, seed: int) -> NDArray[np.uint64]:
     return np.random.default_rng(seed).integers(0, 2**64 - 1, n, dtype=np.uint64, endpoint=True)
 
 
-def sketch(*parts: NDArray[np.uint64], precision: int = 14) -> HyperLogLog:
+def sketch(*parts: NDArray[np.uint64], precision: int = PRECISION) -> HyperLogLog:
     """A sketch of all parts."""
     made = HyperLogLog.empty(precision)
     for part in parts:
@@ -47,8 +47,8 @@ def test_the_error_is_the_one_that_is_stated_and_has_no_direction(users: int) ->
 
 def test_nobody_is_exactly_zero_and_a_full_sketch_is_finite() -> None:
     assert HyperLogLog.empty().estimate() == 0.0
-    assert np.isfinite(HyperLogLog(np.full(1 << 14, 50, dtype=np.uint8)).estimate())
-    assert HyperLogLog(np.full(1 << 14, 51, dtype=np.uint8)).estimate() == 2.0**64
+    assert np.isfinite(HyperLogLog(np.full(1 << 15, 49, dtype=np.uint8)).estimate())
+    assert HyperLogLog(np.full(1 << 15, 50, dtype=np.uint8)).estimate() == 2.0**64
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
@@ -88,4 +88,4 @@ def test_a_dump_is_small_while_there_are_few_users(users: int) -> None:
     dumped = made.dump()
     restored.load(dumped)
     assert (restored.registers == made.registers).all()
-    assert sum(len(part) for part in dumped[1:]) <= min(3 * users, 1 << 14)
+    assert sum(len(part) for part in dumped[1:]) <= min(3 * users, 1 << 15)

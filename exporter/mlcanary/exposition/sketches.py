@@ -1,6 +1,6 @@
 """Users of several sidecars as one: the document that sidecars exchange, and the figures over all of them. Pure.
 
-    {"format": 1, "precision": 14, "salt": "<fingerprint>",
+    {"format": 1, "precision": 15, "salt": "<fingerprint>",
      "sketches": [{"model": "churn", "version": "v2", "day": "2026-11-25", "registers": "<base64>"}, ...]}
 
 Guarantee: no user id and no hash of one leaves a sidecar; what `decode` returns merges with our own sketches.
