@@ -7,6 +7,7 @@ from alert_worlds import (
     EXPORTER,
     HANDLER,
     HEALTHY,
+    INFO,
     MINUTES,
     MODEL,
     SOURCE,
@@ -29,6 +30,7 @@ def of_exporters() -> list[Scenario]:
     idle = {"job": "mlcanary-exporter", "instance": "idle:10877"}
     outage: Course = ((0, 1.0), (30, 0.0), (60, 1.0))
     lines: Course = ((0, 1.0), (30, 200.0), (60, 1.0))
+    left_out = {**EXPORTER, "reason": "segments"}
     limited, lost = {**EXPORTER, "reason": "versions"}, {**SOURCE, "reason": "compressed"}
     hole: Course = ((0, 0.0), (30, 1e8), (34, 0.0))
     return [
@@ -121,6 +123,14 @@ def of_exporters() -> list[Scenario]:
             resolved=50,
         ),
         silent("MLCanarySeriesLimited", "nothing is folded", HEALTHY),
+        fires(
+            "MLCanaryPageOverBudget",
+            "segments do not fit on the page until the limit is raised",
+            HEALTHY | gauge("mlcanary_series_dropped", left_out, (0, 0.0), (20, 4818.0), (60, 0.0)),
+            (35, ({**left_out, **INFO},)),
+            resolved=61,
+        ),
+        silent("MLCanaryPageOverBudget", "all fits", HEALTHY | gauge("mlcanary_series_dropped", left_out, (0, 0.0))),
         fires(
             "MLCanaryConfigReloadFailed",
             "a wrong configuration is loaded and mended later",
