@@ -1,4 +1,4 @@
-"""A simulated release: raw events of two versions of one model, and the counters that four sidecars make of them.
+"""A simulated release: raw events of two versions of one model, and the counters that seven sidecars make of them.
 
 The events are the truth; expected figures are computed from them. The counters are counted here, independently of
 the exporter, as the catalogue defines them.
@@ -19,7 +19,7 @@ Bools = NDArray[np.bool_]
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
 MODEL, BASELINE, CANARY = "clicks", "v1", "v2"
-REPLICAS = 4
+REPLICAS = 7
 SCORE_EDGES = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
 AMOUNT_EDGES = np.array([20.0, 40.0, 60.0, 80.0, 100.0])
 COUNTRIES = ("DE", "FR", "PL")

@@ -1,4 +1,4 @@
-"""Recorded series against scikit-learn and scipy on the raw events: four sidecars, one of them restarting."""
+"""Recorded series against scikit-learn and scipy on the raw events: seven sidecars, one of them restarting."""
 
 from __future__ import annotations
 
