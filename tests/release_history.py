@@ -21,6 +21,14 @@ PLACE = {"cluster": "eu", "namespace": "shop"}
 VALUES = {
     "model": MODEL,
     "version": CANARY,
+    "cluster": "",
+    "namespace": "",
+    "verdict": "hold",
+    "baseline": BASELINE,
+    "gate": "label_coverage",
+    "family": "quality",
+    "measure": "log_loss",
+    "arm": "canary",
     "source": "/var/log/clicks.jsonl",
     "reason": "json",
     "kind": "rename",
@@ -108,7 +116,7 @@ def _measured(history: Scrapes) -> None:
 
 def _anything(history: Scrapes, row: MetricSpec) -> None:
     """One series of a family: a counter that grows, a gauge of one."""
-    side = "handler" if row.group is Group.HANDLER else "exporter"
+    side = row.group.value if row.group in {Group.HANDLER, Group.JUDGE} else "exporter"
     labels = {"job": f"mlcanary-{side}", "instance": f"{side}:10877"} | {name: VALUES[name] for name in row.labels}
     growing = row.kind is Kind.COUNTER
     history.put(row.name, (history.instants + HISTORY) * 0.1 if growing else 1.0, **labels)

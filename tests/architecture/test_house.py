@@ -140,7 +140,9 @@ def test_names_of_the_catalogue_are_unique_and_well_formed() -> None:
         assert (row.group is Group.WINDOW) == row.name.startswith("mlcanary_window_"), row.name
         assert all(LABEL.fullmatch(label) and not label.startswith("__") for label in row.labels), row.name
         assert len(set(row.labels)) == len(row.labels), row.name
-        assert not {"le", "quantile", "job", "instance", "cluster", "namespace"} & set(row.labels), row.name
+        # The judge speaks of other processes' series, so it repeats where those are; honor_labels keeps it so.
+        places = set() if row.group is Group.JUDGE else {"cluster", "namespace"}
+        assert not ({"le", "quantile", "job", "instance"} | places) & set(row.labels), row.name
 
 
 def test_no_series_name_of_one_family_belongs_to_another() -> None:

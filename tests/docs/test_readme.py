@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlcanary.catalog import CATALOG, INDICATORS, Group
+from mlcanary.catalog import CATALOG, INDICATORS, Group, MetricSpec
 from mlcanary.cli.main import COMMANDS
 from mlcanary.documents import load_document
 from mlcanary.formats.native import NativeFormat
@@ -33,15 +33,16 @@ def blocks(language: str) -> list[str]:
 def metric_table() -> str:
     """The metric reference as the README holds it."""
     lines = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
-    for spec in CATALOG:
-        if spec.group is not Group.HANDLER:
-            labels = ", ".join(spec.labels) or "–"
-            lines.append(f"| `{spec.name}` | {spec.kind.value} | {labels} | {spec.help} |")
-    lines += ["", "The handler:", "", "| metric | type | labels | meaning |", "|---|---|---|---|"]
-    for spec in CATALOG:
-        if spec.group is Group.HANDLER:
-            lines.append(f"| `{spec.name}` | {spec.kind.value} | {', '.join(spec.labels) or '–'} | {spec.help} |")
+    others = {Group.JUDGE: "The judge:", Group.HANDLER: "The handler:"}
+    lines += [_metric_row(spec) for spec in CATALOG if spec.group not in others]
+    for group, title in others.items():
+        lines += ["", title, "", "| metric | type | labels | meaning |", "|---|---|---|---|"]
+        lines += [_metric_row(spec) for spec in CATALOG if spec.group is group]
     return "\n".join(lines)
+
+
+def _metric_row(spec: MetricSpec) -> str:
+    return f"| `{spec.name}` | {spec.kind.value} | {', '.join(spec.labels) or '–'} | {spec.help} |"
 
 
 def indicator_table() -> str:

@@ -7,7 +7,8 @@ Rows lie in one module per concern, each with the indicators (what users ask for
 
 `CONTRACT` families are counters and static gauges that merge over any number of sidecars: rules use them.
 `WINDOW` families are gauges of one sidecar and one window, for people who look at a single process.
-`SELF` families tell how the process itself is doing. `HANDLER` families belong to `mlcanary handler`.
+`SELF` families tell how the process itself is doing. `HANDLER` families belong to `mlcanary handler`, `JUDGE`
+families to `mlcanary judge`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from mlcanary.catalog import (
     exporter,
     features,
     joint_drift,
+    judge,
     labels,
     quality,
     ranking,
@@ -30,6 +32,7 @@ from mlcanary.catalog import (
     traffic,
     users,
 )
+from mlcanary.catalog.judge import Family, Gate, Verdict
 from mlcanary.catalog.objectives import OBJECTIVES
 from mlcanary.catalog.spec import (
     ACTION_LABEL,
@@ -74,6 +77,7 @@ _CONCERNS = (
     segments,
     resources,
     exporter,
+    judge,
     rollback,
 )
 
@@ -103,6 +107,8 @@ __all__ = [
     "ROLLBACK_OUTCOMES",
     "UNKNOWN",
     "WATCHDOG_ALERT",
+    "Family",
+    "Gate",
     "Group",
     "Indicator",
     "Kind",
@@ -110,4 +116,5 @@ __all__ = [
     "Objective",
     "Role",
     "Task",
+    "Verdict",
 ]

@@ -22,6 +22,7 @@ class Group(StrEnum):
     WINDOW = "window"
     SELF = "self"
     HANDLER = "handler"
+    JUDGE = "judge"
 
 
 class Role(StrEnum):
