@@ -18,7 +18,7 @@ import numpy as np
 
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.evidence import log_sum_exp
-from mlcanary.stats.feature_evidence import Counts, Guilty, ShareEvidence, Spans, joined_counts
+from mlcanary.stats.feature_evidence import TIE_DIGITS, Counts, Guilty, ShareEvidence, Spans, joined_counts
 
 STRENGTHS = np.array([10.0, 100.0, 1000.0])
 """Rows that the shares of both arms together count for, in the estimate of those of one arm: kappa."""
@@ -75,7 +75,7 @@ class CategoriesEvidence:
         """The category of a feature with most evidence, the first of equals; for a single run (no leading shape)."""
         start = int(self.spans.starts[feature])
         log_e = self.shares.log_e()[start : start + int(self.categories[feature])]
-        place = int(log_e.argmax())
+        place = int(np.round(log_e, TIE_DIGITS).argmax())
         rates = []
         for counts in (self.counts_c, self.counts_b):
             n = int(self._totals(counts)[feature])

@@ -32,6 +32,9 @@ GRID = EffectGrid.geometric(0.04, 2.0, 8, 0.2)
 TILTS = np.concatenate([-GRID.effects, GRID.effects])
 LOG_WEIGHTS = np.concatenate([GRID.log_weights, GRID.log_weights]) - np.log(2.0)
 
+TIE_DIGITS = 9
+"""Decimals of log E when the guiltiest is looked for: of two bins both say the same, but for rounding."""
+
 
 @dataclass(slots=True)
 class ShareEvidence:
@@ -173,7 +176,7 @@ class FeaturesEvidence:
         start = int(self.spans.starts[feature])
         stop = int(np.append(self.spans.starts, len(self.spans.event_to))[feature + 1])
         log_e = self.shares.log_e()[start:stop]
-        best = int(log_e.argmax())
+        best = int(np.round(log_e, TIE_DIGITS).argmax())
         inner = int(self.spans.edges[feature])
         rates = []
         for counts in (self.counts_c, self.counts_b):
