@@ -25,22 +25,33 @@ _OVERSHOOT = 0.583
 _Z: Floats = -7.0 + 0.08 * np.arange(176.0)
 
 
-def horizon_threshold(information: float, alpha: float, grid: EffectGrid) -> float:
+def horizon_threshold(information: float, look: float, alpha: float, grid: EffectGrid) -> float:
     """Evidence (not its logarithm) at which to roll back, at most 1 / alpha, for a canary capped at `information`.
 
-    Input: `information`: n_c n_b / N * p (1 - p), summed over the blocks of the whole canary, > 0; `alpha`, in (0, 1);
-    `grid`: the effects that the evidence mixes over, `proportion_evidence.odds_ratio_grid`.
+    Input: `information`: n_c n_b / N * p (1 - p), summed over the blocks of the whole canary, > 0; `look`: that of one
+    block, >= 0, 0 for a look at every trial; `alpha`, in (0, 1); `grid`: the effects that the evidence mixes over,
+    `proportion_evidence.odds_ratio_grid`.
     """
-    if not information > 0.0 or not 0.0 < alpha < 1.0:
-        raise ValueError(f"need information > 0 and alpha between 0 and 1, got {information} and {alpha}")
-    steps = max(2, math.ceil(math.log(max(information / _FIRST, 2.0)) / _GROWTH) + 1)
-    times = information * np.exp(_GROWTH * np.arange(1.0 - steps, 1.0))
+    if not information > 0.0 or not 0.0 <= look or not 0.0 < alpha < 1.0:
+        raise ValueError(f"need information > 0, look >= 0, 0 < alpha < 1, got {information}, {look}, {alpha}")
+    times = _times(information, look)
+    kernels = _kernels(times)
+    unseen = np.concatenate([[0.0], np.sqrt(1.0 - times[:-1] / times[1:]) - np.sqrt(look / times[1:])])
+    shift = _OVERSHOOT * np.maximum(unseen, 0.0)
     low, high = 0.0, -math.log(alpha)
     for _ in range(14):
         middle = (low + high) / 2.0
-        crossed = _chance_to_cross(_boundary(times, middle, grid))
+        crossed = _chance_to_cross(_boundary(times, middle, grid) - shift, kernels)
         low, high = (middle, high) if crossed > alpha else (low, middle)
     return math.exp(high)
+
+
+def _times(information: float, look: float) -> Floats:
+    """Looks by information: each one at first, then geometrically thinned."""
+    times = [min(max(look, _FIRST), information)]
+    while times[-1] < information:
+        times.append(min(max(times[-1] + look, times[-1] * (1.0 + _GROWTH)), information))
+    return np.array(times)
 
 
 def _boundary(times: Floats, log_threshold: float, grid: EffectGrid) -> Floats:
@@ -54,14 +65,24 @@ def _boundary(times: Floats, log_threshold: float, grid: EffectGrid) -> Floats:
     return high
 
 
-def _chance_to_cross(boundary: Floats) -> float:
-    """Chance that z = W(t) / sqrt(t) crosses, looked at all the time; steps of t are geometric, so z forgets evenly."""
-    memory = math.exp(-_GROWTH / 2.0)
-    spread = math.sqrt(1.0 - memory * memory)
+def _kernels(times: Floats) -> list[Floats]:
+    """How the density of z = W(t) / sqrt(t) moves on at each step of `times`."""
     width = float(_Z[1] - _Z[0])
-    kernel = np.exp(-0.5 * ((_Z[:, None] - memory * _Z) / spread) ** 2) * (width / (spread * math.sqrt(2.0 * math.pi)))
-    density = np.exp(-0.5 * _Z**2) / math.sqrt(2.0 * math.pi)
-    for limit in boundary - _OVERSHOOT * spread:
-        # A cell that the boundary cuts keeps its share below it.
-        density = (kernel * density).sum(axis=-1) * np.clip((limit - _Z) / width + 0.5, 0.0, 1.0)
+    made: dict[float, Floats] = {}
+    for ratio in (times[1:] / times[:-1]).round(9).tolist():
+        if ratio not in made:
+            memory, spread = math.sqrt(1.0 / ratio), math.sqrt(max(1.0 - 1.0 / ratio, width * width))
+            density = np.exp(-0.5 * ((_Z[:, None] - memory * _Z) / spread) ** 2)
+            made[ratio] = density * (width / (spread * math.sqrt(2.0 * math.pi)))
+    return [made[ratio] for ratio in (times[1:] / times[:-1]).round(9).tolist()]
+
+
+def _chance_to_cross(boundary: Floats, kernels: list[Floats]) -> float:
+    """Chance that z crosses at one of the looks."""
+    width = float(_Z[1] - _Z[0])
+    # A cell that the boundary cuts keeps its share below it.
+    below = np.clip((boundary[:, None] - _Z) / width + 0.5, 0.0, 1.0)
+    density = np.exp(-0.5 * _Z**2) / math.sqrt(2.0 * math.pi) * below[0]
+    for kernel, kept in zip(kernels, below[1:], strict=True):
+        density = (kernel * density).sum(axis=-1) * kept
     return 1.0 - float(density.sum()) * width
