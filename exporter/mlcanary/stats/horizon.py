@@ -32,7 +32,7 @@ def horizon_threshold(information: float, look: float, alpha: float, grid: Effec
     block, >= 0, 0 for a look at every trial; `alpha`, in (0, 1); `grid`: the effects that the evidence mixes over,
     `proportion_evidence.odds_ratio_grid`.
     """
-    if not information > 0.0 or not 0.0 <= look or not 0.0 < alpha < 1.0:
+    if not information > 0.0 or not look >= 0.0 or not 0.0 < alpha < 1.0:
         raise ValueError(f"need information > 0, look >= 0, 0 < alpha < 1, got {information}, {look}, {alpha}")
     times = _times(information, look)
     kernels = _kernels(times)
