@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 
 from mlcanary.catalog import Gate
-from mlcanary.catalog.judge import RELATIVE_MARGINS
 from mlcanary.judge.contract import (
     CanaryKey,
     FamilyAssessment,
@@ -74,9 +73,10 @@ def also_over(families: Sequence[FamilyAssessment]) -> str:
 def not_worse(key: CanaryKey, asked: Sequence[MeasureAssessment], weakest: MeasureAssessment, threshold: float) -> str:
     """A promotion, with the measure that was proven last."""
     names = ", ".join(_words(measure.name) for measure in asked)
+    margin = difference(weakest, weakest.margin) if weakest.margin is not None else "its margin"
     return (
         f"{_who(key)} may be promoted: it is not worse than {key.baseline} by its margin in any of: {names}. "
-        f"Least sure is {compared(weakest)} Worse by {_margin(weakest)} is excluded with "
+        f"Least sure is {compared(weakest)} Worse by {margin} is excluded with "
         f"{evidence(weakest.log_e_noninferior or 0.0, threshold)}."
     )
 
@@ -111,6 +111,8 @@ def collecting(key: CanaryKey, seen: MeasureAssessment | None, eta: float | None
 def compared(measure: MeasureAssessment) -> str:
     """Both figures, the difference with its interval, and the sample sizes."""
     m = measure
+    if m.difference is None or m.canary is None or m.baseline is None:
+        return f"{_words(m.name)}: nothing to compare yet."
     side = "worse" if m.difference > 0 else "better"
     between = ""
     if m.lower is not None and m.upper is not None:
@@ -134,14 +136,6 @@ def difference(measure: MeasureAssessment, value: float) -> str:
     if measure.unit == "ratio":
         return f"{value:.4f}" if measure.name in _PLAIN else f"{100 * value:.2f} points"
     return f"{value:.3g} {measure.unit}".rstrip()
-
-
-def _margin(measure: MeasureAssessment) -> str:
-    if measure.margin is None:
-        return "its margin"
-    if measure.name in RELATIVE_MARGINS:
-        return f"{percent(measure.margin)} of the baseline's figure"
-    return difference(measure, measure.margin)
 
 
 def percent(share: float) -> str:
