@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
 import numpy as np  # noqa: E402 - after the folder of `sim`, which is not installed
+from numpy.typing import NDArray  # noqa: E402
 from scipy.special import ndtri  # noqa: E402
 
 from mlcanary.stats.accumulator import Floats  # noqa: E402
@@ -24,6 +25,7 @@ from mlcanary.stats.proportion_evidence import ProportionEvidence, log_odds_rati
 from sim.bars import SEED, Rate, table  # noqa: E402
 
 RUNS = 2000
+Flags = NDArray[np.bool_]
 Block = tuple[Floats, Floats, Floats, Floats]
 """n_c, x_c, n_b, x_b; each of shape (runs,)."""
 
@@ -38,6 +40,7 @@ class Stream:
     name: str
     blocks: Callable[[np.random.Generator, int], Iterator[Block]]
     usual: Callable[[np.random.Generator, int], Iterator[Block]] | None = None
+    assumed_phi: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Outcome:
     stream: str
     highest: Floats
     untempered: Floats
-    z: Floats
+    z: Flags
 
     def rate(self, alpha: float) -> Rate:
         """Ever-false rollbacks at `alpha`."""
@@ -97,7 +100,7 @@ def bursts(looks: int) -> Callable[[np.random.Generator, int], Iterator[Block]]:
     def events(rng: np.random.Generator, runs: int) -> Floats:
         agreement = 1.0 / 0.3 - 1.0
         bad = rng.binomial(5, rng.beta(0.1 * agreement, 0.9 * agreement, (runs, 10)))
-        return bad.sum(axis=1).astype(np.float64)
+        return np.asarray(bad.sum(axis=1), dtype=np.float64)
 
     def blocks(rng: np.random.Generator, runs: int) -> Iterator[Block]:
         fifty = np.full(runs, 50.0)
@@ -108,7 +111,7 @@ def bursts(looks: int) -> Callable[[np.random.Generator, int], Iterator[Block]]:
 
 
 def late_labels(looks: int, *, matured: bool) -> Callable[[np.random.Generator, int], Iterator[Block]]:
-    """3 % convert, 40 blocks later on average; bad: no conversion. The canary's share rises, so its exposures are younger.
+    """3 % convert, 40 blocks later on average; bad: no conversion. The canary's share rises: its exposures are younger.
 
     As they arrive: exposures of the block without as many as converted in it. Matured: final outcomes of a cohort.
     """
@@ -139,7 +142,7 @@ HEALTHY = [
     Stream("rare .2 %", constant(0.002, 50, 50, 400)),
     Stream("errors 10 %, canary 5 % of traffic", constant(0.10, 50, 950, 400)),
     Stream("CTR 3 % +-50 % over the day, ramp", ramp_and_day(400, 1000)),
-    Stream("bursts of 5 requests, ICC .3", bursts(400)),
+    Stream("bursts of 5 requests, ICC .3; phi 2 assumed", bursts(400), assumed_phi=2.0),
     Stream("late labels, ramp", late_labels(400, matured=True), late_labels(400, matured=False)),
 ]
 
@@ -151,21 +154,23 @@ def feed(evidence: ProportionEvidence, block: Block) -> None:
     _, first, place = np.unique(key, return_index=True, return_inverse=True)
     log_m = log_mgf(n_c[first], n_b[first], (x_c + x_b)[first], evidence.needed_tilts())[place]
     both = (n_c > 0) & (n_b > 0)
-    evidence.add(*(np.where(both, v, 0.0) for v in block), np.where(both[:, None], log_m, 0.0))
+    n_c, x_c, n_b, x_b = (np.where(both, v, 0.0) for v in block)
+    evidence.add(n_c, x_c, n_b, x_b, np.where(both[:, None], log_m, 0.0))
 
 
-def z_fires(totals: Floats) -> Floats:
+def z_fires(totals: Floats) -> Flags:
     """Whether |z| of two shares exceeds 1.96; totals n_c, x_c, n_b, x_b of shape (4, runs)."""
     n_c, x_c, n_b, x_b = totals
     pooled = (x_c + x_b) / np.maximum(n_c + n_b, 1.0)
     variance = pooled * (1.0 - pooled) * (1.0 / np.maximum(n_c, 1.0) + 1.0 / np.maximum(n_b, 1.0))
     difference = x_c / np.maximum(n_c, 1.0) - x_b / np.maximum(n_b, 1.0)
-    return (np.abs(difference) > Z_TWO_SIDED * np.sqrt(variance)) & (variance > 0)
+    fires: Flags = (np.abs(difference) > Z_TWO_SIDED * np.sqrt(variance)) & (variance > 0)
+    return fires
 
 
 def watched(stream: Stream, runs: int, seed: int = SEED) -> Outcome:
     """Every look of every run of a healthy stream."""
-    evidence = ProportionEvidence(shape=(runs,), with_interval=False)
+    evidence = ProportionEvidence(assumed_phi=stream.assumed_phi, shape=(runs,), with_interval=False)
     highest, untempered, usual = np.full(runs, -np.inf), np.full(runs, -np.inf), np.zeros(runs, dtype=bool)
     totals = np.zeros((4, runs))
     rng = np.random.default_rng(seed)
@@ -188,10 +193,11 @@ def without_tempering(evidence: ProportionEvidence) -> Floats:
     return log_e
 
 
-def arriving(runs: int, looks: int = 400, seed: int = SEED) -> Rate:
-    """What E1 says of late labels that are counted as they arrive: a trap, which no evidence survives."""
-    outcome = watched(Stream("late labels as they arrive, ramp", late_labels(looks, matured=False)), runs, seed)
-    return outcome.rate(0.05)
+UNGUARDED = [
+    Stream("bursts of 5 requests, ICC .3; phi 1 assumed", bursts(400)),
+    Stream("late labels as they arrive, ramp", late_labels(400, matured=False)),
+]
+"""Traps: what becomes of the guarantee if a stream is not what it was said to be."""
 
 
 def fixed_size(canary: float, baseline: float, alpha: float) -> float:
@@ -235,7 +241,7 @@ def delay(
     return Delay(f"{100 * baseline:g} % -> {100 * canary:g} %", fixed, trials)
 
 
-def keep(evidence: ProportionEvidence, rows: Floats) -> None:
+def keep(evidence: ProportionEvidence, rows: Flags) -> None:
     """Go on with these runs alone."""
     for name in ("totals", "exposure", "worse", "better", "cumulants"):
         setattr(evidence, name, getattr(evidence, name)[rows])
@@ -259,8 +265,8 @@ class Decided:
     """What became of a canary with a margin of 2 points: trials per arm at the decision; infinite if none."""
 
     canary: float
-    rolled_back: Floats
-    promoted: Floats
+    rolled_back: Flags
+    promoted: Flags
 
     def false_promotions(self, alpha: float) -> Rate:
         """To be asked at or beyond the margin."""
@@ -275,6 +281,7 @@ def decided(canary: float, alpha: float, runs: int, looks: int, seed: int = SEED
     for k, block in enumerate(two_rates(canary, 0.10, 50, 50, looks)(np.random.default_rng(seed), runs), 1):
         feed(evidence, tuple(v[going] for v in block))  # type: ignore[arg-type]  # four of four
         worse, good = evidence.log_e() >= -math.log(alpha), evidence.log_e_noninferior()
+        assert good is not None
         fine = (good >= -math.log(alpha)) & ~worse
         outcome.rolled_back[going[worse]] = True
         outcome.promoted[going[fine]] = True
@@ -289,13 +296,12 @@ def decided(canary: float, alpha: float, runs: int, looks: int, seed: int = SEED
 def show_healthy(runs: int) -> None:
     """Ever-false rates."""
     rows = []
-    for stream in HEALTHY:
+    for stream in [*HEALTHY, *UNGUARDED]:
         outcome = watched(stream, runs)
         at_5, at_1 = outcome.rate(0.05), outcome.rate(0.01)
         without = float((outcome.untempered >= -math.log(0.05)).mean())
-        held = "yes" if at_5.held and at_1.held else "NO"
+        held = "(trap)" if stream in UNGUARDED else "yes" if at_5.held and at_1.held else "NO"
         rows.append([stream.name, *(f"{v:.3f}" for v in (outcome.z.mean(), without, at_5.share, at_1.share)), held])
-    rows.append(["late labels as they arrive, ramp", "", f"{arriving(runs).share:.3f}", "", "", "(trap)"])
     header = ["healthy stream", "z p < .05", "E1 without phi, .05", "E1, alpha .05", "E1, alpha .01", "held"]
     print(table(header, rows), flush=True)
 

@@ -111,7 +111,9 @@ def test_over_blocks_it_multiplies_whatever_the_shared_rates(rates: tuple[float,
     evidence.update(6, two[:, 0], 2, two[:, 1])
     chance = one[:, 2] * two[:, 2]
     assert float(chance.sum()) == pytest.approx(1.0)
-    assert float((chance * np.exp(evidence.log_e())).sum()) == pytest.approx(1.0, abs=1e-12)
+    untempered = log_sum_exp(odds_ratio_grid(0.2).log_weights + evidence.worse)
+    assert float((chance * np.exp(untempered)).sum()) == pytest.approx(1.0, abs=1e-12)
+    assert float((chance * np.exp(evidence.log_e())).sum()) <= 1.0
 
 
 @settings(max_examples=60, deadline=None)
@@ -125,8 +127,10 @@ def test_it_is_its_definition(history: list[Block], tolerance: float) -> None:
         for j, theta in enumerate(tilts):
             total[j] += theta * x_c - math.log((chance * np.exp(theta * x)).sum())
     weights = tilts / (1 + (tilts / 0.2) ** 2)
-    expected = math.log((weights / weights.sum() * np.exp(total)).sum())
-    assert float(fed(history, tolerance=tolerance).log_e()) == pytest.approx(expected, abs=1e-9)
+    evidence = fed(history, tolerance=tolerance)
+    expected = math.log((weights / weights.sum() * np.exp(total / float(evidence.phi))).sum())
+    plain = math.log((weights / weights.sum() * np.exp(total)).sum())
+    assert float(evidence.log_e()) == pytest.approx(min(expected, plain), abs=1e-9)
 
 
 @settings(max_examples=60, deadline=None)
@@ -208,12 +212,21 @@ def test_large_counts_stay_finite_and_point_the_right_way() -> None:
 
 
 def test_clustered_events_temper_the_evidence() -> None:
-    evidence = fed([(100, 10 + (-1) ** k * 8, 100, 10) for k in range(40)])
+    evidence = fed([(100, 20 + (-1) ** k * 12, 100, 10) for k in range(40)])
     phi = float(evidence.phi)
     assert phi > 5.0
-    untempered = log_sum_exp(odds_ratio_grid(0.2).log_weights + evidence.worse)
     tempered = log_sum_exp(odds_ratio_grid(0.2).log_weights + evidence.worse / phi)
-    assert evidence.log_e() == tempered != untempered
+    assert float(evidence.log_e()) == pytest.approx(float(tempered), abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(blocks(least=1), max_size=8), st.sampled_from([1.0, 3.0]))
+def test_tempering_never_adds_evidence(history: list[Block], assumed: float) -> None:
+    """So the exact guarantee for independent events does not depend on how well phi is estimated."""
+    evidence = fed(history, assumed_phi=assumed)
+    untempered = float(log_sum_exp(odds_ratio_grid(0.2).log_weights + evidence.worse))
+    assert float(evidence.log_e()) <= untempered
+    assert float(evidence.phi) >= (assumed if not history else 1.0)
 
 
 def test_interpolation_hits_the_log_of_m_between_its_nodes() -> None:
@@ -228,7 +241,9 @@ def test_interpolation_hits_the_log_of_m_between_its_nodes() -> None:
 @given(st.lists(blocks(largest=400, least=50), min_size=1, max_size=5), st.sampled_from([0.95, 0.99]))
 def test_the_interval_is_where_no_hypothesis_is_rejected(history: list[Block], confidence: float) -> None:
     grid, threshold = odds_ratio_grid(0.2), math.log(2 / (1 - confidence))
-    for side, bound in zip((1, -1), fed(history).log_odds_interval(confidence), strict=True):
+    evidence = fed(history)
+    phi = float(evidence.phi)
+    for side, bound in zip((1, -1), evidence.log_odds_interval(confidence), strict=True):
         if math.isfinite(bound):
             at = []
             for c in (float(bound), float(bound) + side * 0.0005):
@@ -237,7 +252,7 @@ def test_the_interval_is_where_no_hypothesis_is_rejected(history: list[Block], c
                     log_m = log_mgf(n_c, n_b, x_c + x_b, np.append(c + side * grid.effects, c))
                     total += side * grid.effects * x_c - (log_m[:-1] - log_m[-1])
                 within = np.abs(c + side * grid.effects) <= 3.0
-                at.append(float(log_sum_exp(np.where(within, grid.log_weights + total, -np.inf))))
+                at.append(float(log_sum_exp(np.where(within, grid.log_weights + total / phi, -np.inf))))
             assert at[0] >= threshold - 1e-5
             assert at[1] <= threshold + 1e-5
 
