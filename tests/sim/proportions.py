@@ -220,6 +220,11 @@ class Delay:
         middle, late = np.quantile(self.trials, [0.5, 0.8], method="inverted_cdf")
         return float(self.trials.mean()) / self.fixed, float(middle) / self.fixed, float(late) / self.fixed
 
+    @property
+    def late(self) -> Rate:
+        """Runs that took longer than the bar on the 80 % quantile allows: at most a fifth."""
+        return Rate(self.effect, int((self.trials > P80_BAR * self.fixed).sum()), len(self.trials), 0.2)
+
 
 def delay(
     canary: float, baseline: float, alpha: float, runs: int, *, log_threshold: float | None = None, seed: int = SEED
