@@ -19,6 +19,7 @@ from mlcanary.stats.hypergeometric import log_mgf
 from mlcanary.stats.odds_lattice import NODES, interpolated
 from mlcanary.stats.proportion_evidence import (
     ProportionEvidence,
+    estimates_together,
     log_odds_ratio,
     odds_ratio_grid,
     update_together,
@@ -181,6 +182,7 @@ def test_side_by_side_has_the_bits_of_each_alone(history: list[list[Block]]) -> 
     for row in history:
         batch.update(*np.array(row).T)
         update_together(kept, row)
+    assert estimates_together(kept) == [one.estimate() for one in alone]
     for i, one in enumerate(alone):
         assert state(kept[i]) == state(one)
         assert batch.worse[i].tobytes() == one.worse.tobytes()

@@ -26,9 +26,11 @@ from mlcanary.stats.design_effect import DesignEffect, tempered
 from mlcanary.stats.effect_grid import EffectGrid
 from mlcanary.stats.evidence import Estimate
 from mlcanary.stats.hypergeometric import log_mgf
-from mlcanary.stats.odds_lattice import NODES, upper_bound
+from mlcanary.stats.odds_lattice import NODES, bounds
 
 _ROOT_2 = math.sqrt(2.0)
+_ESTIMATES_AT_ONCE = 32
+"""Their interpolations stay in the second cache."""
 
 
 @cache
@@ -150,11 +152,7 @@ class ProportionEvidence:
         if not self.with_interval:
             raise ValueError("this evidence was made without an interval")
         threshold = math.log(2.0 / (1.0 - confidence))
-        grid, phi = odds_ratio_grid(self.mde), self.phi
-        surplus = self.exposure[..., 1]
-        mirrored = np.ascontiguousarray(self.cumulants[..., ::-1])
-        lower = -upper_bound(-surplus, mirrored, phi, grid, threshold)
-        return lower, upper_bound(surplus, self.cumulants, phi, grid, threshold)
+        return bounds(self.exposure[..., 1], self.cumulants, self.phi, odds_ratio_grid(self.mde), threshold)
 
     def estimate(self, confidence: float = 0.95) -> Estimate:
         """Rates of both arms and their difference; for a single comparison (`shape` ()).
@@ -163,15 +161,8 @@ class ProportionEvidence:
         during a ramp cancels. With a constant split of the traffic it is canary minus baseline. The interval is that of
         the log odds ratio, at the baseline's rate over all blocks.
         """
-        n_c, x_c, n_b, x_b, _ = (float(v) for v in self.totals)
-        if n_c == 0:
-            return Estimate(math.nan, math.nan, math.nan, -math.inf, math.inf)
-        information, surplus = (float(v) for v in self.exposure)
-        difference = surplus / information
-        base = (x_b + 0.5) / (n_b + 1.0)
-        odds = math.log(base / (1.0 - base))
-        lower, upper = (_expit(odds + float(bound)) - base for bound in self.log_odds_interval(confidence))
-        return Estimate(x_c / n_c, x_b / n_b, difference, min(lower, difference), max(upper, difference))
+        (found,) = estimates_together([self], confidence)
+        return found
 
     @property
     def phi(self) -> Floats:
@@ -209,6 +200,40 @@ def update_together(
         log_m = log_mgf(n_c, n_b, x_c + x_b, np.stack([tilts for _, _, tilts in group]))
         for i, (evidence, _, _) in enumerate(group):
             evidence.add(n_c[i], x_c[i], n_b[i], x_b[i], log_m[i])
+
+
+def estimates_together(evidences: Sequence[ProportionEvidence], confidence: float = 0.95) -> list[Estimate]:
+    """`estimate` of many single comparisons: the same bits, many times faster."""
+    threshold = math.log(2.0 / (1.0 - confidence))
+    groups: dict[float, list[int]] = {}
+    for i, evidence in enumerate(evidences):
+        if not evidence.with_interval:
+            raise ValueError("this evidence was made without an interval")
+        groups.setdefault(evidence.mde, []).append(i)
+    found: dict[int, Estimate] = {}
+    for mde, all_places in groups.items():
+        for start in range(0, len(all_places), _ESTIMATES_AT_ONCE):
+            places = all_places[start : start + _ESTIMATES_AT_ONCE]
+            group = [evidences[i] for i in places]
+            surplus = np.array([e.exposure[1] for e in group])
+            cumulants, phi = np.stack([e.cumulants for e in group]), np.array([e.phi for e in group])
+            lower, upper = bounds(surplus, cumulants, phi, odds_ratio_grid(mde), threshold)
+            for i, evidence, *interval in zip(places, group, lower.tolist(), upper.tolist(), strict=True):
+                found[i] = _carried(evidence, *interval)
+    return [found[i] for i in range(len(evidences))]
+
+
+def _carried(evidence: ProportionEvidence, lower: float, upper: float) -> Estimate:
+    """An interval of the log odds ratio, carried to the baseline's rate."""
+    n_c, x_c, n_b, x_b, _ = (float(v) for v in evidence.totals)
+    if n_c == 0:
+        return Estimate(math.nan, math.nan, math.nan, -math.inf, math.inf)
+    information, surplus = (float(v) for v in evidence.exposure)
+    difference = surplus / information
+    base = (x_b + 0.5) / (n_b + 1.0)
+    odds = math.log(base / (1.0 - base))
+    least, most = (_expit(odds + bound) - base for bound in (lower, upper))
+    return Estimate(x_c / n_c, x_b / n_b, difference, min(least, difference), max(most, difference))
 
 
 def _expit(x: float) -> float:
