@@ -29,7 +29,7 @@ HEALTHY = [
     Stream("CTR", constant(0.03, 50, 50, 100)),
     Stream("rare", constant(0.002, 500, 500, 100)),
     Stream("canary 5 %", constant(0.10, 50, 950, 100)),
-    Stream("ramp and day", ramp_and_day(100, 1000)),
+    Stream("ramp and day", ramp_and_day(100, 1000, clicks=False)),
     Stream("bursts", bursts(100), assumed_phi=2.0),
     Stream("late labels", late_labels(100, matured=True), late_labels(100, matured=False)),
 ]

@@ -76,14 +76,17 @@ def two_rates(
     return blocks
 
 
-def ramp_and_day(looks: int, per_look: int) -> Callable[[np.random.Generator, int], Iterator[Block]]:
-    """A CTR of 3 % that rises and falls by half over the day for everybody, while the canary's share rises."""
+def ramp_and_day(looks: int, per_look: int, *, clicks: bool) -> Callable[[np.random.Generator, int], Iterator[Block]]:
+    """A CTR of 3 % that rises and falls by half over the day for everybody, while the canary's share rises.
+
+    `clicks`: whether these are the events; else those that would be bad news, requests without a click.
+    """
 
     def blocks(rng: np.random.Generator, runs: int) -> Iterator[Block]:
         for k in range(looks):
             rate = 0.03 * (1.0 + 0.5 * math.sin(2.0 * math.pi * k / looks))
             n_c = rng.binomial(per_look, RAMP[k * len(RAMP) // looks], runs)
-            yield arms(rng, n_c, per_look - n_c, rate)
+            yield arms(rng, n_c, per_look - n_c, rate if clicks else 1.0 - rate)
 
     return blocks
 
@@ -141,7 +144,8 @@ HEALTHY = [
     Stream("rate 50 %", constant(0.50, 50, 50, 400)),
     Stream("rare .2 %", constant(0.002, 50, 50, 400)),
     Stream("errors 10 %, canary 5 % of traffic", constant(0.10, 50, 950, 400)),
-    Stream("CTR 3 % +-50 % over the day, ramp", ramp_and_day(400, 1000)),
+    Stream("CTR 3 % +-50 % over the day, ramp: clicks", ramp_and_day(400, 1000, clicks=True)),
+    Stream("the same: no click", ramp_and_day(400, 1000, clicks=False)),
     Stream("bursts of 5 requests, ICC .3; phi 2 assumed", bursts(400), assumed_phi=2.0),
     Stream("late labels, ramp", late_labels(400, matured=True), late_labels(400, matured=False)),
 ]

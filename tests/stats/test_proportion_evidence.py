@@ -259,6 +259,21 @@ def test_the_interval_is_where_no_hypothesis_is_rejected(history: list[Block], c
             assert at[1] <= threshold + 1e-5
 
 
+@pytest.mark.parametrize("margins", [(400, 400, 100), (100, 900, 300), (600, 200, 700)])
+@pytest.mark.parametrize("odds", [-0.8, 0.0, 0.31])
+def test_the_interval_misses_the_truth_less_often_than_it_says(margins: tuple[int, int, int], odds: float) -> None:
+    n_c, n_b, m = margins
+    x, chance = law(n_c, n_b, m, odds)
+    evidence = ProportionEvidence(shape=x.shape)
+    evidence.update(n_c, x, n_b, m - x)
+    for confidence in (0.5, 0.95):
+        lower, upper = evidence.log_odds_interval(confidence)
+        above, below = (float(chance[missed].sum()) for missed in (lower > odds, upper < odds))
+        assert 0.0 < above < (1 - confidence) / 2
+        assert 0.0 < below < (1 - confidence) / 2
+        assert (lower < upper).all()
+
+
 def test_the_interval_starts_infinite_and_closes_in_on_the_truth() -> None:
     evidence = ProportionEvidence()
     assert [float(bound) for bound in evidence.log_odds_interval()] == [-math.inf, math.inf]
