@@ -36,8 +36,9 @@ def cells(auc: float, base: float, reference: float = 0.8) -> Floats:
     edges = np.interp(np.arange(1, BINS) / BINS, mixed, grid)
     bounds = np.concatenate([[-np.inf], edges, [np.inf]])
     positive, negative = np.diff(stats.norm.cdf(bounds - apart)), np.diff(stats.norm.cdf(bounds))
-    shares: Floats = np.concatenate([base * positive, (1 - base) * negative])
-    return shares / shares.sum()
+    shares = np.concatenate([base * positive, (1 - base) * negative])
+    law: Floats = shares / shares.sum()
+    return law
 
 
 @dataclass(frozen=True, slots=True)

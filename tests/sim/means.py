@@ -99,7 +99,8 @@ def blocks(stream: Stream, runs: int, looks: int, rng: np.random.Generator) -> I
 
 def turned(arm: Floats) -> Floats:
     """The same block with the values' sign turned."""
-    return arm * SIGNS
+    values: Floats = arm * SIGNS
+    return values
 
 
 def differs(canary: Floats, baseline: Floats) -> NDArray[np.bool_]:

@@ -57,10 +57,12 @@ def healthy_worlds(blocks: int = 400) -> list[World]:
     """What a healthy canary must get through."""
     return [
         World("2,000 users, alike .1, 50/50", 2000, 0.1, constant(0.5, blocks)),
+        World("500 users, alike .1, 50/50", 500, 0.1, constant(0.5, blocks)),
         World("10,000 users, alike .3, 50/50", 10_000, 0.3, constant(0.5, blocks)),
         World("4,000 users of uneven activity, alike .1, 50/50", 4000, 0.1, constant(0.5, blocks), spread=1.0),
         World("4,000 users, alike .1, 20/80", 4000, 0.1, constant(0.2, blocks)),
         World("ramp 1-5-25-50 %, rates swing by half, 4,000 users, alike .1", 4000, 0.1, ramp(blocks), tide=0.5),
+        World("the same with 1,000 users", 1000, 0.1, ramp(blocks), tide=0.5),
         World("independent requests, 50/50", 200_000, 0.0, constant(0.5, blocks)),
     ]
 
@@ -130,7 +132,14 @@ def main(runs: int = RUNS) -> None:
         ours = rate(world.name, seen.buckets)
         others = [f"{rate(world.name, first).share:.3f}" for first in (seen.pooled, seen.requests)]
         rows.append([world.name, *others, f"{ours.share:.3f}", f"{seen.design_effect.mean():.2f}", _yes(ours)])
-    header = ["healthy, 400 blocks of 100", "requests, pooled", "requests, by block", "buckets", "design effect", "held"]
+    header = [
+        "healthy, 400 blocks of 100",
+        "requests, pooled",
+        "requests, by block",
+        "buckets",
+        "design effect",
+        "held",
+    ]
     print(table(header, rows))
     rows = []
     for factor in (1.2, 1.5):
