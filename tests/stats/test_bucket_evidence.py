@@ -36,12 +36,11 @@ def drawn(seed: int, blocks: int = 30, factor: float = 1.0, alike: float = 0.3) 
 def counted(requests: Requests) -> tuple[Floats, Floats, Floats]:
     """Trials, values and squares by bucket."""
     bucket, values = requests[0].astype(int), requests[1]
-    size = BUCKETS
-    return (
-        np.bincount(bucket, minlength=size).astype(float),
-        np.bincount(bucket, weights=values, minlength=size),
-        np.bincount(bucket, weights=values**2, minlength=size),
+    trials, events, squares = (
+        np.bincount(bucket, weights=weights, minlength=BUCKETS).astype(float)
+        for weights in (np.ones(bucket.size), values, values**2)
     )
+    return trials, events, squares
 
 
 def fed(blocks: list[tuple[Requests, Requests]], *, squares: bool = False, **keywords: float) -> BucketEvidence:
