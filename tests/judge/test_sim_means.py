@@ -56,7 +56,7 @@ def test_users_who_come_again_deceive_requests_but_not_buckets() -> None:
 
 
 def test_nor_do_they_in_a_ramp_while_all_rates_swing() -> None:
-    ramp = sticky_users.World("ramp", 4000, 0.1, sticky_users.ramp(200), tide=0.5)
+    ramp = sticky_users.World("ramp", 4000, 0.1, sticky_users.ramp(400), tide=0.8)
     seen = sticky_users.watch(ramp, runs=120)
     assert sticky_users.rate("buckets", seen.buckets).held
     assert not sticky_users.rate("pooled", seen.pooled).held

@@ -61,8 +61,8 @@ def healthy_worlds(blocks: int = 400) -> list[World]:
         World("10,000 users, alike .3, 50/50", 10_000, 0.3, constant(0.5, blocks)),
         World("4,000 users of uneven activity, alike .1, 50/50", 4000, 0.1, constant(0.5, blocks), spread=1.0),
         World("4,000 users, alike .1, 20/80", 4000, 0.1, constant(0.2, blocks)),
-        World("ramp 1-5-25-50 %, rates swing by half, 4,000 users, alike .1", 4000, 0.1, ramp(blocks), tide=0.5),
-        World("the same with 1,000 users", 1000, 0.1, ramp(blocks), tide=0.5),
+        World("ramp 1-5-25-50 %, rates swing by 80 %, 4,000 users, alike .1", 4000, 0.1, ramp(blocks), tide=0.8),
+        World("the same with 1,000 users", 1000, 0.1, ramp(blocks), tide=0.8),
         World("independent requests, 50/50", 200_000, 0.0, constant(0.5, blocks)),
     ]
 
