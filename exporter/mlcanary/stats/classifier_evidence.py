@@ -107,8 +107,8 @@ class ClassifierEvidence:
         return Terms.of(rows.shape[1]).rows(scores, missing.astype(np.float64))
 
     def _scores(self, terms: Floats) -> Floats:
-        found: Floats = np.round(np.clip(terms @ self.weights - self.middle, -1.0, 1.0), _DIGITS)
-        return found
+        bounded: Floats = np.clip(terms @ self.weights - self.middle, -1.0, 1.0)
+        return np.round(bounded, _DIGITS)
 
     def _bet(self, scores_c: Floats, scores_b: Floats) -> None:
         sum_c, sum_b = scores_c.sum(), scores_b.sum()
