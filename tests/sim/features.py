@@ -108,6 +108,7 @@ def reference_healthy(rows: int, looks: int, block: int, runs: int, rng: np.rand
         lately.append(new.astype(np.int16))
         ours |= reference_log_e(reference, coarse(total), numeric=True) >= THRESHOLD
         note("KS p<.05, all rows", ks_rejects(total, np.full(FINE, 1.0), rows))
+        note("one-sample KS", ks_rejects(total, np.full(FINE, 1.0), math.inf))
         for size in (500, 1000):
             if block <= 50 and len(lately) * block >= size:
                 window = np.sum(list(lately)[-(size // block) :], axis=0, dtype=np.int64)
@@ -187,9 +188,8 @@ def look_size(fixed: int) -> int:
     return 50 if fixed >= 500 else 10
 
 
-def reference_delay(change: Change, rows: int, runs: int, rng: np.random.Generator) -> Delay:
-    """A changed numeric feature against a reference."""
-    fixed = fixed_size_of_ks(change, rows, RUNS, rng)
+def reference_delay(change: Change, rows: int, fixed: int, runs: int, rng: np.random.Generator) -> Delay:
+    """A changed numeric feature against a reference of `rows` rows, for which the best fixed size is `fixed`."""
     block = look_size(fixed)
     # A value that becomes the median falls into one bin, which only the fine edges place.
     shares = coarse(change.shares(below_the_edges(rows, runs, rng)))
@@ -219,9 +219,8 @@ def arms_delay(
     return Delay(f"{name}, baseline", fixed, found)
 
 
-def numeric_delay(change: Change, runs: int, rng: np.random.Generator) -> Delay:
-    """A changed numeric feature against the baseline."""
-    fixed = fixed_size_of_ks(change, None, RUNS, rng)
+def numeric_delay(change: Change, fixed: int, runs: int, rng: np.random.Generator) -> Delay:
+    """A changed numeric feature against the baseline, for which the best fixed size is `fixed` per arm."""
     below = np.arange(1, FINE) / FINE
     arms = (coarse(change.shares(below)), np.full(BINS, 1.0 / BINS, dtype=np.float64))
     return arms_delay(change.name, fixed, FeaturesEvidence([(BINS, False)], shape=(runs,)), arms, runs, rng)
@@ -290,9 +289,9 @@ def healthy(runs: int) -> Iterator[Healthy]:
 def delays(runs: int, rng: np.random.Generator) -> Iterator[Delay]:
     """All changes of the full table."""
     for change in (shift(0.1), shift(0.2), shift(0.5), SCALE, CONTAMINATION, IMPUTED):
-        yield reference_delay(change, 10_000, runs, rng)
+        yield reference_delay(change, 10_000, fixed_size_of_ks(change, 10_000, runs, rng), runs, rng)
     for change in (shift(0.2), SCALE, IMPUTED):
-        yield numeric_delay(change, runs // 4, rng)
+        yield numeric_delay(change, fixed_size_of_ks(change, None, runs, rng), runs // 4, rng)
     yield categorical_delay("top category -5 points", fewer_of_the_first, runs // 2, rng)
     yield categorical_delay("rare category doubles", twice_as_many_of_a_rare_one, runs // 2, rng)
 
