@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mlcanary.stats.accumulator import Floats
-from mlcanary.stats.design_effect import DesignEffect
+from mlcanary.stats.design_effect import DesignEffect, tempered
 from mlcanary.stats.effect_grid import EffectGrid
-from mlcanary.stats.evidence import Estimate, log_sum_exp
+from mlcanary.stats.evidence import Estimate
 from mlcanary.stats.hypergeometric import log_mgf
 from mlcanary.stats.odds_lattice import NODES, upper_bound
 
@@ -55,7 +55,8 @@ class ProportionEvidence:
 
     `mde`: log odds ratio of the smallest effect worth acting on, the scale of the prior; any value is valid.
     `tolerance`: log odds ratio >= 0 that counts as no worse. `margin`: log odds ratio > 0 of a canary that must not be
-    promoted; None: no statement about promotion. `with_interval`: keep what estimates need (121 sums more per block).
+    promoted; None: no statement about promotion. `assumed_phi`: design effect >= 1 assumed before blocks tell it, see
+    `DesignEffect`. `with_interval`: keep what estimates need (121 sums more per block).
 
     >>> evidence = ProportionEvidence()
     >>> for _ in range(40):
@@ -67,6 +68,7 @@ class ProportionEvidence:
     mde: float = 0.2
     tolerance: float = 0.0
     margin: float | None = None
+    assumed_phi: float = 1.0
     shape: InitVar[tuple[int, ...]] = ()
     with_interval: bool = True
     totals: Floats = field(init=False)
@@ -90,7 +92,7 @@ class ProportionEvidence:
         self.worse = np.zeros((*shape, tilts))
         self.better = np.zeros((*shape, 0 if self.margin is None else tilts))
         self.cumulants = np.zeros((*shape, NODES.size if self.with_interval else 0))
-        self.dependence = DesignEffect(shape)
+        self.dependence = DesignEffect(shape, self.assumed_phi)
 
     def update(self, n_c: ArrayLike, x_c: ArrayLike, n_b: ArrayLike, x_b: ArrayLike) -> None:
         """Add one block: `x_c` of `n_c` trials of the canary were bad, `x_b` of `n_b` of the baseline; each of `shape`.
@@ -135,13 +137,13 @@ class ProportionEvidence:
 
     def log_e(self) -> Floats:
         """Log evidence that the canary is worse by more than `tolerance`; of `shape`. Rollback at log(1 / alpha)."""
-        return log_sum_exp(odds_ratio_grid(self.mde).log_weights + self.worse / self.phi[..., None])
+        return tempered(odds_ratio_grid(self.mde).log_weights, self.worse, self.phi)
 
     def log_e_noninferior(self) -> Floats | None:
         """Log evidence that the canary is worse by less than `margin`; None without one. Promote at log(1 / alpha)."""
         if self.margin is None:
             return None
-        return log_sum_exp(odds_ratio_grid(self.margin).log_weights + self.better / self.phi[..., None])
+        return tempered(odds_ratio_grid(self.margin).log_weights, self.better, self.phi)
 
     def log_odds_interval(self, confidence: float = 0.95) -> tuple[Floats, Floats]:
         """Bounds of the log odds ratio, canary over baseline, right at every look at once; infinite while unknown."""
