@@ -66,11 +66,16 @@ def test_a_healthy_feature_is_seldom_told_from_its_reference(rows: int, block: i
 
 
 def test_healthy_categories_of_two_arms_are_seldom_told_apart() -> None:
-    assert_held_where_practice_did_not(categorical_healthy(25, 100, 100, chance()))
+    assert_held_where_practice_did_not(categorical_healthy(25, 100, 1, 100, chance()))
 
 
 def test_healthy_numbers_of_two_arms_are_seldom_told_apart() -> None:
-    assert_held_where_practice_did_not(numeric_healthy(15, 100, 60, chance()))
+    assert_held_where_practice_did_not(numeric_healthy(15, 100, 1, 60, chance()))
+
+
+def test_users_who_send_equal_rows_do_not_deceive() -> None:
+    assert_held_where_practice_did_not(categorical_healthy(30, 50, 5, 60, chance()))
+    assert_held_where_practice_did_not(numeric_healthy(25, 50, 5, 40, chance()))
 
 
 def test_many_healthy_features_together_are_seldom_told_apart() -> None:

@@ -21,7 +21,7 @@ from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.feature_evidence import Counts
 from mlcanary.stats.ks import ks_critical
 
-FINE, BINS = 500, 20
+FINE, BINS = 200, 20
 POWER = 0.8
 CATEGORIES = np.array([0.30, 0.18, 0.13, 0.10, 0.08, 0.065, 0.05, 0.035, 0.035, 0.025])
 """Shares of the categories of a categorical feature."""

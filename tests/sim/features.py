@@ -56,8 +56,10 @@ FEATURES = 200
 TOGETHER = 20
 """Runs of 200 features that are kept in memory at once."""
 
-STOPS = 40
+STOPS = 20
 """Runs of the table on e-BH."""
+
+BURSTS = ("", " in bursts of equal rows")
 
 Evidence = FeaturesEvidence | CategoriesEvidence
 
@@ -93,63 +95,65 @@ def reference_healthy(rows: int, looks: int, block: int, runs: int, rng: np.rand
     """One numeric feature against a reference of `rows` rows; `block` new rows before each of so many looks."""
     shares = NONE.shares(below_the_edges(rows, runs, rng))
     reference = np.full(BINS, rows / BINS)
+    flat = np.full(FINE, 1.0)
     total = np.zeros((runs, FINE), dtype=np.int64)
-    lately: deque[Counts] = deque(maxlen=max(1, 1000 // block))
+    windows = {size: np.zeros_like(total) for size in (50, 100, 200, 500, 1000) if block <= 50}
+    past: deque[Counts] = deque(maxlen=1000 // block + 1)
     ours = np.zeros(runs, dtype=np.bool_)
     usual: dict[str, NDArray[np.bool_]] = {}
 
     def note(name: str, fired: NDArray[np.bool_]) -> None:
         usual[name] = usual.get(name, np.zeros(runs, dtype=np.bool_)) | fired
 
-    window: Counts
-    for _ in range(looks):
+    for look in range(1, looks + 1):
         new = rng.multinomial(block, shares)
         total += new
-        lately.append(new.astype(np.int16))
+        past.append(new)
         ours |= reference_log_e(reference, coarse(total), numeric=True) >= THRESHOLD
-        note("KS p<.05, all rows", ks_rejects(total, np.full(FINE, 1.0), rows))
-        note("one-sample KS", ks_rejects(total, np.full(FINE, 1.0), math.inf))
-        for size in (500, 1000):
-            if block <= 50 and len(lately) * block >= size:
-                window = np.sum(list(lately)[-(size // block) :], axis=0, dtype=np.int64)
-                note(f"KS p<.05, last {size:,}", ks_rejects(window, np.full(FINE, 1.0), rows))
-        for size in (50, 100, 200):
-            if block <= 50 and len(lately) * block >= size:
-                window = np.sum(list(lately)[-(size // block) :], axis=0, dtype=np.int64)
-                note(f"PSI>.2, last {size}", psi(coarse(window, 10), np.full(10, 0.1)) > 0.2)
+        note("KS p<.05, all rows", ks_rejects(total, flat, rows))
+        note("one-sample KS", ks_rejects(total, flat, math.inf))
+        for size, window in windows.items():
+            np.add(window, new - (past[-1 - size // block] if look * block > size else 0), out=window)
+            if look * block >= size:
+                if size >= 500:
+                    note(f"KS p<.05, last {size:,}", ks_rejects(window, flat, rows))
+                else:
+                    note(f"PSI>.2, last {size}", psi(coarse(window, 10), np.full(10, 0.1)) > 0.2)
     name = f"numeric against a reference of {rows:,}, to {looks * block:,} rows"
     fired = int(ours.sum())
     return Healthy(Rate(name, fired, runs, ALPHA), {name: float(hit.mean()) for name, hit in usual.items()})
 
 
-def numeric_healthy(looks: int, block: int, runs: int, rng: np.random.Generator) -> Healthy:
-    """One numeric feature of two arms, `block` rows per arm before each look."""
+def numeric_healthy(looks: int, block: int, copies: int, runs: int, rng: np.random.Generator) -> Healthy:
+    """One numeric feature of two arms, `block` rows per arm before each look; users send `copies` equal rows."""
     evidence = FeaturesEvidence([(BINS, False)], shape=(runs,))
     total = np.zeros((2, runs, FINE), dtype=np.int64)
     ours, usual = np.zeros(runs, dtype=np.bool_), np.zeros(runs, dtype=np.bool_)
     for _ in range(looks):
-        new = rng.multinomial(block, np.full(FINE, 1.0 / FINE), size=(2, runs))
+        new = copies * rng.multinomial(block // copies, np.full(FINE, 1.0 / FINE), size=(2, runs))
         total += new
         evidence.update([coarse(new[0])], [coarse(new[1])])
         ours |= evidence.log_e()[:, 0] >= THRESHOLD
         usual |= ks_rejects(total[0], total[1], float(total[1, 0].sum()))
-    rate = Rate(f"numeric, canary and baseline, to {looks * block:,} per arm", int(ours.sum()), runs, ALPHA)
+    name = f"numeric{BURSTS[copies > 1]}, canary and baseline, to {looks * block:,} per arm"
+    rate = Rate(name, int(ours.sum()), runs, ALPHA)
     return Healthy(rate, {"KS p<.05, all rows": float(usual.mean())})
 
 
-def categorical_healthy(looks: int, block: int, runs: int, rng: np.random.Generator) -> Healthy:
-    """One categorical feature of two arms, `block` rows per arm before each look."""
+def categorical_healthy(looks: int, block: int, copies: int, runs: int, rng: np.random.Generator) -> Healthy:
+    """One categorical feature of two arms, `block` rows per arm before each look; users send `copies` equal rows."""
     evidence = CategoriesEvidence([len(CATEGORIES)], shape=(runs,))
     total = np.zeros((2, runs, len(CATEGORIES)), dtype=np.int64)
     ours, usual = np.zeros(runs, dtype=np.bool_), np.zeros(runs, dtype=np.bool_)
     critical = float(chi2.ppf(0.95, len(CATEGORIES) - 1))
     for _ in range(looks):
-        new = rng.multinomial(block, CATEGORIES, size=(2, runs))
+        new = copies * rng.multinomial(block // copies, CATEGORIES, size=(2, runs))
         total += new
         evidence.update([new[0]], [new[1]])
         ours |= evidence.log_e()[:, 0] >= THRESHOLD
         usual |= chi_square(total[0], total[1]) > critical
-    rate = Rate(f"10 categories, canary and baseline, to {looks * block:,} per arm", int(ours.sum()), runs, ALPHA)
+    name = f"10 categories{BURSTS[copies > 1]}, canary and baseline, to {looks * block:,} per arm"
+    rate = Rate(name, int(ours.sum()), runs, ALPHA)
     return Healthy(rate, {"chi-square p<.05": float(usual.mean())})
 
 
@@ -281,9 +285,11 @@ def healthy(runs: int) -> Iterator[Healthy]:
     yield reference_healthy(10_000, 400, 50, runs, rng)
     yield reference_healthy(1_000, 400, 50, runs, rng)
     yield reference_healthy(1_000, 400, 500, runs, rng)
-    yield categorical_healthy(400, 50, runs, rng)
-    yield numeric_healthy(400, 50, runs // 4, rng)
-    yield family_healthy(FEATURES, 40, 500, runs // 20, rng)
+    yield categorical_healthy(400, 50, 1, runs, rng)
+    yield categorical_healthy(200, 50, 5, runs // 2, rng)
+    yield numeric_healthy(400, 50, 1, runs // 4, rng)
+    yield numeric_healthy(200, 50, 5, runs // 4, rng)
+    yield family_healthy(FEATURES, 40, 500, runs // 40, rng)
 
 
 def delays(runs: int, rng: np.random.Generator) -> Iterator[Delay]:
