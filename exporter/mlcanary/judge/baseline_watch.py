@@ -2,8 +2,8 @@
 
 Guarantee: only counts of the baseline are looked at, so no fault of the canary alone shows here. A measure is degraded
 while it is worse than before by more than its margin AND by more than 4.26 standard errors (as in the windowed rules:
-by chance 2e-5 per look), over the last half hour or over the newest 200 observations: the first is sure, the second
-quick. It recovers with the baseline.
+by chance 2e-5 per look), over the last 5, 10, ... 30 minutes or the newest 200 observations: the longest is sure, the
+others quick. It recovers with the baseline.
 Input: the steps, see `BaselineWatch.update`; before is what the baseline had counted when the canary began, where that
 is 200 observations, else the first 200 that were judged.
 Cost: O(inputs) per step, and once in 5 minutes; 27 numbers per measure and feature.
@@ -24,7 +24,7 @@ from mlcanary.catalog.judge import MARGINS, RELATIVE_MARGINS
 from mlcanary.catalog.objectives import OBJECTIVES
 from mlcanary.judge.contract import FEATURE, Step, Structure
 from mlcanary.judge.registry import latency_edges
-from mlcanary.judge.sentences import percent
+from mlcanary.judge.sentences import percent, spelled
 from mlcanary.judge.sub_windows import SubWindows
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.share_change import share_change
@@ -90,14 +90,15 @@ class BaselineWatch:
     def degraded(self) -> tuple[str, ...]:
         """What of the baseline is worse than before, in words; empty while nothing is."""
         found = []
+        order = 1 + np.argsort(-self.ring.numbers, kind="stable")
         for name, rows in self.series.items():
             if rows[_BEFORE, 0] < ENOUGH:
                 continue
-            half_hour = rows[1 : 1 + _SLOTS].sum(axis=0)
             newest = rows[_PENDING] + (rows[_NEWEST] if rows[_PENDING, 0] < ENOUGH else 0.0)
-            worse = [now for now in (half_hour, newest) if now[0] >= ENOUGH and self._worse(name, now, rows[_BEFORE])]
+            windows = [*rows[order].cumsum(axis=0), newest]
+            worse = [now for now in windows if now[0] >= ENOUGH and self._worse(name, now, rows[_BEFORE])]
             if worse:
-                found.append(_in_words(name, worse[0], rows[_BEFORE]))
+                found.append(_in_words(name, worse[-1], rows[_BEFORE]))
         return tuple(found)
 
     def _remember(self, name: str, structure: Structure) -> None:
@@ -198,7 +199,9 @@ def _standard_errors(name: str, now: Floats, before: Floats) -> float:
     if name not in _MEANS:
         return share_change(total, n, total_0, m) if 0 < total + total_0 < n + m else 0.0
     difference = total / n - total_0 / m
-    variance = max(squares / n - (total / n) ** 2, 0.0) / n + max(squares_0 / m - (total_0 / m) ** 2, 0.0) / m
+    # Few values of a skewed kind (orders, losses) often lack the large ones, and then seem to hardly vary.
+    usual = max(squares_0 / m - (total_0 / m) ** 2, 0.0)
+    variance = max(squares / n - (total / n) ** 2, usual) / n + usual / m
     return difference / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, difference)
 
 
@@ -206,7 +209,7 @@ def _in_words(name: str, now: Floats, before: Floats) -> str:
     figure, usual = float(now[1] / now[0]), float(before[1] / before[0])
     if name.startswith(FEATURE):
         return f"feature {name.removeprefix(FEATURE)} missing in {percent(figure)}, before {percent(usual)}"
-    words = _NAMES.get(name, name.replace("_", " "))
+    words = _NAMES.get(name, spelled(name))
     if name in _MEANS:
         return f"{words} {figure:.4g}, before {usual:.4g}"
     return f"{words} {percent(figure)}, before {percent(usual)}"
