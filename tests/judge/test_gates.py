@@ -124,13 +124,13 @@ def test_a_split_as_configured_is_open_and_a_skewed_one_is_not() -> None:
 
 def test_a_healthy_split_is_hardly_ever_accused() -> None:
     plan, alarms = Plan(split_alpha=0.05), 0
-    for seed in range(40):
+    for seed in range(25):
         gates, fired = Gates(), False
-        for step in steps([split(10, 190, 0.05, 60)], seed):
+        for step in steps([split(10, 190, 0.05, 40)], seed):
             gates.update(step, {})
             fired |= Gate.SPLIT_MISMATCH in closed(gates, plan)
         alarms += fired
-    assert Rate("traffic split", alarms, 40, 0.05).held
+    assert Rate("traffic split", alarms, 25, 0.05).held
 
 
 def test_without_a_configured_share_there_is_no_mismatch() -> None:
@@ -176,13 +176,13 @@ def test_labels_that_come_alike_leave_the_gate_open() -> None:
 
 def test_alike_labels_are_hardly_ever_accused() -> None:
     alarms = 0
-    for seed in range(20):
+    for seed in range(10):
         gates, fired = Gates(), False
-        for step in steps([labels(0.8, 0.8, 100)], seed):
+        for step in steps([labels(0.8, 0.8, 60)], seed):
             gates.update(step, {})
             fired |= bool(gates.current(PLAN))
         alarms += fired
-    assert Rate("label coverage", alarms, 20, 0.001).held
+    assert Rate("label coverage", alarms, 10, 0.001).held
 
 
 @pytest.mark.parametrize(("canary", "baseline"), [(0.7, 0.9), (0.9, 0.7)])
