@@ -232,7 +232,7 @@ def _margin(name: str, margins: Mapping[str, float]) -> float:
         return MISSING_MARGIN
     if name == _COVERAGE:
         return COVERAGE_MARGIN
-    return margins[name] if name in margins else _OBJECTIVES[MARGINS[name]]
+    return margins[name] if name in margins else _OBJECTIVES[MARGINS.get(name, "business_drop")]
 
 
 _OBJECTIVES = {objective.name: objective.default for objective in OBJECTIVES}
