@@ -26,7 +26,7 @@ SPLIT_DEVIATION = 0.05
 """Relative deviation of a share that nobody minds, however sure it is."""
 
 SPLIT_GRACE = 120.0
-"""Seconds after a change of the configured share in which routers still follow."""
+"""Seconds after a share was configured, for the first time or anew, in which routers still follow."""
 
 COVERAGE_ALPHA = 0.001
 COVERAGE_TOLERANCE = math.log(1.1)
@@ -120,9 +120,7 @@ class Gates:
         usable = expected if expected is not None and 0.0 < expected < 1.0 else None
         if usable == self.expected_share:
             return
-        # The first share seen is no change: nothing has to follow it.
-        self.expected_since = end if self.expected_share is not None else -math.inf
-        self.expected_share = usable
+        self.expected_since, self.expected_share = end, usable
         self.split = SplitEvidence(usable if usable is not None else 0.5)
         self.split_recent = np.zeros_like(self.split_recent)
 
