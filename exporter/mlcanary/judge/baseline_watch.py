@@ -21,7 +21,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcanary.catalog.judge import MARGINS, RELATIVE_MARGINS
+from mlcanary.catalog.judge import MARGINS, RELATIVE_MARGINS, Family
 from mlcanary.catalog.objectives import OBJECTIVES
 from mlcanary.judge.contract import FEATURE, Step, Structure
 from mlcanary.judge.registry import latency_edges
@@ -104,6 +104,11 @@ class BaselineWatch:
     def degraded(self) -> tuple[str, ...]:
         """What of the baseline is worse than before, in words; empty while nothing is."""
         return tuple(self.words)
+
+    def concerned(self) -> tuple[Family, ...]:
+        """Families that a cause of what is worse now may concern: each its own, and what rests on it."""
+        found = {family for name in self.since for family in _CONCERNED.get(name.partition("/")[0], (Family.QUALITY,))}
+        return tuple(family for family in Family if family in found)
 
     def _lasts(self, name: str, now: Floats, end: float) -> bool:
         """Whether a series has been degraded for so long that it is the past from now on."""
@@ -225,6 +230,16 @@ _SERIES: dict[str, Callable[[tuple[float, ...]], list[tuple[str, Sums]]]] = {
     **{name: partial(_mean, name) for name in ("log_loss", "squared_error", "ndcg")},
 }
 """Input of fixed layout -> its series."""
+
+
+_CONCERNED: dict[str, tuple[Family, ...]] = {
+    "errors": (Family.ERRORS,),
+    "slow": (Family.LATENCY,),
+    **dict.fromkeys(("ctr", "cvr", "conversion", "value"), (Family.BUSINESS,)),
+    "feature": (Family.FEATURES, Family.QUALITY, Family.BUSINESS),
+    _COVERAGE: (Family.QUALITY, Family.BUSINESS),
+}
+"""Series -> families; figures of quality concern quality."""
 
 
 def _margin(name: str, margins: Mapping[str, float]) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mlcanary.catalog import Gate
+from mlcanary.catalog import Family, Gate
 from mlcanary.judge.baseline_watch import BaselineWatch
 from mlcanary.judge.blocks import Pending
 from mlcanary.judge.contract import GateAssessment, Plan, Step
@@ -113,7 +113,8 @@ class Gates:
             (Gate.AA_NOT_PASSED, _AA if plan.aa_period > 0 and not self.aa_passed else ""),
             (Gate.SHARED_CAUSE, _listed("the baseline is worse than before: ", self.watch.degraded())),
         )
-        return tuple(GateAssessment(gate, why) for gate, why in found if why)
+        concerned = {**_CONCERNED, Gate.SHARED_CAUSE: self.watch.concerned()}
+        return tuple(GateAssessment(gate, why, concerned.get(gate, ())) for gate, why in found if why)
 
     def _follow_share(self, expected: float | None, end: float) -> None:
         """Begin anew when the configured share changes: each period of one share is a test of its own."""
@@ -182,6 +183,10 @@ class Gates:
         return _listed(head, over)
 
 
+_CONCERNED = {
+    Gate.EDGES_MISMATCH: (Family.QUALITY, Family.FEATURES),
+    Gate.LABEL_COVERAGE: (Family.QUALITY, Family.BUSINESS),
+}
 _EDGES = "exporters count in different bins, so scores and features cannot be added up. Errors and latency are judged."
 _AA = "the A/A run of the baseline against itself has not passed yet."
 _LABELS = "Only evidence from labels is suspended."
