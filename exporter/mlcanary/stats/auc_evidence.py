@@ -4,8 +4,9 @@ Guarantee: for a canary whose AUC is not lower by more than the tolerance, exp(l
 about alpha at most, also while the AUC of both arms drifts and the split changes from phase to phase. Asymptotic: a
 phase counts once both arms have 50 positives and 50 negatives. Input: labelled scores per bin, arm and class, shape
 (..., B), ascending, the same edges in both arms. Cost: O(B) per block and look. Error: none against the definition with
-ties in a bin counted 1/2; what bins hide is bounded by `roc_auc`. Source: DeLong, DeLong and Clarke-Pearson 1988;
-inverse-variance pooling of phases; the mixture of Howard, Ramdas, McAuliffe and Sekhon, Ann. Stat. 2021.
+ties in a bin counted 1/2; what bins hide is bounded by `roc_auc`, and mostly the same in both arms. Source: DeLong,
+DeLong and Clarke-Pearson 1988; inverse-variance pooling of phases; the mixture of Howard, Ramdas, McAuliffe and Sekhon,
+Ann. Stat. 2021.
 """
 
 from __future__ import annotations
@@ -145,7 +146,9 @@ class AUCEvidence:
 
     def log_e_noninferior(self) -> Floats | None:
         """Against the null that it is lower by the margin or more; 0 until a phase counts, None without a margin."""
-        return None if self.margin is None else self._against(self.margin, -1.0)
+        if self.margin is None:
+            return None
+        return self._against(self.margin, -1.0, self._null_variance(self.margin))
 
     def interval(self, confidence: float = 0.95) -> tuple[Floats, Floats]:
         """Lower and upper end for the difference, at all looks at once; infinite until a phase counts."""
@@ -164,10 +167,28 @@ class AUCEvidence:
             canary, baseline = (float(pooled[arm] / pooled[PRECISION]) for arm in (CANARY, BASELINE))
         return Estimate(canary, baseline, baseline - canary, float(lower), float(upper))
 
-    def _against(self, shift: float, sign: float) -> Floats:
+    def _against(self, shift: float, sign: float, inflation: ArrayLike = 1.0) -> Floats:
         pooled = self._pooled()
-        score = sign * (pooled[BASELINE] - pooled[CANARY] - shift * pooled[PRECISION])
-        return np.where(pooled[PRECISION] > 0, log_mixture(GRID, score, pooled[PRECISION]), 0.0)
+        precision = pooled[PRECISION] / inflation
+        score = sign * (pooled[BASELINE] - pooled[CANARY] - shift * pooled[PRECISION]) / inflation
+        return np.where(precision > 0, log_mixture(GRID, score, precision), 0.0)
+
+    def _null_variance(self, shift: float) -> Floats:
+        """The variance were the canary lower by `shift`, over the one found; at least 1.
+
+        An AUC varies about as A (1 - A). A canary that comes out high by chance varies little, so that a margin which
+        is not small beside 1 - AUC would be passed too easily.
+        """
+        pooled = self._pooled()
+        known = pooled[PRECISION] > 0
+        safe = np.where(known, pooled[PRECISION], 1.0)
+        null = np.maximum(np.where(known, pooled[BASELINE] / safe, 1.0) - shift, 0.5)
+        found = np.where(known, pooled[CANARY] / safe, 0.5)
+        labelled = np.maximum(self.labelled, 1.0)
+        ratio = null * (1.0 - null) / np.maximum(found * (1.0 - found), 1.0 / labelled[0])
+        share = labelled[1] / (labelled[0] + labelled[1])
+        inflation: Floats = 1.0 + share * np.maximum(ratio - 1.0, 0.0)
+        return inflation
 
     def _pooled(self) -> Floats:
         return self.closed + self._running()
