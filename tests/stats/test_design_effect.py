@@ -26,15 +26,25 @@ def fed(values: list[float], assumed: float = 1.0) -> DesignEffect:
 @settings(max_examples=50, deadline=None)
 @given(st.lists(NUMBERS, max_size=60))
 def test_it_is_the_mean_of_squared_successive_differences(values: list[float]) -> None:
-    """With its assumption as four more blocks, and its upper bound where it is clearly more than 1."""
+    """Without the two largest, with its assumption as four more blocks; its upper bound where it is clearly over 1."""
     known = [z for z in values if not np.isnan(z)]
-    weight = max(len(known) - 1, 0) + 4
+    squares = sorted((b - a) ** 2 for a, b in pairwise(known))[:-2]
+    n = max(len(known) - 1, 0)
+    weight = max(n - 1.66 * (math.log(n + 1) + math.log(max(n / 2, 1))), 0) + 4
     error = math.sqrt(3 / weight)
     for assumed in (1.0, 2.5):
-        ratio = (sum((b - a) ** 2 for a, b in pairwise(known)) / 2 + 4 * assumed) / weight
+        ratio = (sum(squares) / 2 + 4 * assumed) / weight
         clearly = min(max((ratio - 1) / error - 1, 0.0), 1.0)
         expected = max(1.0, ratio * (1 + error * clearly))
-        assert float(fed(values, assumed).phi) == pytest.approx(expected, rel=1e-12)
+        assert float(fed(values, assumed).phi) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("onset", [[], [15.0]])
+def test_a_fault_that_begins_is_no_cluster(onset: list[float]) -> None:
+    """At a border of blocks, or inside of one."""
+    before, after = np.random.default_rng(8).standard_normal((2, 40))
+    faulty = float(fed([*before.tolist(), *onset, *(after + 30.0).tolist()]).phi)
+    assert faulty < 1.5, "one step of 30 alone would make it 12"
 
 
 @settings(max_examples=20, deadline=None)

@@ -47,6 +47,9 @@ from mlcanary.stats.proportion_evidence import estimates_together
 REFERENCE_STEPS = 20
 """Steps between two comparisons with the reference profile: it never decides anything."""
 
+CLUSTER_BLOCKS = 20
+"""Blocks of a measure from which its design effect may suspend it."""
+
 CURVE_POINTS = 400
 """Points of the evidence curves at most; then every second one is dropped."""
 
@@ -92,7 +95,7 @@ class Canary:
         else:
             self._take(step)
         measures = tuple(measure.assess() for measure in self._seen())
-        self._gates.update(step, {m.name: m.design_effect for m in measures})
+        self._gates.update(step, {m.name: m.design_effect for m in measures if m.blocks >= CLUSTER_BLOCKS})
         self._conclude(measures)
 
     def _left_out(self, step: Step) -> str:
