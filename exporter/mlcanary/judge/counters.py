@@ -81,7 +81,7 @@ class _Place:
 
 @dataclass(slots=True)
 class _Memory:
-    """What is fixed for arms: cells by input, and the hash of the bin edges at birth. `at`: when they were last seen."""
+    """What is fixed for arms: cells by input, and the hash of the bin edges at birth. `at`: when last seen."""
 
     at: float | None = None
     cells: dict[str, Own] = field(default_factory=dict)

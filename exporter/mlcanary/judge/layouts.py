@@ -206,7 +206,7 @@ def _scores(cells: Own, view: _View) -> Iterator[Goal]:
 
 
 def _feature(name: str, cells: Own, view: _View) -> Iterator[Goal]:
-    column, feature = _columns(cells), name.removeprefix(FEATURE)
+    column, feature = _columns(cells[:-1]), name.removeprefix(FEATURE)  # a category may be called "missing"
     for label, slot in view.bins.get(feature, {}).items():
         yield column[label], slot, 1.0
     yield from view.one(len(cells) - 1, read.FEATURE_MISSING, feature)
