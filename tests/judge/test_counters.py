@@ -236,8 +236,8 @@ def test_features_have_cells_kind_history_and_the_counts_of_the_profile() -> Non
     side.feature(CANARY, "age", None, 1)
     side.feature(CANARY, "country", "missing", 3)
     canary = watch.step().canary
-    assert canary["feature/age"] == (0, 2, 0, 1)
-    assert canary["feature/country"] == (0, 0, 3, 0, 0)
+    assert canary["feature/age"] == (0.0, 2.0, 0.0, 1.0)
+    assert canary["feature/country"] == (0.0, 0.0, 3.0, 0.0, 0.0)
 
 
 def test_different_edges_keep_scores_and_features_out_until_they_agree() -> None:
@@ -348,8 +348,7 @@ def test_series_born_on_a_known_page_counts_from_zero() -> None:
     watch.step()
     watch.sidecars[0].labeled(CANARY, "0", "1", 9)
     counts = watch.step().canary["confusion"]
-    assert counts[3 + 1] == 0
-    assert sum(counts) == counts[1 * 3 + 0] == 9  # row "other": the class 0 was not known at birth
+    assert counts == (0.0, 0.0, 0.0, 9.0, 0.0, 0.0)  # row "other": the class 0 was not known at birth
 
 
 def test_feature_that_comes_back_with_an_old_total_is_left_out() -> None:
@@ -361,7 +360,7 @@ def test_feature_that_comes_back_with_an_old_total_is_left_out() -> None:
     side.feature(CANARY, "age", "+Inf", 5000)
     gains = watch.step()
     assert gains.dropped == {"inconsistent": 1}
-    assert gains.canary["requests"] == (10, 0)
+    assert gains.canary["requests"] == (10.0, 0.0)
     side.requests(CANARY, 10, 0)
     side.feature(CANARY, "age", "+Inf", 9)
     assert watch.step().canary["feature/age"] == (9, 0)
@@ -457,7 +456,7 @@ def stream(pages: int, seed: int) -> list[ArmGains]:
                 side.feature(version, "age", label, 0)
     found = [watch.step()]
     for _ in range(6):
-        for _ in range(200):
+        for _ in range(60):
             side = places.choice(watch.sidecars)
             version = events.choice((BASELINE, CANARY))
             side.requests(version, 1, events.random() < 0.1)
@@ -627,15 +626,15 @@ def wide_reading(at: float, models: int, step: int) -> Reading:
     return Reading(at, [Sample(x.name, x.labels, x.value, key) for x, key in zip(found, spelled, strict=True)])
 
 
-def test_hundred_wide_models_are_taken_in_a_second_and_a_half() -> None:
+def test_twenty_five_wide_models_take_a_quarter_of_a_second_and_a_half() -> None:
     counters = Counters()
     took = []
     for step in range(4):
-        reading = wide_reading(30.0 * step, 100, step)
+        reading = wide_reading(30.0 * step, 25, step)
         arms = find_arms(reading)
-        begun = time.perf_counter()
+        begun = time.process_time()
         gains = counters.take(reading, arms)
-        took.append(time.perf_counter() - begun)
-        assert len(gains) == 100
+        took.append(time.process_time() - begun)
+        assert len(gains) == 25
         assert len(gains[0].canary) == (34 if step else 0)
-    assert min(took[2:]) < 1.5, took
+    assert min(took[2:]) < 1.5 / 4, took
