@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from judge_world import BASELINE, CANARY, MODEL, Watch
+import msgspec
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from judge_world import ARMS, BASELINE, CANARY, MODEL, Watch
+from mlcanary.judge import layouts
 from mlcanary.judge import reading as read
 from mlcanary.judge.contract import Structure
+from mlcanary.judge.counters import Counters
+from mlcanary.judge.reading import Reading, Sample
 from mlcanary.judge.roles import find_arms, split_arms
+
+GOLDEN = Path(__file__).parents[1] / "golden/exposition/small.txt"
 
 
 def test_first_reading_is_where_counting_starts() -> None:
@@ -296,3 +305,31 @@ def test_split_arms_share_the_pages_of_the_baseline() -> None:
     (gains,) = watch.counters.take(watch.world.read(60.0, [MODEL]), arms)
     found = sorted([gains.canary["requests"][0], gains.baseline["requests"][0]])
     assert found == [101.0, 1010.0]
+
+
+def test_page_of_the_exporter_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layouts, "ENOUGH", 1.0)
+    page = [
+        Sample(sample.name, {**sample.labels, "instance": "pod-0:10877"}, sample.value)
+        for family in text_string_to_metric_families(GOLDEN.read_text(encoding="utf-8"))
+        for sample in family.samples
+    ]
+    counters = Counters()
+    (first,) = counters.take(Reading(30.0, page), [ARMS])
+    assert set(first.born) == {
+        *("requests", "latency", "confusion", "log_loss", "brier_score", "scores", "coverage"),
+        *("feature/age", "feature/plan", "feature/prediction"),
+    }
+    assert len(first.born["scores"].cells) == 104
+    assert first.born["confusion"].cells == ("0", "1", "other")  # only the canary said maybe
+    assert [name for name, found in first.born.items() if name.startswith("feature/") and not found.reference] == []
+    grown = [
+        msgspec.structs.replace(sample, value=2 * sample.value) if sample.name in read.COUNTERS else sample
+        for sample in page
+    ]
+    (second,) = counters.take(Reading(60.0, grown), [ARMS])
+    assert second.dropped == {}
+    for name, counts in second.baseline.items():
+        assert counts == first.born[name].history, name
+    assert second.canary["requests"] == (2.0, 0.0)
+    assert second.facts.expected_share is not None
