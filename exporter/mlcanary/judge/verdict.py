@@ -140,9 +140,9 @@ def decide(situation: Situation) -> Decision:
 def _without_rollback(s: Situation, missing: Reason | None, aside: str) -> Decision:
     """Rows 4 to 11."""
     if s.promoted is not None:
-        return msgspec.structs.replace(s.promoted, text=s.promoted.text + aside)
+        return msgspec.structs.replace(s.promoted, text=s.promoted.text + sentences.beside(s.gates) + aside)
     if missing is not None:
-        return Decision(Verdict.NO_DATA, missing, sentences.no_traffic(s.key, missing is _CANARY) + aside)
+        return Decision(Verdict.NO_DATA, missing, sentences.no_traffic(s.key, missing is _CANARY, s.gates) + aside)
     if s.gates:
         first = min(s.gates, key=lambda gate: list(Gate).index(gate.gate))
         leading = nearest_to_rollback(s)

@@ -177,6 +177,11 @@ def test_evidence_before_the_traffic_stopped_is_said() -> None:
 TABLE_BY_NAME = {name: now for name, now, _ in TABLE}
 
 
+def test_gates_are_said_beside_a_promotion_and_beside_missing_traffic() -> None:
+    for name in ("promoted, gate", "no traffic, gate"):
+        assert "Source broken: because." in decide(TABLE_BY_NAME[name]).text
+
+
 def test_a_family_without_a_part_of_alpha_only_informs() -> None:
     latency = FamilyAssessment(Family.LATENCY, 50.0, None)
     assert decide(situation(families=(latency,))).reason is Reason.COLLECTING
