@@ -1,8 +1,8 @@
 """Decision records: one JSON document that says what was decided and holds everything that it was decided from.
 
 Guarantee: a change is found. A part that was edited no longer fits its digest: `read_record` names it. Where somebody
-made new digests as well, the steps give other evidence: `explain` names every number. Where steps and evidence were both
-made anew, the record no longer is the `previous` of the one after it.
+made new digests as well, the steps give other evidence: `explain` names every number. Where steps and evidence were
+both made anew, the record no longer is the `previous` of the one after it.
 
     schema      1
     mlcanary    version that decided
