@@ -154,11 +154,11 @@ def good() -> JudgedCanary:
         GOOD,
         Verdict.PROMOTE,
         reason="not_worse",
-        text="2026-11-24 is not worse than 2026-11-01 by the margin in any of 2 measures, after 2 h and 41,800 requests.",
+        text="2026-11-24 is not worse than 2026-11-01 by the margin in any of 2 measures, after 41,800 requests.",
         leading="accuracy",
         since=START + 120.0,
         may_expand=True,
-        families=families({family: -1.0 for family in Family}),
+        families=families(dict.fromkeys(Family, -1.0)),
         measures=(
             measure("errors", Family.ERRORS, (0.0009, 0.0012), 0.002, -2.1, 9.1, trials=(41_800.0, 41_750.0)),
             measure("accuracy", Family.QUALITY, (0.0312, 0.0318), 0.006, -1.4, 3.4, trials=(4_180.0, 4_175.0)),

@@ -11,12 +11,14 @@ from html import escape
 from mlcanary.judge.figures import log_evidence, when
 
 STYLE = """
-:root{--axis:#8886;--limit:#c0392b;--c0:#0b66b2;--c1:#b35900;--c2:#12805c;--c3:#9c3587;--c4:#6b6100}
-@media(prefers-color-scheme:dark){:root{--limit:#ff7b6b;--c0:#63b3f3;--c1:#f5a04b;--c2:#4cc79a;--c3:#e68ad3;--c4:#d3c44a}}
+:root{--axis:#8886;--bad:#c0392b;--good:#237a4b;--c0:#0b66b2;--c1:#b35900;--c2:#12805c;--c3:#9c3587;--c4:#6b6100}
+@media(prefers-color-scheme:dark){:root{--bad:#ff7b6b;--good:#5fce96;--c0:#63b3f3;--c1:#f5a04b;--c2:#4cc79a;--c3:#e68ad3;--c4:#d3c44a}}
 .curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,29rem),1fr));gap:1rem 2rem}
 figure{margin:0}figcaption{font-weight:600}figure svg.chart{width:100%;height:auto;display:block}
 .chart text{font:12.5px system-ui,sans-serif;fill:currentColor}.chart .axis{stroke:var(--axis);stroke-width:1}
-.chart .limit{stroke:var(--limit);stroke-width:1.5;stroke-dasharray:7 4}.chart text.over{fill:var(--limit)}
+.chart .limit{stroke-width:1.5;stroke-dasharray:7 4}
+.chart line.bad{stroke:var(--bad)}.chart line.good{stroke:var(--good)}
+.chart text.bad{fill:var(--bad)}.chart text.good{fill:var(--good)}
 .chart .since{stroke:currentColor;stroke-width:1;stroke-dasharray:2 3;opacity:.7}
 .line{fill:none;stroke-width:2.2;stroke-linejoin:round}
 .c0{stroke:var(--c0)}.c1{stroke:var(--c1);stroke-dasharray:9 3}.c2{stroke:var(--c2);stroke-dasharray:5 3}
@@ -45,10 +47,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A threshold, drawn across the chart."""
+    """A threshold, drawn across the chart; `good`: it is good to be over it."""
 
     name: str
     value: float
+    good: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +131,9 @@ def _times(frame: _Frame) -> Iterator[str]:
 def _limits(frame: _Frame, limits: Sequence[Limit]) -> Iterator[str]:
     for number, limit in enumerate(sorted(limits, key=lambda limit: limit.value)):
         y, x = frame.y(limit.value), _LEFT + 4 + number % 3 * _LABEL_WIDTH
-        yield f'<line class="limit" x1="{_LEFT:g}" x2="{_WIDTH - _RIGHT:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        yield f'<text class="over" x="{x:g}" y="{y - 5:.1f}">{escape(limit.name)} {limit.value:.2f}</text>'
+        kind = "good" if limit.good else "bad"
+        yield f'<line class="limit {kind}" x1="{_LEFT:g}" x2="{_WIDTH - _RIGHT:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield f'<text class="{kind}" x="{x:g}" y="{y - 5:.1f}">{escape(limit.name)} {limit.value:.2f}</text>'
 
 
 def _since(frame: _Frame, since: tuple[float, str] | None) -> Iterator[str]:

@@ -69,7 +69,7 @@ def count(value: float) -> str:
 
 def when(at: float) -> str:
     """Unix seconds as a date."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def duration(seconds: float | None) -> str:

@@ -30,9 +30,9 @@ _STYLE = """
 .verdict{margin:1.2rem 0;padding:.7rem 1rem;border-left:.35rem solid #8888;background:var(--soft);border-radius:3px}
 .verdict.rollback{border-color:var(--bad)}.verdict.promote{border-color:var(--good)}
 .verdict b{font-size:1.25rem}.verdict p{margin:.3rem 0 0}
-dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(11rem,1fr));gap:.4rem 1.5rem;margin:1rem 0}
+dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.4rem 1.5rem;margin:1rem 0}
 dt{opacity:.75;font-size:.85rem}dd{margin:0}p.note{max-width:46rem;opacity:.8;font-size:.9rem}
-@media(prefers-color-scheme:dark){:root{--bad:#ff7b6b;--good:#5fce96}a{color:#8ab4f8}}
+body{max-width:84rem}.small table{width:auto}@media(prefers-color-scheme:dark){a{color:#8ab4f8}}
 """
 _KINDS = {Verdict.ROLLBACK: "bad", Verdict.PROMOTE: "good", Verdict.HOLD: "", Verdict.NO_DATA: ""}
 _WORDS = {Verdict.ROLLBACK: "roll back", Verdict.PROMOTE: "promote", Verdict.HOLD: "hold", Verdict.NO_DATA: "no data"}
@@ -119,34 +119,32 @@ def _canaries(view: View, shown: Sequence[tuple[CanaryKey, JudgedCanary]]) -> It
         if view.leader:
             yield "<h2>Canaries</h2><p>No model has a canary beside a baseline now.</p>"
         return
-    headings = ["canary", "verdict", "leads", "difference", "interval", "canary n", "baseline n"]
-    headings += ["log E", "threshold", "decision in", "held by", "since"]
+    headings = ["verdict", "since", "leads", "difference (interval)", "canary n", "baseline n"]
+    headings += ["log E, of threshold", "decision in", "held by"]
     places = any(key.cluster or key.namespace for key, _ in shown)
     rows = [_row(key, judged.assessment, places) for key, judged in shown]
     yield "<h2>Canaries</h2>"
-    numbers = ("difference", "interval", "canary n", "baseline n", "log E", "threshold", "decision in")
-    yield table([*headings[:1], *(("place",) if places else ()), *headings[1:]], rows, numbers=numbers)
+    numbers = ("canary n", "baseline n", "decision in")
+    yield table(["canary", *(("place",) if places else ()), *headings], rows, numbers=numbers, long=("held by",))
     yield f'<p class="note">{_NOTE}</p>'
 
 
 def _row(key: CanaryKey, found: Assessment, places: bool) -> list[Cell]:
     measure, family = leading(found), nearest(found)
     place: list[Cell] = [" / ".join(filter(None, (key.cluster, key.namespace)))] if places else []
-    trials = found.trials
+    difference = f"{signed(measure, measure.difference)} ({interval(measure)})" if measure else NOTHING
+    evidence = f"{log_evidence(family.log_e)} of {log_evidence(family.threshold)}, {family.name}" if family else NOTHING
     return [
         Link(f"{key.model} {key.version}", path(key)),
         *place,
         Mark(_WORDS[found.verdict], _KINDS[found.verdict]),
+        when(found.since),
         found.leading or NOTHING,
-        signed(measure, measure.difference) if measure else NOTHING,
-        interval(measure) if measure else NOTHING,
-        count(trials[0]),
-        count(trials[1]),
-        f"{log_evidence(family.log_e)} {family.name}" if family else NOTHING,
-        log_evidence(family.threshold) if family else NOTHING,
+        difference,
+        *(count(trials) for trials in found.trials),
+        evidence,
         duration(found.eta_seconds),
         ", ".join(gate.gate for gate in found.gates) or NOTHING,
-        when(found.since),
     ]
 
 
@@ -192,7 +190,7 @@ def _charts(judged: JudgedCanary) -> Iterator[str]:
     worse_mark = since if found.verdict is Verdict.ROLLBACK else None
     yield curves.chart("log E that the canary is worse", lines, limits, worse_mark)
     if points:
-        needed = [curves.Limit("promote at", found.promote_threshold)]
+        needed = [curves.Limit("promote at", found.promote_threshold, good=True)]
         mark = since if found.verdict is Verdict.PROMOTE else None
         yield curves.chart("log E that it is not worse by a margin", weakest, needed, mark)
     yield "</div>"
@@ -211,25 +209,26 @@ def _families(found: Assessment) -> Iterator[str]:
         rows.append([family.name, Mark(value, "bad") if over else value, limit])
     if rows:
         yield "<h2>Families</h2>"
-        yield table(("family", "log E", "rolls back at"), rows, numbers=("log E", "rolls back at"))
+        yield _small(table(("family", "log E", "rolls back at"), rows, numbers=("log E", "rolls back at")))
 
 
 def _measures(found: Assessment) -> Iterator[str]:
     if not found.measures:
         return
-    promote = log_evidence(found.promote_threshold)
-    headings = ["measure", "family", "canary", "baseline", "difference", "interval", "log E worse"]
-    headings += [f"not worse, of {promote}", "margin", "tolerance", "canary n", "baseline n", "φ"]
+    headings = ["measure", "family", "canary", "baseline", "difference", "interval", "margin", "log E worse"]
+    headings += [f"not worse, of {log_evidence(found.promote_threshold)}", "canary n", "baseline n", "φ"]
     rows: list[list[Cell]] = []
     for m in sorted(found.measures, key=lambda m: -m.log_e):
         safe = m.log_e_noninferior is not None and m.log_e_noninferior >= found.promote_threshold
         shown = log_evidence(m.log_e_noninferior)
-        arms = [figure(m, m.canary), figure(m, m.baseline), signed(m, m.difference), interval(m), log_evidence(m.log_e)]
-        limits = [signed(m, m.margin), signed(m, m.tolerance) if m.tolerance else NOTHING]
+        arms = [figure(m, m.canary), figure(m, m.baseline), signed(m, m.difference), interval(m)]
+        evidence = [signed(m, m.margin), log_evidence(m.log_e), Mark(shown, "good") if safe else shown]
         counts = [count(m.trials_canary), count(m.trials_baseline), f"{m.design_effect:.2f}"]
-        rows.append([m.name, m.family, *arms, Mark(shown, "good") if safe else shown, *limits, *counts])
+        rows.append([m.name, m.family, *arms, *evidence, *counts])
     yield "<h2>Measures</h2>"
     yield table(headings, rows, numbers=headings[2:])
+    if tolerances := ", ".join(f"{m.name} {signed(m, m.tolerance)}" for m in found.measures if m.tolerance):
+        yield f'<p class="note">Not held against the canary: {escape(tolerances)}.</p>'
 
 
 def _features(features: Sequence[FeatureAssessment]) -> Iterator[str]:
@@ -249,13 +248,18 @@ def _features(features: Sequence[FeatureAssessment]) -> Iterator[str]:
         for f in ordered[:_MANY_FEATURES]
     ]
     yield "<h2>Features, canary against baseline</h2>"
-    yield table(headings, rows, numbers=("log E", "canary", "baseline", headings[-1]))
+    yield _small(table(headings, rows, numbers=("log E", "canary", "baseline", headings[-1])))
     if len(ordered) > _MANY_FEATURES:
         yield f"<p>{len(ordered) - _MANY_FEATURES} more with less evidence are in the JSON.</p>"
+
+
+def _small(html: str) -> str:
+    """A table as wide as its cells: one with few columns is hard to read across a screen."""
+    return f'<div class="small">{html}</div>'
 
 
 def _skipped(judged: JudgedCanary) -> Iterator[str]:
     if judged.skipped:
         yield "<h2>Left out</h2>"
         rows = [(reason, f"{steps:,}") for reason, steps in judged.skipped.items()]
-        yield table(("reason", "steps"), rows, numbers=("steps",))
+        yield _small(table(("reason", "steps"), rows, numbers=("steps",)))
