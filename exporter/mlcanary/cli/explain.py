@@ -44,13 +44,10 @@ def command(what: tuple[str, ...], url: str | None, output: str) -> None:
 
 def _fold(key: CanaryKey, plan: Plan, steps: Iterable[Step]) -> Assessment:
     try:
-        from mlcanary.judge.canary import Canary  # noqa: PLC0415 - scipy belongs to the judge's extra
+        from mlcanary.judge.canary import fold  # noqa: PLC0415 - scipy belongs to the judge's extra
     except ModuleNotFoundError as error:
         raise ConfigError(f"explain needs {error.name}", hint="pip install 'mlcanary[judge]'") from error
-    canary = Canary(key, plan)
-    for step in steps:
-        canary.advance(step)
-    return canary.assess()
+    return fold(key, plan, tuple(steps))
 
 
 def _file(what: Sequence[str]) -> bytes:
