@@ -126,7 +126,7 @@ def test_a_standby_has_no_canaries_but_says_how_it_is() -> None:
     assert value(found, "leader") == 0.0
     names = {name for name, _ in found}
     assert names == {
-        *("build_info", "leader", "readings_total", "counter_resets_total", "series_read", "state_errors_total"),
+        *("build_info", "leader", "readings_total", "resets_total", "series_read", "state_errors_total"),
     }
 
 

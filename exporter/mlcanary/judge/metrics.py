@@ -70,7 +70,7 @@ def _process(view: View) -> Iterator[Point]:
     yield "read_timestamp_seconds", (), view.read_at
     for result in dict.fromkeys(chain(READINGS, view.readings)):
         yield "readings_total", (result,), float(view.readings.get(result, 0))
-    yield "counter_resets_total", (), float(view.resets)
+    yield "resets_total", (), float(view.resets)
     yield "cycle_duration_seconds", (), view.cycle_seconds
     yield "series_read", (), float(view.series)
     yield "state_errors_total", (), float(view.state_errors)
