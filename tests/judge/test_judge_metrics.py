@@ -121,6 +121,16 @@ def test_numbers_keep_all_their_bits() -> None:
     assert value(shown, "measure_log_evalue", views.BAD, measure="errors") == exact
 
 
+def test_odd_names_and_infinite_numbers_are_read_back() -> None:
+    key = msgspec.structs.replace(views.BAD, model='a "b"\\\n{c="d"}', version="v ü\\n")
+    measure = msgspec.structs.replace(views.UNKNOWN, log_e=-math.inf, lower=-math.inf, upper=math.inf)
+    found = msgspec.structs.replace(views.bad().assessment, measures=(measure,))
+    shown = page(View(leader=True, canaries={key: JudgedCanary(found, views.PLAN)}))
+    assert value(shown, "verdict", key, verdict="rollback") == 1.0
+    assert value(shown, "measure_log_evalue", key, measure="auc") == -math.inf
+    assert value(shown, "difference_upper", key, measure="auc") == math.inf
+
+
 def test_a_standby_has_no_canaries_but_says_how_it_is() -> None:
     found = page(View(leader=False))
     assert value(found, "leader") == 0.0

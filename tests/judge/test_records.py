@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import struct
 import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -22,6 +23,7 @@ from mlcanary.errors import InputError
 from mlcanary.judge.contract import Assessment, CanaryKey, Facts, Plan, Step, Structure
 from mlcanary.judge.records import build_record, canonical, explain, read_record, record_hash
 
+SAID = views.assessment(views.BAD, Verdict.HOLD)
 HISTORY = Structure(cells=(), history=(9000.0, 11.0))
 
 
@@ -118,6 +120,15 @@ def test_numbers_that_json_does_not_know_survive() -> None:
     found = explain(read_record(build_record(views.BAD, views.PLAN, [], odd, "0.1.0", "")), lambda *_: odd)
     assert found.differences == ["steps: decided from 59, the record holds 0"]
     assert found.recomputed.eta_seconds == math.inf
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan, -0.0, 5e-324, 1e308, 0.1 + 0.2])
+def test_every_number_of_a_step_comes_back_with_its_bits(number: float) -> None:
+    step = Step(0.0, number, {"feature/null": (number, 1.0)}, {}, facts=Facts(expected_share=number))
+    (found,) = read_record(build_record(views.BAD, views.PLAN, [step], SAID, "0.1.0", "")).steps
+    for value in (found.end, found.canary["feature/null"][0], found.facts.expected_share):
+        assert isinstance(value, float)
+        assert struct.pack("<d", value) == struct.pack("<d", number)
 
 
 Change = Callable[[dict[str, Any]], None]
