@@ -12,7 +12,7 @@ from mlcanary.judge.canary import Canary, fold
 from mlcanary.judge.contract import Assessment, Facts, Plan, Step
 from mlcanary.judge.records import build_record, explain, read_record, record_hash
 
-RELEASES = 50
+RELEASES = 40
 """Each of them gives two decisions or more: its first verdict, every change of it, and the last one."""
 
 
