@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mlcanary.judge import snapshots
-from mlcanary.judge.baseline_watch import BaselineWatch
+from mlcanary.judge.baseline_watch import LASTING, BaselineWatch
 from mlcanary.judge.contract import Counts, Step, Structure
 from sim.bars import SEED
 
@@ -100,6 +100,16 @@ def test_a_shared_cause_is_named_and_forgotten_when_it_is_over(fault: str) -> No
     assert told[1] >= 30
     assert named
     assert watch.degraded() == ()
+
+
+def test_what_lasts_is_the_new_past_and_what_comes_on_top_of_it_is_told() -> None:
+    watch, told = BaselineWatch(), [0, 0]
+    drifted: dict[str, object] = {"wrong": 0.15}
+    for part, step in story([(1440, drifted, drifted), (20, drifted, {"wrong": 0.25})]):
+        watch.update(step)
+        told[part] += bool(watch.degraded())
+    assert LASTING / STEP - 5 <= told[0] <= LASTING / STEP + 30
+    assert told[1] >= 15
 
 
 @pytest.mark.parametrize("fault", FAULTS)

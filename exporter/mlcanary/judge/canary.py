@@ -24,6 +24,7 @@ from mlcanary.judge.contract import (
     CurvePoint,
     FamilyAssessment,
     FeatureAssessment,
+    GateAssessment,
     MeasureAssessment,
     Plan,
     Step,
@@ -170,6 +171,13 @@ class Canary:
         if self._assessment is None:
             self._assessment = self._answer()
         return self._assessment
+
+    def standing(self) -> tuple[Decision, tuple[GateAssessment, ...]]:
+        """The decision of the newest step and the gates in force: what `assess` says, without its figures."""
+        if self._decision is None:
+            self._conclude(())
+        assert self._decision is not None  # noqa: S101 - for the type checker
+        return self._decision, self._gates.current(self.plan)
 
     @property
     def curve(self) -> tuple[CurvePoint, ...]:

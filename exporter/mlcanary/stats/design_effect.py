@@ -5,7 +5,7 @@ inflate it, since only differences between successive blocks count. Tempered evi
 what is exact for independent events stays so, however phi comes out.
 Input: one standardised difference z per block, mean 0 and variance 1 if the events were independent, see `update`.
 Cost: O(1) per block; 3 numbers.
-Error: relative standard error about sqrt(3 / (K + 4)) after K blocks; with clusters, evidence divided by it is an
+Error: relative standard error about sqrt(3 / (K + 3)) after K blocks; with clusters, evidence divided by it is an
 e-process to second order, later: if nothing was assumed, a few blocks may deceive it (`tests/sim/proportions.py`).
 Source: von Neumann's successive differences (Ann. Math. Stat. 1941); Kish, Survey Sampling 1965, for the design effect.
 """
@@ -26,15 +26,17 @@ ASSUMED_BLOCKS = 4.0
 
 @dataclass(slots=True)
 class DesignEffect:
-    """phi = max(1, (sum (z_k - z_(k-1))^2 / 2 + 4 assumed) / (K - 1 + 4)) over K blocks, for every place of `shape`.
+    """phi = max(1, r (1 + s c)) for every place of `shape`, r = (sum (z_k - z_(k-1))^2 / 2 + 4 assumed) / (K - 1 + 4)
+    over K blocks, s = sqrt(3 / (K - 1 + 4)) its relative standard error, c = (r - 1) / s - 1 within 0 and 1.
 
+    So as long as r may well be 1 it is taken as it is, and once it is clearly more, its upper bound counts.
     `assumed`: phi >= 1 as found in earlier canaries or when equal versions were compared; 1: independent events.
 
     >>> effect = DesignEffect()
     >>> for z in [3.0, -3.0] * 10:
     ...     effect.update(z)
-    >>> round(float(effect.phi), 3)
-    15.043
+    >>> round(float(effect.phi), 2)
+    20.48
     """
 
     shape: InitVar[tuple[int, ...]] = ()
@@ -60,8 +62,11 @@ class DesignEffect:
     def phi(self) -> Floats:
         """The design effect, of `shape`."""
         blocks, squares = self.state[..., 0], self.state[..., 1]
-        pooled = (squares / 2.0 + ASSUMED_BLOCKS * self.assumed) / (np.maximum(blocks - 1.0, 0.0) + ASSUMED_BLOCKS)
-        return np.maximum(pooled, 1.0)
+        weight = np.maximum(blocks - 1.0, 0.0) + ASSUMED_BLOCKS
+        ratio = (squares / 2.0 + ASSUMED_BLOCKS * self.assumed) / weight
+        error = np.sqrt(3.0 / weight)
+        clearly = np.minimum(np.maximum((ratio - 1.0) / error - 1.0, 0.0), 1.0)
+        return np.maximum(ratio * (1.0 + error * clearly), 1.0)
 
 
 def tempered(log_weights: Floats, log_ratios: Floats, phi: Floats) -> Floats:
