@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from mlcanary.errors import StateError
 from mlcanary.judge.contract import CanaryKey, Facts, Plan, Step, Structure
-from mlcanary.judge.store import FIRST_HASH, SILENT, Changes, HeldError, Life, NewRecord, Store, _packed
+from mlcanary.judge.store import FIRST_HASH, Changes, HeldError, Life, NewRecord, Store, _packed
 
 KEY = CanaryKey("west", "prod", "clicks", "v2", "v1", 1000.0)
 PLAN = Plan(alpha=0.02, margins={"ctr": 0.03})
-LIFE = Life(seen=1000.0, active=1000.0, missed=0.0, judged=1000.0)
+LIFE = Life(seen=1000.0, active=1000.0)
 
 
 def a_step(at: float, rows: float = 7.0) -> Step:
@@ -38,7 +38,7 @@ def test_what_was_committed_is_what_is_loaded(tmp_path: Path) -> None:
     steps = [a_step(1000.0 + 30 * k) for k in range(1, 4)]
     for k, step in enumerate(steps, start=1):
         changes = Changes(1000.0 + 30 * (k - 1), 1000.0 + 30 * k, b"%d" % k, steps=[(KEY, step)])
-        changes.lives[KEY] = Life(seen=step.end, active=step.end, missed=0.0, judged=step.end)
+        changes.lives[KEY] = Life(seen=step.end, active=step.end)
         if k == 2:
             changes.snapshots[KEY] = b"two steps"
         store.commit(changes)
@@ -48,7 +48,7 @@ def test_what_was_committed_is_what_is_loaded(tmp_path: Path) -> None:
     assert (saved.read_at, saved.counters, saved.last_hash) == (1090.0, b"3", FIRST_HASH)
     (canary,) = saved.canaries
     assert (canary.key, canary.plan, canary.steps) == (KEY, PLAN, 3)
-    assert (canary.snapshot, canary.snapshot_steps, canary.life.judged) == (b"two steps", 2, 1090.0)
+    assert (canary.snapshot, canary.snapshot_steps, canary.life.seen) == (b"two steps", 2, 1090.0)
     assert list(store.steps(KEY)) == steps
     assert list(store.steps(KEY, after=2)) == steps[2:]
     store.close()
@@ -102,7 +102,7 @@ def test_records_are_kept_found_and_never_changed(tmp_path: Path) -> None:
         changes.records.append(NewRecord(KEY, 1030.0, verdict, verdict.encode(), "p", f"h{k}"))
         store.commit(changes)
     assert store.record(KEY) == b"rollback"
-    assert store.load().last_hash == "h1"
+    assert (store.load().last_hash, store.load().canaries[0].recorded) == ("h1", "rollback")
     store.close()
     with sqlite3.connect(tmp_path / "judge.sqlite") as db, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         db.execute("UPDATE record SET verdict = 'promote'")
@@ -112,13 +112,12 @@ def test_records_are_kept_found_and_never_changed(tmp_path: Path) -> None:
 def test_an_ended_canary_is_not_loaded_and_its_steps_go_in_time(tmp_path: Path) -> None:
     store = Store(tmp_path / "judge.sqlite")
     store.commit(first())
-    changes = Changes(1000.0, 1030.0, b"", steps=[(KEY, a_step(1030.0))], ended={KEY: SILENT})
+    changes = Changes(1000.0, 1030.0, b"", steps=[(KEY, a_step(1030.0))], ended={KEY: "gone"})
     store.commit(changes)
-    assert (store.load().canaries, store.load().silent) == ((), (KEY,))
+    assert store.load().canaries == ()
     again = msgspec.structs.replace(KEY, start=1060.0)
     store.commit(Changes(1030.0, 1060.0, b"", started=[(again, PLAN, LIFE)]))
     assert [c.key for c in store.load().canaries] == [again]
-    assert store.load().silent == ()
     store.prune(before=1030.0)
     assert len(list(store.steps(KEY))) == 1
     store.prune(before=1031.0)

@@ -64,19 +64,21 @@ class HeldError(StateError):
 class Life(msgspec.Struct, frozen=True, kw_only=True):
     """What says whether a canary has ended; Unix seconds of Prometheus time.
 
-    `seen`: last time at which it was named a canary. `active`: last step in which it gained a count. `missed`: requests
-    that the baseline answered since. `judged`: end of the last step.
+    `seen`: last time at which it was named a canary. `active`: last time at which it gained a count. `missed`: requests
+    that the baseline had since.
     """
 
     seen: float
     active: float
-    missed: float
-    judged: float
+    missed: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class SavedCanary:
-    """A canary whose judging goes on. `snapshot` holds the first `snapshot_steps` of its `steps` steps."""
+    """A canary whose judging goes on. `snapshot` holds the first `snapshot_steps` of its `steps` steps.
+
+    `recorded`: verdict of its newest record, None before the first.
+    """
 
     key: CanaryKey
     plan: Plan
@@ -84,16 +86,16 @@ class SavedCanary:
     steps: int
     snapshot: bytes | None
     snapshot_steps: int
+    recorded: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """All that a start needs. `silent`: the newest end of canaries that ended by silence, with their keys."""
+    """All that a start needs, but for the steps."""
 
     read_at: float | None
     counters: bytes | None
     canaries: tuple[SavedCanary, ...]
-    silent: tuple[CanaryKey, ...]
     notes: Mapping[str, bytes]
     last_hash: str
 
@@ -130,10 +132,6 @@ class Changes:
     notes: dict[str, bytes] = field(default_factory=dict)
 
 
-SILENT = "silent"
-"""Why a canary ended that is still named one, but is asked no more."""
-
-
 class Store:
     """See the module. Raises HeldError while another judge leads, StateError for a file that cannot be used."""
 
@@ -168,21 +166,15 @@ class Store:
             read_at, counters = notes.pop("read_at", None), notes.pop("counters", None)
             rows = self._db.execute(
                 f"SELECT {_KEY}, plan, life, snapshot, snapshot_seq,"  # noqa: S608 - our own column names
-                " (SELECT COALESCE(MAX(seq), 0) FROM step WHERE canary = canary.id)"
+                " (SELECT COALESCE(MAX(seq), 0) FROM step WHERE canary = canary.id),"
+                " (SELECT verdict FROM record WHERE canary = canary.id ORDER BY id DESC LIMIT 1)"
                 " FROM canary WHERE ended IS NULL ORDER BY id"
-            ).fetchall()
-            silent = self._db.execute(
-                f"SELECT {_KEY} FROM canary c WHERE why = ? AND NOT EXISTS (SELECT 1 FROM canary n"  # noqa: S608
-                " WHERE n.cluster = c.cluster AND n.namespace = c.namespace AND n.model = c.model"
-                " AND n.version = c.version AND n.baseline = c.baseline AND n.id > c.id) ORDER BY id",
-                (SILENT,),
             ).fetchall()
             last = self._db.execute("SELECT hash FROM record ORDER BY id DESC LIMIT 1").fetchone()
             return Saved(
                 read_at=None if read_at is None else msgspec.msgpack.decode(read_at, type=float),
                 counters=None if counters is None else zlib.decompress(counters),
                 canaries=tuple(_saved(row) for row in rows),
-                silent=tuple(CanaryKey(*row) for row in silent),
                 notes=notes,
                 last_hash=FIRST_HASH if last is None else last[0],
             )
@@ -309,7 +301,7 @@ def _columns(key: CanaryKey) -> tuple[str, str, str, str, str, float]:
 
 
 def _saved(row: tuple[Any, ...]) -> SavedCanary:
-    *key, plan, life, snapshot, snapshot_seq, steps = row
+    *key, plan, life, snapshot, snapshot_seq, steps, recorded = row
     return SavedCanary(
         key=CanaryKey(*key),
         plan=msgspec.msgpack.decode(plan, type=Plan),
@@ -317,6 +309,7 @@ def _saved(row: tuple[Any, ...]) -> SavedCanary:
         steps=steps,
         snapshot=snapshot,
         snapshot_steps=snapshot_seq,
+        recorded=recorded,
     )
 
 
