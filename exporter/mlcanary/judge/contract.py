@@ -33,12 +33,14 @@ class Structure(msgspec.Struct, frozen=True):
     """What the counts of one input mean, fixed when it was first seen, before its first count was judged.
 
     `cells` names the columns (bins, buckets, classes); `history` is what the baseline had counted until then, in the
-    layout of the counts. `kind`: numeric or categorical for a feature, else "".
+    layout of the counts. `kind`: numeric or categorical for a feature, else "". `reference`: counts of the reference
+    profile in the same cells, empty without one.
     """
 
     cells: tuple[str, ...]
     history: tuple[float, ...]
     kind: str = ""
+    reference: tuple[float, ...] = ()
 
 
 Counts = dict[str, tuple[float, ...]]
@@ -46,11 +48,12 @@ Counts = dict[str, tuple[float, ...]]
 
     requests         answered, failed
     latency          requests per bucket, not cumulative; cells are the upper edges, "+Inf" last
-    confusion        actual by predicted, row by row; cells are the classes, the last one is "other"
+    confusion        actual by predicted, row by row; cells are the classes, "other" last; one column more than rows:
+                     the last one holds what was predicted wrong among other classes
     log_loss         count, sum, sum of squares; so do brier_score, squared_error and ndcg
     scores           positives per bin, then negatives per bin; cells are the bins in ascending order
     mature           mature predictions, clicks, conversions, clicked conversions, value, sum of squared values
-    users            six rows of buckets: mature predictions, clicks, conversions, value, squared value, squared clicks
+    users            five rows of buckets: mature predictions, clicks, conversions, value, squared value
     coverage         predictions whose wait for a label is over, those among them with a label
     feature/NAME     values per bin, then those missing; cells are the bins, "missing" last
 """
