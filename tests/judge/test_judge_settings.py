@@ -12,7 +12,7 @@ from mlcanary.catalog import OBJECTIVES, Family
 from mlcanary.catalog.judge import MARGINS
 from mlcanary.errors import ConfigError
 from mlcanary.judge.contract import Plan
-from mlcanary.judge.settings import MEASURES, PlanSettings, load_settings, parse_settings
+from mlcanary.judge.settings import PlanSettings, load_settings, parse_settings
 
 CORPUS = yaml.safe_load((Path(__file__).parent / "judge_settings_corpus.yml").read_text())
 GOOD = """\
@@ -81,7 +81,7 @@ def test_each_mistake_is_named_with_file_line_key_found_and_allowed(entry: dict[
     assert entry["old"] in GOOD
     with pytest.raises(ConfigError) as caught:
         parse_settings(GOOD.replace(entry["old"], entry["new"], 1), "judge.yml")
-    assert str(caught.value) == f"judge.yml:{entry['error']}".replace("MEASURES", ", ".join(sorted(MEASURES)))
+    assert str(caught.value) == f"judge.yml:{entry['error']}".replace("MEASURES", ", ".join(sorted(MARGINS)))
 
 
 def test_a_plan_survives_being_written_and_read() -> None:

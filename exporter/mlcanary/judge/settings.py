@@ -38,7 +38,12 @@ Part = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Amount = Annotated[float, msgspec.Meta(ge=0)]
 Keys = tuple[str | int, ...]
 
-MEASURES = frozenset(MARGINS)
+MEASURES: dict[str, frozenset[str]] = {
+    "margins": frozenset(MARGINS),
+    "tolerances": frozenset({*MARGINS, "recall", "precision", "f1"}),
+}
+"""Measures that a key may name."""
+
 LOWEST_INTERVAL = 1.0
 _PLACE = "--prometheus.url"
 _ROUNDING = 1e-9
@@ -213,8 +218,8 @@ def _check_plan(plan: PlanSettings, place: Keys, text: str, source: str) -> None
             raise error_at(text, source, (*place, "weights"), "no weight", "at least one above 0")
     for key in ("tolerances", "margins"):
         for measure, amount in (getattr(plan, key) or {}).items():
-            if measure not in MEASURES:
-                raise error_at(text, source, (*place, key, measure), repr(measure), ", ".join(sorted(MEASURES)))
+            if measure not in MEASURES[key]:
+                raise error_at(text, source, (*place, key, measure), repr(measure), ", ".join(sorted(MEASURES[key])))
             if not math.isfinite(amount) or (key == "margins" and amount == 0):
                 raise error_at(text, source, (*place, key, measure), f"{amount:g}", "a finite number above 0")
     for key in _DURATIONS_ABOVE_ZERO:
