@@ -7,7 +7,7 @@ is "other", a bin that comes later has no place. `place` gives the columns; `set
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,10 +15,8 @@ import numpy as np
 from mlcanary.catalog import ANSWERED, NEGATIVE, NO_PREDICTION, OTHER, POSITIVE
 from mlcanary.judge import reading as read
 from mlcanary.judge.contract import FEATURE, Structure
+from mlcanary.judge.pages import Own
 from mlcanary.stats.accumulator import Floats
-
-Own = tuple[str, ...]
-"""Values of a counter's own labels."""
 
 Families = Mapping[str, Mapping[Own, int]]
 """Slots of the counters by family and own labels."""
@@ -33,7 +31,7 @@ LOSSES = ("log_loss", "brier_score")
 TRIPLE = ("count", "sum", "squares")
 MATURE = ("predictions", "clicks", "conversions", "clicked_conversions", "value", "value_squares")
 DECIDED, COHORT = ("decided", "labeled"), ("cohort", "labeled@")
-ARRIVED, ASSUMED, LOST = ("matched", "assumed"), "assumed", ("expired", "evicted")
+ARRIVED, LOST = ("matched", "assumed"), ("expired", "evicted")
 MEANINGS = ("click", "conversion")
 MISSING = "missing"
 
@@ -81,11 +79,11 @@ def inputs(known: Known) -> Iterator[tuple[str, Structure]]:
             yield "users", Structure(_ascending(bucket for (bucket,) in families[read.USERS]), ())
         if read.MATURE in families:
             yield "mature", Structure(MATURE, ())
-    yield from _coverage(known)
-    yield from _features(known)
+    yield from _coverage_of(known)
+    yield from _features_of(known)
 
 
-def _coverage(known: Known) -> Iterator[tuple[str, Structure]]:
+def _coverage_of(known: Known) -> Iterator[tuple[str, Structure]]:
     """From the join where predictions mature; else from the cohort whose wait is over, all of equal age as well."""
     if known.matured and read.JOINS in known.families:
         yield "coverage", Structure(DECIDED, ())
@@ -95,17 +93,15 @@ def _coverage(known: Known) -> Iterator[tuple[str, Structure]]:
             yield "coverage", Structure((COHORT[0], COHORT[1] + max(ages, key=float)), ())
 
 
-def _features(known: Known) -> Iterator[tuple[str, Structure]]:
+def _features_of(known: Known) -> Iterator[tuple[str, Structure]]:
     bins: dict[str, list[str]] = {}
     for feature, label in known.families.get(read.BINS, {}):
         bins.setdefault(feature, []).append(label)
     for feature in sorted(bins):
         labels = bins[feature]
-        if OTHER in labels:  # every list of categories ends in it, and no number is called so
-            cells = *sorted(set(labels) - {OTHER}), OTHER
-        else:
-            cells = _ascending(labels)
-        kind = "categorical" if OTHER in labels else "numeric"
+        named = OTHER in labels  # every list of categories ends in it, and no number is called so
+        cells = (*sorted(set(labels) - {OTHER}), OTHER) if named else _ascending(labels)
+        kind = "categorical" if named else "numeric"
         yield FEATURE + feature, Structure((*cells, MISSING), (), kind, _reference(known, feature, cells))
 
 
@@ -139,110 +135,164 @@ def _ascending(labels: Iterable[str]) -> Own:
     return tuple(sorted(labels, key=lambda label: (_number(label), label)))
 
 
-def width(name: str, cells: Own) -> int:
-    """Columns of an input."""
-    size = len(cells)
-    return {"confusion": size * (size + 1), "scores": 2 * size, "users": 5 * size}.get(name, size)
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Slots of the counters of both arms. `events`: meaning -> names; `bins`: feature -> label -> slot."""
+
+    families: Families
+    events: Mapping[str, tuple[str, ...]]
+    bins: Mapping[str, Mapping[str, int]]
+
+    def of(self, family: str) -> Iterable[tuple[Own, int]]:
+        """Own labels and slot of every series of a family."""
+        return self.families.get(family, {}).items()
+
+    def one(self, column: int, family: str, *own: str, sign: float = 1.0) -> Iterator[Goal]:
+        """The goal of one counter, none where it has never been seen."""
+        slot = self.families.get(family, {}).get(own)
+        if slot is not None:
+            yield column, slot, sign
 
 
-def place(name: str, cells: Own, families: Families, events: Mapping[str, tuple[str, ...]]) -> list[Goal] | None:
-    """Where each counter of an input goes; None if a counter of it has no place among the cells.
+def place(
+    cells: Mapping[str, Own], families: Families, events: Mapping[str, tuple[str, ...]]
+) -> dict[str, list[Goal] | None]:
+    """Where each counter of each input goes; None if a counter of the input has no place among its cells.
 
-    `families`: the counters of both arms; `events`: meaning -> names.
+    `cells`: of every input; `families`: the counters of both arms; `events`: meaning -> names.
     """
-    column = {cell: i for i, cell in enumerate(cells)}
-
-    def of(family: str) -> Mapping[Own, int]:
-        return families.get(family, {})
-
-    try:
-        if name == "requests":
-            return [(int(own == (NO_PREDICTION,)), slot, 1.0) for own, slot in of(read.PREDICTIONS).items()]
-        if name == "latency":
-            return [(column[le], slot, 1.0) for (le,), slot in of(read.LATENCY).items()]
-        if name == "confusion":
-            return [(_cell(*own, column), slot, 1.0) for own, slot in of(read.CONFUSION).items()]
-        if name == "scores":
-            row = {POSITIVE: 0, NEGATIVE: len(cells)}
-            return [(row[actual] + column[label], slot, 1.0) for (actual, label), slot in of(read.SCORES).items()]
-        if name == "users":
-            return list(_users(column, families, events))
-        if name.startswith(FEATURE):
-            return list(_feature(name.removeprefix(FEATURE), column, families))
-    except KeyError:
-        return None
-    return [(i, slot, sign) for i, family, own, sign in _terms(name, cells, events) if (slot := of(family).get(own)) is not None]
+    bins: dict[str, dict[str, int]] = {}
+    for (feature, label), slot in families.get(read.BINS, {}).items():
+        bins.setdefault(feature, {})[label] = slot
+    view = _View(families, events, bins)
+    found: dict[str, list[Goal] | None] = {}
+    for name, own in cells.items():
+        try:
+            found[name] = list(_feature(name, own, view) if name.startswith(FEATURE) else _GOALS[name](own, view))
+        except KeyError:  # a counter that the cells do not know
+            found[name] = None
+    return found
 
 
-def _cell(actual: str, predicted: str, column: Mapping[str, int]) -> int:
-    """The place in the matrix of a pair; its last column holds what is wrong among classes without a name."""
-    other = len(column) - 1
-    row, answer = column.get(actual, other), column.get(predicted, other)
-    if row == answer == other and actual != predicted:
-        answer = len(column)
-    return row * (len(column) + 1) + answer
+def _columns(cells: Own) -> dict[str, int]:
+    return {cell: i for i, cell in enumerate(cells)}
 
 
-def _feature(feature: str, column: Mapping[str, int], families: Families) -> Iterator[Goal]:
-    for (owner, label), slot in families.get(read.BINS, {}).items():
-        if owner == feature:
-            yield column[label], slot, 1.0
-    slot = families.get(read.FEATURE_MISSING, {}).get((feature,), -1)
-    if slot >= 0:
-        yield len(column) - 1, slot, 1.0
+def _requests(cells: Own, view: _View) -> Iterator[Goal]:
+    for (predicted,), slot in view.of(read.PREDICTIONS):
+        yield int(predicted == NO_PREDICTION), slot, 1.0
 
 
-def _users(column: Mapping[str, int], families: Families, events: Mapping[str, tuple[str, ...]]) -> Iterator[Goal]:
+def _latency(cells: Own, view: _View) -> Iterator[Goal]:
+    column = _columns(cells)
+    for (le,), slot in view.of(read.LATENCY):
+        yield column[le], slot, 1.0
+
+
+def _confusion(cells: Own, view: _View) -> Iterator[Goal]:
+    """The last column of the matrix holds what is wrong among classes without a name."""
+    column, other = _columns(cells), len(cells) - 1
+    for (actual, predicted), slot in view.of(read.CONFUSION):
+        row, answer = column.get(actual, other), column.get(predicted, other)
+        if row == answer == other and actual != predicted:
+            answer = len(cells)
+        yield row * (len(cells) + 1) + answer, slot, 1.0
+
+
+def _scores(cells: Own, view: _View) -> Iterator[Goal]:
+    column, row = _columns(cells), {POSITIVE: 0, NEGATIVE: len(cells)}
+    for (actual, label), slot in view.of(read.SCORES):
+        yield row[actual] + column[label], slot, 1.0
+
+
+def _feature(name: str, cells: Own, view: _View) -> Iterator[Goal]:
+    column, feature = _columns(cells[:-1]), name.removeprefix(FEATURE)  # a category may be called "missing"
+    for label, slot in view.bins.get(feature, {}).items():
+        yield column[label], slot, 1.0
+    yield from view.one(len(cells) - 1, read.FEATURE_MISSING, feature)
+
+
+def _users(cells: Own, view: _View) -> Iterator[Goal]:
     """Rows: predictions, clicks, conversions, value, squared value."""
-    size = len(column)
-    for (bucket,), slot in families.get(read.USERS, {}).items():
+    column, size = _columns(cells), len(cells)
+    for (bucket,), slot in view.of(read.USERS):
         yield column[bucket], slot, 1.0
-    for (bucket, event), slot in families.get(read.USER_EVENTS, {}).items():
+    for (bucket, event), slot in view.of(read.USER_EVENTS):
         for row, meaning in enumerate(MEANINGS, 1):
-            if event in events.get(meaning, ()):
+            if event in view.events.get(meaning, ()):
                 yield row * size + column[bucket], slot, 1.0
-    for (bucket, sign), slot in families.get(read.USER_VALUE, {}).items():
+    for (bucket, sign), slot in view.of(read.USER_VALUE):
         yield 3 * size + column[bucket], slot, _SIGNS[sign]
-    for (bucket,), slot in families.get(read.USER_SQUARES, {}).items():
+    for (bucket,), slot in view.of(read.USER_SQUARES):
         yield 4 * size + column[bucket], slot, 1.0
+
+
+def _mature(cells: Own, view: _View) -> Iterator[Goal]:
+    yield from view.one(0, read.MATURE)
+    for column, meaning in enumerate(MEANINGS, 1):
+        for event in view.events.get(meaning, ()):
+            yield from view.one(column, read.MATURE_EVENTS, event)
+    yield from view.one(3, read.MATURE_BOTH)
+    for event in view.events.get(MEANINGS[1], ()):
+        for sign, factor in _SIGNS.items():
+            yield from view.one(4, read.MATURE_VALUE, event, sign, sign=factor)
+        yield from view.one(5, read.MATURE_SQUARES, event)
 
 
 _SIGNS = {POSITIVE: 1.0, NEGATIVE: -1.0}
 
 
-def _terms(name: str, cells: Own, events: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[int, str, Own, float]]:
-    """Column, family, own labels and sign of the inputs that are a few sums."""
-    if name in LOSSES:
-        for i, family in enumerate(("_count", "_sum", "_squares_total")):
-            yield i, f"mlcanary_{name}{family}", (), 1.0
-    elif name == "squared_error":
-        yield 0, read.RESIDUALS, (), 1.0
-        for sign in ("over", "under"):
-            yield 1, read.RESIDUAL_SQUARES, (sign,), 1.0
-        yield 2, read.RESIDUAL_POWERS, (), 1.0
-    elif name == "ndcg":
-        k = cells[0].partition("@")[2]
-        yield 0, read.RANKINGS, (k,), 1.0
-        yield 1, read.FIGURES, ("ndcg", k), 1.0
-        yield 2, read.FIGURE_SQUARES, ("ndcg", k), 1.0
-    elif name == "mature":
-        yield 0, read.MATURE, (), 1.0
-        yield 3, read.MATURE_BOTH, (), 1.0
-        for i, meaning in enumerate(MEANINGS, 1):
-            for event in events.get(meaning, ()):
-                yield i, read.MATURE_EVENTS, (event,), 1.0
-        for event in events.get("conversion", ()):
-            for sign, factor in _SIGNS.items():
-                yield 4, read.MATURE_VALUE, (event, sign), factor
-            yield 5, read.MATURE_SQUARES, (event,), 1.0
-    elif name == "coverage" and cells == DECIDED:
-        for result in (*ARRIVED, *LOST):
-            yield 0, read.JOINS, (result,), 1.0
-        for result in ARRIVED:
-            yield 1, read.JOINS, (result,), 1.0
-    elif name == "coverage":
-        yield 0, read.COHORT, (), 1.0
-        yield 1, read.COHORT_LABELED, (cells[1].removeprefix(COHORT[1]),), 1.0
+def _coverage(cells: Own, view: _View) -> Iterator[Goal]:
+    if cells != DECIDED:
+        yield from view.one(0, read.COHORT)
+        yield from view.one(1, read.COHORT_LABELED, cells[1].removeprefix(COHORT[1]))
+        return
+    for result in (*ARRIVED, *LOST):
+        yield from view.one(0, read.JOINS, result)
+    for result in ARRIVED:
+        yield from view.one(1, read.JOINS, result)
+
+
+def _residuals(cells: Own, view: _View) -> Iterator[Goal]:
+    yield from view.one(0, read.RESIDUALS)
+    for sign in ("over", "under"):
+        yield from view.one(1, read.RESIDUAL_SQUARES, sign)
+    yield from view.one(2, read.RESIDUAL_POWERS)
+
+
+def _ndcg(cells: Own, view: _View) -> Iterator[Goal]:
+    k = cells[0].partition("@")[2]
+    yield from view.one(0, read.RANKINGS, k)
+    yield from view.one(1, read.FIGURES, "ndcg", k)
+    yield from view.one(2, read.FIGURE_SQUARES, "ndcg", k)
+
+
+def _loss(name: str) -> Callable[[Own, _View], Iterator[Goal]]:
+    def goals(cells: Own, view: _View) -> Iterator[Goal]:
+        for column, part in enumerate(("_count", "_sum", "_squares_total")):
+            yield from view.one(column, f"mlcanary_{name}{part}")
+
+    return goals
+
+
+_GOALS: Mapping[str, Callable[[Own, _View], Iterator[Goal]]] = {
+    "requests": _requests,
+    "latency": _latency,
+    "confusion": _confusion,
+    "scores": _scores,
+    "users": _users,
+    "mature": _mature,
+    "coverage": _coverage,
+    "squared_error": _residuals,
+    "ndcg": _ndcg,
+    **{name: _loss(name) for name in LOSSES},
+}
+
+
+def width(name: str, cells: Own) -> int:
+    """Columns of an input."""
+    size = len(cells)
+    return {"confusion": size * (size + 1), "scores": 2 * size, "users": 5 * size}.get(name, size)
 
 
 def settle(name: str, counts: Floats) -> Floats | None:
