@@ -19,6 +19,7 @@ COMMANDS = {
     "handler": "Receive alerts, take traffic back, prove it.",
     "profile": "Write a reference profile from CSV, JSON lines or Parquet.",
     "replay": "Run a finished log through the exporter and print the result.",
+    "explain": "Recompute a decision of the judge from its record.",
     "bundle": "List or copy the shipped rules, dashboards and Alertmanager files.",
     "demo": "Run the whole loop on this machine.",
 }

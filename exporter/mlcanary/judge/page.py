@@ -32,7 +32,9 @@ _STYLE = """
 .verdict b{font-size:1.25rem}.verdict p{margin:.3rem 0 0}
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr));gap:.4rem 1.5rem;margin:1rem 0}
 dt{opacity:.75;font-size:.85rem}dd{margin:0}p.note{max-width:46rem;opacity:.8;font-size:.9rem}
-body{max-width:84rem}.small table{width:auto}@media(prefers-color-scheme:dark){a{color:#8ab4f8}}
+.small table{width:auto}.lines td{white-space:pre;color:color-mix(in srgb,CanvasText 72%,Canvas)}
+.lines td::first-line{color:CanvasText}
+@media(prefers-color-scheme:dark){a{color:#8ab4f8}}
 """
 _KINDS = {Verdict.ROLLBACK: "bad", Verdict.PROMOTE: "good", Verdict.HOLD: "", Verdict.NO_DATA: ""}
 _WORDS = {Verdict.ROLLBACK: "roll back", Verdict.PROMOTE: "promote", Verdict.HOLD: "hold", Verdict.NO_DATA: "no data"}
@@ -119,32 +121,35 @@ def _canaries(view: View, shown: Sequence[tuple[CanaryKey, JudgedCanary]]) -> It
         if view.leader:
             yield "<h2>Canaries</h2><p>No model has a canary beside a baseline now.</p>"
         return
-    headings = ["verdict", "since", "leads", "difference (interval)", "canary n", "baseline n"]
-    headings += ["log E, of threshold", "decision in", "held by"]
-    places = any(key.cluster or key.namespace for key, _ in shown)
-    rows = [_row(key, judged.assessment, places) for key, judged in shown]
+    headings = (
+        "canary",
+        "verdict",
+        "leads, interval",
+        "canary n, baseline n",
+        "log E, family",
+        "held by",
+        "decision in",
+    )
+    rows = [_row(key, judged.assessment) for key, judged in shown]
     yield "<h2>Canaries</h2>"
-    numbers = ("canary n", "baseline n", "decision in")
-    yield table(["canary", *(("place",) if places else ()), *headings], rows, numbers=numbers, long=("held by",))
+    yield _lines(table(headings, rows, numbers=(headings[3], "decision in")))
     yield f'<p class="note">{_NOTE}</p>'
 
 
-def _row(key: CanaryKey, found: Assessment, places: bool) -> list[Cell]:
+def _row(key: CanaryKey, found: Assessment) -> list[Cell]:
     measure, family = leading(found), nearest(found)
-    place: list[Cell] = [" / ".join(filter(None, (key.cluster, key.namespace)))] if places else []
-    difference = f"{signed(measure, measure.difference)} ({interval(measure)})" if measure else NOTHING
-    evidence = f"{log_evidence(family.log_e)} of {log_evidence(family.threshold)}, {family.name}" if family else NOTHING
+    place = " / ".join(filter(None, (key.cluster, key.namespace)))
+    name = Link(f"{key.model} {key.version}", path(key))
     return [
-        Link(f"{key.model} {key.version}", path(key)),
-        *place,
-        Mark(_WORDS[found.verdict], _KINDS[found.verdict]),
-        when(found.since),
-        found.leading or NOTHING,
-        difference,
-        *(count(trials) for trials in found.trials),
-        evidence,
+        name._replace(text=f"{name.text}\n{place}") if place else name,
+        Mark(f"{_WORDS[found.verdict]}\n{when(found.since)}", _KINDS[found.verdict]),
+        f"{measure.name} {signed(measure, measure.difference)}\n{interval(measure)}"
+        if measure
+        else found.leading or NOTHING,
+        "\n".join(count(trials) for trials in found.trials),
+        f"{log_evidence(family.log_e)} of {log_evidence(family.threshold)}\n{family.name}" if family else NOTHING,
+        "\n".join(gate.gate for gate in found.gates) or NOTHING,
         duration(found.eta_seconds),
-        ", ".join(gate.gate for gate in found.gates) or NOTHING,
     ]
 
 
@@ -215,18 +220,21 @@ def _families(found: Assessment) -> Iterator[str]:
 def _measures(found: Assessment) -> Iterator[str]:
     if not found.measures:
         return
-    headings = ["measure", "family", "canary", "baseline", "difference", "interval", "margin", "log E worse"]
-    headings += [f"not worse, of {log_evidence(found.promote_threshold)}", "canary n", "baseline n", "φ"]
+    headings = ["measure", "canary", "baseline", "difference", "margin", "log E worse"]
+    headings += [f"not worse, of {log_evidence(found.promote_threshold)}", "φ"]
     rows: list[list[Cell]] = []
     for m in sorted(found.measures, key=lambda m: -m.log_e):
         safe = m.log_e_noninferior is not None and m.log_e_noninferior >= found.promote_threshold
         shown = log_evidence(m.log_e_noninferior)
-        arms = [figure(m, m.canary), figure(m, m.baseline), signed(m, m.difference), interval(m)]
+        arms = [
+            f"{figure(m, m.canary)}\nn {count(m.trials_canary)}",
+            f"{figure(m, m.baseline)}\nn {count(m.trials_baseline)}",
+            f"{signed(m, m.difference)}\n{interval(m)}",
+        ]
         evidence = [signed(m, m.margin), log_evidence(m.log_e), Mark(shown, "good") if safe else shown]
-        counts = [count(m.trials_canary), count(m.trials_baseline), f"{m.design_effect:.2f}"]
-        rows.append([m.name, m.family, *arms, *evidence, *counts])
+        rows.append([f"{m.name}\n{m.family}", *arms, *evidence, f"{m.design_effect:.2f}"])
     yield "<h2>Measures</h2>"
-    yield table(headings, rows, numbers=headings[2:])
+    yield _lines(table(headings, rows, numbers=headings[1:]))
     if tolerances := ", ".join(f"{m.name} {signed(m, m.tolerance)}" for m in found.measures if m.tolerance):
         yield f'<p class="note">Not held against the canary: {escape(tolerances)}.</p>'
 
@@ -256,6 +264,11 @@ def _features(features: Sequence[FeatureAssessment]) -> Iterator[str]:
 def _small(html: str) -> str:
     """A table as wide as its cells: one with few columns is hard to read across a screen."""
     return f'<div class="small">{html}</div>'
+
+
+def _lines(html: str) -> str:
+    """A table whose cells may have a second line."""
+    return f'<div class="lines">{html}</div>'
 
 
 def _skipped(judged: JudgedCanary) -> Iterator[str]:

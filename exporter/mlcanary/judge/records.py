@@ -128,8 +128,14 @@ def read_record(record: bytes) -> Record:
 
 
 def explain(record: Record, fold: Fold) -> Explanation:
-    """Judge the steps again and compare every word and every number, bit for bit."""
-    recomputed = fold(record.key, record.plan, record.steps)
+    """Judge the steps again and compare every word and every number, bit for bit.
+
+    Raises InputError if the steps cannot be judged at all, as when they are not in the order of time.
+    """
+    try:
+        recomputed = fold(record.key, record.plan, record.steps)
+    except (ValueError, LookupError) as error:
+        raise InputError(f"decision record: steps: cannot be judged: {error}") from error
     differences = list(_differences("", _plain(record.assessment), _plain(recomputed)))
     if record.assessment.key != record.key:
         differences.append("key: the assessment is of another canary than the record")
