@@ -77,5 +77,5 @@ def _reader(settings: Settings) -> PrometheusReader:
         timeout=prometheus.timeout,
         bearer_token_file=prometheus.bearer_token_file,
         ca_file=prometheus.ca_file,
-        select=settings.select,
+        labels=dict(settings.select),
     )
