@@ -23,6 +23,7 @@ import numpy as np
 from mlcanary.catalog.judge import MARGINS, RELATIVE_MARGINS
 from mlcanary.catalog.objectives import OBJECTIVES
 from mlcanary.judge.contract import FEATURE, Step, Structure
+from mlcanary.judge.registry import latency_edges
 from mlcanary.judge.sentences import percent
 from mlcanary.judge.sub_windows import SubWindows
 from mlcanary.stats.accumulator import Floats
@@ -35,8 +36,6 @@ BEYOND_CHANCE = 4.26
 MISSING_MARGIN = 0.05
 """Share of a feature's values that may go missing beyond what was usual: the objective feature_missing_ratio."""
 COVERAGE_MARGIN = 0.10
-SLOW_SHARE = 0.05
-"""Slow is what at most 1 in 20 of the baseline's requests were."""
 
 _SLOTS, _SLOT_SECONDS = 6, 300.0
 _BEFORE, _PENDING, _NEWEST = 0, 1 + _SLOTS, 2 + _SLOTS
@@ -114,7 +113,7 @@ class BaselineWatch:
                 rows[_BEFORE] = sums
 
     def _learn_slow(self, counts: tuple[float, ...]) -> None:
-        """Choose the slow buckets once 200 latencies are known: the tail of at most 1 in 20 that is not empty."""
+        """Choose the slow buckets once 200 latencies are known, as the measure `slow` does."""
         if not counts:
             return
         seen = self.first.get("latency", np.zeros(len(counts))) + np.asarray(counts)
@@ -122,13 +121,11 @@ class BaselineWatch:
         self.first["latency"] = seen
         if total < ENOUGH:
             return
-        tail = np.cumsum(seen[::-1])[::-1]
-        rare = np.flatnonzero((tail <= SLOW_SHARE * total) & (tail > 0))
-        # Where the last used bucket holds more than 1 in 20, whatever lies above it is slow.
-        self.slow_from = int(rare[0]) if rare.size else min(int(np.flatnonzero(seen)[-1]) + 1, seen.size - 1)
-        rows = self.series.setdefault("slow", np.zeros((_ROWS, 3)))
-        slow = float(tail[self.slow_from])
-        rows[_BEFORE] = (total, slow, slow)
+        edges, primary = latency_edges(seen)
+        if edges:
+            self.slow_from = edges[primary] + 1
+            rows = self.series.setdefault("slow", np.zeros((_ROWS, 3)))
+            rows[_BEFORE] = _share(total, float(seen[self.slow_from :].sum()))
 
     def _observed(self, name: str, counts: tuple[float, ...]) -> list[tuple[str, Sums]]:
         """Series of an input, and what its counts add to them."""
@@ -140,7 +137,8 @@ class BaselineWatch:
             return [("slow", _share(sum(counts), sum(counts[self.slow_from :])))]
         if name == "confusion":
             total = sum(counts)
-            return [("accuracy", _share(total, total - sum(counts[:: self.classes + 1])))]
+            right = sum(counts[:: self.classes + 2])
+            return [("accuracy", _share(total, total - right))]
         return _SERIES[name](counts) if name in _SERIES else []
 
     def _add(self, rows: Floats, slot: int, sums: Sums) -> None:

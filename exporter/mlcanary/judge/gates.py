@@ -57,6 +57,7 @@ class Gates:
     sources_broken: list[str] = field(default_factory=list)
     conflict: str = ""
     edges_mismatch: bool = False
+    aa_passed: bool | None = None
     design_effects: dict[str, float] = field(default_factory=dict)
     expected_share: float | None = None
     expected_since: float = -math.inf
@@ -88,7 +89,7 @@ class Gates:
         """
         facts = step.facts
         self.sources_broken, self.conflict = list(facts.sources_broken), facts.conflict
-        self.edges_mismatch = facts.edges_mismatch
+        self.edges_mismatch, self.aa_passed = facts.edges_mismatch, facts.aa_passed
         self.design_effects = {name: float(phi) for name, phi in design_effects.items()}
         self._follow_share(facts.expected_share, step.end)
         if self.sources_broken or self.conflict:
@@ -97,8 +98,8 @@ class Gates:
         self._add_coverage(step)
         self.watch.update(step)
 
-    def current(self, plan: Plan, aa_passed: bool = True) -> tuple[GateAssessment, ...]:
-        """Gates in force now, in the order of `Gate`. `aa_passed`: whether the A/A run ended without a firing."""
+    def current(self, plan: Plan) -> tuple[GateAssessment, ...]:
+        """Gates in force now, in the order of `Gate`."""
         found = (
             (Gate.SOURCE_BROKEN, _listed("cannot be read: ", self.sources_broken)),
             (Gate.ROLE_CONFLICT, f"{self.conflict}." if self.conflict else ""),
@@ -106,7 +107,7 @@ class Gates:
             (Gate.SPLIT_MISMATCH, self._split_why(plan)),
             (Gate.LABEL_COVERAGE, self._coverage_why(plan)),
             (Gate.DESIGN_EFFECT, self._design_why(plan)),
-            (Gate.AA_NOT_PASSED, _AA if plan.aa_period > 0 and not aa_passed else ""),
+            (Gate.AA_NOT_PASSED, _AA if plan.aa_period > 0 and not self.aa_passed else ""),
             (Gate.SHARED_CAUSE, _listed("the baseline is worse than before: ", self.watch.degraded())),
         )
         return tuple(GateAssessment(gate, why) for gate, why in found if why)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from mlcanary.catalog import Family
 from mlcanary.judge.contract import (
     CanaryKey,
     CurvePoint,
@@ -16,6 +17,9 @@ from mlcanary.judge.contract import (
 )
 
 _FAR = 1e9
+_BAD_EVENTS = frozenset({Family.ERRORS, Family.LATENCY})
+"""Families whose shares are told as shares of bad events: they rise when it gets worse. The others fall."""
+_NO_SHARES = frozenset({"auc", "ndcg"})
 _ENOUGH_EVIDENCE = 1.0
 """Log e-value gained from which on its growth says something."""
 
@@ -131,10 +135,10 @@ def _planned_eta(plan: Plan, key: CanaryKey, judged: float, measures: Sequence[M
     for m in measures:
         threshold = family_threshold(plan, m.family)
         n_c, n_b = m.trials_canary, m.trials_baseline
-        if m.unit != "ratio" or not m.margin or threshold is None or age <= 0 or n_c <= 0 or n_b <= 0:
+        if m.unit != "ratio" or m.name in _NO_SHARES or threshold is None or not m.margin or m.baseline is None:
             continue
-        rise = m.margin if m.baseline + m.margin < 1 else -m.margin
-        if not 0 < m.baseline < 1 or not 0 < m.baseline + rise < 1:
+        rise = m.margin if m.family in _BAD_EVENTS else -m.margin
+        if age <= 0 or n_c <= 0 or n_b <= 0 or not 0 < m.baseline < 1 or not 0 < m.baseline + rise < 1:
             continue
         needed = needed_trials(math.exp(-threshold), m.baseline, rise, n_c / (n_c + n_b))
         if needed > n_c:

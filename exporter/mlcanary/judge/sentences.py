@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 
 from mlcanary.catalog import Gate
-from mlcanary.catalog.judge import RELATIVE_MARGINS
 from mlcanary.judge.contract import (
     CanaryKey,
     FamilyAssessment,
@@ -20,6 +19,7 @@ from mlcanary.judge.contract import (
 )
 
 _PLAIN = frozenset({"auc", "ndcg"})
+_SPELLED = {"auc": "AUC", "ctr": "CTR", "cvr": "CVR", "ndcg": "NDCG", "f1": "F1"}
 _LISTED = 5
 _LARGE = 1e6
 
@@ -38,7 +38,7 @@ def no_traffic(key: CanaryKey, canary: bool) -> str:
 
 def suspended(key: CanaryKey, gates: Sequence[GateAssessment]) -> str:
     """Gates in force, with their reasons."""
-    return f"{_who(key)} is on hold. " + " ".join(f"{_words(gate.gate)}: {gate.why}" for gate in gates)
+    return f"{_who(key)} is on hold. " + " ".join(f"{_opening(_words(gate.gate))}: {gate.why}" for gate in gates)
 
 
 def held_back(families: Sequence[FamilyAssessment], gates: Sequence[Gate]) -> str:
@@ -50,9 +50,9 @@ def held_back(families: Sequence[FamilyAssessment], gates: Sequence[Gate]) -> st
 
 def worse(key: CanaryKey, family: FamilyAssessment, measure: MeasureAssessment | None) -> str:
     """A rollback on a measure."""
-    head = f"Roll back {_who(key)}: it is worse than {key.baseline} by {_words(family.name)}."
+    head = f"Roll back {_who(key)}: it is worse than {key.baseline} in {_words(family.name)}."
     proof = f" The evidence: {evidence(family.log_e, family.threshold)}."
-    return head + (f" {compared(measure)}" if measure is not None else "") + proof
+    return head + (f" {_opening(compared(measure))}" if measure is not None else "") + proof
 
 
 def features_differ(key: CanaryKey, family: FamilyAssessment, guilty: Sequence[FeatureAssessment]) -> str:
@@ -74,9 +74,10 @@ def also_over(families: Sequence[FamilyAssessment]) -> str:
 def not_worse(key: CanaryKey, asked: Sequence[MeasureAssessment], weakest: MeasureAssessment, threshold: float) -> str:
     """A promotion, with the measure that was proven last."""
     names = ", ".join(_words(measure.name) for measure in asked)
+    margin = difference(weakest, weakest.margin) if weakest.margin is not None else "its margin"
     return (
         f"{_who(key)} may be promoted: it is not worse than {key.baseline} by its margin in any of: {names}. "
-        f"Least sure is {compared(weakest)} Worse by {_margin(weakest)} is excluded with "
+        f"Least sure is {compared(weakest)} Worse by {margin} is excluded with "
         f"{evidence(weakest.log_e_noninferior or 0.0, threshold)}."
     )
 
@@ -94,7 +95,7 @@ def too_early(key: CanaryKey, wanted: Sequence[str]) -> str:
 
 def inconclusive(key: CanaryKey, deadline: float, seen: MeasureAssessment | None) -> str:
     """The deadline passed without a decision."""
-    so_far = f" {compared(seen)}" if seen is not None else ""
+    so_far = f" {_opening(compared(seen))}" if seen is not None else ""
     return (
         f"{_who(key)} is neither shown to be worse nor shown to be as good after {duration(deadline)}."
         f" A person has to decide.{so_far}"
@@ -104,13 +105,15 @@ def inconclusive(key: CanaryKey, deadline: float, seen: MeasureAssessment | None
 def collecting(key: CanaryKey, seen: MeasureAssessment | None, eta: float | None) -> str:
     """Nothing decided yet."""
     when = "It is not known when a decision can be made" if eta is None else f"A decision takes about {duration(eta)}"
-    so_far = f" {compared(seen)}" if seen is not None and seen.trials_canary > 0 else ""
+    so_far = f" {_opening(compared(seen))}" if seen is not None and seen.trials_canary > 0 else ""
     return f"Evidence on {_who(key)} is being collected. {when}.{so_far}"
 
 
 def compared(measure: MeasureAssessment) -> str:
     """Both figures, the difference with its interval, and the sample sizes."""
     m = measure
+    if m.difference is None or m.canary is None or m.baseline is None:
+        return f"{_words(m.name)}: nothing to compare yet."
     side = "worse" if m.difference > 0 else "better"
     between = ""
     if m.lower is not None and m.upper is not None:
@@ -134,14 +137,6 @@ def difference(measure: MeasureAssessment, value: float) -> str:
     if measure.unit == "ratio":
         return f"{value:.4f}" if measure.name in _PLAIN else f"{100 * value:.2f} points"
     return f"{value:.3g} {measure.unit}".rstrip()
-
-
-def _margin(measure: MeasureAssessment) -> str:
-    if measure.margin is None:
-        return "its margin"
-    if measure.name in RELATIVE_MARGINS:
-        return f"{percent(measure.margin)} of the baseline's figure"
-    return difference(measure, measure.margin)
 
 
 def percent(share: float) -> str:
@@ -191,4 +186,8 @@ def _who(key: CanaryKey) -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return _SPELLED.get(name, name.replace("_", " "))
+
+
+def _opening(text: str) -> str:
+    return text[0].upper() + text[1:]
