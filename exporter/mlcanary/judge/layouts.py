@@ -295,6 +295,10 @@ def width(name: str, cells: Own) -> int:
     return {"confusion": size * (size + 1), "scores": 2 * size, "users": 5 * size}.get(name, size)
 
 
+INTRICATE = frozenset({"latency", "mature", "users", "coverage"})
+"""Inputs whose columns must be settled; of the others it is enough that none is below 0."""
+
+
 def settle(name: str, counts: Floats) -> Floats | None:
     """Columns as the contract has them; None if they contradict each other: more events than trials, half a reset."""
     if name == "latency":
