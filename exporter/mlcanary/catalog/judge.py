@@ -48,11 +48,13 @@ MARGINS: dict[str, str] = {
     "squared_error": "squared_error_rise",
     "ndcg": "ndcg_drop",
     "ctr": "business_drop",
-    "cvr": "business_drop",
     "conversion": "business_drop",
-    "value": "business_drop",
 }
-"""Measure of the judge -> the objective that is its margin; the others have none and take no part in a promotion."""
+"""Measure of the judge -> the objective that is its margin.
+
+The others have none and take no part in a promotion, unless the judge's configuration names one: money varies so much
+that a promotion would wait for millions of requests.
+"""
 
 RELATIVE_MARGINS = frozenset({"squared_error", "ctr", "cvr", "conversion", "value"})
 """Measures whose margin is a part of the baseline's figure."""
