@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mlcanary.catalog import LATENCY_BUCKETS
 from mlcanary.judge import reading as read
+from mlcanary.judge.counters import ArmGains, Counters
 from mlcanary.judge.reading import Reading, ReadingError, Sample
-from mlcanary.judge.roles import canary_models
+from mlcanary.judge.roles import Arms, canary_models, find_arms
 
 LOOKBACK = 300.0
 
@@ -20,6 +22,7 @@ Series = tuple[str, tuple[tuple[str, str], ...]]
 Page = Mapping[Series, float]
 
 MODEL, BASELINE, CANARY = "churn", "v1", "v2"
+ARMS = Arms("", "", MODEL, CANARY, BASELINE)
 
 
 def series(name: str, **labels: str) -> Series:
@@ -75,6 +78,20 @@ class Sidecar:
             self.add(read.FEATURE_MISSING, count, model, version=version, feature=feature)
         else:
             self.add(read.BINS, count, model, version=version, feature=feature, bin=label)
+
+    def business(self, *versions: str, known: bool = True, model: str = MODEL) -> None:
+        """Have clicks and purchases of versions born at zero; `known`: the exporter says which event means what."""
+        for version in versions:
+            self.add(read.MATURE, 0, model, version=version)
+            self.add(read.MATURE_BOTH, 0, model, version=version)
+            for event in ("click", "purchase"):
+                self.add(read.MATURE_EVENTS, 0, model, version=version, event=event)
+            self.add(read.MATURE_SQUARES, 0, model, version=version, event="purchase")
+            for sign in ("positive", "negative"):
+                self.add(read.MATURE_VALUE, 0, model, version=version, event="purchase", sign=sign)
+        if known:
+            self.say(read.EVENT, model=model, event="click", meaning="click")
+            self.say(read.EVENT, model=model, event="purchase", meaning="conversion")
 
     def restart(self) -> None:
         """Begin anew: every counter is born again at zero."""
@@ -140,3 +157,32 @@ def _at(times: Sequence[float], pages: Sequence[Page | None], at: float) -> Page
     if last < 0 or times[last] <= at - LOOKBACK:
         return {}
     return pages[last] or {}
+
+
+@dataclass
+class Watch:
+    """A world with sidecars that play both roles, read every 30 seconds."""
+
+    sidecars: list[Sidecar]
+    world: World = field(default_factory=World)
+    counters: Counters = field(default_factory=Counters)
+    at: float = 0.0
+
+    @classmethod
+    def of(cls, count: int = 1) -> Watch:
+        """Sidecars that have both versions; the first reading has been taken."""
+        sidecars = [Sidecar(f"pod-{i}:10877") for i in range(count)]
+        for each in sidecars:
+            each.play(BASELINE, "baseline")
+            each.play(CANARY, "canary")
+        return cls(sidecars)
+
+    def step(self, *failed: Sidecar, skipped: Sequence[Sidecar] = ()) -> ArmGains:
+        """Scrape and read; the gains of the one pair of arms."""
+        self.at += 30.0
+        for each in self.sidecars:
+            if each not in skipped:
+                self.world.scrape(self.at - 10.0, each, failed=each in failed)
+        reading = self.world.read(self.at)
+        (gains,) = self.counters.take(reading, find_arms(reading) or [ARMS])
+        return gains

@@ -260,12 +260,17 @@ def _settle_cells(
     """Inputs that the baseline shows for the first time; afterwards every input knows its places."""
     shown = [model.shown(arm.values()) for arm in units]
     either = shown[0] | shown[1]
-    counted = tuple(int(mask.sum()) for mask in (shown[1], either))
-    stamp = (model.size, *counted, tuple(model.events.items()), told.matured, mismatch)
+    ripe: frozenset[str] = frozenset()
+    if not memory.cells.keys() >= layouts.RIPENING:
+        ripe = layouts.ripe(model.families, model.totals(units[1].values()))
+    events = tuple(sorted(model.events.items()))
+    stamp = (shown[1].tobytes(), either.tobytes(), events, told.matured, mismatch, ripe)
     if stamp == memory.stamp:
         return {}
     memory.stamp = stamp
-    known = layouts.Known(model.only(shown[1]), model.events, told.matured, told.references, told.rows, told.missing)
+    known = layouts.Known(
+        model.only(shown[1]), ripe, model.events, told.matured, told.references, told.rows, told.missing
+    )
     found = {
         name: structure
         for name, structure in layouts.inputs(known)
