@@ -117,6 +117,9 @@ class Judge:
             self._memory = None
             self._state_errors += 1
             problem = f"the state cannot be saved: {error}"
+        except BaseException:
+            self._memory = None  # half a step must not become a snapshot when the process ends
+            raise
         if problem:
             log.error(problem)
         self.view = self._shown(problem)

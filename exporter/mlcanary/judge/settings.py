@@ -55,7 +55,7 @@ class PrometheusSettings(Schema, frozen=True):
     """Where counters are read."""
 
     url: Url
-    timeout: Seconds = Seconds(10.0)
+    timeout: Seconds = Seconds(30.0)
     bearer_token_file: str = ""
     ca_file: str = ""
 
@@ -101,8 +101,9 @@ class Settings:
     """A checked configuration; durations in seconds.
 
     `interval`: grid of Prometheus time on which counters are read, each `settle` after its time. `catch_up`: oldest
-    time that is still read after an outage. `forget_after`: a canary that is gone for so long has ended. `retention`:
-    how long the steps of an ended canary are kept. `select`: label matchers of every query.
+    time that is still read after an outage. `forget_after`: a canary that is named nowhere for so long has ended, and
+    one that is asked again after the baseline alone was for so long is another one. `retention`: how long the steps of
+    an ended canary are kept. `select`: label matchers of every query.
     """
 
     prometheus: PrometheusSettings
