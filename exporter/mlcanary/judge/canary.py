@@ -24,6 +24,7 @@ from mlcanary.judge.contract import (
     CurvePoint,
     FamilyAssessment,
     FeatureAssessment,
+    GateAssessment,
     MeasureAssessment,
     Plan,
     Step,
@@ -45,6 +46,9 @@ from mlcanary.stats.proportion_evidence import estimates_together
 
 REFERENCE_STEPS = 20
 """Steps between two comparisons with the reference profile: it never decides anything."""
+
+CLUSTER_BLOCKS = 20
+"""Blocks of a measure from which its design effect may suspend it."""
 
 CURVE_POINTS = 400
 """Points of the evidence curves at most; then every second one is dropped."""
@@ -91,7 +95,7 @@ class Canary:
         else:
             self._take(step)
         measures = tuple(measure.assess() for measure in self._seen())
-        self._gates.update(step, {m.name: m.design_effect for m in measures})
+        self._gates.update(step, {m.name: m.design_effect for m in measures if m.blocks >= CLUSTER_BLOCKS})
         self._conclude(measures)
 
     def _left_out(self, step: Step) -> str:
@@ -170,6 +174,13 @@ class Canary:
         if self._assessment is None:
             self._assessment = self._answer()
         return self._assessment
+
+    def standing(self) -> tuple[Decision, tuple[GateAssessment, ...]]:
+        """The decision of the newest step and the gates in force: what `assess` says, without its figures."""
+        if self._decision is None:
+            self._conclude(())
+        assert self._decision is not None  # noqa: S101 - for the type checker
+        return self._decision, self._gates.current(self.plan)
 
     @property
     def verdict(self) -> Verdict:

@@ -167,10 +167,11 @@ class FeatureAssessment(msgspec.Struct, frozen=True):
 
 
 class GateAssessment(msgspec.Struct, frozen=True):
-    """A gate that suspends decisions now, and in words why."""
+    """A gate that suspends decisions now, and in words why; `families`: those that it concerns, empty for all."""
 
     gate: Gate
     why: str
+    families: tuple[Family, ...] = ()
 
 
 class Assessment(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.evidence import Estimate
 from mlcanary.stats.gaussian_mixture import log_mixture
-from mlcanary.stats.mean_evidence import BURN_IN, GRID, LEAST, MeanEvidence, deviations_at, standardised
+from mlcanary.stats.mean_evidence import GRID, LEAST, MeanEvidence, deviations_at, standardised
 
 BLOCKS = 20
 """Blocks before users who come again show in the spread of the buckets."""
@@ -125,7 +125,8 @@ class BucketEvidence:
         return np.where(self._known(), log_mixture(GRID, deviations * np.sqrt(information), information), 0.0)
 
     def _known(self) -> NDArray[np.bool_]:
-        return (self.blocks >= BLOCKS) & (self.means.trials_c >= BURN_IN)
+        known: NDArray[np.bool_] = (self.blocks >= BLOCKS) & self.means.known
+        return known
 
     def _difference(self) -> Floats:
         some = self.means.information > 0
