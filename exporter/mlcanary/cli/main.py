@@ -15,6 +15,7 @@ from mlcanary.errors import MLCanaryError
 
 COMMANDS = {
     "exporter": "Read prediction logs, serve /metrics.",
+    "judge": "Say which canary is worse, with a known chance of being wrong.",
     "handler": "Receive alerts, take traffic back, prove it.",
     "profile": "Write a reference profile from CSV, JSON lines or Parquet.",
     "replay": "Run a finished log through the exporter and print the result.",

@@ -183,6 +183,11 @@ class Canary:
         return self._decision, self._gates.current(self.plan)
 
     @property
+    def verdict(self) -> Verdict:
+        """The verdict alone, which costs nothing."""
+        return Verdict.NO_DATA if self._decision is None else self._decision.verdict
+
+    @property
     def curve(self) -> tuple[CurvePoint, ...]:
         """Evidence over judged time."""
         return tuple(self._curve)
@@ -193,7 +198,7 @@ class Canary:
         families = self._families(measures)
         situation = self._situation(measures, families)
         decision = decide(situation)
-        if decision.verdict in {Verdict.ROLLBACK, Verdict.PROMOTE} and decision.verdict is not self._verdict():
+        if decision.verdict in {Verdict.ROLLBACK, Verdict.PROMOTE} and decision.verdict is not self.verdict:
             decision = decide(self._situation(self._with_intervals(), families))
             if decision.verdict is Verdict.ROLLBACK:
                 self._latched = decision
@@ -203,9 +208,6 @@ class Canary:
             self._since = self._judged
         self._decision = decision
         self._draw(families, measures)
-
-    def _verdict(self) -> Verdict | None:
-        return None if self._decision is None else self._decision.verdict
 
     def _situation(self, measures: tuple[MeasureAssessment, ...], families: tuple[FamilyAssessment, ...]) -> Situation:
         return Situation(

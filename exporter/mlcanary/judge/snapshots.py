@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from enum import Enum
 from typing import Any, TypeVar
 
 import msgspec
@@ -70,7 +71,9 @@ def _plain(value: Any) -> Any:
 
 
 def _is_state(value: Any) -> bool:
-    """Frozen dataclasses are settings; functions and structs belong to the constructor."""
+    """Frozen dataclasses and members of enumerations are settings; functions and structs belong to the constructor."""
+    if isinstance(value, Enum):
+        return False
     if is_dataclass(value) and not isinstance(value, type):
         return not value.__dataclass_params__.frozen  # type: ignore[attr-defined]  # every dataclass has it
     if isinstance(value, list | tuple):
