@@ -143,6 +143,9 @@ class Canary:
             else:
                 measure.take(canary, baseline, step.start, step.end, phase)
         ProportionMeasure.close(blocks)
+        for measure in self._measures.values():
+            if isinstance(measure, ProportionMeasure):
+                measure.note_change()
         for group in self._groups:
             arms = [np.concatenate([self._counts(arm, name) for name in group.names]) for arm in _arms(step)]
             if arms[0].any() or arms[1].any():

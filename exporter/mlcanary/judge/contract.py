@@ -219,6 +219,15 @@ def promote_threshold(plan: Plan) -> float:
     return -math.log(plan.promote_alpha)
 
 
+def change_threshold(plan: Plan, found: Assessment) -> float:
+    """Log R at which a measure tells of a change: by chance once in `change_seconds` at the present pace of steps.
+
+    A measure is updated once per step at most, and R reaches A at most once in A updates on average.
+    """
+    seconds = max(found.judged - found.key.start, 1.0)
+    return math.log(max(plan.change_seconds * found.steps / seconds, 1.0))
+
+
 def family_threshold(plan: Plan, family: Family) -> float | None:
     """Log e-value at which a family asks for a rollback: weighted e-Bonferroni; None without a weight."""
     weight = plan.weights.get(family, 0.0)
