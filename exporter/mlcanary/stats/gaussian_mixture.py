@@ -17,7 +17,7 @@ from mlcanary.stats.effect_grid import EffectGrid
 from mlcanary.stats.evidence import log_sum_exp
 
 NEWTON_STEPS = 8
-"""From the start below six settle all but the last bits; a fixed number keeps an element's bits free of its neighbours."""
+"""From the start below six settle all but the last bits; a fixed number keeps bits free of what else is in a batch."""
 
 
 def log_mixture(grid: EffectGrid, score: Floats, information: Floats) -> Floats:
