@@ -8,7 +8,8 @@
 
 Guarantee: what `load_settings` returns is complete and consistent; anything else is one ConfigError with file, line,
 key, what was found and what is allowed. A model overrides `defaults` key by key, `tolerances` and `margins` measure
-by measure; `weights` replace the default ones as a whole, for they are parts of one alpha.
+by measure; `weights` replace the default ones as a whole, for they are parts of one alpha. The model's own output is
+always excluded from the features.
 
 A plan is bound to a canary when its judging begins: a change of the file holds for canaries that begin later. Else a
 verdict would be a function of when the file was changed, and alpha could be spent twice.
@@ -131,6 +132,7 @@ class Settings:
             **_given(own),
             "tolerances": {**(shared.tolerances or {}), **(own.tolerances or {})},
             "margins": {**published, **(shared.margins or {}), **(own.margins or {})},
+            "exclude": tuple(dict.fromkeys((*Plan().exclude, *(own.exclude or shared.exclude or ())))),
         }
         return msgspec.convert(keys, Plan)
 
