@@ -109,7 +109,12 @@ ROWS: tuple[MetricSpec, ...] = (
     _row("read_timestamp_seconds", (), "Prometheus time up to which counters were read."),
     _row("readings_total", ("result",), "Readings of Prometheus by result: ok, unreachable, refused.", Kind.COUNTER),
     _row("steps_total", _CANARY, "Steps of judged counters.", Kind.COUNTER),
-    _row("steps_skipped_total", (*_CANARY, "reason"), "Steps left out, by reason.", Kind.COUNTER),
+    _row(
+        "steps_skipped_total",
+        (*_CANARY, "reason"),
+        "Steps of which all or an input was left out, by reason.",
+        Kind.COUNTER,
+    ),
     _row("resets_total", (), "Counters seen to fall, counted once per exporter and version.", Kind.COUNTER),
     _row("cycle_duration_seconds", (), "Time that the last cycle took: read, judge, save."),
     _row("series_read", (), "Series of the last reading."),

@@ -94,6 +94,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     margin in any measure. `weights`: parts of alpha by family, at most 1 together; a family without one only informs.
     `tolerances` and `margins`: by measure, in its unit; absent: 0 and the objective. `exclude`: features not judged,
     the model's own output by default: a new version may well answer differently.
+    `design_effect`: what is assumed of clusters before blocks tell, 1 for independent requests.
     `deadline`: age without a decision at which a person is told. `aa_period`: 0 asks for no A/A run.
     """
 
@@ -109,6 +110,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float = 86400.0
     block_trials: float = 20.0
     block_seconds: float = 60.0
+    design_effect: float = 1.0
     design_effect_limit: float = 3.0
     split_alpha: float = 0.001
     label_coverage: float = 0.5

@@ -64,8 +64,7 @@ class FeatureGroup:
         block_c, block_b = self.pending.take()
         self.seen_baseline = self.seen_baseline + block_b
         counts_c, counts_b = ([part.astype(np.int64) for part in self._parts(block)] for block in (block_c, block_b))
-        numbers = len(self.names) if self.numeric is None else len(self.numeric.spans.starts)
-        numbers = 0 if self.numeric is None else numbers
+        numbers = 0 if self.numeric is None else len(self.numeric.spans.starts)
         if self.numeric is not None:
             self.numeric.update(counts_c[:numbers], counts_b[:numbers])
         if self.categorical is not None:
@@ -77,12 +76,14 @@ class FeatureGroup:
         return np.concatenate(parts)
 
     def look_at_reference(self) -> None:
-        """Hold what the baseline has seen so far against the reference profiles."""
+        """Hold what the baseline has seen so far against the reference profiles; rows that repeat count as one."""
+        evidences = [evidence for evidence in (self.numeric, self.categorical) if evidence is not None]
+        phi = np.concatenate([evidence.phi for evidence in evidences])
         for i, (name, counts) in enumerate(zip(self.names, self._parts(self.seen_baseline), strict=True)):
             structure = self.structures[name]
             if structure.reference:
-                numeric = structure.kind == "numeric"
-                found = reference_log_e(np.array(structure.reference), counts, numeric=numeric, missing=True)
+                numeric, reference = structure.kind == "numeric", np.array(structure.reference)
+                found = reference_log_e(reference, counts / phi[i], numeric=numeric, missing=True)
                 self.against_reference[i] = float(found)
 
     def assess(self, guilty: Sequence[str]) -> list[FeatureAssessment]:

@@ -71,6 +71,7 @@ class ProportionMeasure:
                 tolerance=_odds(rate, self.limits.tolerance) or 0.0,
                 margin=_odds(rate, self.limits.margin) if i == self.primary else None,
                 with_interval=every or i == self.primary,
+                assumed_phi=self.plan.design_effect,
             )
             for i, rate in enumerate(rates)
         ]
