@@ -32,10 +32,10 @@ class ReleasedLog:
 
     seed: int
     fault: str = ""
-    faulty: float = 900.0
-    joins: float = 300.0
-    seconds: float = 2400.0
-    requests: float = 20.0
+    faulty: float = 600.0
+    joins: float = 60.0
+    seconds: float = 840.0
+    requests: float = 12.0
     share: float = 0.5
 
     def lines(self) -> list[Line]:
@@ -68,5 +68,6 @@ class ReleasedLog:
             request |= {"status": 503} if chance[i] < failing else {"score": round(float(score[i]), 4)}
             found.append((EPOCH + second, json.dumps(request).encode() + b"\n"))
             label = {"kind": "label", "id": f"r{i}", "ts": round(EPOCH + second + LABEL_DELAY, 3)}
-            found.append((EPOCH + second + LABEL_DELAY, json.dumps({**label, "label": int(churned[i])}).encode() + b"\n"))
+            label["label"] = int(churned[i])
+            found.append((EPOCH + second + LABEL_DELAY, json.dumps(label).encode() + b"\n"))
         return sorted(found, key=lambda line: line[0])
