@@ -53,7 +53,7 @@ def of_the_tiers() -> list[Scenario]:
         ),
         Scenario(
             alert,
-            "the judge dies at 75; its series go stale at 80, and as soon as the windows have their `for` anew they act",
+            "the judge dies at 75; its series go stale at 80, and the windows wait their `for` again, then act",
             for_good | judge((75, None)),
             (
                 (79, ({**FAST, **inform}, {**SLOW, **inform})),

@@ -75,7 +75,7 @@ def shipped_groups() -> list[dict[str, Any]]:
 
 
 def asks_for_rollback(rule: Mapping[str, Any]) -> bool:
-    """Whether an alert of the rule asks for a rollback, always or, by the template of its label, while no judge does."""
+    """Whether alerts of the rule ask for a rollback, always or, by the template of the label, while no judge does."""
     return ACTION_ROLLBACK in rule["labels"].get(ACTION_LABEL, "")
 
 
