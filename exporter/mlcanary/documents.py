@@ -140,16 +140,16 @@ def _decode(kind: type, value: object) -> object:
 def _locate(message: str, document: Any, schema: type) -> tuple[str, list[Token]]:
     """Turn msgspec's message into ours, and its path into keys; `[...]` hides a key that we search for."""
     problem, _, path = message.partition(" - at `")
-    if path.startswith("key` in `"):
-        return _bad_key(problem, path.removeprefix("key` in `"), document)
     tokens: list[Token] = []
-    for name, index in _STEP.findall(path.removesuffix("`").removeprefix("$")):
+    for name, index in _STEP.findall(path.removeprefix("key` in `").removesuffix("`").removeprefix("$")):
         if name:
             tokens.append(name)
         elif index == "...":
             tokens.append(_guilty_key(document, tokens, message, schema))
         else:
             tokens.append(int(index))
+    if path.startswith("key` in `"):
+        return _bad_key(problem, document, tokens, schema)
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
         allowed = _field_names(schema, document, tokens)
         near = difflib.get_close_matches(unknown[1], allowed, n=1)
@@ -163,11 +163,21 @@ def _locate(message: str, document: Any, schema: type) -> tuple[str, list[Token]
     )
 
 
-def _bad_key(problem: str, path: str, document: Any) -> tuple[str, list[Token]]:
-    """A mapping with a key of another type: YAML reads a version `1` or `1.10` as a number, `no` as false."""
-    tokens: list[Token] = [name or int(index) for name, index in _STEP.findall(path.removesuffix("`"))]
-    keys = [key for key in _at(document, tokens) if not isinstance(key, str)]
-    return f"found the key {_show(keys[0])}; allowed: text, in quotes where it looks like a number", tokens
+def _bad_key(problem: str, document: Any, tokens: list[Token], schema: type) -> tuple[str, list[Token]]:
+    """A mapping with a key of another type, for YAML reads a version `1` or `1.10` as a number, or with a wrong one."""
+    mapping = _at(document, tokens)
+    for key in mapping:
+        if not isinstance(key, str):
+            return f"found the key {_show(key)}; allowed: text, in quotes where it looks like a number", tokens
+    kind = _type_at(inspect.type_info(schema), document, tokens)
+    allowed = problem.removeprefix("Expected ").replace("`str`", "text")
+    if isinstance(kind, inspect.DictType) and isinstance(kind.key_type, inspect.EnumType):
+        members = [str(member.value) for member in kind.key_type.cls]
+        wrong = next(key for key in mapping if key not in members)
+        return f"found the key {_show(wrong)}; allowed: {', '.join(members)}", [*tokens, wrong]
+    pattern = re.search("matching regex '(.*)'", problem)
+    wrong = next((key for key in mapping if pattern is None or not re.search(pattern[1], key)), "")
+    return f"found the key {_show(wrong)}; allowed: {allowed}", [*tokens, wrong]
 
 
 def _guilty_key(document: Any, tokens: list[Token], message: str, schema: type) -> str:

@@ -177,3 +177,24 @@ def test_any_text_is_a_document_or_a_configuration_error(text: str) -> None:
         words = str(error)
     assert words.startswith("f.yml")
     assert len(words.splitlines()) == 1
+
+
+class Keyed(Schema, frozen=True):
+    """Mappings whose keys are checked."""
+
+    labels: dict[Annotated[str, msgspec.Meta(pattern="^[a-z]+$")], str] = msgspec.field(default_factory=dict)
+    colours: dict[str, dict[Colour, float]] = msgspec.field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("labels: {ok: x, a-b: y}", "f:1: labels.a-b: found the key 'a-b'; allowed: text matching regex '^[a-z]+$'"),
+        ("colours:\n  a: {red: 1}\n  b: {rod: 1}", "f:3: colours.b.rod: found the key 'rod'; allowed: red, green"),
+        ("labels: {1: x}", "f:1: labels: found the key 1; allowed: text, in quotes where it looks like a number"),
+    ],
+)
+def test_a_key_that_its_mapping_does_not_allow_is_named(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_document(text, "f", Keyed)
+    assert str(caught.value) == message

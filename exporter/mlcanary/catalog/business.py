@@ -32,6 +32,24 @@ ROWS: tuple[MetricSpec, ...] = (
         (*_BUCKET, "sign"),
         f"Money of conversions of predictions that name a user, by bucket of users and sign. {_LATE}",
     ),
+    counter(
+        "mature_user_bucket_predictions_total", _BUCKET, "Mature predictions that name a user, by bucket of users."
+    ),
+    counter(
+        "mature_user_bucket_events_total",
+        (*_BUCKET, "event"),
+        "Clicks and conversions of mature predictions that name a user, by bucket of users.",
+    ),
+    counter(
+        "mature_user_bucket_value_total",
+        (*_BUCKET, "sign"),
+        "Money of conversions of mature predictions that name a user, by bucket of users and sign.",
+    ),
+    counter(
+        "mature_user_bucket_value_squares_total",
+        _BUCKET,
+        "Sum of squared values of conversions of mature predictions that name a user, by bucket of users.",
+    ),
     gauge(
         "business_event_info",
         ("model", "event", "meaning"),

@@ -15,9 +15,11 @@ from mlcanary.errors import MLCanaryError
 
 COMMANDS = {
     "exporter": "Read prediction logs, serve /metrics.",
+    "judge": "Say which canary is worse, with a known chance of being wrong.",
     "handler": "Receive alerts, take traffic back, prove it.",
     "profile": "Write a reference profile from CSV, JSON lines or Parquet.",
     "replay": "Run a finished log through the exporter and print the result.",
+    "explain": "Recompute a decision of the judge from its record.",
     "bundle": "List or copy the shipped rules, dashboards and Alertmanager files.",
     "demo": "Run the whole loop on this machine.",
 }

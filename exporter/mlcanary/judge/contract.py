@@ -11,7 +11,7 @@ import math
 
 import msgspec
 
-from mlcanary.catalog import Family, Gate, Verdict
+from mlcanary.catalog import PREDICTION_FEATURE, Family, Gate, Verdict
 
 
 class CanaryKey(msgspec.Struct, frozen=True, order=True):
@@ -33,12 +33,14 @@ class Structure(msgspec.Struct, frozen=True):
     """What the counts of one input mean, fixed when it was first seen, before its first count was judged.
 
     `cells` names the columns (bins, buckets, classes); `history` is what the baseline had counted until then, in the
-    layout of the counts. `kind`: numeric or categorical for a feature, else "".
+    layout of the counts. `kind`: numeric or categorical for a feature, else "". `reference`: counts of the reference
+    profile in the same cells, empty without one.
     """
 
     cells: tuple[str, ...]
     history: tuple[float, ...]
     kind: str = ""
+    reference: tuple[float, ...] = ()
 
 
 Counts = dict[str, tuple[float, ...]]
@@ -46,11 +48,12 @@ Counts = dict[str, tuple[float, ...]]
 
     requests         answered, failed
     latency          requests per bucket, not cumulative; cells are the upper edges, "+Inf" last
-    confusion        actual by predicted, row by row; cells are the classes, the last one is "other"
+    confusion        actual by predicted, row by row; cells are the classes, "other" last; one column more than rows:
+                     the last one holds what was predicted wrong among other classes
     log_loss         count, sum, sum of squares; so do brier_score, squared_error and ndcg
     scores           positives per bin, then negatives per bin; cells are the bins in ascending order
     mature           mature predictions, clicks, conversions, clicked conversions, value, sum of squared values
-    users            six rows of buckets: mature predictions, clicks, conversions, value, squared value, squared clicks
+    users            five rows of buckets: mature predictions, clicks, conversions, value, squared value
     coverage         predictions whose wait for a label is over, those among them with a label
     feature/NAME     values per bin, then those missing; cells are the bins, "missing" last
 """
@@ -63,11 +66,13 @@ class Facts(msgspec.Struct, frozen=True):
 
     `expected_share`: share of the canary in the traffic of both arms as configured, None if it is not.
     `sources_broken`: sources of either arm that could not be read. `conflict`: why the roles of the model are disputed.
+    `aa_passed`: whether two halves of the baseline were compared long enough without a firing, None if not asked for.
     """
 
     sources_broken: tuple[str, ...] = ()
     conflict: str = ""
     edges_mismatch: bool = False
+    aa_passed: bool | None = None
     expected_share: float | None = None
 
 
@@ -87,7 +92,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     `alpha`: chance of ever rolling back a healthy canary. `promote_alpha`: chance of promoting one that is worse by a
     margin in any measure. `weights`: parts of alpha by family, at most 1 together; a family without one only informs.
-    `tolerances` and `margins`: by measure, in its unit; absent: 0 and the objective. `exclude`: features not judged.
+    `tolerances` and `margins`: by measure, in its unit; absent: 0 and the objective. `exclude`: features not judged,
+    the model's own output by default: a new version may well answer differently.
     `deadline`: age without a decision at which a person is told. `aa_period`: 0 asks for no A/A run.
     """
 
@@ -96,7 +102,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     weights: dict[Family, float] = msgspec.field(default_factory=lambda: dict.fromkeys(Family, 0.2))
     tolerances: dict[str, float] = {}
     margins: dict[str, float] = {}
-    exclude: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = (PREDICTION_FEATURE,)
     warm_up: float = 300.0
     min_age: float = 3600.0
     min_trials: float = 1000.0
@@ -114,7 +120,7 @@ class MeasureAssessment(msgspec.Struct, frozen=True):
     """One measure of a canary now. Differences: canary minus baseline, positive is worse, unit as `unit` says.
 
     `log_e`: evidence for a rollback; `log_e_noninferior`: against "worse by the margin", None where there is no margin.
-    `change_log_r`: None where the measure has no detector.
+    Figures are None while nothing is known. `change_log_r`: None where the measure has no detector.
     """
 
     name: str
@@ -122,9 +128,9 @@ class MeasureAssessment(msgspec.Struct, frozen=True):
     unit: str
     log_e: float
     log_e_noninferior: float | None
-    canary: float
-    baseline: float
-    difference: float
+    canary: float | None
+    baseline: float | None
+    difference: float | None
     lower: float | None
     upper: float | None
     tolerance: float

@@ -11,6 +11,7 @@ from mlcanary.measures.joint_drift import JointDriftMeasure
 from mlcanary.measures.label_age import LabelAgeMeasure
 from mlcanary.measures.losses import LossMeasure
 from mlcanary.measures.mature import MatureMeasure
+from mlcanary.measures.mature_users import MatureUserMeasure
 from mlcanary.measures.multiclass import MulticlassMeasure
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
@@ -32,6 +33,7 @@ _AFTER: tuple[type[Measure], ...] = (
     LabelAgeMeasure,
     BusinessMeasure,
     UserBucketMeasure,
+    MatureUserMeasure,
     UserMeasure,
     SegmentMeasure,
 )

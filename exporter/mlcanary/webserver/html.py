@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
+from typing import NamedTuple
 
 _STYLE = """
 :root{color-scheme:light dark;--line:#8884;--soft:#8882;--bad:#c0392b;--good:#2e8b57}
@@ -18,19 +19,36 @@ li{margin:.3rem 0}
 """
 
 
-def document(title: str, subtitle: str, links: Sequence[tuple[str, str]], body: str) -> str:
-    """A whole page. `links` are (text, path); `body` is HTML, the rest is text."""
+class Link(NamedTuple):
+    """A cell that leads to another page."""
+
+    text: str
+    path: str
+
+
+class Mark(NamedTuple):
+    """A cell in colour. `kind`: good or bad."""
+
+    text: str
+    kind: str
+
+
+Cell = str | Link | Mark
+
+
+def document(title: str, subtitle: str, links: Sequence[tuple[str, str]], body: str, style: str = "") -> str:
+    """A whole page. `links` are (text, path); `body` is HTML, the rest is text. `style`: CSS beside the one of all."""
     anchors = "".join(f'<a href="{escape(path)}">{escape(text)}</a>' for text, path in links)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}{style}</style></head><body>'
         f'<h1>{escape(title)}</h1><p class="sub">{escape(subtitle)}</p><nav>{anchors}</nav>{body}</body></html>'
     )
 
 
 def table(
     headings: Sequence[str],
-    rows: Iterable[Sequence[str]],
+    rows: Iterable[Sequence[Cell]],
     *,
     numbers: Collection[str] = (),
     long: Collection[str] = (),
@@ -47,7 +65,11 @@ def table(
     return f'<div class="scroll"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
 
 
-def _cell(heading: str, text: str, states: Collection[str]) -> str:
+def _cell(heading: str, text: Cell, states: Collection[str]) -> str:
+    if isinstance(text, Link):
+        return f'<a href="{escape(text.path)}">{escape(text.text)}</a>'
+    if isinstance(text, Mark):
+        return f'<span class="{escape(text.kind)}">{escape(text.text)}</span>'
     if heading not in states:
         return escape(text)
     return f'<span class="{"good" if text == GOOD_STATE else "bad"}">{escape(text)}</span>'

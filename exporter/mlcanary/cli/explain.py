@@ -1,0 +1,153 @@
+"""`mlcanary explain`: judge the steps of a decision record again and say whether the same comes out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+import msgspec
+
+from mlcanary import __version__
+from mlcanary.errors import ConfigError, InputError
+from mlcanary.judge.contract import Assessment, CanaryKey, Plan, Step
+from mlcanary.judge.figures import NOTHING, count, figure, interval, log_evidence, signed, when
+from mlcanary.judge.records import Explanation, Record, explain, read_record
+
+_SECONDS = 30.0
+_FEATURES = 10
+
+
+@click.command("explain")
+@click.argument("what", nargs=-1, required=True, metavar="RECORD | MODEL VERSION")
+@click.option("--url", help="Judge to ask for the newest record of MODEL VERSION, such as http://judge:10878.")
+@click.option(
+    "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form of the answer."
+)
+def command(what: tuple[str, ...], url: str | None, output: str) -> None:
+    """Recompute a decision from its record: a file, - for standard input, or with --url a model and a version.
+
+    Prints what was decided, when, why, and the evidence. Exit status 1 if judging the steps again does not give
+    the same bits, 2 if the record is broken or was changed.
+    """
+    record = read_record(_fetched(url, what) if url else _file(what))
+    found = explain(record, _fold)
+    if output == "json":
+        click.echo(_json(record, found))
+    else:
+        click.echo("\n".join(_told(record, found)))
+    if not found.equal:
+        sys.exit(1)
+
+
+def _fold(key: CanaryKey, plan: Plan, steps: Iterable[Step]) -> Assessment:
+    try:
+        from mlcanary.judge.canary import fold  # noqa: PLC0415 - scipy belongs to the judge's extra
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"explain needs {error.name}", hint="pip install 'mlcanary[judge]'") from error
+    return fold(key, plan, tuple(steps))
+
+
+def _file(what: Sequence[str]) -> bytes:
+    if len(what) != 1:
+        raise click.UsageError("give one record, or --url with MODEL VERSION")
+    if what[0] == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(what[0]).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{what[0]}: cannot be read: {error}") from error
+
+
+def _fetched(url: str, what: Sequence[str]) -> bytes:
+    if len(what) != 2:
+        raise click.UsageError("--url needs MODEL VERSION")
+    try:
+        import requests  # noqa: PLC0415 - belongs to the judge's extra
+    except ModuleNotFoundError as error:
+        raise ConfigError("--url needs requests", hint="pip install 'mlcanary[judge]'") from error
+    address = f"{url.rstrip('/')}/v1/record/{quote(what[0], safe='')}/{quote(what[1], safe='')}"
+    try:
+        answer = requests.get(address, timeout=_SECONDS)
+    except requests.RequestException as error:
+        raise InputError(f"{address}: {error}", hint="is the judge running?") from error
+    if not answer.ok:
+        raise InputError(f"{address}: status {answer.status_code}: {answer.text.strip()[:500]}")
+    return answer.content
+
+
+def _json(record: Record, found: Explanation) -> str:
+    document = {
+        "equal": found.equal,
+        "differences": found.differences,
+        "mlcanary": {"recorded": record.mlcanary, "recomputed": __version__},
+        "steps": len(record.steps),
+        "hash": record.hash,
+        "previous": record.previous,
+        "recorded": record.assessment,
+        "recomputed": found.recomputed,
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
+
+
+def _told(record: Record, found: Explanation) -> Iterator[str]:
+    said, key = record.assessment, record.key
+    place = " / ".join(filter(None, (key.cluster, key.namespace)))
+    yield f"{key.model}: {key.version} against {key.baseline}{f' in {place}' if place else ''}"
+    yield f"verdict    {said.verdict} ({said.reason}) since {when(said.since)}"
+    yield f"why        {said.text}"
+    yield f"judged     {when(key.start)} to {when(said.judged)}"
+    yield f"record     {record.hash[:16]}, mlcanary {record.mlcanary}"
+    yield from (f"held by    {gate.gate}: {gate.why}" for gate in said.gates)
+    yield from _evidence(said)
+    yield ""
+    if found.equal:
+        yield f"recomputed from {len(record.steps):,} steps: equal, bit for bit"
+        return
+    yield f"recomputed from {len(record.steps):,} steps: NOT EQUAL"
+    yield from (f"  {difference}" for difference in found.differences)
+    if record.mlcanary != __version__:
+        yield f"  decided by mlcanary {record.mlcanary}, recomputed by {__version__}: try that version"
+
+
+def _evidence(said: Assessment) -> Iterator[str]:
+    if said.families:
+        rows = [(f.name, log_evidence(f.log_e), log_evidence(f.threshold)) for f in said.families]
+        yield from _columns(("family", "log E", "rolls back at"), rows)
+    if said.measures:
+        measures = [
+            (
+                *(m.name, figure(m, m.canary), figure(m, m.baseline), signed(m, m.difference), interval(m)),
+                *(count(m.trials_canary), count(m.trials_baseline), log_evidence(m.log_e)),
+                log_evidence(m.log_e_noninferior),
+            )
+            for m in sorted(said.measures, key=lambda m: -m.log_e)
+        ]
+        against = f"not worse, of {log_evidence(said.promote_threshold)}"
+        headings = ("measure", "canary", "baseline", "difference", "interval", "canary n", "baseline n", "log E")
+        yield from _columns((*headings, against), measures)
+    if said.features:
+        ordered = sorted(said.features, key=lambda f: -f.log_e)[:_FEATURES]
+        features = [
+            (
+                *(f.name, log_evidence(f.log_e), f.cell or NOTHING, f"{f.canary:.1%}", f"{f.baseline:.1%}"),
+                "guilty" if f.guilty else "",
+            )
+            for f in ordered
+        ]
+        yield from _columns(("feature", "log E", "differs most in", "canary", "baseline", ""), features)
+
+
+def _columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """An empty line and a table: names stand left, the rest right."""
+    table = [headings, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(headings))]
+    yield ""
+    for row in table:
+        first, *rest = (
+            text.rjust(width) if i else text.ljust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield "  ".join((first, *rest)).rstrip()

@@ -1,0 +1,212 @@
+"""Does the baseline degrade against its own past? Then the cause is shared, and going back to it would not help. Pure.
+
+Guarantee: only counts of the baseline are looked at, so no fault of the canary alone shows here. A measure is degraded
+while it is worse than before by more than its margin AND by more than 4.26 standard errors (as in the windowed rules:
+by chance 2e-5 per look), over the last half hour or over the newest 200 observations: the first is sure, the second
+quick. It recovers with the baseline.
+Input: the steps, see `BaselineWatch.update`; before is what the baseline had counted when the canary began, where that
+is 200 observations, else the first 200 that were judged.
+Cost: O(inputs) per step, and once in 5 minutes; 27 numbers per measure and feature.
+Error: users who send many requests make a false word likelier; it suspends for half an hour at most.
+A rate that moves with the hour (CTR at night) is told too, once it lies under its mean by the margin: a season.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from mlcanary.catalog.judge import MARGINS, RELATIVE_MARGINS
+from mlcanary.catalog.objectives import OBJECTIVES
+from mlcanary.judge.contract import FEATURE, Step, Structure
+from mlcanary.judge.registry import latency_edges
+from mlcanary.judge.sentences import percent
+from mlcanary.judge.sub_windows import SubWindows
+from mlcanary.stats.accumulator import Floats
+from mlcanary.stats.share_change import share_change
+
+ENOUGH = 200.0
+"""Observations under which nothing is said."""
+
+BEYOND_CHANCE = 4.26
+MISSING_MARGIN = 0.05
+"""Share of a feature's values that may go missing beyond what was usual: the objective feature_missing_ratio."""
+COVERAGE_MARGIN = 0.10
+
+_SLOTS, _SLOT_SECONDS = 6, 300.0
+_BEFORE, _PENDING, _NEWEST = 0, 1 + _SLOTS, 2 + _SLOTS
+"""Rows of a series: before, the sub-windows, the newest observations up to 200, the 200 before those."""
+_ROWS = 3 + _SLOTS
+_COVERAGE = "label_coverage"
+_FALLS = frozenset({"ndcg", "ctr", "cvr", "conversion", "value", _COVERAGE})
+"""Series of which less is worse."""
+_MEANS = frozenset({"log_loss", "squared_error", "ndcg", "value"})
+_NAMES = {"errors": "failed requests", "slow": "slow requests", "accuracy": "wrong predictions"}
+
+Sums = tuple[float, float, float]
+"""Observations, their sum, and the sum of their squares."""
+
+
+@dataclass(slots=True)
+class BaselineWatch:
+    """What the baseline did before and does now. `margins`: by measure, in its unit; absent: the objective.
+
+    >>> watch = BaselineWatch({})
+    >>> born = {"requests": Structure(("answered", "failed"), (9_900.0, 100.0))}
+    >>> for i in range(1, 6):
+    ...     watch.update(Step(30.0 * i - 30, 30.0 * i, {}, {"requests": (800.0, 200.0)}, born if i == 1 else {}))
+    >>> watch.degraded()
+    ('failed requests 20.00 %, before 1.00 %',)
+    """
+
+    margins: dict[str, float] = field(default_factory=dict)
+    series: dict[str, Floats] = field(default_factory=dict)
+    """Measure or feature/NAME -> observations, sum, squares; shape (9, 3)."""
+    first: dict[str, Floats] = field(default_factory=dict)
+    """Latencies by bucket until it is known which are slow."""
+    slow_from: int = -1
+    """First bucket of slow requests; -1: not known yet."""
+    classes: int = 0
+    ring: SubWindows = field(default_factory=lambda: SubWindows(_SLOTS, _SLOT_SECONDS))
+
+    def update(self, step: Step) -> None:
+        """Add what the baseline gained in a step. Steps whose counts are not trusted must not be given."""
+        for name, structure in step.born.items():
+            self._remember(name, structure)
+        slot, emptied = self.ring.turn(step.end)
+        for rows in self.series.values() if emptied else ():
+            rows[[1 + i for i in emptied]] = 0.0
+        for name, counts in step.baseline.items():
+            if name == "latency" and self.slow_from < 0:
+                self._learn_slow(counts)
+                continue
+            for series, sums in self._observed(name, counts):
+                self._add(self.series.setdefault(series, np.zeros((_ROWS, 3))), 1 + slot, sums)
+
+    def degraded(self) -> tuple[str, ...]:
+        """What of the baseline is worse than before, in words; empty while nothing is."""
+        found = []
+        for name, rows in self.series.items():
+            if rows[_BEFORE, 0] < ENOUGH:
+                continue
+            half_hour = rows[1 : 1 + _SLOTS].sum(axis=0)
+            newest = rows[_PENDING] + (rows[_NEWEST] if rows[_PENDING, 0] < ENOUGH else 0.0)
+            worse = [now for now in (half_hour, newest) if now[0] >= ENOUGH and self._worse(name, now, rows[_BEFORE])]
+            if worse:
+                found.append(_in_words(name, worse[0], rows[_BEFORE]))
+        return tuple(found)
+
+    def _remember(self, name: str, structure: Structure) -> None:
+        """Take what an input had counted before as its past."""
+        if name == "confusion":
+            self.classes = len(structure.cells)
+        if name == "latency":
+            self._learn_slow(structure.history)
+            return
+        for series, sums in self._observed(name, structure.history):
+            rows = self.series.setdefault(series, np.zeros((_ROWS, 3)))
+            if sums[0] >= ENOUGH:
+                rows[_BEFORE] = sums
+
+    def _learn_slow(self, counts: tuple[float, ...]) -> None:
+        """Choose the slow buckets once 200 latencies are known, as the measure `slow` does."""
+        if not counts:
+            return
+        seen = self.first.get("latency", np.zeros(len(counts))) + np.asarray(counts)
+        total = float(seen.sum())
+        self.first["latency"] = seen
+        if total < ENOUGH:
+            return
+        edges, primary = latency_edges(seen)
+        if edges:
+            self.slow_from = edges[primary] + 1
+            rows = self.series.setdefault("slow", np.zeros((_ROWS, 3)))
+            rows[_BEFORE] = _share(total, float(seen[self.slow_from :].sum()))
+
+    def _observed(self, name: str, counts: tuple[float, ...]) -> list[tuple[str, Sums]]:
+        """Series of an input, and what its counts add to them."""
+        if not counts:
+            return []
+        if name.startswith(FEATURE):
+            return [(name, _share(sum(counts), counts[-1]))]
+        if name == "latency":
+            return [("slow", _share(sum(counts), sum(counts[self.slow_from :])))]
+        if name == "confusion":
+            total = sum(counts)
+            right = sum(counts[:: self.classes + 2])
+            return [("accuracy", _share(total, total - right))]
+        return _SERIES[name](counts) if name in _SERIES else []
+
+    def _add(self, rows: Floats, slot: int, sums: Sums) -> None:
+        if rows[_BEFORE, 0] < ENOUGH:
+            rows[_BEFORE] += sums
+            return
+        rows[slot] += sums
+        if rows[_PENDING, 0] >= ENOUGH:
+            rows[_NEWEST] = rows[_PENDING]
+            rows[_PENDING] = 0.0
+        rows[_PENDING] += sums
+
+    def _worse(self, name: str, now: Floats, before: Floats) -> bool:
+        sign = -1.0 if name in _FALLS else 1.0
+        figure, usual = float(now[1] / now[0]), float(before[1] / before[0])
+        margin = _margin(name, self.margins) * (abs(usual) if name in RELATIVE_MARGINS else 1.0)
+        return sign * (figure - usual) > margin and sign * _standard_errors(name, now, before) > BEYOND_CHANCE
+
+
+def _share(trials: float, events: float) -> Sums:
+    return trials, events, events
+
+
+def _mean(name: str, counts: tuple[float, ...]) -> list[tuple[str, Sums]]:
+    return [(name, (counts[0], counts[1], counts[2]))]
+
+
+def _mature(counts: tuple[float, ...]) -> list[tuple[str, Sums]]:
+    n, clicks, conversions, clicked, value, squares = counts
+    shares = [("ctr", _share(n, clicks)), ("cvr", _share(clicks, clicked)), ("conversion", _share(n, conversions))]
+    return [*shares, ("value", (n, value, squares))]
+
+
+_SERIES: dict[str, Callable[[tuple[float, ...]], list[tuple[str, Sums]]]] = {
+    "requests": lambda counts: [("errors", _share(counts[0] + counts[1], counts[1]))],
+    "coverage": lambda counts: [(_COVERAGE, _share(counts[0], counts[1]))],
+    "mature": _mature,
+    **{name: partial(_mean, name) for name in ("log_loss", "squared_error", "ndcg")},
+}
+"""Input of fixed layout -> its series."""
+
+
+def _margin(name: str, margins: Mapping[str, float]) -> float:
+    if name.startswith(FEATURE):
+        return MISSING_MARGIN
+    if name == _COVERAGE:
+        return COVERAGE_MARGIN
+    return margins[name] if name in margins else _OBJECTIVES[MARGINS[name]]
+
+
+_OBJECTIVES = {objective.name: objective.default for objective in OBJECTIVES}
+
+
+def _standard_errors(name: str, now: Floats, before: Floats) -> float:
+    """Difference now minus before in standard errors."""
+    (n, total, squares), (m, total_0, squares_0) = (map(float, now), map(float, before))
+    if name not in _MEANS:
+        return share_change(total, n, total_0, m) if 0 < total + total_0 < n + m else 0.0
+    difference = total / n - total_0 / m
+    variance = max(squares / n - (total / n) ** 2, 0.0) / n + max(squares_0 / m - (total_0 / m) ** 2, 0.0) / m
+    return difference / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, difference)
+
+
+def _in_words(name: str, now: Floats, before: Floats) -> str:
+    figure, usual = float(now[1] / now[0]), float(before[1] / before[0])
+    if name.startswith(FEATURE):
+        return f"feature {name.removeprefix(FEATURE)} missing in {percent(figure)}, before {percent(usual)}"
+    words = _NAMES.get(name, name.replace("_", " "))
+    if name in _MEANS:
+        return f"{words} {figure:.4g}, before {usual:.4g}"
+    return f"{words} {percent(figure)}, before {percent(usual)}"

@@ -1,0 +1,321 @@
+"""Counters to gains: what both arms of a canary counted between two readings, summed over all exporters.
+
+Guarantee: a function of the readings in their order, bit for bit, and of nothing else. Counts are exact, whatever the
+number of exporters that share the traffic; sums of numbers are rounded once. A page (one exporter, all labels but the
+metric's own) that is new tells where its counters start and gains nothing; one that is away keeps its last values; one
+of whose counters any fell has begun anew at zero. Source of the reset rule: Prometheus, rate(), per series; here per
+page and version, since a restart resets all of them, also those that have outgrown their last value.
+Cost: O(series) a reading, one array of 8 bytes per series in memory.
+Hazard: the same exporter scraped twice under different labels counts twice, here as in every rule.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mlcanary.errors import StateError
+from mlcanary.judge import layouts
+from mlcanary.judge import reading as read
+from mlcanary.judge.contract import FEATURE, Counts, Facts, Structure
+from mlcanary.judge.pages import ModelCounters, Own, SavedModel, Unit
+from mlcanary.judge.reading import Reading, Sample
+from mlcanary.judge.roles import Arms, ModelName
+from mlcanary.judge.told import Page, Told, facts, page_of
+from mlcanary.stats.accumulator import Floats
+
+Ints = NDArray[np.intp]
+
+KEPT = 86400.0
+"""Seconds for which an exporter that is away is remembered; one that comes back later starts anew."""
+
+_EDGES_MISMATCH, _INCONSISTENT, _UNKNOWN_CELLS = "edges_mismatch", "inconsistent", "unknown_cells"
+"""Why an input was left out of a step: bins differ between exporters, counts contradict each other, cells are new."""
+
+
+class ArmGains(msgspec.Struct, frozen=True):
+    """What two arms gained in (start, end]; `start` None at their first reading, which gains nothing.
+
+    `born`: inputs first seen at `end`; their counts begin with the next gains. `dropped`: inputs left out, by reason.
+    `pages`: exporters of the canary and of the baseline at `end`.
+    """
+
+    arms: Arms
+    start: float | None
+    end: float
+    canary: Counts
+    baseline: Counts
+    born: dict[str, Structure]
+    facts: Facts
+    dropped: dict[str, int]
+    pages: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Columns, slots and signs of an input, all of one length."""
+
+    columns: Ints
+    slots: Ints
+    signs: Floats
+    width: int
+
+    @classmethod
+    def of(cls, goals: Sequence[layouts.Goal], width: int) -> _Place:
+        """The same as arrays."""
+        columns, slots, signs = zip(*goals, strict=True) if goals else ((), (), ())
+        return cls(np.array(columns, dtype=np.intp), np.array(slots, dtype=np.intp), np.array(signs), width)
+
+    def counts(self, gains: Floats) -> Floats:
+        """Gains by column."""
+        weights = gains[self.slots] * self.signs
+        found: Floats = np.bincount(self.columns, weights=weights, minlength=self.width).astype(np.float64, copy=False)
+        return found
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is fixed for arms: cells by input, and the hash of the bin edges at birth. `at`: when last seen."""
+
+    at: float | None = None
+    cells: dict[str, Own] = field(default_factory=dict)
+    edges: str = ""
+    places: dict[str, _Place | None] = field(default_factory=dict)
+    stamp: tuple[object, ...] = ()
+    """What cells and places were last worked out from."""
+    packed: tuple[int, bytes] = (-1, b"")
+
+    def dump(self) -> tuple[float | None, str, bytes]:
+        """What cannot be found again; the cells packed."""
+        if self.packed[0] != len(self.cells):
+            self.packed = len(self.cells), zlib.compress(msgspec.msgpack.encode(self.cells), 1)
+        return self.at, self.edges, self.packed[1]
+
+    @classmethod
+    def load(cls, saved: tuple[float | None, str, bytes]) -> _Memory:
+        """What `dump` gave."""
+        at, edges, cells = saved
+        return cls(at, msgspec.msgpack.decode(zlib.decompress(cells), type=dict[str, Own]), edges)
+
+
+class _State(msgspec.Struct, array_like=True):
+    resets: int
+    at: float | None
+    models: list[tuple[ModelName, SavedModel]]
+    memories: list[tuple[tuple[str, ...], tuple[float | None, str, bytes]]]
+
+
+class Counters:
+    """Memory of the last values of every counter. `resets`: pages and versions that were seen to begin anew."""
+
+    def __init__(self) -> None:
+        self.resets = 0
+        self._at: float | None = None
+        self._models: dict[ModelName, ModelCounters] = {}
+        self._memories: dict[tuple[str, ...], _Memory] = {}
+        self._places: dict[tuple[object, ...], tuple[ModelCounters, Unit, int]] = {}
+
+    def take(self, reading: Reading, arms: Sequence[Arms]) -> list[ArmGains]:
+        """What each of these arms gained since it was last among them, in their order.
+
+        Input: readings in ascending order of time; one that is not later than the last gains nothing.
+        """
+        if self._at is not None and reading.at <= self._at:
+            return [_nothing(each, reading.at) for each in arms]
+        self._at = reading.at
+        told, down = facts(reading)
+        for name, fact in told.items():
+            if fact.events and name in self._models:
+                self._models[name].learn(fact.events)
+        touched = self._sort(reading)
+        for model, unit in touched:
+            self.resets += unit.absorb(model.size, reading.at)
+        found = [self._of(each, reading.at, told.get(each.model_name, Told()), down) for each in arms]
+        for _, unit in touched:
+            unit.fresh = None
+        self._forget_old(reading.at)
+        return found
+
+    def forget(self, arms: Arms) -> None:
+        """Let go of the cells of arms that have ended; what their pages last said stays known."""
+        self._memories.pop(arms.name, None)
+
+    def _sort(self, reading: Reading) -> list[tuple[ModelCounters, Unit]]:
+        """Put every counter into its slot; the units that are in the reading, in order."""
+        touched: list[tuple[ModelCounters, Unit]] = []
+        places = self._places
+        for sample in reading.series:
+            key = (sample.name, *sample.labels.items())
+            place = places.get(key)
+            if place is None:
+                if sample.name not in read.COUNTERS:
+                    continue
+                place = places[key] = self._place(sample)
+            model, unit, slot = place
+            fresh = unit.fresh
+            if fresh is None:
+                fresh = unit.fresh = [math.nan] * model.size
+                touched.append((model, unit))
+            if slot >= len(fresh):
+                fresh.extend([math.nan] * (model.size - len(fresh)))
+            fresh[slot] = sample.value
+        return touched
+
+    def _place(self, sample: Sample) -> tuple[ModelCounters, Unit, int]:
+        labels, own = sample.labels, read.COUNTERS[sample.name]
+        name = labels.get("cluster", ""), labels.get("namespace", ""), labels.get("model", "")
+        model = self._models.setdefault(name, ModelCounters())
+        page = page_of(labels, (*own, "model", "version"))
+        unit = model.unit(labels.get("version", ""), page)
+        return model, unit, model.slot(sample.name, tuple(labels.get(label, "") for label in own))
+
+    def _of(self, arms: Arms, at: float, told: Told, down: dict[Page, list[str]]) -> ArmGains:
+        model = self._models.get(arms.model_name)
+        if model is None or not arms.baseline:
+            return _nothing(arms, at)
+        memory = self._memories.setdefault(arms.name, _Memory())
+        start, memory.at = memory.at, at
+        units = _units(model, arms)
+        mismatch = len(told.edges) > 1 or bool(memory.edges and told.edges and told.edges != {memory.edges})
+        born = {} if arms.conflict else _settle_cells(memory, model, units, told, mismatch)
+        present = [{page: unit for page, unit in arm.items() if unit.fresh is not None} for arm in units]
+        canary: Counts = {}
+        baseline: Counts = {}
+        dropped: dict[str, int] = {}
+        if start is not None and not arms.conflict:
+            gains = [model.gains(list(arm.values())) for arm in present]
+            judged = [name for name in memory.cells if name not in born]
+            canary, baseline, dropped = _counts(memory, judged, gains, mismatch)
+        known = Facts(
+            sources_broken=tuple(sorted({name for arm in present for page in arm for name in down.get(page, ())})),
+            conflict=arms.conflict,
+            edges_mismatch=mismatch,
+            expected_share=None if arms.split else told.share(arms.canary, arms.baseline),
+        )
+        return ArmGains(arms, start, at, canary, baseline, born, known, dropped, (len(present[0]), len(present[1])))
+
+    def _forget_old(self, at: float) -> None:
+        """Let go of what has not been seen for `KEPT` seconds."""
+        oldest = at - KEPT
+        self._memories = {name: memory for name, memory in self._memories.items() if (memory.at or at) >= oldest}
+        if sum(model.forget(oldest) for model in self._models.values()):
+            self._places.clear()
+            self._models = {name: model for name, model in self._models.items() if model.versions}
+
+    def state(self) -> bytes:
+        """Everything that the next gains depend on."""
+        return msgspec.msgpack.encode(
+            _State(
+                self.resets,
+                self._at,
+                [(name, model.dump()) for name, model in self._models.items()],
+                [(name, memory.dump()) for name, memory in self._memories.items()],
+            )
+        )
+
+    @classmethod
+    def from_state(cls, data: bytes) -> Counters:
+        """Counters that go on bit for bit where `state` was taken. Raises StateError for anything else."""
+        try:
+            state = msgspec.msgpack.decode(data, type=_State)
+            counters = cls()
+            counters.resets, counters._at = state.resets, state.at
+            counters._models = {name: ModelCounters.load(saved) for name, saved in state.models}
+            counters._memories = {name: _Memory.load(saved) for name, saved in state.memories}
+        except (msgspec.MsgspecError, zlib.error, ValueError, UnicodeDecodeError) as error:
+            raise StateError(f"the saved counters cannot be read: {error}") from error
+        return counters
+
+
+def _nothing(arms: Arms, at: float) -> ArmGains:
+    return ArmGains(arms, None, at, {}, {}, {}, Facts(conflict=arms.conflict), {}, (0, 0))
+
+
+def _units(model: ModelCounters, arms: Arms) -> list[dict[Page, Unit]]:
+    """Pages of the canary and of the baseline; of an A/A comparison every other page of the baseline."""
+    if not arms.split:
+        return [model.versions.get(version, {}) for version in (arms.canary, arms.baseline)]
+    pages = model.versions.get(arms.baseline, {})
+    return [{page: unit for page, unit in pages.items() if unit.order % 2 == part} for part in (1, 0)]
+
+
+def _settle_cells(
+    memory: _Memory, model: ModelCounters, units: Sequence[dict[Page, Unit]], told: Told, mismatch: bool
+) -> dict[str, Structure]:
+    """Inputs that the baseline shows for the first time; afterwards every input knows its places."""
+    shown = [model.shown(arm.values()) for arm in units]
+    either = shown[0] | shown[1]
+    counted = tuple(int(mask.sum()) for mask in (shown[1], either))
+    stamp = (model.size, *counted, tuple(model.events.items()), told.matured, mismatch)
+    if stamp == memory.stamp:
+        return {}
+    memory.stamp = stamp
+    known = layouts.Known(model.only(shown[1]), model.events, told.matured, told.references, told.rows, told.missing)
+    found = {
+        name: structure
+        for name, structure in layouts.inputs(known)
+        if name not in memory.cells and not (mismatch and _bound(name))
+    }
+    memory.cells |= {name: structure.cells for name, structure in found.items()}
+    if any(map(_bound, found)) and not memory.edges:
+        memory.edges = next(iter(told.edges), "")
+    memory.places = {
+        name: None if goals is None else _Place.of(goals, layouts.width(name, memory.cells[name]))
+        for name, goals in layouts.place(memory.cells, model.only(either), model.events).items()
+    }
+    if not found:
+        return {}
+    totals = model.totals(units[1].values())
+    return {name: _with_history(name, structure, memory.places[name], totals) for name, structure in found.items()}
+
+
+def _with_history(name: str, structure: Structure, place: _Place | None, totals: Floats) -> Structure:
+    counts = None if place is None else layouts.settle(name, place.counts(totals))
+    width = layouts.width(name, structure.cells)
+    return msgspec.structs.replace(structure, history=(0.0,) * width if counts is None else tuple(counts.tolist()))
+
+
+def _counts(
+    memory: _Memory, names: Iterable[str], gains: Sequence[Floats], mismatch: bool
+) -> tuple[Counts, Counts, dict[str, int]]:
+    """Counts of both arms by input. An input that is left out is so for both: arms are compared over the same time."""
+    arms: tuple[Counts, Counts] = {}, {}
+    dropped: dict[str, int] = {}
+    for name in names:
+        place = memory.places[name]
+        if mismatch and _bound(name):
+            reason = _EDGES_MISMATCH
+        elif place is None:
+            reason = _UNKNOWN_CELLS
+        else:
+            both = [layouts.settle(name, place.counts(arm)) for arm in gains]
+            reason = _INCONSISTENT if _contradict(name, both, arms) else ""
+        if reason:
+            dropped[reason] = dropped.get(reason, 0) + 1
+            continue
+        for arm, counts in zip(arms, both, strict=True):
+            if counts is not None and counts.any():
+                arm[name] = tuple((counts + 0.0).tolist())
+    return *arms, dropped
+
+
+def _contradict(name: str, both: Sequence[Floats | None], arms: Sequence[Counts]) -> bool:
+    """Whether counts cannot be true. A feature has no more values than requests were answered: else its series were
+    away while the page was known, and came back with all that they had counted.
+    """
+    for counts, arm in zip(both, arms, strict=True):
+        answered = arm.get("requests", (0.0, 0.0))[0]
+        if counts is None or (name.startswith(FEATURE) and float(counts.sum()) > answered):
+            return True
+    return False
+
+
+def _bound(name: str) -> bool:
+    """Whether the cells of an input are bins whose edges belong to the model."""
+    return name == "scores" or name.startswith(FEATURE)

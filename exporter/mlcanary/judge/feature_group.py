@@ -1,0 +1,127 @@
+"""Features that canary and baseline see: is one of them read differently by the canary?
+
+Features that are first seen in the same step form a group, whose tests are updated at once. The evidence of a feature
+is an e-process under any drift that both arms share; that of the family is the mean over the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mlcanary.judge.blocks import Pending
+from mlcanary.judge.contract import FEATURE, FeatureAssessment, Plan, Structure
+from mlcanary.stats.accumulator import Floats
+from mlcanary.stats.category_evidence import CategoriesEvidence
+from mlcanary.stats.feature_evidence import FeaturesEvidence, Guilty
+from mlcanary.stats.reference_evidence import reference_log_e
+
+MISSING = "missing"
+
+
+@dataclass(slots=True)
+class FeatureGroup:
+    """Numeric features first, then categorical ones; `names` in that order.
+
+    `against_reference`: log E of each feature of the baseline against its reference profile, as of the last call of
+    `look_at_reference`, NaN without a profile.
+    """
+
+    structures: dict[str, Structure]
+    plan: Plan
+    names: tuple[str, ...] = field(init=False)
+    pending: Pending = field(init=False)
+    numeric: FeaturesEvidence | None = field(init=False, default=None)
+    categorical: CategoriesEvidence | None = field(init=False, default=None)
+    seen_baseline: Floats = field(init=False)
+    against_reference: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        """At least one feature."""
+        numeric = [name for name, structure in self.structures.items() if structure.kind == "numeric"]
+        categorical = [name for name in self.structures if name not in numeric]
+        self.names = (*numeric, *categorical)
+        sizes = [len(self.structures[name].cells) for name in self.names]
+        self.pending = Pending(sum(sizes))
+        self.seen_baseline, self.against_reference = np.zeros(sum(sizes)), np.full(len(sizes), np.nan)
+        if numeric:
+            self.numeric = FeaturesEvidence([(size, True) for size in sizes[: len(numeric)]])
+        if categorical:
+            self.categorical = CategoriesEvidence(sizes[len(numeric) :])
+
+    def take(self, canary: Floats, baseline: Floats, start: float, end: float) -> None:
+        """What both arms gained in (start, end], counts of all features one after another in the order of `names`."""
+        self.pending.add(canary, baseline, start)
+        n_c, n_b = (
+            max((float(part.sum()) for part in self._parts(arm)), default=0.0)
+            for arm in (self.pending.canary, self.pending.baseline)
+        )
+        trials, seconds = self.plan.block_trials, self.plan.block_seconds
+        if not self.pending.closes(n_c, n_b, end, least=1.0, trials=trials, seconds=seconds):
+            return
+        block_c, block_b = self.pending.take()
+        self.seen_baseline = self.seen_baseline + block_b
+        counts_c, counts_b = ([part.astype(np.int64) for part in self._parts(block)] for block in (block_c, block_b))
+        numbers = len(self.names) if self.numeric is None else len(self.numeric.spans.starts)
+        numbers = 0 if self.numeric is None else numbers
+        if self.numeric is not None:
+            self.numeric.update(counts_c[:numbers], counts_b[:numbers])
+        if self.categorical is not None:
+            self.categorical.update(counts_c[numbers:], counts_b[numbers:])
+
+    def log_e(self) -> Floats:
+        """Log E of each feature, in the order of `names`."""
+        parts = [evidence.log_e() for evidence in (self.numeric, self.categorical) if evidence is not None]
+        return np.concatenate(parts)
+
+    def look_at_reference(self) -> None:
+        """Hold what the baseline has seen so far against the reference profiles."""
+        for i, (name, counts) in enumerate(zip(self.names, self._parts(self.seen_baseline), strict=True)):
+            structure = self.structures[name]
+            if structure.reference:
+                numeric = structure.kind == "numeric"
+                found = reference_log_e(np.array(structure.reference), counts, numeric=numeric, missing=True)
+                self.against_reference[i] = float(found)
+
+    def assess(self, guilty: Sequence[str]) -> list[FeatureAssessment]:
+        """Each feature, in the order of `names`; `guilty`: those named by e-BH."""
+        return [
+            self._assessment(i, name, log_e, name in guilty)
+            for i, (name, log_e) in enumerate(zip(self.names, self.log_e().tolist(), strict=True))
+        ]
+
+    def _assessment(self, i: int, name: str, log_e: float, is_guilty: bool) -> FeatureAssessment:
+        numbers = 0 if self.numeric is None else len(self.numeric.spans.starts)
+        if self.numeric is not None and i < numbers:
+            found = self.numeric.guilty_bin(i)
+        elif self.categorical is not None:
+            found = self.categorical.guilty_category(i - numbers)
+        else:
+            raise AssertionError(name)
+        reference = float(self.against_reference[i])
+        return FeatureAssessment(
+            name=name.removeprefix(FEATURE),
+            log_e=log_e,
+            cell=_cell(found, self.structures[name]),
+            canary=found.canary,
+            baseline=found.baseline,
+            guilty=is_guilty,
+            reference_log_e=None if np.isnan(reference) else reference,
+        )
+
+    def _parts(self, joined: Floats) -> list[Floats]:
+        stops = np.cumsum([len(self.structures[name].cells) for name in self.names])[:-1]
+        return np.split(joined, stops)
+
+
+def _cell(found: Guilty, structure: Structure) -> str:
+    """Where the arms differ most, in words."""
+    cells = structure.cells
+    if found.is_edge:
+        return f"at most {cells[found.place]}"
+    if cells[found.place] == MISSING or structure.kind != "numeric":
+        return cells[found.place]
+    below = cells[found.place - 1] if found.place else "-Inf"
+    return f"over {below}, at most {cells[found.place]}"

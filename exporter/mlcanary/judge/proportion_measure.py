@@ -1,0 +1,135 @@
+"""Shares of bad events, judged by E1: exact, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mlcanary.catalog import Family
+from mlcanary.judge.blocks import Pending
+from mlcanary.judge.contract import MeasureAssessment, Plan
+from mlcanary.judge.measure import LEAST_HISTORY, UNKNOWN, Limits, assessment
+from mlcanary.stats.accumulator import Floats
+from mlcanary.stats.evidence import Estimate
+from mlcanary.stats.evidence_family import mean_log_e
+from mlcanary.stats.proportion_evidence import ProportionEvidence, log_odds_ratio, update_together
+
+Trials = tuple[float, float]
+"""Trials and bad events."""
+
+INTERVAL_PARTS = 3
+"""Parts up to which each has an interval, where the one with most evidence is shown."""
+
+
+@dataclass(slots=True)
+class ProportionMeasure:
+    """One share, or several side by side (edges of latency, classes) whose mean is the evidence.
+
+    `split`: counts to the trials and bad events of each part. `primary`: the part that is shown and has the margin;
+    None: the one with most evidence is shown, and there is no margin. `rates`: the baseline's before the first block.
+    """
+
+    name: str
+    family: Family
+    split: Callable[[Floats], list[Trials]]
+    history: Floats
+    plan: Plan
+    primary: int | None = 0
+    rates: list[float] = field(init=False, default_factory=list)
+    pending: Pending = field(init=False)
+    parts: list[ProportionEvidence] = field(init=False, default_factory=list)
+    limits: Limits = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin at once if the history is long enough."""
+        self.pending = Pending(self.history.size)
+        self.limits = Limits.of(self.plan, self.name)
+        self._settle()
+
+    def _settle(self) -> None:
+        trials = self.split(self.history)
+        if self.seen and sum(n for n, _ in trials) / len(trials) >= LEAST_HISTORY:
+            self.begin([(x + 0.5) / (n + 1.0) for n, x in trials])
+
+    def begin(self, rates: list[float]) -> None:
+        """Start the evidence with the baseline's rates of the parts as known now."""
+        self.rates = rates
+        self.limits = Limits.of(self.plan, self.name, 1.0 - rates[self.primary or 0])
+        every = self.primary is None and len(rates) <= INTERVAL_PARTS
+        self.parts = [
+            ProportionEvidence(
+                tolerance=_odds(rate, self.limits.tolerance) or 0.0,
+                margin=_odds(rate, self.limits.margin) if i == self.primary else None,
+                with_interval=every or i == self.primary,
+            )
+            for i, rate in enumerate(rates)
+        ]
+
+    @property
+    def seen(self) -> bool:
+        """Whether some but not all trials went well, or a part of the share is about failures alone."""
+        trials = self.split(self.history)
+        return bool(self.parts) or self.family is not Family.BUSINESS or any(x < n for n, x in trials)
+
+    def take(self, canary: Floats, baseline: Floats, start: float, end: float, phase: int) -> None:
+        """As `Measure.take`."""
+        if not self.parts:
+            self.history = self.history + baseline
+            self._settle()
+            return
+        self.pending.add(canary, baseline, start)
+        n_c, n_b = (sum(n for n, _ in self.split(arm)) for arm in (self.pending.canary, self.pending.baseline))
+        limits = self.limits
+        if self.pending.closes(n_c, n_b, end, least=1.0, trials=limits.trials, seconds=limits.seconds):
+            canary_block, baseline_block = (self.split(arm) for arm in self.pending.take())
+            update_together(self.parts, [(*c, *b) for c, b in zip(canary_block, baseline_block, strict=True)])
+
+    def log_e(self) -> float:
+        """As `Measure.log_e`."""
+        each = [float(part.log_e()) for part in self.parts]
+        return float(mean_log_e(np.array(each))) if each else 0.0
+
+    def assess(self) -> MeasureAssessment:
+        """As `Measure.assess`."""
+        if not self.parts:
+            return assessment(self, "ratio", None, UNKNOWN, self.limits, trials=(0.0, 0.0), blocks=0)
+        part = self.parts[self._shown()]
+        against = part.log_e_noninferior()
+        n_c, n_b = (float(n) for n in part.trials)
+        return assessment(
+            self,
+            "ratio",
+            None if against is None else float(against),
+            self._figures(part.estimate() if part.with_interval else _bare(part)),
+            self.limits,
+            trials=(n_c, n_b),
+            blocks=int(part.blocks),
+            design_effect=float(part.phi),
+        )
+
+    def _shown(self) -> int:
+        if self.primary is not None:
+            return self.primary
+        return int(np.argmax([float(part.log_e()) for part in self.parts]))
+
+    def _figures(self, found: Estimate) -> Estimate:
+        """Figures as people know them: shares that are good are shown as such, errors and slow requests as they are."""
+        if self.family in {Family.ERRORS, Family.LATENCY}:
+            return found
+        return Estimate(1.0 - found.canary, 1.0 - found.baseline, found.difference, found.lower, found.upper)
+
+
+def _odds(rate: float, rise: float | None) -> float | None:
+    """Log odds ratio of a rise in points from a rate; None without one; beyond 1 as near to it as makes sense."""
+    if not rise:
+        return None
+    return log_odds_ratio(rate, min(rise, (1.0 - rate) * 0.999))
+
+
+def _bare(part: ProportionEvidence) -> Estimate:
+    (n_c, n_b), (x_c, x_b) = ((float(c), float(b)) for c, b in (part.trials, part.events))
+    if min(n_c, n_b) <= 0:
+        return UNKNOWN
+    return Estimate(x_c / n_c, x_b / n_b, x_c / n_c - x_b / n_b, -np.inf, np.inf)
