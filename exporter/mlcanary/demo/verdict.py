@@ -18,12 +18,12 @@ VERDICT_ALERT = "MLCanaryRollbackVerdict"
 class Evidence:
     """What a run left behind.
 
-    `verdicts` are what the judge said of the canary at any time. `alerts` holds the names of alerts with action="rollback" that were pending or firing at any evaluation of
-    the run, `fired` those that fired. `effects` counts changes that the handler applied, `audited_effects`
-    the same in its audit, None when it could not be read. `weights` are HAProxy's own at the end.
-    `canary_after_effect` counts canary predictions whose event time lies after the moment at which HAProxy's
-    weight was read back, None when there was no effect; `canary_silent_seconds` is how long before that moment the
-    last one was. `sent`, `answered` and `failed` are the client's requests.
+    `verdicts` are what the judge said of the canary at any second of the run. `alerts` holds the names of alerts with
+    action="rollback" that were pending or firing at any evaluation, `fired` those that fired. `effects` counts changes
+    that the handler applied, `audited_effects` the same in its audit, None when it could not be read. `weights` are
+    HAProxy's own at the end. `canary_after_effect` counts canary predictions whose event time lies after the moment at
+    which HAProxy's weight was read back, None when there was no effect; `canary_silent_seconds` is how long before that
+    moment the last one was. `sent`, `answered` and `failed` are the client's requests.
     """
 
     verdicts: frozenset[str]
