@@ -1,7 +1,7 @@
 """Runs judges that kill themselves: an order as JSON on stdin, the exit codes of the processes as JSON on stdout.
 
-An order is `directory`, `seed` and `kills`: at which checkpoint each process sends itself SIGKILL, as a power cut would.
-The last process runs to the end. Processes are forked, so that all of them cost one start of Python.
+An order is `directory`, `seed` and `kills`: at which checkpoint each process sends itself SIGKILL, as a power cut
+would. The last process runs to the end. Processes are forked, so that all of them cost one start of Python.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ import signal
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "judge")]
-
-from judged_release import MemoryPrometheus, scraped  # noqa: E402
-from test_faults import NOW, look, release, start  # noqa: E402
+from judge_replay import NOW, look, release, start
+from judged_release import MemoryPrometheus, scraped
 
 
 def child(prometheus: MemoryPrometheus, directory: Path, kill: int) -> None:

@@ -45,8 +45,8 @@ def measure(
     unit: str = "ratio",
     trials: tuple[float, float] = (5210.0, 46_890.0),
 ) -> MeasureAssessment:
-    """A measure whose interval is `half` wide on each side."""
-    difference = arms[0] - arms[1]
+    """A measure whose interval is `half` wide on each side; of accuracy less is worse."""
+    difference = (arms[1] - arms[0]) if name == "accuracy" else arms[0] - arms[1]
     return MeasureAssessment(
         name=name,
         family=family,
@@ -138,7 +138,7 @@ def bad() -> JudgedCanary:
         measures=(
             measure("errors", Family.ERRORS, (0.0011, 0.0012), 0.004, -0.41, 4.2),
             measure("slow", Family.LATENCY, (0.055, 0.05), 0.02, 1.2),
-            measure("accuracy", Family.QUALITY, (0.214, 0.18), 0.021, 6.4, -4.0),
+            measure("accuracy", Family.QUALITY, (0.786, 0.82), 0.021, 6.4, -4.0),
             measure("log_loss", Family.QUALITY, (0.4512, 0.4021), 0.0201, 8.9, -6.5, "nats"),
             UNKNOWN,
         ),
@@ -161,7 +161,7 @@ def good() -> JudgedCanary:
         families=families(dict.fromkeys(Family, -1.0)),
         measures=(
             measure("errors", Family.ERRORS, (0.0009, 0.0012), 0.002, -2.1, 9.1, trials=(41_800.0, 41_750.0)),
-            measure("accuracy", Family.QUALITY, (0.0312, 0.0318), 0.006, -1.4, 3.4, trials=(4_180.0, 4_175.0)),
+            measure("accuracy", Family.QUALITY, (0.9688, 0.9682), 0.006, -1.4, 3.4, trials=(4_180.0, 4_175.0)),
         ),
     )
     return JudgedCanary(found, PLAN, curve(START - 7200.0, 299, {}, 0.0125))

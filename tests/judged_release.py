@@ -85,7 +85,9 @@ class MemoryPrometheus:
 
     def scrape(self, at: float, instance: str, page: Page | None) -> None:
         """Store a page, None for one that could not be had: its series are then marked stale."""
-        named = {(name, tuple(sorted((*own, ("instance", instance))))): value for (name, own), value in (page or {}).items()}
+        named = {
+            (name, tuple(sorted((*own, ("instance", instance))))): value for (name, own), value in (page or {}).items()
+        }
         for key in self._last.get(instance, set()) - named.keys():
             self._put(key, at, None)
         for key, value in named.items():

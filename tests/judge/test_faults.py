@@ -1,9 +1,9 @@
 """100 replays: whatever happens to the judge, to Prometheus or to an exporter, the decision is the undisturbed one.
 
 Each replay goes through one seeded release with one disturbance. Where the counters in Prometheus are the same, so is
-every bit of the evidence: the judge is killed, restarted, polled seldom or often, cannot reach Prometheus, cannot write,
-has a clock that jumps. Where the disturbance touches the counters themselves (an exporter that begins anew, scrapes that
-fail or come twice, a Prometheus that was down), the verdict and its reason are the same.
+every bit of the evidence: the judge is killed, restarted, polled seldom or often, cannot reach Prometheus, cannot
+write, has a clock that jumps. Where the disturbance touches the counters themselves (an exporter that begins anew,
+scrapes that fail or come twice, a Prometheus that was down), the verdict and its reason are the same.
 """
 
 from __future__ import annotations
@@ -18,31 +18,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from judged_release import EPOCH, SCRAPE, MemoryPrometheus, Release, scraped, unreachable
-from mlcanary.errors import StateError
-from mlcanary.judge.contract import Assessment
+from judge_replay import NOW, SECONDS, SETTINGS, look, release, start
+from judged_release import EPOCH, SCRAPE, MemoryPrometheus, scraped, unreachable
+from mlcanary.judge.contract import Step
 from mlcanary.judge.cycle import Judge
 from mlcanary.judge.records import read_record, record_hash
-from mlcanary.judge.settings import parse_settings
 from mlcanary.judge.store import Store
+from mlcanary.judge.view import JudgedCanary
 
-SETTINGS = parse_settings("interval: 60s\ndefaults: {warm_up: 1m, min_age: 5m}", "x", "http://p:9090")
-SECONDS = 1200
 SEEDS = range(10)
-NOW = tuple(range(0, SECONDS + 60, 20))
-"""Seconds at which an undisturbed judge looks at the clock."""
 
-Decision = tuple[Assessment, list[tuple[object, ...]], int]
-"""What a run ends with: the assessment, the steps, how many decisions were recorded."""
+Decision = tuple[JudgedCanary, list[Step], int]
+"""What a run ends with: what is shown of the canary, its steps, how many decisions were recorded."""
 
 
 class Killed(BaseException):
     """Stands for SIGKILL: nothing of ours handles it."""
-
-
-def release(seed: int) -> Release:
-    """Half of the canaries are bad."""
-    return Release(seed, (0.2 if seed % 2 else 0.1, 0.1), seconds=SECONDS, requests=100.0)
 
 
 def ended(directory: Path) -> Decision:
@@ -51,26 +42,13 @@ def ended(directory: Path) -> Decision:
     judge = Judge(MemoryPrometheus(), store, SETTINGS, "1", lambda: 0.0)
     (shown,) = judge.run_once().canaries.values()
     key = shown.assessment.key
-    steps = [(step.start, step.end, step.canary, step.baseline) for step in store.steps(key)]
+    steps = list(store.steps(key))
     with sqlite3.connect(directory / "judge.sqlite") as db:
         bodies = [body for (body,) in db.execute("SELECT body FROM record ORDER BY id")]
     db.close()
     assert [read_record(body).previous for body in bodies] == ["", *map(record_hash, bodies)][: len(bodies)]
     judge.close()
-    return shown.assessment, steps, len(bodies)
-
-
-def start(prometheus: MemoryPrometheus, directory: Path, checkpoint: Callable[[str], None] = lambda _name: None) -> Judge:
-    """A judge on the state file of the directory."""
-    return Judge(prometheus, Store(directory / "judge.sqlite", checkpoint), SETTINGS, "1", lambda: 0.0)
-
-
-def look(judge: Judge, prometheus: MemoryPrometheus, second: float) -> None:
-    """What the service does at a moment: judge until nothing is due."""
-    prometheus.clock = EPOCH + second
-    judge.run_once()
-    while judge.behind:
-        judge.run_once()
+    return shown, steps, len(bodies)
 
 
 def plain(prometheus: MemoryPrometheus, directory: Path, _random: np.random.Generator) -> None:
@@ -144,7 +122,7 @@ def polled_often(prometheus: MemoryPrometheus, directory: Path, _random: np.rand
 def api_away(prometheus: MemoryPrometheus, directory: Path, random: np.random.Generator) -> None:
     """The API cannot be reached for 10 minutes, and now and then between two of its answers."""
     judge = start(prometheus, directory)
-    begin = float(random.integers(200, 500))
+    begin = float(random.integers(150, 240))
     for second in NOW:
         gone = begin <= second < begin + 600
         prometheus.failing = unreachable if gone else flaky(random)
@@ -187,7 +165,7 @@ def clock_steps(prometheus: MemoryPrometheus, directory: Path, random: np.random
     for second in NOW:
         look(judge, prometheus, second)
         if random.random() < 0.3:
-            look(judge, prometheus, max(0, second - random.integers(1, 300)))
+            look(judge, prometheus, max(0, second - int(random.integers(1, 300))))
     judge.close()
 
 
@@ -212,20 +190,21 @@ def other_counters(seed: int) -> Iterator[tuple[str, MemoryPrometheus]]:
     missed = [(int(k), int(e)) for k in range(8, scrapes) for e in range(2) if random.random() < 0.2]
     doubled = [(int(k), int(e)) for k in range(scrapes) for e in range(2) if random.random() < 0.3]
     yield "scrapes fail and come twice", scraped(release(seed), missed=missed, doubled=doubled)
-    begin = float(random.integers(200, 500))
+    begin = float(random.integers(150, 240))
     yield "Prometheus is down for 10 minutes", scraped(release(seed), away=(begin, begin + 600))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_disturbance_changes_the_decision(seed: int, tmp_path: Path) -> None:
     undisturbed = replayed(plain, scraped(release(seed)), tmp_path / "plain", seed)
-    assert undisturbed[0].verdict == ("rollback" if seed % 2 else "promote")
+    decided = undisturbed[0].assessment
+    assert decided.verdict == ("rollback" if seed % 2 else "promote")
     for run in SAME_COUNTERS:
         found = replayed(run, scraped(release(seed)), tmp_path / run.__name__, seed)
         assert found == undisturbed, run.__name__
     for name, prometheus in other_counters(seed):
         found = replayed(plain, prometheus, tmp_path / name, seed)
-        assert (found[0].verdict, found[0].reason) == (undisturbed[0].verdict, undisturbed[0].reason), name
+        assert (found[0].assessment.verdict, found[0].assessment.reason) == (decided.verdict, decided.reason), name
         assert found[1] != undisturbed[1], name
 
 
@@ -254,18 +233,6 @@ def test_a_commit_that_failed_is_told_and_repeated(tmp_path: Path) -> None:
     judge.close()
 
 
-def test_a_counters_file_of_another_time_is_refused(tmp_path: Path) -> None:
-    prometheus = scraped(release(1))
-    judge = start(prometheus, tmp_path)
-    look(judge, prometheus, 300)
-    memory = judge._load()
-    memory.read_at = EPOCH + 210
-    judge._memory = memory
-    with pytest.raises(StateError, match="does not follow"):
-        judge.step_grid(EPOCH + 270)
-    judge.close()
-
-
 def test_processes_that_are_killed_decide_as_one_that_is_not(tmp_path: Path) -> None:
     """SIGKILL for real: the entry forks judges that kill themselves at a commit, and the next one goes on."""
     entry = Path(__file__).parents[1] / "judge_crash_entry.py"
@@ -277,7 +244,12 @@ def test_processes_that_are_killed_decide_as_one_that_is_not(tmp_path: Path) -> 
         orders = [int(kill) for kill in random.integers(1, 9, 12)]
         order = {"directory": str(directory), "seed": seed, "kills": orders}
         done = subprocess.run(
-            [sys.executable, str(entry)], input=json.dumps(order), capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, str(entry)],
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         ends = json.loads(done.stdout)

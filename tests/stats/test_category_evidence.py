@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlcanary.stats.category_evidence import STRENGTHS, CategoriesEvidence
-from mlcanary.stats.feature_evidence import Counts, FeaturesEvidence
+from mlcanary.stats.feature_evidence import SETTLED, Counts, FeaturesEvidence
 
 
 def bets_by_definition(history: list[tuple[Counts, Counts]]) -> list[float]:
@@ -55,7 +55,8 @@ def test_the_bets_are_those_of_the_definition() -> None:
 
 def test_evidence_is_the_mean_of_the_bet_and_of_one_against_the_rest() -> None:
     canary, baseline = np.array([12, 5, 3]), np.array([4, 9, 7])
-    evidence, bins_only = CategoriesEvidence([3]), FeaturesEvidence([(3, False)])
+    evidence = CategoriesEvidence([3], assumed_phi=1.0)
+    bins_only = FeaturesEvidence([(3, False)], assumed_phi=1.0)
     evidence.update([canary], [baseline])
     bins_only.update([canary], [baseline])
     rest = np.exp(bins_only.shares.log_e()[2:]).mean()
@@ -68,7 +69,7 @@ def test_no_healthy_block_multiplies_evidence_by_more_than_one_on_average(shares
     """Over all outcomes of 3 canary rows and 2 baseline rows, after a past that misleads the bets."""
     mean_before = mean_after = 0.0
     for rows in itertools.product(range(3), repeat=5):
-        evidence = CategoriesEvidence([3])
+        evidence = CategoriesEvidence([3], assumed_phi=1.0)
         evidence.update([np.array([8, 1, 1])], [np.array([2, 5, 4])])
         before = math.exp(float(evidence.log_e()[0]))
         canary, baseline = np.bincount(rows[:3], minlength=3), np.bincount(rows[3:], minlength=3)
@@ -99,6 +100,20 @@ def test_no_evidence_comes_from_an_empty_arm_or_from_a_single_category() -> None
         evidence.update([np.array([9, 1, 0]), np.array([10])], [np.array([0, 0, 0]), np.array([10])])
     np.testing.assert_allclose(evidence.log_e(), 0.0, atol=1e-12)
     assert evidence.guilty_category(0).canary == 0.0
+
+
+def test_a_bet_is_not_trusted_before_clusters_are_known_and_divided_by_phi_then() -> None:
+    rng = np.random.default_rng(3)
+    evidence, certain = CategoriesEvidence([4]), CategoriesEvidence([4], assumed_phi=1.0)
+    for k in range(40):
+        canary, baseline = (6 * rng.multinomial(12, np.ones(4) / 4) for _ in range(2))
+        for each in (evidence, certain):
+            each.update([canary], [baseline])
+        if k + 1 < SETTLED:
+            assert evidence.log_e()[0] <= 0
+    assert evidence.phi[0] == pytest.approx(6.0, rel=0.3)
+    assert evidence.log_e()[0] < 2 < certain.log_e()[0] + 6
+    assert evidence.log_bets[0] == pytest.approx(certain.log_bets[0])
 
 
 def test_the_category_that_grew_is_named() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mlcanary.stats.accumulator import Floats
-from mlcanary.stats.feature_evidence import GRID, Counts, FeaturesEvidence
+from mlcanary.stats.feature_evidence import GRID, SETTLED, Counts, FeaturesEvidence
 
 SIZES = [(5, True), (4, False), (1, False), (2, True)]
 
@@ -57,7 +57,7 @@ def test_evidence_is_the_mean_of_the_mean_over_edges_and_the_mean_over_bins(seed
     rng = np.random.default_rng(seed)
     canary = [rng.multinomial(30, rng.dirichlet(np.ones(bins))) for bins, _ in SIZES]
     baseline = [rng.multinomial(20, rng.dirichlet(np.ones(bins))) for bins, _ in SIZES]
-    evidence = FeaturesEvidence(SIZES)
+    evidence = FeaturesEvidence(SIZES, assumed_phi=1.0)
     evidence.update(canary, baseline)
     expected = [by_definition(c, b, missing) for c, b, (_, missing) in zip(canary, baseline, SIZES, strict=True)]
     np.testing.assert_allclose(np.exp(evidence.log_e()), expected, rtol=1e-12)
@@ -68,7 +68,7 @@ def test_a_healthy_block_multiplies_evidence_by_one_on_average() -> None:
     rows = np.array([0, 0, 1, 2, 2, 2])
     found = []
     for chosen in itertools.combinations(range(6), 2):
-        evidence = FeaturesEvidence([(3, False)])
+        evidence = FeaturesEvidence([(3, False)], assumed_phi=1.0)
         canary = np.bincount(rows[list(chosen)], minlength=3)
         evidence.update([canary], [np.bincount(rows, minlength=3) - canary])
         found.append(float(np.exp(evidence.log_e()[0])))
@@ -131,6 +131,31 @@ def test_missing_values_do_not_move_the_edges() -> None:
     edges = evidence.shares.log_e()[:3]
     assert (edges < 0).all()
     assert evidence.guilty_bin(0).place == 4
+
+
+def test_before_a_few_blocks_no_evidence_is_trusted_unless_rows_are_known_to_be_independent() -> None:
+    open_minded, certain = FeaturesEvidence([(3, False)]), FeaturesEvidence([(3, False)], assumed_phi=1.0)
+    for k in range(1, SETTLED + 1):
+        for evidence in (open_minded, certain):
+            evidence.update([np.array([60, 20, 20])], [np.array([20, 40, 40])])
+        assert certain.log_e()[0] > 0
+        assert (open_minded.log_e()[0] > 0) == (k == SETTLED)
+    assert open_minded.log_e()[0] == pytest.approx(certain.log_e()[0])
+
+
+def test_evidence_is_divided_by_what_users_repeat() -> None:
+    """Every row five times: phi is 5, and evidence no larger than that of the rows themselves."""
+    rng = np.random.default_rng(2)
+    once = FeaturesEvidence([(4, False), (4, False)], assumed_phi=1.0)
+    repeated = FeaturesEvidence([(4, False), (4, False)])
+    for _ in range(300):
+        canary, baseline = (rng.multinomial(20, np.ones(4) / 4, size=2) for _ in range(2))
+        once.update(list(canary), list(baseline))
+        repeated.update(list(5 * canary), list(5 * baseline))
+    np.testing.assert_allclose(repeated.phi, 5.0, rtol=0.15)
+    np.testing.assert_allclose(once.phi, 1.0, atol=0.15)
+    assert (repeated.log_e() < once.log_e() + 1.0).all()
+    assert (once.log_e() < 0).all()
 
 
 def test_counts_far_from_small_give_finite_evidence() -> None:

@@ -19,6 +19,7 @@ from mlcanary.stats.hypergeometric import log_mgf
 from mlcanary.stats.odds_lattice import NODES, interpolated
 from mlcanary.stats.proportion_evidence import (
     ProportionEvidence,
+    estimates_together,
     log_odds_ratio,
     odds_ratio_grid,
     update_together,
@@ -111,7 +112,9 @@ def test_over_blocks_it_multiplies_whatever_the_shared_rates(rates: tuple[float,
     evidence.update(6, two[:, 0], 2, two[:, 1])
     chance = one[:, 2] * two[:, 2]
     assert float(chance.sum()) == pytest.approx(1.0)
-    assert float((chance * np.exp(evidence.log_e())).sum()) == pytest.approx(1.0, abs=1e-12)
+    untempered = log_sum_exp(odds_ratio_grid(0.2).log_weights + evidence.worse)
+    assert float((chance * np.exp(untempered)).sum()) == pytest.approx(1.0, abs=1e-12)
+    assert float((chance * np.exp(evidence.log_e())).sum()) <= 1.0
 
 
 @settings(max_examples=60, deadline=None)
@@ -125,8 +128,10 @@ def test_it_is_its_definition(history: list[Block], tolerance: float) -> None:
         for j, theta in enumerate(tilts):
             total[j] += theta * x_c - math.log((chance * np.exp(theta * x)).sum())
     weights = tilts / (1 + (tilts / 0.2) ** 2)
-    expected = math.log((weights / weights.sum() * np.exp(total)).sum())
-    assert float(fed(history, tolerance=tolerance).log_e()) == pytest.approx(expected, abs=1e-9)
+    evidence = fed(history, tolerance=tolerance)
+    expected = math.log((weights / weights.sum() * np.exp(total / float(evidence.phi))).sum())
+    plain = math.log((weights / weights.sum() * np.exp(total)).sum())
+    assert float(evidence.log_e()) == pytest.approx(min(expected, plain), abs=1e-9)
 
 
 @settings(max_examples=60, deadline=None)
@@ -177,6 +182,7 @@ def test_side_by_side_has_the_bits_of_each_alone(history: list[list[Block]]) -> 
     for row in history:
         batch.update(*np.array(row).T)
         update_together(kept, row)
+    assert estimates_together(kept) == [one.estimate() for one in alone]
     for i, one in enumerate(alone):
         assert state(kept[i]) == state(one)
         assert batch.worse[i].tobytes() == one.worse.tobytes()
@@ -208,12 +214,21 @@ def test_large_counts_stay_finite_and_point_the_right_way() -> None:
 
 
 def test_clustered_events_temper_the_evidence() -> None:
-    evidence = fed([(100, 10 + (-1) ** k * 8, 100, 10) for k in range(40)])
+    evidence = fed([(100, 20 + (-1) ** k * 12, 100, 10) for k in range(40)])
     phi = float(evidence.phi)
     assert phi > 5.0
-    untempered = log_sum_exp(odds_ratio_grid(0.2).log_weights + evidence.worse)
     tempered = log_sum_exp(odds_ratio_grid(0.2).log_weights + evidence.worse / phi)
-    assert evidence.log_e() == tempered != untempered
+    assert float(evidence.log_e()) == pytest.approx(float(tempered), abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(blocks(least=1), max_size=8), st.sampled_from([1.0, 3.0]))
+def test_tempering_never_adds_evidence(history: list[Block], assumed: float) -> None:
+    """So the exact guarantee for independent events does not depend on how well phi is estimated."""
+    evidence = fed(history, assumed_phi=assumed)
+    untempered = float(log_sum_exp(odds_ratio_grid(0.2).log_weights + evidence.worse))
+    assert float(evidence.log_e()) <= untempered
+    assert float(evidence.phi) >= (assumed if not history else 1.0)
 
 
 def test_interpolation_hits_the_log_of_m_between_its_nodes() -> None:
@@ -228,7 +243,9 @@ def test_interpolation_hits_the_log_of_m_between_its_nodes() -> None:
 @given(st.lists(blocks(largest=400, least=50), min_size=1, max_size=5), st.sampled_from([0.95, 0.99]))
 def test_the_interval_is_where_no_hypothesis_is_rejected(history: list[Block], confidence: float) -> None:
     grid, threshold = odds_ratio_grid(0.2), math.log(2 / (1 - confidence))
-    for side, bound in zip((1, -1), fed(history).log_odds_interval(confidence), strict=True):
+    evidence = fed(history)
+    phi = float(evidence.phi)
+    for side, bound in zip((1, -1), evidence.log_odds_interval(confidence), strict=True):
         if math.isfinite(bound):
             at = []
             for c in (float(bound), float(bound) + side * 0.0005):
@@ -237,9 +254,24 @@ def test_the_interval_is_where_no_hypothesis_is_rejected(history: list[Block], c
                     log_m = log_mgf(n_c, n_b, x_c + x_b, np.append(c + side * grid.effects, c))
                     total += side * grid.effects * x_c - (log_m[:-1] - log_m[-1])
                 within = np.abs(c + side * grid.effects) <= 3.0
-                at.append(float(log_sum_exp(np.where(within, grid.log_weights + total, -np.inf))))
+                at.append(float(log_sum_exp(np.where(within, grid.log_weights + total / phi, -np.inf))))
             assert at[0] >= threshold - 1e-5
             assert at[1] <= threshold + 1e-5
+
+
+@pytest.mark.parametrize("margins", [(400, 400, 100), (100, 900, 300), (600, 200, 700)])
+@pytest.mark.parametrize("odds", [-0.8, 0.0, 0.31])
+def test_the_interval_misses_the_truth_less_often_than_it_says(margins: tuple[int, int, int], odds: float) -> None:
+    n_c, n_b, m = margins
+    x, chance = law(n_c, n_b, m, odds)
+    evidence = ProportionEvidence(shape=x.shape)
+    evidence.update(n_c, x, n_b, m - x)
+    for confidence in (0.5, 0.95):
+        lower, upper = evidence.log_odds_interval(confidence)
+        above, below = (float(chance[missed].sum()) for missed in (lower > odds, upper < odds))
+        assert 0.0 < above < (1 - confidence) / 2
+        assert 0.0 < below < (1 - confidence) / 2
+        assert (lower < upper).all()
 
 
 def test_the_interval_starts_infinite_and_closes_in_on_the_truth() -> None:

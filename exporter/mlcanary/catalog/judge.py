@@ -48,11 +48,13 @@ MARGINS: dict[str, str] = {
     "squared_error": "squared_error_rise",
     "ndcg": "ndcg_drop",
     "ctr": "business_drop",
-    "cvr": "business_drop",
     "conversion": "business_drop",
-    "value": "business_drop",
 }
-"""Measure of the judge -> the objective that is its margin; the others have none and take no part in a promotion."""
+"""Measure of the judge -> the objective that is its margin.
+
+The others have none and take no part in a promotion, unless the judge's configuration names one: money varies so much
+that a promotion would wait for millions of requests.
+"""
 
 RELATIVE_MARGINS = frozenset({"squared_error", "ctr", "cvr", "conversion", "value"})
 """Measures whose margin is a part of the baseline's figure."""
@@ -103,7 +105,7 @@ ROWS: tuple[MetricSpec, ...] = (
     _row("readings_total", ("result",), "Readings of Prometheus by result: ok, unreachable, refused.", Kind.COUNTER),
     _row("steps_total", _CANARY, "Steps of judged counters.", Kind.COUNTER),
     _row("steps_skipped_total", (*_CANARY, "reason"), "Steps left out, by reason.", Kind.COUNTER),
-    _row("counter_resets_total", (), "Counters seen to fall, counted once per exporter and version.", Kind.COUNTER),
+    _row("resets_total", (), "Counters seen to fall, counted once per exporter and version.", Kind.COUNTER),
     _row("cycle_duration_seconds", (), "Time that the last cycle took: read, judge, save."),
     _row("series_read", (), "Series of the last reading."),
     _row("state_errors_total", (), "Cycles whose state could not be saved; they are repeated.", Kind.COUNTER),

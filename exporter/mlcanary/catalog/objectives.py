@@ -14,7 +14,7 @@ OBJECTIVES: tuple[Objective, ...] = (
     Objective("error_rise", 0.01, "Share of failed requests that a canary may lie over its baseline over 1h."),
     Objective("error_rise_fast", 0.05, "Share of failed requests that a canary may lie over it over 5m."),
     Objective("slow_rise", 0.02, "Share of slow requests (1 in 20 of the baseline's) that a canary may have more."),
-    Objective("business_drop", 0.05, "Part of the baseline's CTR, CVR or value that a canary may lose, relative."),
+    Objective("business_drop", 0.1, "Part of the baseline's CTR and conversions that a canary may lose, relative."),
     Objective("squared_error_rise", 0.05, "Part by which the squared error of a canary may be larger, relative."),
     Objective("ndcg_drop", 0.02, "NDCG that a canary may lie under its baseline, absolute."),
     Objective("min_labels", 200.0, "Labelled predictions (errors: requests) under which no rule compares."),

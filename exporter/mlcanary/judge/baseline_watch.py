@@ -2,8 +2,8 @@
 
 Guarantee: only counts of the baseline are looked at, so no fault of the canary alone shows here. A measure is degraded
 while it is worse than before by more than its margin AND by more than 4.26 standard errors (as in the windowed rules:
-by chance 2e-5 per look), over the last half hour or over the newest 200 observations: the first is sure, the second
-quick. It recovers with the baseline.
+by chance 2e-5 per look), over the last 5, 10, ... 30 minutes or the newest 200 observations: the longest is sure, the
+others quick. It recovers with the baseline.
 Input: the steps, see `BaselineWatch.update`; before is what the baseline had counted when the canary began, where that
 is 200 observations, else the first 200 that were judged.
 Cost: O(inputs) per step, and once in 5 minutes; 27 numbers per measure and feature.
@@ -14,17 +14,18 @@ A rate that moves with the hour (CTR at night) is told too, once it lies under i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcanary.catalog.judge import MARGINS, RELATIVE_MARGINS
 from mlcanary.catalog.objectives import OBJECTIVES
 from mlcanary.judge.contract import FEATURE, Step, Structure
 from mlcanary.judge.registry import latency_edges
-from mlcanary.judge.sentences import percent
+from mlcanary.judge.sentences import percent, spelled
 from mlcanary.judge.sub_windows import SubWindows
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.share_change import share_change
@@ -64,8 +65,12 @@ class BaselineWatch:
     """
 
     margins: dict[str, float] = field(default_factory=dict)
-    series: dict[str, Floats] = field(default_factory=dict)
-    """Measure or feature/NAME -> observations, sum, squares; shape (9, 3)."""
+    places: dict[str, int] = field(default_factory=dict)
+    """Measure or feature/NAME -> its place in `series` and `limits`."""
+    series: Floats = field(default_factory=lambda: np.zeros((0, _ROWS, 3)))
+    """Observations, sum, squares, in rows as above; shape (S, 9, 3)."""
+    limits: Floats = field(default_factory=lambda: np.zeros((0, 3)))
+    """1 where more is worse and -1 where less is, margin, and 1 where that is a part of the past; shape (S, 3)."""
     first: dict[str, Floats] = field(default_factory=dict)
     """Latencies by bucket until it is known which are slow."""
     slow_from: int = -1
@@ -78,27 +83,47 @@ class BaselineWatch:
         for name, structure in step.born.items():
             self._remember(name, structure)
         slot, emptied = self.ring.turn(step.end)
-        for rows in self.series.values() if emptied else ():
-            rows[[1 + i for i in emptied]] = 0.0
-        for name, counts in step.baseline.items():
-            if name == "latency" and self.slow_from < 0:
-                self._learn_slow(counts)
-                continue
-            for series, sums in self._observed(name, counts):
-                self._add(self.series.setdefault(series, np.zeros((_ROWS, 3))), 1 + slot, sums)
+        self.series[:, [1 + i for i in emptied]] = 0.0
+        gained = dict(self._gained(step))
+        if gained:
+            places = np.array([self._place(name) for name in gained])
+            self._add(places, 1 + slot, np.array(list(gained.values())))
 
     def degraded(self) -> tuple[str, ...]:
         """What of the baseline is worse than before, in words; empty while nothing is."""
+        order = 1 + np.argsort(-self.ring.numbers, kind="stable")
+        before, pending = self.series[:, _BEFORE], self.series[:, _PENDING]
+        newest = pending + np.where(pending[:, :1] < ENOUGH, self.series[:, _NEWEST], 0.0)
+        windows = np.concatenate([self.series[:, order].cumsum(axis=1), newest[:, None]], axis=1)
+        usual = before[:, 1] / np.maximum(before[:, 0], 1.0)
+        sign, margin, relative = self.limits.T
+        margin = margin * np.where(relative > 0, np.abs(usual), 1.0)
+        excess = sign[:, None] * (windows[..., 1] / np.maximum(windows[..., 0], 1.0) - usual[:, None])
+        enough = (windows[..., 0] >= ENOUGH) & (before[:, 0] >= ENOUGH)[:, None]
+        suspect = enough & (excess > margin[:, None])
         found = []
-        for name, rows in self.series.items():
-            if rows[_BEFORE, 0] < ENOUGH:
-                continue
-            half_hour = rows[1 : 1 + _SLOTS].sum(axis=0)
-            newest = rows[_PENDING] + (rows[_NEWEST] if rows[_PENDING, 0] < ENOUGH else 0.0)
-            worse = [now for now in (half_hour, newest) if now[0] >= ENOUGH and self._worse(name, now, rows[_BEFORE])]
-            if worse:
-                found.append(_in_words(name, worse[0], rows[_BEFORE]))
+        for name, i in self.places.items():
+            for now in windows[i, suspect[i]][::-1]:
+                if sign[i] * _standard_errors(name, now, before[i]) > BEYOND_CHANCE:
+                    found.append(_in_words(name, now, before[i]))
+                    break
         return tuple(found)
+
+    def _gained(self, step: Step) -> Iterator[tuple[str, Sums]]:
+        for name, counts in step.baseline.items():
+            if name == "latency" and self.slow_from < 0:
+                self._learn_slow(counts)
+            else:
+                yield from self._observed(name, counts)
+
+    def _place(self, name: str) -> int:
+        """Place of a series, which begins if it is new."""
+        if name not in self.places:
+            self.places[name] = len(self.places)
+            limits = [-1.0 if name in _FALLS else 1.0, _margin(name, self.margins), float(name in RELATIVE_MARGINS)]
+            self.series = np.concatenate([self.series, np.zeros((1, _ROWS, 3))])
+            self.limits = np.concatenate([self.limits, [limits]])
+        return self.places[name]
 
     def _remember(self, name: str, structure: Structure) -> None:
         """Take what an input had counted before as its past."""
@@ -108,9 +133,9 @@ class BaselineWatch:
             self._learn_slow(structure.history)
             return
         for series, sums in self._observed(name, structure.history):
-            rows = self.series.setdefault(series, np.zeros((_ROWS, 3)))
+            place = self._place(series)
             if sums[0] >= ENOUGH:
-                rows[_BEFORE] = sums
+                self.series[place, _BEFORE] = sums
 
     def _learn_slow(self, counts: tuple[float, ...]) -> None:
         """Choose the slow buckets once 200 latencies are known, as the measure `slow` does."""
@@ -124,8 +149,8 @@ class BaselineWatch:
         edges, primary = latency_edges(seen)
         if edges:
             self.slow_from = edges[primary] + 1
-            rows = self.series.setdefault("slow", np.zeros((_ROWS, 3)))
-            rows[_BEFORE] = _share(total, float(seen[self.slow_from :].sum()))
+            place = self._place("slow")
+            self.series[place, _BEFORE] = _share(total, float(seen[self.slow_from :].sum()))
 
     def _observed(self, name: str, counts: tuple[float, ...]) -> list[tuple[str, Sums]]:
         """Series of an input, and what its counts add to them."""
@@ -141,21 +166,17 @@ class BaselineWatch:
             return [("accuracy", _share(total, total - right))]
         return _SERIES[name](counts) if name in _SERIES else []
 
-    def _add(self, rows: Floats, slot: int, sums: Sums) -> None:
-        if rows[_BEFORE, 0] < ENOUGH:
-            rows[_BEFORE] += sums
-            return
-        rows[slot] += sums
-        if rows[_PENDING, 0] >= ENOUGH:
-            rows[_NEWEST] = rows[_PENDING]
-            rows[_PENDING] = 0.0
-        rows[_PENDING] += sums
-
-    def _worse(self, name: str, now: Floats, before: Floats) -> bool:
-        sign = -1.0 if name in _FALLS else 1.0
-        figure, usual = float(now[1] / now[0]), float(before[1] / before[0])
-        margin = _margin(name, self.margins) * (abs(usual) if name in RELATIVE_MARGINS else 1.0)
-        return sign * (figure - usual) > margin and sign * _standard_errors(name, now, before) > BEYOND_CHANCE
+    def _add(self, places: NDArray[np.intp], slot: int, sums: Floats) -> None:
+        """Add to the past of a series until that is enough, then to what came after it."""
+        rows = self.series[places]
+        past = rows[:, _BEFORE, 0] < ENOUGH
+        full = ~past & (rows[:, _PENDING, 0] >= ENOUGH)
+        rows[full, _NEWEST] = rows[full, _PENDING]
+        rows[full, _PENDING] = 0.0
+        rows[past, _BEFORE] += sums[past]
+        rows[~past, slot] += sums[~past]
+        rows[~past, _PENDING] += sums[~past]
+        self.series[places] = rows
 
 
 def _share(trials: float, events: float) -> Sums:
@@ -186,7 +207,7 @@ def _margin(name: str, margins: Mapping[str, float]) -> float:
         return MISSING_MARGIN
     if name == _COVERAGE:
         return COVERAGE_MARGIN
-    return margins[name] if name in margins else _OBJECTIVES[MARGINS[name]]
+    return margins[name] if name in margins else _OBJECTIVES[MARGINS.get(name, "business_drop")]
 
 
 _OBJECTIVES = {objective.name: objective.default for objective in OBJECTIVES}
@@ -198,7 +219,9 @@ def _standard_errors(name: str, now: Floats, before: Floats) -> float:
     if name not in _MEANS:
         return share_change(total, n, total_0, m) if 0 < total + total_0 < n + m else 0.0
     difference = total / n - total_0 / m
-    variance = max(squares / n - (total / n) ** 2, 0.0) / n + max(squares_0 / m - (total_0 / m) ** 2, 0.0) / m
+    # Few values of a skewed kind (orders, losses) often lack the large ones, and then seem to hardly vary.
+    usual = max(squares_0 / m - (total_0 / m) ** 2, 0.0)
+    variance = max(squares / n - (total / n) ** 2, usual) / n + usual / m
     return difference / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, difference)
 
 
@@ -206,7 +229,7 @@ def _in_words(name: str, now: Floats, before: Floats) -> str:
     figure, usual = float(now[1] / now[0]), float(before[1] / before[0])
     if name.startswith(FEATURE):
         return f"feature {name.removeprefix(FEATURE)} missing in {percent(figure)}, before {percent(usual)}"
-    words = _NAMES.get(name, name.replace("_", " "))
+    words = _NAMES.get(name, spelled(name))
     if name in _MEANS:
         return f"{words} {figure:.4g}, before {usual:.4g}"
     return f"{words} {percent(figure)}, before {percent(usual)}"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -57,26 +57,36 @@ class ArmGains(msgspec.Struct, frozen=True):
     pages: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Columns, slots and signs of an input, all of one length."""
+class _Layout:
+    """All inputs of some arms side by side: which slots go to which column, and the columns of each input."""
 
-    columns: Ints
-    slots: Ints
-    signs: Floats
-    width: int
-
-    @classmethod
-    def of(cls, goals: Sequence[layouts.Goal], width: int) -> _Place:
-        """The same as arrays."""
-        columns, slots, signs = zip(*goals, strict=True) if goals else ((), (), ())
-        return cls(np.array(columns, dtype=np.intp), np.array(slots, dtype=np.intp), np.array(signs), width)
+    def __init__(self, cells: dict[str, Own], goals: dict[str, list[layouts.Goal] | None]) -> None:
+        self.spans: dict[str, tuple[int, int]] = {}
+        self.unknown = [name for name, found in goals.items() if found is None]
+        """Inputs with a counter that has no place among their cells."""
+        placed: list[layouts.Goal] = []
+        self.width = 0
+        for name, found in goals.items():
+            if found is not None:
+                placed += [(self.width + column, slot, sign) for column, slot, sign in found]
+                start, self.width = self.width, self.width + layouts.width(name, cells[name])
+                self.spans[name] = start, self.width
+        columns, slots, signs = zip(*placed, strict=True) if placed else ((), (), ())
+        self._columns, self._slots = np.array(columns, dtype=np.intp), np.array(slots, dtype=np.intp)
+        self._signs = np.array(signs)
+        self._starts = np.array([start for start, _ in self.spans.values()], dtype=np.intp)
 
     def counts(self, gains: Floats) -> Floats:
         """Gains by column."""
-        weights = gains[self.slots] * self.signs
-        found: Floats = np.bincount(self.columns, weights=weights, minlength=self.width).astype(np.float64, copy=False)
-        return found
+        weights = gains[self._slots] * self._signs
+        found: Floats = np.bincount(self._columns, weights=weights, minlength=self.width).astype(np.float64, copy=False)
+        return found + 0.0
+
+    def sums_and_least(self, counts: Floats) -> tuple[list[float], list[float]]:
+        """Of the columns of each input."""
+        if not self.spans:
+            return [], []
+        return np.add.reduceat(counts, self._starts).tolist(), np.minimum.reduceat(counts, self._starts).tolist()
 
 
 @dataclass(slots=True)
@@ -86,9 +96,9 @@ class _Memory:
     at: float | None = None
     cells: dict[str, Own] = field(default_factory=dict)
     edges: str = ""
-    places: dict[str, _Place | None] = field(default_factory=dict)
+    layout: _Layout = field(default_factory=lambda: _Layout({}, {}))
     stamp: tuple[object, ...] = ()
-    """What cells and places were last worked out from."""
+    """What cells and layout were last worked out from."""
     packed: tuple[int, bytes] = (-1, b"")
 
     def dump(self) -> tuple[float | None, str, bytes]:
@@ -119,7 +129,7 @@ class Counters:
         self._at: float | None = None
         self._models: dict[ModelName, ModelCounters] = {}
         self._memories: dict[tuple[str, ...], _Memory] = {}
-        self._places: dict[tuple[object, ...], tuple[ModelCounters, Unit, int]] = {}
+        self._places: dict[object, tuple[ModelCounters, Unit, int]] = {}
 
     def take(self, reading: Reading, arms: Sequence[Arms]) -> list[ArmGains]:
         """What each of these arms gained since it was last among them, in their order.
@@ -130,10 +140,10 @@ class Counters:
             return [_nothing(each, reading.at) for each in arms]
         self._at = reading.at
         told, down = facts(reading)
+        touched = self._sort(reading)
         for name, fact in told.items():
             if fact.events and name in self._models:
                 self._models[name].learn(fact.events)
-        touched = self._sort(reading)
         for model, unit in touched:
             self.resets += unit.absorb(model.size, reading.at)
         found = [self._of(each, reading.at, told.get(each.model_name, Told()), down) for each in arms]
@@ -151,7 +161,7 @@ class Counters:
         touched: list[tuple[ModelCounters, Unit]] = []
         places = self._places
         for sample in reading.series:
-            key = (sample.name, *sample.labels.items())
+            key = sample.key or (sample.name, *sample.labels.items())
             place = places.get(key)
             if place is None:
                 if sample.name not in read.COUNTERS:
@@ -190,8 +200,7 @@ class Counters:
         dropped: dict[str, int] = {}
         if start is not None and not arms.conflict:
             gains = [model.gains(list(arm.values())) for arm in present]
-            judged = [name for name in memory.cells if name not in born]
-            canary, baseline, dropped = _counts(memory, judged, gains, mismatch)
+            canary, baseline, dropped = _counts(memory.layout, born, gains, mismatch)
         known = Facts(
             sources_broken=tuple(sorted({name for arm in present for page in arm for name in down.get(page, ())})),
             conflict=arms.conflict,
@@ -251,12 +260,17 @@ def _settle_cells(
     """Inputs that the baseline shows for the first time; afterwards every input knows its places."""
     shown = [model.shown(arm.values()) for arm in units]
     either = shown[0] | shown[1]
-    counted = tuple(int(mask.sum()) for mask in (shown[1], either))
-    stamp = (model.size, *counted, tuple(model.events.items()), told.matured, mismatch)
+    ripe: frozenset[str] = frozenset()
+    if not memory.cells.keys() >= layouts.RIPENING:
+        ripe = layouts.ripe(model.families, model.totals(units[1].values()))
+    events = tuple(sorted(model.events.items()))
+    stamp = (shown[1].tobytes(), either.tobytes(), events, told.matured, mismatch, ripe)
     if stamp == memory.stamp:
         return {}
     memory.stamp = stamp
-    known = layouts.Known(model.only(shown[1]), model.events, told.matured, told.references, told.rows, told.missing)
+    known = layouts.Known(
+        model.only(shown[1]), ripe, model.events, told.matured, told.references, told.rows, told.missing
+    )
     found = {
         name: structure
         for name, structure in layouts.inputs(known)
@@ -265,55 +279,56 @@ def _settle_cells(
     memory.cells |= {name: structure.cells for name, structure in found.items()}
     if any(map(_bound, found)) and not memory.edges:
         memory.edges = next(iter(told.edges), "")
-    memory.places = {
-        name: None if goals is None else _Place.of(goals, layouts.width(name, memory.cells[name]))
-        for name, goals in layouts.place(memory.cells, model.only(either), model.events).items()
-    }
+    memory.layout = _Layout(memory.cells, layouts.place(memory.cells, model.only(either), model.events))
     if not found:
         return {}
-    totals = model.totals(units[1].values())
-    return {name: _with_history(name, structure, memory.places[name], totals) for name, structure in found.items()}
+    totals = memory.layout.counts(model.totals(units[1].values()))
+    return {name: _with_history(name, structure, memory.layout, totals) for name, structure in found.items()}
 
 
-def _with_history(name: str, structure: Structure, place: _Place | None, totals: Floats) -> Structure:
-    counts = None if place is None else layouts.settle(name, place.counts(totals))
+def _with_history(name: str, structure: Structure, layout: _Layout, totals: Floats) -> Structure:
+    start, stop = layout.spans.get(name, (0, 0))
+    counts = layouts.settle(name, totals[start:stop]) if stop > start else None
     width = layouts.width(name, structure.cells)
     return msgspec.structs.replace(structure, history=(0.0,) * width if counts is None else tuple(counts.tolist()))
 
 
 def _counts(
-    memory: _Memory, names: Iterable[str], gains: Sequence[Floats], mismatch: bool
+    layout: _Layout, born: Collection[str], gains: Sequence[Floats], mismatch: bool
 ) -> tuple[Counts, Counts, dict[str, int]]:
     """Counts of both arms by input. An input that is left out is so for both: arms are compared over the same time."""
     arms: tuple[Counts, Counts] = {}, {}
     dropped: dict[str, int] = {}
-    for name in names:
-        place = memory.places[name]
-        if mismatch and _bound(name):
-            reason = _EDGES_MISMATCH
-        elif place is None:
-            reason = _UNKNOWN_CELLS
-        else:
-            both = [layouts.settle(name, place.counts(arm)) for arm in gains]
-            reason = _INCONSISTENT if _contradict(name, both, arms) else ""
-        if reason:
-            dropped[reason] = dropped.get(reason, 0) + 1
+    columns = [layout.counts(arm) for arm in gains]
+    sums, least = zip(*map(layout.sums_and_least, columns), strict=True)
+    for i, (name, (start, stop)) in enumerate(layout.spans.items()):
+        if name in born or not (sums[0][i] or sums[1][i] or least[0][i] < 0 or least[1][i] < 0):
             continue
-        for arm, counts in zip(arms, both, strict=True):
-            if counts is not None and counts.any():
-                arm[name] = tuple((counts + 0.0).tolist())
+        both: list[Floats | None] = [arm[start:stop] for arm in columns]
+        if name in layouts.INTRICATE:
+            both = [None if counts is None else layouts.settle(name, counts) for counts in both]
+        elif least[0][i] < 0 or least[1][i] < 0 or _too_many(name, (sums[0][i], sums[1][i]), arms):
+            both = [None, None]
+        if mismatch and _bound(name):
+            dropped[_EDGES_MISMATCH] = dropped.get(_EDGES_MISMATCH, 0) + 1
+        elif both[0] is None or both[1] is None:
+            dropped[_INCONSISTENT] = dropped.get(_INCONSISTENT, 0) + 1
+        else:
+            for arm, counts in zip(arms, both, strict=True):
+                if counts is not None and any(values := counts.tolist()):
+                    arm[name] = tuple(values)
+    if layout.unknown:
+        dropped[_UNKNOWN_CELLS] = len(layout.unknown)
     return *arms, dropped
 
 
-def _contradict(name: str, both: Sequence[Floats | None], arms: Sequence[Counts]) -> bool:
-    """Whether counts cannot be true. A feature has no more values than requests were answered: else its series were
-    away while the page was known, and came back with all that they had counted.
+def _too_many(name: str, sums: tuple[float, float], arms: Sequence[Counts]) -> bool:
+    """Whether a feature has more values than requests were answered: its series were away while their page was known,
+    and came back with all that they had counted.
     """
-    for counts, arm in zip(both, arms, strict=True):
-        answered = arm.get("requests", (0.0, 0.0))[0]
-        if counts is None or (name.startswith(FEATURE) and float(counts.sum()) > answered):
-            return True
-    return False
+    if not name.startswith(FEATURE):
+        return False
+    return any(total > arm.get("requests", (0.0, 0.0))[0] for total, arm in zip(sums, arms, strict=True))
 
 
 def _bound(name: str) -> bool:

@@ -216,8 +216,8 @@ class Judge:
         return silence > self._settings.forget_after and former.missed >= plan.min_trials
 
     def _fold(self, memory: _Memory, changes: Changes, running: Running, step: Step) -> None:
-        if running.plan.aa_period > 0 and not is_split(running.key):
-            passed = model_of(running.key) in memory.passed
+        if running.plan.aa_period > 0:
+            passed = is_split(running.key) or model_of(running.key) in memory.passed
             step = msgspec.structs.replace(step, facts=msgspec.structs.replace(step.facts, aa_passed=passed))
         running.canary.advance(step)
         running.taken += 1

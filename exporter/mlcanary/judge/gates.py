@@ -13,11 +13,12 @@ import numpy as np
 
 from mlcanary.catalog import Gate
 from mlcanary.judge.baseline_watch import BaselineWatch
+from mlcanary.judge.blocks import Pending
 from mlcanary.judge.contract import GateAssessment, Plan, Step
 from mlcanary.judge.sentences import percent
 from mlcanary.judge.sub_windows import SubWindows
 from mlcanary.stats.accumulator import Floats
-from mlcanary.stats.proportion_evidence import ProportionEvidence
+from mlcanary.stats.proportion_evidence import ProportionEvidence, update_together
 from mlcanary.stats.traffic_split import SplitEvidence
 from mlcanary.stats.user_buckets import BUCKETS
 
@@ -34,7 +35,9 @@ COVERAGE_TOLERANCE = math.log(1.1)
 COVERAGE_ENOUGH = 200.0
 """Decided predictions in the last half hour under which nothing is said of the coverage of an arm."""
 
-_BLOCK = 20.0
+COVERAGE_SECONDS = 300.0
+"""Length of a block of coverage: labels come too slowly for a look at every step to be worth its cost."""
+
 _NAMED = 3
 
 
@@ -69,8 +72,8 @@ class Gates:
     """Evidence that the canary lacks more labels."""
     labelled: ProportionEvidence = field(default_factory=_arrival_evidence)
     """Evidence that the canary lacks fewer."""
-    waiting: Floats = field(init=False)
-    """Decided and labelled of the canary, of the baseline: of a block that is not full yet."""
+    waiting: Pending = field(default_factory=lambda: Pending(2))
+    """Decided and labelled, of a block that is not full yet."""
     coverage_recent: Floats = field(init=False)
     """The same four, in the last half hour; shape (6, 4)."""
     coverage_ring: SubWindows = field(default_factory=lambda: SubWindows(6, 300.0))
@@ -78,7 +81,7 @@ class Gates:
 
     def __post_init__(self) -> None:
         """Nothing seen yet."""
-        self.split_recent, self.waiting, self.coverage_recent = np.zeros((12, 2)), np.zeros(4), np.zeros((6, 4))
+        self.split_recent, self.coverage_recent = np.zeros((12, 2)), np.zeros((6, 4))
         self.watch = BaselineWatch(dict(self.margins))
 
     def update(self, step: Step, design_effects: Mapping[str, float]) -> None:
@@ -146,17 +149,16 @@ class Gates:
         )
 
     def _add_coverage(self, step: Step) -> None:
-        nothing = (0.0, 0.0)
-        gained = np.array([*step.canary.get("coverage", nothing), *step.baseline.get("coverage", nothing)])
+        canary, baseline = (np.array(arm.get("coverage", (0.0, 0.0))) for arm in (step.canary, step.baseline))
         slot, emptied = self.coverage_ring.turn(step.end)
         self.coverage_recent[emptied] = 0.0
-        self.coverage_recent[slot] += gained
-        self.waiting = self.waiting + gained
-        n_c, x_c, n_b, x_b = (float(v) for v in self.waiting)
-        if n_c >= 1 and n_b >= 1 and n_c + n_b >= _BLOCK:
-            self.waiting = np.zeros(4)
-            self.unlabelled.update(n_c, n_c - x_c, n_b, n_b - x_b)
-            self.labelled.update(n_c, x_c, n_b, x_b)
+        self.coverage_recent[slot] += np.concatenate([canary, baseline])
+        self.waiting.add(canary, baseline, step.start)
+        n_c, n_b = float(self.waiting.canary[0]), float(self.waiting.baseline[0])
+        if self.waiting.closes(n_c, n_b, step.end, least=1.0, trials=math.inf, seconds=COVERAGE_SECONDS):
+            (_, x_c), (_, x_b) = self.waiting.take()
+            lacking, come = (n_c, n_c - x_c, n_b, n_b - x_b), (n_c, x_c, n_b, x_b)
+            update_together([self.unlabelled, self.labelled], [lacking, come])
 
     def _coverage_why(self, plan: Plan) -> str:
         """Too few labels at one arm now, or unlike shares of labels at both since the start."""

@@ -38,18 +38,42 @@ MISSING = "missing"
 
 @dataclass(slots=True)
 class Known:
-    """What is known of a model when inputs are sought. `events`: meaning -> names of events.
+    """What is known of a model when inputs are sought. `ripe`: families of `TRIALS` with enough trials of the baseline;
+    `events`: meaning -> names of events.
 
     `matured`: predictions wait for their labels, so that the join of labels sees cohorts of equal age; `references`:
     feature -> bin -> share; `rows` and `missing`: of the reference by feature.
     """
 
     families: dict[str, dict[Own, int]]
+    ripe: frozenset[str] = frozenset()
     events: dict[str, tuple[str, ...]] = field(default_factory=dict)
     matured: bool = False
     references: dict[str, dict[str, float]] = field(default_factory=dict)
     rows: dict[str, float] = field(default_factory=dict)
     missing: dict[str, float] = field(default_factory=dict)
+
+
+TRIALS = (read.LATENCY, read.CONFUSION, read.MATURE)
+"""Families whose cells or whose use depend on what was counted: which edges, which classes, whether users are named."""
+
+RIPENING = frozenset({"latency", "confusion", "mature"})
+"""The inputs that wait for them."""
+
+ENOUGH = 200.0
+"""Trials of the baseline from which that is settled; a measure of shares is not judged before either."""
+
+
+def ripe(families: Families, totals: Floats) -> frozenset[str]:
+    """Families of `TRIALS` of which enough is counted in `totals`, values by slot."""
+
+    def trials(family: str) -> float:
+        slots = families.get(family, {})
+        if family == read.LATENCY:  # its buckets are cumulative
+            return max((float(totals[slot]) for slot in slots.values()), default=0.0)
+        return sum(float(totals[slot]) for slot in slots.values())
+
+    return frozenset(family for family in TRIALS if trials(family) >= ENOUGH)
 
 
 def inputs(known: Known) -> Iterator[tuple[str, Structure]]:
@@ -60,9 +84,9 @@ def inputs(known: Known) -> Iterator[tuple[str, Structure]]:
     families = known.families
     if read.PREDICTIONS in families:
         yield "requests", Structure(("answered", "failed"), ())
-    if read.LATENCY in families:
+    if read.LATENCY in known.ripe:
         yield "latency", Structure(_ascending(le for (le,) in families[read.LATENCY]), ())
-    if read.CONFUSION in families:
+    if read.CONFUSION in known.ripe:
         yield "confusion", Structure(_classes(families), ())
     for loss in LOSSES:
         if f"mlcanary_{loss}_count" in families:
@@ -74,11 +98,10 @@ def inputs(known: Known) -> Iterator[tuple[str, Structure]]:
         yield "ndcg", Structure(tuple(f"{part}@{max(ranks)}" for part in TRIPLE), ())
     if read.SCORES in families:
         yield "scores", Structure(_ascending({label for _, label in families[read.SCORES]}), ())
-    if known.events:
+    if known.events and read.MATURE in known.ripe:
         if read.USERS in families:
             yield "users", Structure(_ascending(bucket for (bucket,) in families[read.USERS]), ())
-        if read.MATURE in families:
-            yield "mature", Structure(MATURE, ())
+        yield "mature", Structure(MATURE, ())
     yield from _coverage_of(known)
     yield from _features_of(known)
 
@@ -293,6 +316,10 @@ def width(name: str, cells: Own) -> int:
     """Columns of an input."""
     size = len(cells)
     return {"confusion": size * (size + 1), "scores": 2 * size, "users": 5 * size}.get(name, size)
+
+
+INTRICATE = frozenset({"latency", "mature", "users", "coverage"})
+"""Inputs whose columns must be settled; of the others it is enough that none is below 0."""
 
 
 def settle(name: str, counts: Floats) -> Floats | None:

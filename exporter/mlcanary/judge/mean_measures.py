@@ -80,13 +80,18 @@ class MeanMeasure:
         """As `Measure.log_e`."""
         return float(self.evidence.log_e())
 
-    def assess(self) -> MeasureAssessment:
+    def assess(self, found: Estimate | None = None) -> MeasureAssessment:
         """As `Measure.assess`."""
         against = self.evidence.log_e_noninferior()
         n_c, n_b = (float(n) for n in self.evidence.trials)
-        found = signed(self.evidence.estimate(), self.sign) if min(n_c, n_b) > 0 else UNKNOWN
         known = None if against is None else float(against)
-        return assessment(self, self.unit, known, found, self.limits, trials=(n_c, n_b), blocks=self.blocks)
+        return assessment(self, self.unit, known, found or UNKNOWN, self.limits, trials=(n_c, n_b), blocks=self.blocks)
+
+    def estimate(self) -> Estimate:
+        """As `Measure.estimate`."""
+        if min(float(n) for n in self.evidence.trials) <= 0:
+            return UNKNOWN
+        return signed(self.evidence.estimate(), self.sign)
 
 
 @dataclass(slots=True)
@@ -126,13 +131,16 @@ class AUCMeasure:
         """As `Measure.log_e`."""
         return float(self.evidence.log_e())
 
-    def assess(self) -> MeasureAssessment:
+    def assess(self, found: Estimate | None = None) -> MeasureAssessment:
         """As `Measure.assess`."""
         against = self.evidence.log_e_noninferior()
         n_c, n_b = (float(n) for n in self.evidence.trials)
         known = None if against is None else float(against)
-        found = self.evidence.estimate()
-        return assessment(self, "ratio", known, found, self.limits, trials=(n_c, n_b), blocks=self.blocks)
+        return assessment(self, "ratio", known, found or UNKNOWN, self.limits, trials=(n_c, n_b), blocks=self.blocks)
+
+    def estimate(self) -> Estimate:
+        """As `Measure.estimate`."""
+        return self.evidence.estimate()
 
 
 @dataclass(slots=True)
@@ -203,7 +211,7 @@ class UserMeasure:
         """As `Measure.log_e`."""
         return float(self.evidence.log_e())
 
-    def assess(self) -> MeasureAssessment:
+    def assess(self, found: Estimate | None = None) -> MeasureAssessment:
         """As `Measure.assess`."""
         against = self.evidence.log_e_noninferior()
         n_c, n_b = (float(n) for n in self.evidence.trials)
@@ -211,13 +219,16 @@ class UserMeasure:
             self,
             self.unit,
             None if against is None else float(against),
-            self._figures() if min(n_c, n_b) > 0 else UNKNOWN,
+            found or UNKNOWN,
             self.limits,
             trials=(n_c, n_b),
             blocks=int(self.evidence.blocks),
         )
 
-    def _figures(self) -> Estimate:
+    def estimate(self) -> Estimate:
+        """As `Measure.estimate`."""
+        if min(float(n) for n in self.evidence.trials) <= 0:
+            return UNKNOWN
         found = self.evidence.estimate()
         if self.squares is not None:
             return signed(found, -1.0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mlcanary.catalog import Family
-from mlcanary.catalog.judge import MARGINS, RELATIVE_MARGINS
+from mlcanary.catalog.judge import RELATIVE_MARGINS
 from mlcanary.judge.contract import MeasureAssessment, Plan
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.evidence import Estimate
@@ -39,8 +39,11 @@ class Measure(Protocol):
     def log_e(self) -> float:
         """Log evidence that the canary is worse by more than the tolerance."""
 
-    def assess(self) -> MeasureAssessment:
-        """Everything about it now."""
+    def assess(self, found: Estimate | None = None) -> MeasureAssessment:
+        """Everything about it now, with the figures of `found`; without it no interval, which is dear."""
+
+    def estimate(self) -> Estimate:
+        """Figures of both arms, their difference and an interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Limits:
     def of(cls, plan: Plan, name: str, level: float = 1.0) -> Limits:
         """From the plan; `level`: the baseline's figure, which a relative margin is a part of."""
         scale = abs(level) if name in RELATIVE_MARGINS else 1.0
-        margin = plan.margins.get(name) if name in MARGINS else None
+        margin = plan.margins.get(name)
         scaled = None if margin is None else margin * scale
         return cls(plan.tolerances.get(name, 0.0) * scale, scaled or None, plan.block_trials, plan.block_seconds)
 

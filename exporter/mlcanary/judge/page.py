@@ -42,7 +42,7 @@ _MANY_FEATURES = 50
 _NOTE = (
     "log E is the natural logarithm of an e-value: evidence that may be looked at as often as you like. Over its "
     "threshold a healthy canary gets with at most the chance that the plan allows, ever. Intervals hold at every look "
-    "at once. Differences are canary minus baseline; above 0 the canary is worse."
+    "at once. A difference above 0 means that the canary is worse, also where more is better."
 )
 
 

@@ -45,7 +45,7 @@ class Unit:
 
     def absorb(self, size: int, at: float) -> bool:
         """Take over the fresh values; whether the version has begun anew on this page."""
-        fresh = padded(np.array(self.fresh), size)
+        fresh = padded(np.array(self.fresh, dtype=np.float64), size)
         fresh[~np.isfinite(fresh)] = math.nan
         old = padded(self.values, size)
         seen = ~np.isnan(fresh)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,7 +37,7 @@ _PIECE = 1024 * 1024
 
 
 class _Series(msgspec.Struct, gc=False):
-    metric: dict[str, str]
+    metric: msgspec.Raw
     value: tuple[float, str]
 
 
@@ -55,6 +56,7 @@ class _Answer(msgspec.Struct):
 
 _ANSWERS = msgspec.json.Decoder(_Answer)
 _VECTORS = msgspec.json.Decoder(list[_Series])
+_LABELS = msgspec.json.Decoder(dict[str, str])
 _SCALARS = msgspec.json.Decoder(tuple[float, str])
 _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 
@@ -85,6 +87,9 @@ class PrometheusReader:
         self._session.verify = ca_file or True
         self._session.headers["Accept-Encoding"] = "identity"
         self._series: dict[str, int] = {}
+        self._known: dict[bytes, tuple[bytes, str, dict[str, str]]] = {}
+        self._met: dict[bytes, tuple[bytes, str, dict[str, str]]] = {}
+        """Spelling, name and labels of the series of the last reading, and of the one in hand."""
 
     def now(self) -> float:
         """The clock of the server, Unix seconds."""
@@ -99,11 +104,13 @@ class PrometheusReader:
     def read(self, at: float, models: Sequence[str] | None = None) -> Reading:
         """As `Reader.read`."""
         found: list[Sample] = []
+        self._met = {}
         strange = self._select(found, at, (read.INFO, read.UP), "")
         wanted = sorted(set(canary_models(Reading(at, found)) if models is None else models))
         for part in self._parts(wanted):
             strange += self._read_part(found, at, part)
         self._series = {model: self._series.get(model, 0) for model in wanted}
+        self._known = self._met
         return Reading(at, found, strange)
 
     def close(self) -> None:
@@ -150,11 +157,14 @@ class PrometheusReader:
         strange = 0
         try:
             for series in _VECTORS.decode(data.result):
-                labels, value = series.metric, float(series.value[1])
+                spelled, value = bytes(series.metric), float(series.value[1])
                 if math.isnan(value):
                     strange += 1
                     continue
-                found.append(Sample(name or labels.pop("__name__", ""), labels, value))
+                entry = self._known.get(spelled) or _spelled_out(spelled)
+                self._met[entry[0]] = entry
+                key, own, labels = entry
+                found.append(Sample(name or own, labels, value, key))
         except _BROKEN as error:
             raise self._refusal(f"the answer to {query[:100]} cannot be read: {error}") from error
         return strange
@@ -235,6 +245,12 @@ _HINTS: Mapping[int, str] = {
     422: "raise query.max-samples of Prometheus, or select fewer series",
     503: "Prometheus is starting, or overloaded: raise query.timeout or prometheus.timeout",
 }
+
+
+def _spelled_out(spelled: bytes) -> tuple[bytes, str, dict[str, str]]:
+    """A series by its spelling. Its texts are shared with those of other series: they are mostly the same."""
+    labels = {name: sys.intern(value) for name, value in _LABELS.decode(spelled).items()}
+    return spelled, labels.pop("__name__", ""), labels
 
 
 def _quoted(text: str) -> str:

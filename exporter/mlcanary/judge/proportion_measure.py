@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,9 @@ from mlcanary.stats.proportion_evidence import ProportionEvidence, log_odds_rati
 
 Trials = tuple[float, float]
 """Trials and bad events."""
+
+Block = tuple[ProportionEvidence, tuple[float, float, float, float]]
+"""A part and what it is to be updated with: trials and bad events of the canary, then of the baseline."""
 
 INTERVAL_PARTS = 3
 """Parts up to which each has an interval, where the one with most evidence is shown."""
@@ -75,46 +78,65 @@ class ProportionMeasure:
 
     def take(self, canary: Floats, baseline: Floats, start: float, end: float, phase: int) -> None:
         """As `Measure.take`."""
+        self.close(self.closed(canary, baseline, start, end))
+
+    def closed(self, canary: Floats, baseline: Floats, start: float, end: float) -> list[Block]:
+        """`take` without the update: blocks for `close`, so that those of many measures go at once."""
         if not self.parts:
             self.history = self.history + baseline
             self._settle()
-            return
+            return []
         self.pending.add(canary, baseline, start)
         n_c, n_b = (sum(n for n, _ in self.split(arm)) for arm in (self.pending.canary, self.pending.baseline))
         limits = self.limits
-        if self.pending.closes(n_c, n_b, end, least=1.0, trials=limits.trials, seconds=limits.seconds):
-            canary_block, baseline_block = (self.split(arm) for arm in self.pending.take())
-            update_together(self.parts, [(*c, *b) for c, b in zip(canary_block, baseline_block, strict=True)])
+        if not self.pending.closes(n_c, n_b, end, least=1.0, trials=limits.trials, seconds=limits.seconds):
+            return []
+        canary_block, baseline_block = (self.split(arm) for arm in self.pending.take())
+        arms = zip(self.parts, canary_block, baseline_block, strict=True)
+        return [(part, (*of_canary, *of_baseline)) for part, of_canary, of_baseline in arms]
+
+    @staticmethod
+    def close(blocks: Sequence[Block]) -> None:
+        """Judge blocks of any number of measures."""
+        update_together([part for part, _ in blocks], [block for _, block in blocks])
 
     def log_e(self) -> float:
         """As `Measure.log_e`."""
         each = [float(part.log_e()) for part in self.parts]
         return float(mean_log_e(np.array(each))) if each else 0.0
 
-    def assess(self) -> MeasureAssessment:
+    def assess(self, found: Estimate | None = None) -> MeasureAssessment:
         """As `Measure.assess`."""
         if not self.parts:
             return assessment(self, "ratio", None, UNKNOWN, self.limits, trials=(0.0, 0.0), blocks=0)
-        part = self.parts[self._shown()]
+        part = self.shown
         against = part.log_e_noninferior()
         n_c, n_b = (float(n) for n in part.trials)
         return assessment(
             self,
             "ratio",
             None if against is None else float(against),
-            self._figures(part.estimate() if part.with_interval else _bare(part)),
+            self.as_people_know(found or _bare(part)),
             self.limits,
             trials=(n_c, n_b),
             blocks=int(part.blocks),
             design_effect=float(part.phi),
         )
 
-    def _shown(self) -> int:
-        if self.primary is not None:
-            return self.primary
-        return int(np.argmax([float(part.log_e()) for part in self.parts]))
+    def estimate(self) -> Estimate:
+        """As `Measure.estimate`, of the part that is shown."""
+        if not self.parts:
+            return UNKNOWN
+        return self.shown.estimate() if self.shown.with_interval else _bare(self.shown)
 
-    def _figures(self, found: Estimate) -> Estimate:
+    @property
+    def shown(self) -> ProportionEvidence:
+        """The part that is shown; there must be parts."""
+        if self.primary is not None:
+            return self.parts[self.primary]
+        return self.parts[int(np.argmax([float(part.log_e()) for part in self.parts]))]
+
+    def as_people_know(self, found: Estimate) -> Estimate:
         """Figures as people know them: shares that are good are shown as such, errors and slow requests as they are."""
         if self.family in {Family.ERRORS, Family.LATENCY}:
             return found

@@ -27,11 +27,15 @@ class ReadingError(MLCanaryError):
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):
-    """One series at the instant; `labels` without the name. Never NaN."""
+    """One series at the instant; `labels` without the name. Never NaN.
+
+    `key`: how the server spells name and labels, so that a series is known again without looking at each; "" is none.
+    """
 
     name: str
     labels: dict[str, str]
     value: float
+    key: bytes = b""
 
 
 class Reading(msgspec.Struct, frozen=True):

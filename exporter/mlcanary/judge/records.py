@@ -74,9 +74,9 @@ def build_record(
 ) -> bytes:
     """The record. `version`: of mlcanary; `previous_hash`: "" for the first record of a chain.
 
-    Cost: 0.3 ms per 100 steps of 40 inputs each; about a tenth of the size of the steps as JSON.
+    Cost: 0.3 ms and 2 kB for a step of 40 inputs: about 1 s and 6 MB for a day at 30 s.
     """
-    lines = [msgspec.json.encode(_plain(step)) for step in steps]  # unsorted: sums go by the order of the inputs
+    lines = [_line(step) for step in steps]
     text = b"".join(line + b"\n" for line in lines)
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -86,7 +86,7 @@ def build_record(
         "steps": {
             "count": len(lines),
             "sha256": hashlib.sha256(text).hexdigest(),
-            "data": base64.b64encode(zlib.compress(text, 6)).decode(),
+            "data": base64.b64encode(zlib.compress(text, 3)).decode(),
         },
         "assessment": _plain(assessment),
         "previous": previous_hash,
@@ -147,6 +147,15 @@ def explain(record: Record, fold: Fold) -> Explanation:
 def canonical(value: object) -> bytes:
     """Canonical JSON of plain values."""
     return msgspec.json.encode(_floats(value), order="sorted")
+
+
+def _line(step: Step) -> bytes:
+    """A step as one line; unsorted, since sums go by the order of the inputs. The usual one has finite numbers only."""
+    line = msgspec.json.encode(step)
+    nothing = (step.facts.expected_share is None) + (step.facts.aa_passed is None)
+    if line.count(b"null") == nothing:  # more: a number that JSON does not know, or a name with null in it
+        return line
+    return msgspec.json.encode(_plain(step))
 
 
 def _digest(value: object) -> str:

@@ -90,5 +90,3 @@ def objectives(reading: Reading, models: Collection[str]) -> Mapping[str, Mappin
 def began(arms: Arms, at: float) -> CanaryKey:
     """The key of a canary that begins."""
     return CanaryKey(*arms.model_name, arms.canary, arms.baseline, at)
-
-

@@ -38,7 +38,7 @@ def no_traffic(key: CanaryKey, canary: bool) -> str:
 
 def suspended(key: CanaryKey, gates: Sequence[GateAssessment]) -> str:
     """Gates in force, with their reasons."""
-    return f"{_who(key)} is on hold. " + " ".join(f"{_opening(_words(gate.gate))}: {gate.why}" for gate in gates)
+    return f"{_who(key)} is on hold. " + " ".join(f"{_opening(spelled(gate.gate))}: {gate.why}" for gate in gates)
 
 
 def held_back(families: Sequence[FamilyAssessment], gates: Sequence[Gate]) -> str:
@@ -50,7 +50,7 @@ def held_back(families: Sequence[FamilyAssessment], gates: Sequence[Gate]) -> st
 
 def worse(key: CanaryKey, family: FamilyAssessment, measure: MeasureAssessment | None) -> str:
     """A rollback on a measure."""
-    head = f"Roll back {_who(key)}: it is worse than {key.baseline} in {_words(family.name)}."
+    head = f"Roll back {_who(key)}: it is worse than {key.baseline} in {spelled(family.name)}."
     proof = f" The evidence: {evidence(family.log_e, family.threshold)}."
     return head + (f" {_opening(compared(measure))}" if measure is not None else "") + proof
 
@@ -73,7 +73,7 @@ def also_over(families: Sequence[FamilyAssessment]) -> str:
 
 def not_worse(key: CanaryKey, asked: Sequence[MeasureAssessment], weakest: MeasureAssessment, threshold: float) -> str:
     """A promotion, with the measure that was proven last."""
-    names = ", ".join(_words(measure.name) for measure in asked)
+    names = ", ".join(spelled(measure.name) for measure in asked)
     margin = difference(weakest, weakest.margin) if weakest.margin is not None else "its margin"
     return (
         f"{_who(key)} may be promoted: it is not worse than {key.baseline} by its margin in any of: {names}. "
@@ -113,13 +113,13 @@ def compared(measure: MeasureAssessment) -> str:
     """Both figures, the difference with its interval, and the sample sizes."""
     m = measure
     if m.difference is None or m.canary is None or m.baseline is None:
-        return f"{_words(m.name)}: nothing to compare yet."
+        return f"{spelled(m.name)}: nothing to compare yet."
     side = "worse" if m.difference > 0 else "better"
     between = ""
     if m.lower is not None and m.upper is not None:
         between = f" (between {difference(m, m.lower)} and {difference(m, m.upper)})"
     return (
-        f"{_words(m.name)}: canary {figure(m, m.canary)}, baseline {figure(m, m.baseline)}, "
+        f"{spelled(m.name)}: canary {figure(m, m.canary)}, baseline {figure(m, m.baseline)}, "
         f"{side} by {difference(m, abs(m.difference))}{between}, "
         f"from {count(m.trials_canary)} and {count(m.trials_baseline)} observations."
     )
@@ -157,6 +157,11 @@ def evidence(log_e: float, threshold: float | None) -> str:
     return f"e-value {_e_value(log_e)}" + (f", {_e_value(threshold)} needed" if threshold is not None else "")
 
 
+def spelled(name: str) -> str:
+    """A name of the catalogue as people write it."""
+    return _SPELLED.get(name, name.replace("_", " "))
+
+
 def count(value: float) -> str:
     """A number of observations."""
     return f"{value:,.0f}"
@@ -183,10 +188,6 @@ def _e_value(log_e: float) -> str:
 
 def _who(key: CanaryKey) -> str:
     return f"{key.version} of {key.model}"
-
-
-def _words(name: str) -> str:
-    return _SPELLED.get(name, name.replace("_", " "))
 
 
 def _opening(text: str) -> str:

@@ -71,7 +71,7 @@ def _plain(value: Any) -> Any:
 
 
 def _is_state(value: Any) -> bool:
-    """Frozen dataclasses and members of an enumeration are settings; functions and structs belong to the constructor."""
+    """Frozen dataclasses and members of enumerations are settings; functions and structs belong to the constructor."""
     if isinstance(value, Enum):
         return False
     if is_dataclass(value) and not isinstance(value, type):

@@ -75,4 +75,4 @@ def facts(reading: Reading) -> tuple[dict[ModelName, Told], dict[Page, list[str]
 
 def page_of(labels: dict[str, str], own: tuple[str, ...]) -> Page:
     """The exporter of a series whose metric has these labels of its own."""
-    return tuple(sorted((name, value) for name, value in labels.items() if name not in own))
+    return tuple(label for label in sorted(labels.items()) if label[0] not in own)

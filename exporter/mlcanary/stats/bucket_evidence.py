@@ -77,7 +77,7 @@ class BucketEvidence:
         n = n_canary + n_baseline
         mean = np.where(counts, all_c + all_b, 0.0)[..., None] / n
         score = (values_c - mean * trials_c) * n_baseline - (values_b - mean * trials_b) * n_canary
-        weight = trials_c * n_baseline * n_baseline / n_canary + trials_b * n_canary * n_canary / n_baseline
+        weight = trials_c * n_baseline * n_baseline + trials_b * n_canary * n_canary
         self.score += np.where(counts[..., None], score / n, 0.0)
         self.weight += np.where(counts[..., None], weight / (n * n), 0.0)
         self.blocks += counts

@@ -1,7 +1,8 @@
 """Whether categorical features of the canary are distributed as the baseline's: a plug-in bet, and E1 of each category.
 
 Guarantee: as long as a feature has the same distribution in both arms within each block, its E is an e-process: the
-chance that it EVER reaches 1 / alpha is at most alpha, at any sample size and whatever drift both arms share.
+chance that it EVER reaches 1 / alpha is at most alpha, at any sample size and whatever drift both arms share. Exact
+for independent rows; else divided by the design effect of the feature, as in `feature_evidence.py`.
 Input: integer counts per category of one block in each arm; the list of categories is fixed beforehand (a list that
 grows with the data is no bet made in advance), what is not in it belongs to a last category "other".
 Cost: an update is one call of `hypergeometric.log_mgf` for all categories of all features, and O(3 categories).
@@ -17,7 +18,7 @@ from dataclasses import InitVar, dataclass, field
 import numpy as np
 
 from mlcanary.stats.accumulator import Floats
-from mlcanary.stats.evidence import log_sum_exp
+from mlcanary.stats.design_effect import tempered
 from mlcanary.stats.feature_evidence import TIE_DIGITS, Counts, Guilty, ShareEvidence, Spans, joined_counts
 
 STRENGTHS = np.array([10.0, 100.0, 1000.0])
@@ -29,12 +30,14 @@ class CategoriesEvidence:
     """Evidence of all categorical features of a model: `log_e()` has one entry for each.
 
     E of a feature = (plug-in bet + mean over categories of two-sided E1, one against the rest) / 2: the bet sees many
-    small changes, E1 one category. `sizes`: number of categories of each feature. `log_bets`, shape (*shape, K, 3).
+    small changes, E1 one category. `sizes`: number of categories of each feature. `assumed_phi`: see
+    `ShareEvidence`. `log_bets`, shape (*shape, K, 3).
     `counts_c`, `counts_b`: sums over all blocks that were compared, from which the next bet is made.
     """
 
     sizes: InitVar[Sequence[int]]
     shape: InitVar[tuple[int, ...]] = ()
+    assumed_phi: InitVar[float | None] = None
     categories: Counts = field(init=False)
     spans: Spans = field(init=False)
     shares: ShareEvidence = field(init=False)
@@ -42,11 +45,11 @@ class CategoriesEvidence:
     counts_c: Counts = field(init=False)
     counts_b: Counts = field(init=False)
 
-    def __post_init__(self, sizes: Sequence[int], shape: tuple[int, ...]) -> None:
+    def __post_init__(self, sizes: Sequence[int], shape: tuple[int, ...], assumed_phi: float | None) -> None:
         """At least one feature; `shape`: leading shape of all counts, for many independent runs."""
         self.categories = np.array(sizes, dtype=np.int64)
         self.spans = Spans.of([(size, 0) for size in sizes])
-        self.shares = ShareEvidence(sum(sizes), shape)
+        self.shares = ShareEvidence(self.spans.starts, sum(sizes), shape, assumed_phi)
         self.log_bets = np.zeros((*shape, len(sizes), len(STRENGTHS)))
         self.counts_c = np.zeros((*shape, sum(sizes)), dtype=np.int64)
         self.counts_b = np.zeros((*shape, sum(sizes)), dtype=np.int64)
@@ -67,20 +70,26 @@ class CategoriesEvidence:
 
     def log_e(self) -> Floats:
         """log E of each feature, shape (*shape, K)."""
-        bets = log_sum_exp(self.log_bets) - np.log(len(STRENGTHS))
+        bets = tempered(np.full(len(STRENGTHS), -np.log(len(STRENGTHS))), self.log_bets, self.phi)
+        bets = np.where(self.shares.settled, bets, np.minimum(bets, 0.0))
         both: Floats = np.logaddexp(bets, self.spans.log_mean(self.shares.log_e())) - np.log(2.0)
         return both
+
+    @property
+    def phi(self) -> Floats:
+        """Design effect of each feature, at least 1, shape (*shape, K)."""
+        return self.shares.phi
 
     def guilty_category(self, feature: int) -> Guilty:
         """The category of a feature with most evidence, the first of equals; for a single run (no leading shape)."""
         start = int(self.spans.starts[feature])
-        log_e = self.shares.log_e()[start : start + int(self.categories[feature])]
-        place = int(np.round(log_e, TIE_DIGITS).argmax())
+        stop = start + int(self.categories[feature])
+        place = int(np.round(self.shares.unsettled_log_e()[start:stop], TIE_DIGITS).argmax())
         rates = []
         for counts in (self.counts_c, self.counts_b):
             n = int(self._totals(counts)[feature])
             rates.append(int(counts[start + place]) / n if n else 0.0)
-        return Guilty(False, place, rates[0], rates[1], float(log_e[place]))
+        return Guilty(False, place, rates[0], rates[1], float(self.shares.log_e()[start + place]))
 
     def _won(self, canary: Counts, baseline: Counts) -> Floats:
         """log of what the bets on this block multiply by, shape (*shape, K, 3); 0 for features without rows."""

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mlcanary.stats.accumulator import Floats
-from mlcanary.stats.design_effect import DesignEffect
-from mlcanary.stats.evidence import log_sum_exp
+from mlcanary.stats.design_effect import DesignEffect, tempered
 from mlcanary.stats.proportion_evidence import odds_ratio_grid
 
 
@@ -24,7 +23,8 @@ from mlcanary.stats.proportion_evidence import odds_ratio_grid
 class CountEvidence:
     """Evidence from blocks of two arms. `shape`: that many comparisons side by side, with the same settings.
 
-    `mde`: log rate ratio of the smallest effect worth acting on; `tolerance`: log rate ratio >= 0 that is no worse.
+    `mde`: log rate ratio of the smallest effect worth acting on; `tolerance`: log rate ratio >= 0 that is no worse;
+    `assumed_phi`: design effect >= 1 assumed before blocks tell it, see `DesignEffect`.
 
     >>> evidence = CountEvidence()
     >>> for _ in range(40):
@@ -35,6 +35,7 @@ class CountEvidence:
 
     mde: float = 0.2
     tolerance: float = 0.0
+    assumed_phi: float = 1.0
     shape: InitVar[tuple[int, ...]] = ()
     totals: Floats = field(init=False)
     """Events of canary and baseline, events the canary's share explains, blocks; shape (*shape, 4)."""
@@ -48,7 +49,7 @@ class CountEvidence:
             raise ValueError(f"need mde > 0 and tolerance >= 0, got {self.mde} and {self.tolerance}")
         self.totals = np.zeros((*shape, 4))
         self.worse = np.zeros((*shape, odds_ratio_grid(self.mde).effects.size))
-        self.dependence = DesignEffect(shape)
+        self.dependence = DesignEffect(shape, self.assumed_phi)
 
     def update(self, x_c: ArrayLike, x_b: ArrayLike, share: ArrayLike) -> None:
         """Add one block: `x_c` and `x_b` events, `share` of the traffic at the canary, in (0, 1); each of `shape`.
@@ -75,7 +76,7 @@ class CountEvidence:
 
     def log_e(self) -> Floats:
         """Log evidence that the canary has more events than tolerated; of `shape`. Rollback at log(1 / alpha)."""
-        return log_sum_exp(odds_ratio_grid(self.mde).log_weights + self.worse / self.phi[..., None])
+        return tempered(odds_ratio_grid(self.mde).log_weights, self.worse, self.phi)
 
     @property
     def phi(self) -> Floats:

@@ -1,11 +1,12 @@
 """Whether numeric features of the canary are distributed as the baseline's: E1 on every edge and every bin.
 
 Guarantee: as long as a feature has the same distribution in both arms within each block, its E is an e-process: the
-chance that it EVER reaches 1 / alpha is at most alpha, at any sample size and whatever drift both arms share. Exact,
-because given the sums over both arms a count of the canary is hypergeometric.
-Input: integer counts per bin, ascending, of one block in each arm; the rows of a block must be independent of each
-other, and requests routed at random. Cost: an update is one call of `hypergeometric.log_mgf` for all T edges and bins
-of all features; 16 T floats of state. Error: that of `log_mgf`; a change inside a bin that moves no edge is not seen.
+chance that it EVER reaches 1 / alpha is at most alpha, at any sample size and whatever drift both arms share. Given
+the sums over both arms a count of the canary is hypergeometric: that is exact for independent rows. Where one user
+sends several, evidence is divided by the design effect phi of the feature, which holds to second order.
+Input: integer counts per bin, ascending, of one block in each arm; requests or users routed at random.
+Cost: an update is one call of `hypergeometric.log_mgf` for all T edges and bins of all features; 19 T floats of state.
+Error: that of `log_mgf`; a change inside a bin that moves no edge is not seen.
 Source: Fisher's noncentral hypergeometric law, a block as stratum (Mantel and Haenszel 1959); sequential comparison of
 distribution functions for canaries: Lindon, Sanden and Shirikian, KDD 2022.
 """
@@ -20,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcanary.stats.accumulator import Floats
+from mlcanary.stats.design_effect import ASSUMED_BLOCKS, DesignEffect, tempered
 from mlcanary.stats.effect_grid import EffectGrid
-from mlcanary.stats.evidence import log_sum_exp
 from mlcanary.stats.hypergeometric import log_mgf
 
 Counts = NDArray[np.int64]
@@ -32,6 +33,9 @@ GRID = EffectGrid.geometric(0.04, 2.0, 8, 0.2)
 TILTS = np.concatenate([-GRID.effects, GRID.effects])
 LOG_WEIGHTS = np.concatenate([GRID.log_weights, GRID.log_weights]) - np.log(2.0)
 
+SETTLED = 4
+"""Blocks from which the design effect of a feature, over all its shares, is known well enough."""
+
 TIE_DIGITS = 9
 """Decimals of log E when the guiltiest is looked for: of two bins both say the same, but for rounding."""
 
@@ -40,16 +44,23 @@ TIE_DIGITS = 9
 class ShareEvidence:
     """Two-sided E1 for many shares at once: does the canary have more or fewer of these events than the baseline?
 
-    `log_products`, shape (*shape, shares, 2 J): log of the likelihood ratio of each tilt over all blocks so far.
+    `starts`, shape (K,): first share of each feature; `shares`: how many there are. `log_products`, shape
+    (*shape, shares, 2 J): log of the likelihood ratio of each tilt over all blocks so far. `dependence`: of each share.
+    `assumed_phi`: design effect >= 1 that is known beforehand, 1 for independent rows. None: nothing is known, and as
+    one block cannot tell clusters from a change, E is at most 1 before `SETTLED` blocks.
     """
 
-    shares: InitVar[int]
+    starts: Counts
+    shares: int
     shape: InitVar[tuple[int, ...]] = ()
+    assumed_phi: float | None = None
     log_products: Floats = field(init=False)
+    dependence: DesignEffect = field(init=False)
 
-    def __post_init__(self, shares: int, shape: tuple[int, ...]) -> None:
+    def __post_init__(self, shape: tuple[int, ...]) -> None:
         """`shape`: leading shape of everything, for many independent runs."""
-        self.log_products = np.zeros((*shape, shares, len(TILTS)))
+        self.log_products = np.zeros((*shape, self.shares, len(TILTS)))
+        self.dependence = DesignEffect((*shape, self.shares))
 
     def update(self, n_c: Counts, x_c: Counts, n_b: Counts, x_b: Counts) -> None:
         """One block: trials and events of both arms, shape (*shape, shares). What cannot tell anything is skipped."""
@@ -57,10 +68,43 @@ class ShareEvidence:
         telling = (n_c > 0) & (n_b > 0) & (m > 0) & (m < n_c + n_b)
         x = x_c[telling].astype(np.float64)[:, np.newaxis]
         self.log_products[telling] += TILTS * x - log_mgf(n_c[telling], n_b[telling], m[telling], TILTS)
+        total = np.where(telling, n_c + n_b, 2.0)
+        expected = m * (n_c / total)
+        variance = np.where(telling, expected * (n_b / total) * ((total - m) / (total - 1.0)), 1.0)
+        self.dependence.update(np.where(telling, (x_c - expected) / np.sqrt(variance), np.nan))
 
     def log_e(self) -> Floats:
         """log E of each share, shape (*shape, shares)."""
-        return log_sum_exp(self.log_products + LOG_WEIGHTS)
+        log_e = self.unsettled_log_e()
+        return np.where(np.repeat(self.settled, self._lengths(), axis=-1), log_e, np.minimum(log_e, 0.0))
+
+    def unsettled_log_e(self) -> Floats:
+        """The same, but for the limit before enough blocks: tells shares apart, and is no evidence."""
+        return tempered(LOG_WEIGHTS, self.log_products, np.repeat(self.phi, self._lengths(), axis=-1))
+
+    @property
+    def phi(self) -> Floats:
+        """Design effect of each feature, shape (*shape, K), at least 1: of all its shares together, for less noise.
+
+        A user who comes back brings all values back, so that it is much the same for all shares of a feature.
+        """
+        blocks, squares = self.dependence.state[..., 0], self.dependence.state[..., 1]
+        seen = np.add.reduceat(np.maximum(blocks - 1.0, 0.0), self.starts, axis=-1)
+        found = np.add.reduceat(squares / 2.0, self.starts, axis=-1)
+        weight = 0.0 if self.assumed_phi is None else ASSUMED_BLOCKS
+        pooled = (found + weight * (self.assumed_phi or 1.0)) / np.maximum(seen + weight, 1.0)
+        return np.maximum(pooled, 1.0)
+
+    @property
+    def settled(self) -> NDArray[np.bool_]:
+        """Whether enough is known about the clusters of each feature, shape (*shape, K)."""
+        if self.assumed_phi is not None:
+            return np.ones((*self.log_products.shape[:-2], len(self.starts)), dtype=np.bool_)
+        blocks: Floats = np.maximum.reduceat(self.dependence.state[..., 0], self.starts, axis=-1)
+        return blocks >= SETTLED
+
+    def _lengths(self) -> Counts:
+        return np.diff(self.starts, append=self.shares)
 
 
 @dataclass(slots=True)
@@ -136,20 +180,24 @@ class FeaturesEvidence:
 
     E of a feature = (mean over interior edges + mean over bins) / 2: edges see shifts and scale, bins see spikes.
     `sizes`: for each feature its number of bins, and whether the last one holds missing values: that one is a bin
-    like any other, but has no part in the edges. `counts_c`, `counts_b`: sums over all blocks that were compared.
+    like any other, but has no part in the edges. `assumed_phi`: see `ShareEvidence`.
+    `counts_c`, `counts_b`: sums over all blocks that were compared.
     """
 
     sizes: InitVar[Sequence[tuple[int, bool]]]
     shape: InitVar[tuple[int, ...]] = ()
+    assumed_phi: InitVar[float | None] = None
     spans: Spans = field(init=False)
     shares: ShareEvidence = field(init=False)
     counts_c: Counts = field(init=False)
     counts_b: Counts = field(init=False)
 
-    def __post_init__(self, sizes: Sequence[tuple[int, bool]], shape: tuple[int, ...]) -> None:
+    def __post_init__(
+        self, sizes: Sequence[tuple[int, bool]], shape: tuple[int, ...], assumed_phi: float | None
+    ) -> None:
         """At least one feature; `shape`: leading shape of all counts, for many independent runs."""
         self.spans = Spans.of([(bins, bins - int(missing)) for bins, missing in sizes])
-        self.shares = ShareEvidence(len(self.spans.event_to), shape)
+        self.shares = ShareEvidence(self.spans.starts, len(self.spans.event_to), shape, assumed_phi)
         joined = sum(bins for bins, _ in sizes)
         self.counts_c = np.zeros((*shape, joined), dtype=np.int64)
         self.counts_b = np.zeros((*shape, joined), dtype=np.int64)
@@ -171,12 +219,17 @@ class FeaturesEvidence:
         """log E of each feature, shape (*shape, K)."""
         return self.spans.log_mean(self.shares.log_e())
 
+    @property
+    def phi(self) -> Floats:
+        """Design effect of each feature, at least 1, shape (*shape, K)."""
+        return self.shares.phi
+
     def guilty_bin(self, feature: int) -> Guilty:
         """The edge or bin of a feature with most evidence, the first of equals; for a single run (no leading shape)."""
         start = int(self.spans.starts[feature])
         stop = int(np.append(self.spans.starts, len(self.spans.event_to))[feature + 1])
-        log_e = self.shares.log_e()[start:stop]
-        best = int(np.round(log_e, TIE_DIGITS).argmax())
+        best = int(np.round(self.shares.unsettled_log_e()[start:stop], TIE_DIGITS).argmax())
+        log_e = float(self.shares.log_e()[start + best])
         inner = int(self.spans.edges[feature])
         rates = []
         for counts in (self.counts_c, self.counts_b):
@@ -184,7 +237,7 @@ class FeaturesEvidence:
             n = int(trials[start + best])
             rates.append(int(events[start + best]) / n if n else 0.0)
         is_edge = best < inner
-        return Guilty(is_edge, best if is_edge else best - inner, rates[0], rates[1], float(log_e[best]))
+        return Guilty(is_edge, best if is_edge else best - inner, rates[0], rates[1], log_e)
 
     def _compared(self, n_c: Counts, n_b: Counts) -> NDArray[np.bool_]:
         """For each joined bin, whether its feature has rows in both arms; the last share of a feature is a bin."""

@@ -143,12 +143,12 @@ class MeanEvidence:
 
     def bounds(self, deviations: Floats) -> tuple[Floats, Floats]:
         """The shifts delta with |M - delta H| <= `deviations` times the root of `variance(delta)`; ends of that set."""
-        square = deviations * deviations
-        curve = self.information * self.information - square * self.spread_curve
-        slope = self.moment * self.information - square * self.spread_slope
-        level = self.moment * self.moment - square * self.spread
-        root = np.sqrt(np.maximum(slope * slope - curve * level, 0.0))
         with np.errstate(divide="ignore", invalid="ignore"):
+            square = deviations * deviations
+            curve = self.information * self.information - square * self.spread_curve
+            slope = self.moment * self.information - square * self.spread_slope
+            level = self.moment * self.moment - square * self.spread
+            root = np.sqrt(np.maximum(slope * slope - curve * level, 0.0))
             centre, half = self.moment / self.information, deviations * np.sqrt(self.welch) / self.information
             lower = np.minimum((slope - root) / curve, centre - half)
             upper = np.maximum((slope + root) / curve, centre + half)

@@ -1,0 +1,353 @@
+"""One canary under judgement: steps in, an assessment out.
+
+Guarantee: a function of the key, the plan and the steps in their order, to the bit; nothing else has a part in it. A
+rollback verdict stays until the canary ends, since the promise is about whether one is EVER made.
+Cost: one update of each e-process per block. `state` and `from_state` are a cache of what the steps would give.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mlcanary.catalog import Family, Verdict
+from mlcanary.judge import snapshots
+from mlcanary.judge.contract import (
+    FEATURE,
+    Assessment,
+    CanaryKey,
+    Counts,
+    CurvePoint,
+    FamilyAssessment,
+    FeatureAssessment,
+    MeasureAssessment,
+    Plan,
+    Step,
+    Structure,
+    family_threshold,
+    promote_threshold,
+)
+from mlcanary.judge.feature_group import FeatureGroup
+from mlcanary.judge.gates import Gates
+from mlcanary.judge.measure import Measure
+from mlcanary.judge.phases import PhaseClock
+from mlcanary.judge.planning import eta_seconds
+from mlcanary.judge.proportion_measure import Block, ProportionMeasure
+from mlcanary.judge.registry import WEIGHTS, input_of, measures_of
+from mlcanary.judge.verdict import Decision, Situation, decide, may_expand
+from mlcanary.stats.accumulator import Floats
+from mlcanary.stats.evidence_family import e_bh, mean_log_e
+from mlcanary.stats.proportion_evidence import estimates_together
+
+REFERENCE_STEPS = 20
+"""Steps between two comparisons with the reference profile: it never decides anything."""
+
+CURVE_POINTS = 400
+"""Points of the evidence curves at most; then every second one is dropped."""
+
+
+class Canary:
+    """See the module."""
+
+    def __init__(self, key: CanaryKey, plan: Plan) -> None:
+        self.key, self.plan = key, plan
+        self.skipped: Counter[str] = Counter()
+        self._structures: dict[str, Structure] = {}
+        self._births: list[list[str]] = []
+        self._measures: dict[str, Measure] = {}
+        self._inputs: dict[str, str] = {}
+        self._groups: list[FeatureGroup] = []
+        self._members: dict[str, list[str]] = {}
+        self._phases, self._gates = PhaseClock(), Gates(dict(plan.margins))
+        self._traffic: list[float | None] = [None, None]
+        self._latched: Decision | None = None
+        self._promoted: Decision | None = None
+        self._decision: Decision | None = None
+        self._since = self._judged = key.start
+        self._steps = 0
+        self._curve: list[CurvePoint] = []
+        self._stride = 1
+        self._assessment: Assessment | None = None
+
+    # --- steps
+
+    def advance(self, step: Step) -> None:
+        """Judge one more step. Raises ValueError if it is older than the last one."""
+        if step.end <= self._judged:
+            raise ValueError(f"a step that ends at {step.end} comes after one that ends at {self._judged}")
+        self._judged = step.end
+        self._steps += 1
+        self._meet(step)
+        for i, arm in enumerate(_arms(step)):
+            if sum(arm.get("requests", ())) > 0:
+                self._traffic[i] = step.end
+        reason = self._left_out(step)
+        if reason:
+            self.skipped[reason] += 1
+        else:
+            self._take(step)
+        measures = tuple(measure.assess() for measure in self._seen())
+        self._gates.update(step, {m.name: m.design_effect for m in measures})
+        self._conclude(measures)
+
+    def _left_out(self, step: Step) -> str:
+        """Why the counts of a step have no part in the evidence, or "". Never for what the counts are."""
+        if step.start < self.key.start + self.plan.warm_up:
+            return "warm_up"
+        if step.facts.conflict:
+            return "role_conflict"
+        return "source_broken" if step.facts.sources_broken else ""
+
+    def _meet(self, step: Step) -> None:
+        """Make measures and features of inputs that are seen for the first time."""
+        born = {name: structure for name, structure in step.born.items() if name not in self._structures}
+        if born:
+            self._structures |= born
+            self._bear(list(born))
+
+    def _bear(self, names: list[str]) -> None:
+        """Make what inputs that were first seen together are judged by."""
+        self._births.append(names)
+        for name in names:
+            for measure in measures_of(name, self._structures[name], self._structures, self.plan):
+                self._measures[measure.name] = measure
+                self._inputs[measure.name] = input_of(measure, name)
+        features = {
+            name: self._structures[name]
+            for name in names
+            if name.startswith(FEATURE) and name.removeprefix(FEATURE) not in self.plan.exclude
+        }
+        if features:
+            self._groups.append(FeatureGroup(features, self.plan))
+
+    def _take(self, step: Step) -> None:
+        requests = (self._counts(step.canary, "requests"), self._counts(step.baseline, "requests"))
+        phase = self._phases.update(step.end, float(requests[0].sum()), float(requests[1].sum()))
+        blocks: list[Block] = []
+        for name, measure in self._measures.items():
+            source = self._inputs[name]
+            canary, baseline = self._counts(step.canary, source), self._counts(step.baseline, source)
+            if not (canary.any() or baseline.any()):
+                continue
+            self._settle(measure.family)
+            if isinstance(measure, ProportionMeasure):
+                blocks += measure.closed(canary, baseline, step.start, step.end)
+            else:
+                measure.take(canary, baseline, step.start, step.end, phase)
+        ProportionMeasure.close(blocks)
+        for group in self._groups:
+            arms = [np.concatenate([self._counts(arm, name) for name in group.names]) for arm in _arms(step)]
+            if arms[0].any() or arms[1].any():
+                group.take(arms[0], arms[1], step.start, step.end)
+                self._settle(Family.FEATURES)
+            if self._steps % REFERENCE_STEPS == 0:
+                group.look_at_reference()
+
+    def _settle(self, family: Family) -> None:
+        """The mean over a family needs weights that are fixed before its first block."""
+        if family in self._members:
+            return
+        if family is Family.FEATURES:
+            self._members[family] = [name for group in self._groups for name in group.names]
+        else:
+            self._members[family] = [name for name, measure in self._measures.items() if measure.family is family]
+
+    def _counts(self, arm: Counts, name: str) -> Floats:
+        found = arm.get(name)
+        if found is not None:
+            return np.array(found, dtype=np.float64)
+        structure = self._structures.get(name)
+        return np.zeros(len(structure.history) if structure is not None else 2)
+
+    # --- the answer
+
+    def assess(self) -> Assessment:
+        """What is to be said now, with intervals, which are dearer than a step."""
+        if self._assessment is None:
+            self._assessment = self._answer()
+        return self._assessment
+
+    @property
+    def curve(self) -> tuple[CurvePoint, ...]:
+        """Evidence over judged time."""
+        return tuple(self._curve)
+
+    def _conclude(self, measures: tuple[MeasureAssessment, ...]) -> None:
+        """Note what this step leads to, so that it is remembered whether or not anybody asks."""
+        self._assessment = None
+        families = self._families(measures)
+        situation = self._situation(measures, families)
+        decision = decide(situation)
+        if decision.verdict in {Verdict.ROLLBACK, Verdict.PROMOTE} and decision.verdict is not self._verdict():
+            decision = decide(self._situation(self._with_intervals(), families))
+            if decision.verdict is Verdict.ROLLBACK:
+                self._latched = decision
+            else:
+                self._promoted = decision
+        if self._decision is None or decision.verdict is not self._decision.verdict:
+            self._since = self._judged
+        self._decision = decision
+        self._draw(families, measures)
+
+    def _verdict(self) -> Verdict | None:
+        return None if self._decision is None else self._decision.verdict
+
+    def _situation(self, measures: tuple[MeasureAssessment, ...], families: tuple[FamilyAssessment, ...]) -> Situation:
+        return Situation(
+            plan=self.plan,
+            key=self.key,
+            judged=self._judged,
+            last_traffic=(self._traffic[0], self._traffic[1]),
+            families=families,
+            measures=measures,
+            features=self._feature_assessments(),
+            gates=self._gates.current(self.plan),
+            latched=self._latched,
+            promoted=self._promoted,
+            eta=eta_seconds(self.plan, self.key, self._judged, families, measures, self._curve),
+        )
+
+    def _answer(self) -> Assessment:
+        measures = self._with_intervals()
+        families = self._families(measures)
+        situation = self._situation(measures, families)
+        decision = decide(situation)
+        return Assessment(
+            key=self.key,
+            verdict=decision.verdict,
+            reason=decision.reason,
+            text=decision.text,
+            leading=decision.leading,
+            since=self._since,
+            judged=self._judged,
+            steps=self._steps,
+            may_expand=may_expand(situation, decision),
+            eta_seconds=situation.eta,
+            promote_threshold=promote_threshold(self.plan),
+            families=families,
+            measures=measures,
+            features=situation.features,
+            gates=situation.gates,
+        )
+
+    def _seen(self) -> list[Measure]:
+        return [measure for measure in self._measures.values() if measure.seen]
+
+    def _with_intervals(self) -> tuple[MeasureAssessment, ...]:
+        """Assessments with intervals; those of shares are computed at once, which is many times faster."""
+        seen = self._seen()
+        shares = [m for m in seen if isinstance(m, ProportionMeasure) and m.parts and m.shown.with_interval]
+        found = dict(zip([m.name for m in shares], estimates_together([m.shown for m in shares]), strict=True))
+        return tuple(measure.assess(found.get(measure.name) or measure.estimate()) for measure in seen)
+
+    def _feature_assessments(self) -> tuple[FeatureAssessment, ...]:
+        members = self._members.get(Family.FEATURES, [])
+        log_e = self._feature_log_e()
+        judged = [name for name in members if name in log_e]
+        budget = self.plan.alpha * max(self.plan.weights.get(Family.FEATURES, 0.0), 1e-12)
+        guilty = e_bh(np.array([log_e[name] for name in judged]), budget) if judged else ()
+        named = [judged[i] for i in guilty]
+        return tuple(found for group in self._groups for found in group.assess(named))
+
+    def _feature_log_e(self) -> dict[str, float]:
+        return {
+            name: value
+            for group in self._groups
+            for name, value in zip(group.names, group.log_e().tolist(), strict=True)
+        }
+
+    def _families(self, measures: Sequence[MeasureAssessment]) -> tuple[FamilyAssessment, ...]:
+        log_e = {m.name: m.log_e for m in measures} | self._feature_log_e()
+        found = []
+        for family in Family:
+            names = self._members.get(family)
+            if names:
+                weights = [WEIGHTS.get(name, 1.0) for name in names]
+                mean = float(mean_log_e(np.array([log_e.get(name, 0.0) for name in names]), weights))
+                found.append(FamilyAssessment(family, mean, family_threshold(self.plan, family)))
+        return tuple(found)
+
+    def _draw(self, families: Sequence[FamilyAssessment], measures: Sequence[MeasureAssessment]) -> None:
+        if self._steps % self._stride:
+            return
+        against = [m.log_e_noninferior for m in measures if m.log_e_noninferior is not None]
+        self._curve.append(
+            CurvePoint(self._judged, {f.name: f.log_e for f in families}, min(against) if against else None)
+        )
+        if len(self._curve) >= CURVE_POINTS:
+            del self._curve[::2]
+            self._stride *= 2
+
+    # --- a cache of the state
+
+    def state(self) -> bytes:
+        """Everything that the steps so far have led to."""
+        plain = _Plain(
+            structures=self._structures,
+            births=self._births,
+            members=self._members,
+            skipped=dict(self.skipped),
+            traffic=self._traffic,
+            latched=self._latched,
+            promoted=self._promoted,
+            decision=self._decision,
+            since=self._since,
+            judged=self._judged,
+            steps=self._steps,
+            curve=self._curve,
+            stride=self._stride,
+        )
+        return snapshots.joined(msgspec.msgpack.encode(plain), snapshots.saved(self._objects()))
+
+    @classmethod
+    def from_state(cls, data: bytes, key: CanaryKey, plan: Plan) -> Canary:
+        """The canary that wrote `state`. Raises StateError if the bytes are of another version."""
+        first, second = snapshots.parted(data)
+        plain = snapshots.decoded(first, _Plain)
+        canary = cls(key, plan)
+        for names in plain.births:
+            canary._structures |= {name: plain.structures[name] for name in names}
+            canary._bear(names)
+        canary._members, canary.skipped = plain.members, Counter(plain.skipped)
+        canary._traffic, canary._decision = plain.traffic, plain.decision
+        canary._latched, canary._promoted = plain.latched, plain.promoted
+        canary._since, canary._judged, canary._steps = plain.since, plain.judged, plain.steps
+        canary._curve, canary._stride = plain.curve, plain.stride
+        snapshots.load(canary._objects(), second)
+        return canary
+
+    def _objects(self) -> dict[str, Any]:
+        groups = {f"group {i}": group for i, group in enumerate(self._groups)}
+        return {**self._measures, **groups, "phases": self._phases, "gates": self._gates}
+
+
+class _Plain(msgspec.Struct):
+    structures: dict[str, Structure]
+    births: list[list[str]]
+    members: dict[str, list[str]]
+    skipped: dict[str, int]
+    traffic: list[float | None]
+    latched: Decision | None
+    promoted: Decision | None
+    decision: Decision | None
+    since: float
+    judged: float
+    steps: int
+    curve: list[CurvePoint]
+    stride: int
+
+
+def fold(key: CanaryKey, plan: Plan, steps: Sequence[Step]) -> Assessment:
+    """The assessment after these steps: what `mlcanary explain` recomputes."""
+    canary = Canary(key, plan)
+    for step in steps:
+        canary.advance(step)
+    return canary.assess()
+
+
+def _arms(step: Step) -> tuple[Counts, Counts]:
+    return step.canary, step.baseline

@@ -1,0 +1,148 @@
+"""A canary under judgement: the same steps give the same bits, faults are found and named, verdicts stay."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from judge_arms import KEY, START, Arm, Release, plan
+from mlcanary.catalog import Family, Verdict
+from mlcanary.judge.canary import CURVE_POINTS, Canary, fold
+from mlcanary.judge.contract import Assessment, Facts, Step
+
+FAULTS = {
+    "errors": (Arm(errors=0.05), "errors"),
+    "latency": (Arm(latency=0.08), "slow"),
+    "auc": (Arm(separation=0.6), ""),
+    "CTR": (Arm(ctr=0.06), "ctr"),
+    "a shifted feature": (Arm(shift=(0.4, 0.0, 0.0)), "f0"),
+    "a feature that goes missing": (Arm(missing=(0.01, 0.06, 0.01)), "f1"),
+    "a category": (Arm(shift=(0.0, 0.0, 0.08)), "colour"),
+}
+
+
+def judged(release: Release, seconds: float) -> Assessment:
+    """What is said at the end."""
+    return fold(KEY, plan(), list(release.steps(seconds)))
+
+
+@pytest.mark.parametrize(("name", "fault"), FAULTS.items())
+def test_a_fault_of_the_canary_is_found_and_named(name: str, fault: tuple[Arm, str]) -> None:
+    arm, leading = fault
+    found = judged(Release(11, canary=lambda t: arm if t >= 300 else Arm(), share=lambda _t: 0.3), 2400)
+    assert (found.verdict, found.reason) == (Verdict.ROLLBACK, "worse"), found.text
+    assert leading in {found.leading, ""}
+    assert found.since >= START + 300
+    assert not found.may_expand
+
+
+def test_a_healthy_canary_is_promoted_and_never_rolled_back() -> None:
+    release = Release(12, share=lambda _t: 0.5, rate=lambda _t: 100.0, interval=60.0)
+    found = fold(KEY, plan(min_age=1800.0), list(release.steps(4800)))
+    assert found.verdict is Verdict.PROMOTE, found.text
+    assert all((m.log_e_noninferior or np.inf) >= found.promote_threshold for m in found.measures)
+
+
+def test_a_rollback_stays_though_the_canary_recovers() -> None:
+    release = Release(13, canary=lambda t: Arm(errors=0.2) if t < 600 else Arm(errors=0.001), share=lambda _t: 0.3)
+    canary, verdicts = Canary(KEY, plan()), []
+    for step in release.steps(3600):
+        canary.advance(step)
+        verdicts.append(canary.assess().verdict)
+    first = verdicts.index(Verdict.ROLLBACK)
+    assert set(verdicts[first:]) == {Verdict.ROLLBACK}
+    assert canary.assess().since == START + 30.0 * (first + 1)
+
+
+def test_a_restart_at_any_step_changes_no_bit() -> None:
+    steps = list(Release(14, canary=lambda _t: Arm(ctr=0.09)).steps(1500))
+    undisturbed = msgspec.json.encode(fold(KEY, plan(), steps))
+    for at in (0, 1, 7, 25, 49):
+        canary = Canary(KEY, plan())
+        for step in steps[:at]:
+            canary.advance(step)
+        again = Canary.from_state(canary.state(), KEY, plan())
+        assert again.skipped == canary.skipped
+        assert again.curve == canary.curve
+        for step in steps[at:]:
+            again.advance(step)
+        assert msgspec.json.encode(again.assess()) == undisturbed, at
+
+
+def test_asking_changes_nothing() -> None:
+    steps = list(Release(15).steps(900))
+    asked, silent = Canary(KEY, plan()), Canary(KEY, plan())
+    for step in steps:
+        asked.advance(step)
+        asked.assess()
+        silent.advance(step)
+    assert asked.assess() == silent.assess()
+    assert asked.state() == silent.state()
+
+
+def test_steps_that_prove_nothing_are_left_out_and_counted() -> None:
+    def facts(t: float) -> Facts:
+        if 600 <= t < 900:
+            return Facts(conflict="v1 is baseline and canary")
+        return Facts(sources_broken=("labels.jsonl",)) if 900 <= t < 1200 else Facts()
+
+    release = Release(16, canary=lambda t: Arm(errors=0.5) if 600 <= t < 1200 else Arm(), facts=facts)
+    canary = Canary(KEY, plan(warm_up=300.0))
+    for step in release.steps(2400):
+        canary.advance(step)
+    assert canary.skipped == {"warm_up": 10, "role_conflict": 10, "source_broken": 10}
+    assert canary.assess().verdict is not Verdict.ROLLBACK, canary.assess().text
+
+
+def test_a_step_from_the_past_is_refused() -> None:
+    first, second = list(Release(17).steps(60))
+    canary = Canary(KEY, plan())
+    canary.advance(second)
+    with pytest.raises(ValueError, match="comes after"):
+        canary.advance(first)
+
+
+def test_the_mean_over_a_family_is_settled_at_its_first_block() -> None:
+    steps = list(Release(18).steps(600))
+    late = {"log_loss", "scores"}
+    held_back = [
+        msgspec.structs.replace(step, born={n: s for n, s in step.born.items() if (n in late) == (i == 5)})
+        if i == 0
+        else msgspec.structs.replace(step, born={n: steps[0].born[n] for n in late})
+        if i == 5
+        else step
+        for i, step in enumerate(steps)
+    ]
+    canary = Canary(KEY, plan())
+    for step in held_back:
+        canary.advance(step)
+    found = {m.name: m.log_e for m in canary.assess().measures}
+    quality = next(f for f in canary.assess().families if f.name is Family.QUALITY)
+    weights = {"accuracy": 1.0, "recall": 1 / 3, "precision": 1 / 3, "f1": 1 / 3}
+    mean = np.log(sum(w * np.exp(found[name]) for name, w in weights.items()) / 2.0)
+    assert quality.log_e == pytest.approx(mean, abs=1e-12)
+    assert {"log_loss", "auc"} <= set(found), "they are shown all the same"
+
+
+def test_without_traffic_of_an_arm_there_is_no_data() -> None:
+    steps = [msgspec.structs.replace(step, canary={}) for step in Release(19).steps(1200)]
+    assert fold(KEY, plan(), steps).reason == "no_canary_traffic"
+    steps = [msgspec.structs.replace(step, baseline={}) for step in Release(19).steps(1200)]
+    assert fold(KEY, plan(), steps).reason == "no_baseline_traffic"
+
+
+def test_curves_keep_the_whole_time_in_a_bounded_number_of_points() -> None:
+    canary = Canary(KEY, plan())
+    for i in range(3 * CURVE_POINTS):
+        canary.advance(Step(START + i, START + i + 1, {"requests": (5.0, 0.0)}, {"requests": (5.0, 0.0)}))
+    assert CURVE_POINTS / 3 <= len(canary.curve) < CURVE_POINTS
+    assert canary.curve[0].at < START + 10
+    assert canary.curve[-1].at > START + 3 * CURVE_POINTS - 10
+
+
+def test_an_excluded_feature_and_the_models_own_output_are_not_judged() -> None:
+    release = Release(20, canary=lambda _t: Arm(shift=(2.0, 0.0, 0.0)))
+    found = fold(KEY, plan(exclude=("f0",)), list(release.steps(900)))
+    assert {f.name for f in found.features} == {"f1", "colour"}
+    assert found.verdict is not Verdict.ROLLBACK
