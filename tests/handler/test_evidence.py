@@ -105,15 +105,15 @@ async def test_a_baseline_that_fell_too_is_a_shared_cause_only_beyond_noise() ->
     assert not (await gathered(baseline=0.70, past=None)).shared_cause
 
 
-async def test_a_verdict_stands_while_nothing_suspends_it() -> None:
+async def test_a_verdict_stands_unless_its_cause_is_shared() -> None:
     found = await gathered(Measure.VERDICT)
     assert (found.violated, found.fresh, found.shared_cause, found.judged) == (True, True, False, False)
     assert {"log_e_quality": 9.0, "threshold_quality": 6.2, "read_age": 20.0}.items() <= dict(found.values).items()
     for verdict in (0.0, None):
         assert not (await gathered(Measure.VERDICT, verdict=verdict)).violated
-    held = await gathered(Measure.VERDICT, gates=["split_mismatch"])
-    assert not held.violated
-    assert dict(held.values)["gate_split_mismatch"] == 1.0
+    later = await gathered(Measure.VERDICT, gates=["design_effect"])
+    assert (later.violated, later.shared_cause) == (True, False)
+    assert dict(later.values)["gate_design_effect"] == 1.0
     both = await gathered(Measure.VERDICT, gates=["shared_cause"])
     assert (both.violated, both.shared_cause) == (True, True)
 
