@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from mlcanary import bundle
+from mlcanary.catalog import Family
 from mlcanary.demo.configuration import HANDLER_PORT, SCRAPE_INTERVAL, WEIGHTS, Ports, Run, executable
 from mlcanary.demo.dataset import BASELINE, CANARY, MODEL
 from mlcanary.demo.stack import DemoError, free_ports
@@ -97,10 +98,13 @@ def test_every_scrape_target_is_a_port_of_this_run(run: Run) -> None:
     assert targets == {f"127.0.0.1:{port}" for port in ports}
 
 
-def test_the_judge_accepts_its_configuration_and_looks_at_each_scrape(run: Run) -> None:
+def test_the_judge_accepts_its_configuration_and_looks_at_scrapes_that_are_in(run: Run) -> None:
     settings = load_judge_settings(run.directory / "judge.yml", None)
     assert settings.prometheus.url == run.url(run.ports.prometheus)
-    assert f"{settings.interval:g}s" == SCRAPE_INTERVAL
+    assert settings.interval % float(SCRAPE_INTERVAL.removesuffix("s")) == 0
+    plan = settings.plan(MODEL, {})
+    assert sum(plan.weights.values()) == 1
+    assert Family.LATENCY not in plan.weights
 
 
 def test_what_the_judge_says_keeps_its_own_labels(run: Run) -> None:

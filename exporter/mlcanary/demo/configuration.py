@@ -28,8 +28,17 @@ ROLES: Mapping[str, str] = {BASELINE: "baseline", CANARY: "canary"}
 EXPORTER_PUBLISH = "1s"
 SCRAPE_INTERVAL = "2s"
 
-JUDGING: Mapping[str, Any] = {"interval": "2s", "settle": "1s", "defaults": {"warm_up": "0s", "block_seconds": "5s"}}
-"""The judge looks at each scrape. Models and servers are warm before the first request, so there is nothing to skip."""
+JUDGING: Mapping[str, Any] = {
+    "interval": "4s",
+    "settle": "1s",
+    "defaults": {
+        "warm_up": "0s",
+        "block_seconds": "8s",
+        "weights": {"errors": 0.2, "quality": 0.4, "features": 0.4},
+    },
+}
+"""A look at every second scrape, from the first request on. Latency only informs: every process of the demo shares one
+machine, and on a busy one a version is slow because of its neighbours."""
 
 VERIFICATION = {"window": "10s", "windows": 2, "min_predictions": 100, "deadline": "90s"}
 """Two windows of ten seconds after the effect: short, as 1,200 requests pass in each."""
