@@ -7,6 +7,7 @@ event time of the wrong prediction, the judged time of the verdict, the handler'
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,16 @@ from mlcanary.demo.stack import DemoError
 from mlcanary.demo.timeline import Entry, Milestone, Timeline
 
 CLASSES = {0: "benign", 1: "malignant"}
+
+
+def gist(text: str) -> str:
+    """The first and the last sentence: what is wrong, and the evidence.
+
+    >>> gist("It is worse. Accuracy 0.6, 0.9 before. The evidence: e-value 900, 500 needed.")
+    'It is worse. The evidence: e-value 900, 500 needed.'
+    """
+    sentences = re.split(r"(?<=\.) (?=[A-Z])", text)
+    return " ".join(dict.fromkeys((sentences[0], sentences[-1])))
 
 
 class WrongPredictions:
@@ -107,7 +118,7 @@ class Witness:
 
     def _look_at_verdict(self, said: dict[str, Any] | None) -> None:
         if said is not None and said["verdict"] == Verdict.ROLLBACK:
-            self.reached(Milestone.VERDICT, said["since"], said["text"])
+            self.reached(Milestone.VERDICT, said["since"], gist(said["text"]))
 
     def _look_at_alerts(self, alerts: list[RollbackAlert]) -> None:
         for alert in alerts:
