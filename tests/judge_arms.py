@@ -38,7 +38,10 @@ KEY = CanaryKey("", "", "clicks", "v2", "v1", START)
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """How one version behaves. Rates per request; latency lognormal; scores normal, positives `separation` higher."""
+    """How one version behaves. Rates per request; latency lognormal; scores normal, positives `separation` higher.
+
+    `burst`: requests that a user sends in a row, whose failures and clicks are alike (correlation .3).
+    """
 
     errors: float = 0.01
     latency: float = 0.05
@@ -48,6 +51,7 @@ class Arm:
     conversion: float = 0.2
     value: float = 30.0
     labelled: float = 0.95
+    burst: int = 1
     missing: tuple[float, ...] = (0.01, 0.01, 0.01)
     shift: tuple[float, ...] = (0.0, 0.0, 0.0)
 
@@ -112,13 +116,13 @@ def gained(counted: Counts) -> Counts:
 def counts(rng: np.random.Generator, arm: Arm, requests: float) -> Counts:
     """What an arm counts for this many requests."""
     n = int(requests)
-    failed = int(rng.binomial(n, arm.errors))
+    failed = _events(rng, n, arm.errors, arm.burst)
     answered = n - failed
     labelled = int(rng.binomial(answered, arm.labelled))
     positives = int(rng.binomial(labelled, arm.positive))
     scores = rng.normal(0.0, 1.0, labelled)
     scores[:positives] += arm.separation
-    clicks = int(rng.binomial(answered, arm.ctr))
+    clicks = _events(rng, answered, arm.ctr, arm.burst)
     conversions = int(rng.binomial(clicks, arm.conversion))
     values = rng.lognormal(0.0, 0.8, conversions) * arm.value
     return {
@@ -130,6 +134,20 @@ def counts(rng: np.random.Generator, arm: Arm, requests: float) -> Counts:
         **{f"feature/f{i}": _numbers(rng, answered, arm.missing[i], arm.shift[i]) for i in range(2)},
         "feature/colour": _colours(rng, answered, arm.missing[2], arm.shift[2]),
     }
+
+
+ALIKE = 0.3
+"""Correlation of two requests of a burst."""
+
+
+def _events(rng: np.random.Generator, n: int, rate: float, burst: int) -> int:
+    """How many of n requests have an event, in bursts of users who are more or less inclined to it."""
+    if burst == 1 or not 0 < rate < 1:
+        return int(rng.binomial(n, rate))
+    users, rest = divmod(n, burst)
+    spread = 1.0 / ALIKE - 1.0
+    inclined = rng.beta(rate * spread, (1.0 - rate) * spread, users)
+    return int(rng.binomial(burst, inclined).sum() + rng.binomial(rest, rate))
 
 
 def _quality(scores: Floats, positives: int) -> Counts:

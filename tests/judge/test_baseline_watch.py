@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from mlcanary.catalog import Gate, Verdict
 from mlcanary.judge import snapshots
-from mlcanary.judge.baseline_watch import BaselineWatch
-from mlcanary.judge.contract import Counts, Step, Structure
+from mlcanary.judge.baseline_watch import LASTING, BaselineWatch
+from mlcanary.judge.canary import Canary
+from mlcanary.judge.contract import CanaryKey, Counts, Plan, Step, Structure
 from sim.bars import SEED
 
 STEP = 30.0
@@ -102,6 +104,30 @@ def test_a_shared_cause_is_named_and_forgotten_when_it_is_over(fault: str) -> No
     assert watch.degraded() == ()
 
 
+@pytest.mark.parametrize("fault", ["nulls that cost quality", "a season", "a label outage"])
+def test_a_shared_cause_is_the_reason_of_the_verdict_and_no_rollback(fault: str) -> None:
+    change, words = FAULTS[fault]
+    canary = Canary(CanaryKey("", "", "churn", "v2", "v1", -STEP), Plan(warm_up=0.0))
+    for _, step in story([(10, {}, {}), (15, change, change)]):
+        canary.advance(step)
+        assert canary.assess().verdict is Verdict.HOLD
+    found = canary.assess()
+    causes = [gate.why for gate in found.gates if gate.gate is Gate.SHARED_CAUSE]
+    assert found.reason == Gate.SHARED_CAUSE
+    assert words in causes[0]
+    assert words in found.text
+
+
+def test_what_lasts_is_the_new_past_and_what_comes_on_top_of_it_is_told() -> None:
+    watch, told = BaselineWatch(), [0, 0]
+    drifted: dict[str, object] = {"wrong": 0.15}
+    for part, step in story([(1000, drifted, drifted), (20, drifted, {"wrong": 0.25})]):
+        watch.update(step)
+        told[part] += bool(watch.degraded())
+    assert LASTING / STEP - 5 <= told[0] <= LASTING / STEP + 30
+    assert told[1] >= 15
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_of_the_canary_alone_is_no_shared_cause(fault: str) -> None:
     watch = BaselineWatch()
@@ -111,12 +137,12 @@ def test_a_fault_of_the_canary_alone_is_no_shared_cause(fault: str) -> None:
 
 
 @pytest.mark.parametrize("rate", [20.0, 300.0])
-def test_a_healthy_day_that_swells_and_ebbs_is_hardly_told(rate: float) -> None:
+def test_healthy_traffic_that_swells_and_ebbs_is_hardly_told(rate: float) -> None:
     watch, told = BaselineWatch(), 0
-    for _, step in story([(2880, {}, {})], lambda end: rate * (1 + 0.2 * np.sin(2 * np.pi * end / 86400))):
+    for _, step in story([(1440, {}, {})], lambda end: rate * (1 + 0.2 * np.sin(2 * np.pi * end / 43200))):
         watch.update(step)
         told += bool(watch.degraded())
-    assert told <= 0.01 * 2880
+    assert told <= 0.01 * 1440
 
 
 def test_without_a_past_the_first_ones_judged_are_the_past() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import msgspec
@@ -234,8 +235,8 @@ def test_different_edges_keep_scores_and_features_out_until_they_agree() -> None
         side.requests(CANARY, 1, 0)
         side.feature(CANARY, "age", "+Inf", 1)
     third = watch.step()
-    assert third.facts.edges_mismatch
-    assert third.dropped == {"edges_mismatch": 1}
+    assert not third.facts.edges_mismatch
+    assert third.dropped == {"other_edges": 1}
     assert "feature/age" not in third.canary
 
 
@@ -305,6 +306,24 @@ def test_split_arms_share_the_pages_of_the_baseline() -> None:
     (gains,) = watch.counters.take(watch.world.read(60.0, [MODEL]), arms)
     found = sorted([gains.canary["requests"][0], gains.baseline["requests"][0]])
     assert found == [101.0, 1010.0]
+
+
+def test_order_of_the_series_changes_nothing() -> None:
+    watch, found = Watch.of(5), []
+    watch.world.scrape(10.0, *watch.sidecars)
+    first = watch.world.read(30.0)
+    for i, side in enumerate(watch.sidecars):
+        side.requests(BASELINE, 10**i, 0)
+        side.requests(CANARY, i, 1)
+    watch.world.scrape(50.0, *watch.sidecars)
+    second = watch.world.read(60.0)
+    arms = [*find_arms(first), *split_arms(first)]
+    for seed in range(20):
+        chance, counters = random.Random(seed), Counters()
+        shuffled = [Reading(each.at, chance.sample(each.series, len(each.series))) for each in (first, second)]
+        found.append([counters.take(each, arms) for each in shuffled])
+    assert all(each == found[0] for each in found)
+    assert found[0][1][1].baseline["requests"] == (10101.0, 0.0)
 
 
 def test_page_of_the_exporter_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from judged_release import EPOCH, MemoryPrometheus, Page, Release, scraped, unreachable
-from mlcanary.judge.canary import fold
+from mlcanary.judge.canary import Canary, fold
 from mlcanary.judge.contract import CanaryKey, Step
 from mlcanary.judge.cycle import Judge
 from mlcanary.judge.reading import ReadingError
@@ -329,6 +329,21 @@ def test_a_restart_folds_only_what_came_after_the_snapshot(
     crashed.run_once()
     assert crashed.view.canaries == before
     assert asked == [total, 0]
+
+
+def test_half_a_step_is_never_saved(judging: Callable[..., Judge], monkeypatch: pytest.MonkeyPatch) -> None:
+    prometheus = scraped(BAD)
+    judge = judging(prometheus)
+    until(judge, prometheus, 250)
+    before = judge.view.canaries
+    with monkeypatch.context() as bug:
+        bug.setattr("mlcanary.judge.cycle.record_hash", lambda _body: 1 / 0)
+        bug.setattr(Canary, "verdict", "another")
+        with pytest.raises(ZeroDivisionError):
+            until(judge, prometheus, 400)
+    judge = judging(prometheus)
+    prometheus.clock = EPOCH + 250
+    assert judge.run_once().canaries == before
 
 
 # --- A/A

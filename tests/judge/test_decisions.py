@@ -84,6 +84,9 @@ def gated(*gates: Gate) -> tuple[GateAssessment, ...]:
     return tuple(GateAssessment(gate, "because.") for gate in gates)
 
 
+UNLABELLED = (GateAssessment(Gate.LABEL_COVERAGE, "few labels.", (Family.QUALITY, Family.BUSINESS)),)
+
+
 def traffic(canary: float, baseline: float, age: float = 2 * HOUR) -> tuple[float, float]:
     """Last traffic, so many seconds ago."""
     return KEY.start + age - canary, KEY.start + age - baseline
@@ -100,7 +103,7 @@ TABLE = [
     ("worse and as good", situation(families=WORSE, measures=GOOD), Reason.WORSE),
     ("worse, past the deadline", situation(age=LATE, families=WORSE), Reason.WORSE),
     ("worse, gate", situation(families=WORSE, gates=gated(Gate.SHARED_CAUSE)), Reason.SHARED_CAUSE),
-    ("worse, not by labels", situation(families=WORSE, gates=gated(Gate.LABEL_COVERAGE)), Reason.WORSE),
+    ("worse, not by labels", situation(families=WORSE, gates=UNLABELLED), Reason.WORSE),
     ("worse, no canary", situation(families=WORSE, last_traffic=traffic(SILENT, 0)), Reason.NO_CANARY_TRAFFIC),
     ("promoted", situation(promoted=PROMOTED), Reason.NOT_WORSE),
     ("promoted, no baseline", situation(promoted=PROMOTED, last_traffic=traffic(0, SILENT)), Reason.NOT_WORSE),
@@ -145,16 +148,15 @@ def test_a_gate_alone_holds_and_says_why(gate: Gate) -> None:
     assert "because." in found.text
 
 
-BY_LABELS = {Gate.LABEL_COVERAGE: {Family.QUALITY, Family.BUSINESS}}
-BY_BINS = {Gate.EDGES_MISMATCH: {Family.QUALITY, Family.FEATURES}}
-IN_PART = BY_LABELS | BY_BINS
-
-
+@pytest.mark.parametrize("concerned", [(), (Family.QUALITY, Family.BUSINESS)])
 @pytest.mark.parametrize("gate", list(Gate))
 @pytest.mark.parametrize("accused", list(Family))
-def test_a_gate_suspends_the_families_that_it_concerns(gate: Gate, accused: Family) -> None:
-    found = decide(situation(families=(family(accused, 9.0),), gates=gated(gate)))
-    if accused in IN_PART.get(gate, set(Family)):
+def test_a_gate_suspends_the_families_that_it_concerns(
+    gate: Gate, accused: Family, concerned: tuple[Family, ...]
+) -> None:
+    held = tuple(msgspec.structs.replace(one, families=concerned) for one in gated(gate))
+    found = decide(situation(families=(family(accused, 9.0),), gates=held))
+    if not concerned or accused in concerned or gate is Gate.DESIGN_EFFECT:
         assert (found.verdict, found.reason.value) == (Verdict.HOLD, gate.value)
         assert f"evidence for a rollback ({accused} with e-value 8,103, 500 needed), held by {gate}." in found.text
     else:
@@ -175,6 +177,11 @@ def test_evidence_before_the_traffic_stopped_is_said() -> None:
 
 
 TABLE_BY_NAME = {name: now for name, now, _ in TABLE}
+
+
+def test_gates_are_said_beside_a_promotion_and_beside_missing_traffic() -> None:
+    for name in ("promoted, gate", "no traffic, gate"):
+        assert "Source broken: because." in decide(TABLE_BY_NAME[name]).text
 
 
 def test_a_family_without_a_part_of_alpha_only_informs() -> None:

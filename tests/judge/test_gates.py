@@ -10,7 +10,7 @@ import pytest
 from mlcanary.catalog import Gate
 from mlcanary.judge import snapshots
 from mlcanary.judge.contract import Counts, Facts, Plan, Step, Structure
-from mlcanary.judge.gates import Gates
+from mlcanary.judge.gates import SPLIT_GRACE, Gates
 from sim.bars import SEED, Rate
 
 STEP = 30.0
@@ -155,7 +155,7 @@ def test_a_ramp_begins_the_check_anew_and_leaves_routers_time() -> None:
     for step in steps(ramp):
         gates.update(step, {})
         assert closed(gates) == []
-    assert gates.split.steps == 43 - 4
+    assert gates.split.steps == 43 - SPLIT_GRACE / STEP
 
 
 def test_a_split_that_was_repaired_opens_the_gate_within_the_hour() -> None:

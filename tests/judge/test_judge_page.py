@@ -13,7 +13,7 @@ from mlcanary.catalog import Family, Gate, Verdict
 from mlcanary.judge import page
 from mlcanary.judge.contract import FeatureAssessment, GateAssessment
 from mlcanary.judge.curves import Limit, Line, chart
-from mlcanary.judge.figures import duration, figure, interval, log_evidence, nearest, signed, when
+from mlcanary.judge.figures import duration, eta, figure, interval, log_evidence, nearest, signed, when
 from mlcanary.judge.view import JudgedCanary, View
 
 HOSTILE = "<script>alert(1)</script>\"'&"
@@ -66,10 +66,10 @@ def test_the_list_tells_everything_about_every_canary() -> None:
         *(
             "clicks v2",
             "roll back\n2027-01-15 08:25:00Z",
-            "log_loss +0.0491 nats\n+0.029 … +0.0692 nats",
+            "log_loss +0.0491 nats\n+0.029 … +0.0692",
             "5,210\n46,890",
         ),
-        *("8.31 of 6.21\nquality", "fraud 2026-11-24\neu / prod", "promote", "accuracy −0.06 pp\n−0.66 … +0.54 pp"),
+        *("8.31 of 6.21\nquality", "fraud 2026-11-24\neu / prod", "promote", "accuracy −0.06 pp\n−0.66 … +0.54"),
         *("split_mismatch\nshared_cause", "1.5 h", "no data"),
     ):
         assert f"{said}\n" in seen.text, said
@@ -81,7 +81,7 @@ def test_a_canary_s_page_tells_verdict_evidence_and_names() -> None:
     text = Elements(bad_page()).text
     for said in (
         *("clicks: v2 against v1", views.bad().assessment.text, "reason", "worse", "30 min", "not now"),
-        *("0.4512 nats\nn 5,210", "0.4021 nats\nn 46,890", "+0.0491 nats\n+0.029 … +0.0692 nats", "+0.02 nats"),
+        *("0.4512 nats\nn 5,210", "0.4021 nats\nn 46,890", "+0.0491 nats\n+0.029 … +0.0692", "+0.02 nats"),
         *("device_type (guilty)", "tablet", "21.2 %", "8.1 %", "session_seconds"),
         *("Not held against the canary: errors +0.50 pp.", "warm_up", "source_broken"),
     ):
@@ -251,12 +251,12 @@ def test_figures_have_the_unit_of_their_measure() -> None:
     assert [figure(m, m.canary) for m in (share, auc, loss)] == ["2.13 %", "0.8123", "0.4512 nats"]
     assert [signed(m, m.difference) for m in (share, auc, loss)] == ["+1.13 pp", "−0.0077", "+0.0512 nats"]
     assert [interval(m) for m in (share, auc, loss)] == [
-        "+0.93 … +1.33 pp",
+        "+0.93 … +1.33",
         "−0.0097 … −0.0057",
-        "+0.0412 … +0.0612 nats",
+        "+0.0412 … +0.0612",
     ]
     half = msgspec.structs.replace(share, upper=None)
-    assert [interval(half), interval(views.UNKNOWN), figure(auc, None)] == ["+0.93 pp … –", "–", "–"]
+    assert [interval(half), interval(views.UNKNOWN), figure(auc, None)] == ["+0.93 … –", "–", "–"]
 
 
 def test_times_and_numbers_are_as_people_say_them() -> None:
@@ -264,6 +264,10 @@ def test_times_and_numbers_are_as_people_say_them() -> None:
         *("0 s", "89 s", "2 min", "1.5 h", "1.5 d", "–", "–"),
     ]
     assert (when(0.0), log_evidence(-0.5), log_evidence(None)) == ("1970-01-01 00:00:00Z", "−0.50", "–")
+
+
+def test_once_there_is_a_decision_none_is_expected() -> None:
+    assert [eta(views.assessment(views.BAD, v, eta_seconds=120.0)) for v in Verdict] == ["–", "–", "2 min", "2 min"]
 
 
 def test_the_nearest_family_is_the_one_that_may_decide_next() -> None:

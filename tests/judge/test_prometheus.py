@@ -133,6 +133,42 @@ def test_series_are_values_by_name_and_labels_and_nan_is_left_out() -> None:
         assert 'model=~"m"' in served.asked[1]["query"]
 
 
+def test_profiles_are_asked_for_again_only_when_exporters_or_edges_change() -> None:
+    edges = {"__name__": read.EDGES, "model": "m", "instance": "a", "edges": "e1"}
+    told = [(edges, "1")]
+    profile = [({"model": "m", "feature": "f", "bin": "+Inf"}, "1")]
+
+    def answer(form: dict[str, str]) -> Answer:
+        query = form["query"]
+        if "model_info" in query:
+            return vector()
+        if query.startswith("max by"):
+            return vector(*profile) if read.REFERENCE in query else vector()
+        return vector(*told)
+
+    def asked() -> int:
+        found = made.read(60.0, ["m"])
+        assert [x.labels["bin"] for x in found.series if x.name == read.REFERENCE] == expected
+        count = sum(form["query"].startswith("max by") for form in served.asked)
+        served.asked.clear()
+        return count
+
+    with api() as served, reader(served.url) as made:
+        served.answer = answer
+        expected = ["+Inf"]
+        assert [asked(), asked()] == [3, 0]
+        told.append(({**edges, "instance": "b"}, "1"))
+        assert [asked(), asked()] == [3, 0]
+        told[:] = [({**edges, "edges": "e2"}, "1")]
+        profile.append(({"model": "m", "feature": "f", "bin": "0.5"}, "1"))
+        expected.append("0.5")
+        assert [asked(), asked()] == [3, 0]
+        told[:] = [({**edges, "edges": "e3"}, "1")]
+        profile.clear()
+        expected.clear()
+        assert [asked(), asked()] == [3, 3]  # nothing was found: perhaps it comes with the next scrape
+
+
 def test_models_are_asked_in_parts_and_by_their_very_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judged, "SERIES_PER_QUERY", 4_000)
     names = ["a.b", "c|d", 'e"f', "g\\h", "i\nj"]

@@ -8,7 +8,7 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -46,7 +46,7 @@ def steps(count: int = 40, seed: int = 7) -> list[Step]:
     return made
 
 
-def fold(key: CanaryKey, plan: Plan, taken: Iterable[Step]) -> Assessment:
+def fold(key: CanaryKey, plan: Plan, taken: Sequence[Step]) -> Assessment:
     """A judge of one measure that depends on every number of its input."""
     log_e, counts, judged, number = 0.0, np.zeros(4), key.start, 0
     for step in taken:
@@ -281,7 +281,7 @@ def test_broken_steps_are_refused_in_words(steps_part: object, message: str) -> 
 
 
 def test_steps_that_cannot_be_judged_are_an_error_of_the_record() -> None:
-    def strict(key: CanaryKey, plan: Plan, taken: Iterable[Step]) -> Assessment:
+    def strict(key: CanaryKey, plan: Plan, taken: Sequence[Step]) -> Assessment:
         raise ValueError("a step comes twice")
 
     with pytest.raises(InputError, match="steps: cannot be judged: a step comes twice"):

@@ -27,9 +27,14 @@ def test_a_sick_mean_is_found_about_as_fast_as_by_a_fixed_size(stream: Stream) -
     assert late.mean <= MEAN_RATIO
 
 
-@pytest.mark.parametrize("stream", means.AT_MARGIN, ids=lambda stream: str(stream.label))
+@pytest.mark.parametrize("stream", means.AT_MARGIN, ids=lambda stream: f"{stream.label} x {stream.factor}")
 def test_a_mean_worse_by_the_margin_is_seldom_ever_promoted(stream: Stream) -> None:
     assert means.promoted(stream, runs=300, looks=150).held
+
+
+@pytest.mark.parametrize("stream", means.AT_RATIO, ids=lambda stream: f"{stream.label} x {stream.factor}")
+def test_nor_is_one_worse_by_a_ratio_however_few_and_large_the_values(stream: Stream) -> None:
+    assert means.promoted(stream, runs=300, looks=150, as_ratio=True).held
 
 
 def test_an_auc_that_drifts_for_both_arms_in_a_ramp_is_seldom_ever_called_worse_by_phase() -> None:

@@ -30,7 +30,7 @@ HEALTHY = [
     Stream("rare", constant(0.002, 500, 500, 100)),
     Stream("canary 5 %", constant(0.10, 50, 950, 100)),
     Stream("ramp and day", ramp_and_day(100, 1000, clicks=False)),
-    Stream("bursts", bursts(100), assumed_phi=2.0),
+    Stream("bursts", bursts(100), assumed_phi=2.2),
     Stream("late labels", late_labels(100, matured=True), late_labels(100, matured=False)),
 ]
 

@@ -158,7 +158,9 @@ def at_margin(runs: int, looks: int) -> list[Rate]:
             seen = watch(steady(looks, canary, baseline, 0.8 - margin), 0.2, runs, margin=margin)
             rates.append(rate(f"AUC lower by the margin {margin}, {canary}/{baseline}", seen.promoted))
     seen = watch(ramp(looks // 3, 0.02), 0.2, runs, margin=0.02)
-    return [*rates, rate("AUC lower by the margin 0.02, drift and ramp", seen.promoted)]
+    rates.append(rate("AUC lower by the margin 0.02, drift and ramp", seen.promoted))
+    seen = watch([Stage(looks, 10, 90, 0.96, 0.98)], 0.2, runs, margin=0.02)
+    return [*rates, rate("AUC .98 lower by the margin 0.02, 10/90", seen.promoted)]
 
 
 def main(runs: int = RUNS) -> None:

@@ -1,4 +1,4 @@
-"""`python tests/sim/changes.py`: how long models that stay go without a false alarm, and how soon a change is found.
+"""`python tests/sim/changes.py [runs]`: how long models that stay go without a false alarm, how soon changes are found.
 
 Updates of 50 trials at a rate of 10 % (two arms: 50 in each). Beside it a z-test on the last 1,000 trials. The
 change begins with the first update, when R is at its least: that is the slowest start.
@@ -154,17 +154,17 @@ def changed(runs: int) -> Iterator[tuple[float, Waiting]]:
         yield rate, waiting("one arm", one_arm(rate, runs, np.random.default_rng(SEED)), runs, round(12 * A))
 
 
-def main() -> None:
-    """The full tables."""
+def main(runs: int) -> None:
+    """The tables; full ones with `RUNS` runs."""
     rows = []
-    for wait in in_control(RUNS):
+    for wait in in_control(runs):
         middle = float(np.median(wait.updates))
         figures = (wait.mean, wait.error, middle)
         rows.append([wait.stream, f"{len(wait.updates):,}", *(f"{figure:,.0f}" for figure in figures)])
     print(f"A = {A:,.0f}: updates until the first false alarm\n")
     print(table(("healthy stream", "runs", "mean", "standard error", "median"), rows), flush=True)
     rows = []
-    for rate, wait in changed(RUNS):
+    for rate, wait in changed(runs):
         least = least_delay(rate)
         cells = (f"{rate:.0%}", f"{wait.mean:.1f}", f"{float(np.quantile(wait.updates, 0.8)):.0f}", f"{least:.1f}")
         rows.append([*cells, f"{wait.mean / least:.2f}"])
@@ -172,4 +172,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else RUNS)

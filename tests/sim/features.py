@@ -1,4 +1,4 @@
-"""`python tests/sim/features.py`: the evidence on features under values of known truth, beside the usual drift tests.
+"""`python tests/sim/features.py [runs]`: evidence on features under values of known truth, beside usual drift tests.
 
 Healthy streams: how often evidence or test EVER calls a healthy feature changed. Changes: rows until one is found, as a
 multiple of what one Kolmogorov-Smirnov or chi-square test of a size fixed beforehand needs for a power of 80 %.
@@ -289,7 +289,7 @@ def healthy(runs: int) -> Iterator[Healthy]:
     yield categorical_healthy(200, 50, 5, runs // 2, rng)
     yield numeric_healthy(400, 50, 1, runs // 4, rng)
     yield numeric_healthy(200, 50, 5, runs // 4, rng)
-    yield family_healthy(FEATURES, 40, 500, runs // 40, rng)
+    yield family_healthy(FEATURES, 40, 500, max(TOGETHER, runs // 40), rng)
 
 
 def delays(runs: int, rng: np.random.Generator) -> Iterator[Delay]:
@@ -312,18 +312,18 @@ def show(header: Sequence[str], row: Sequence[str] | None = None) -> None:
     print(table(header, []) if row is None else "| " + " | ".join(row) + " |", flush=True)
 
 
-def main() -> None:
-    """The full tables."""
+def main(runs: int) -> None:
+    """The tables; full ones with `RUNS` runs."""
     header = ("healthy stream", "runs", "usual practice, ever", "evidence, ever", "promised")
     show(header)
-    for row in healthy(RUNS):
+    for row in healthy(runs):
         cells = (row.ours.stream, f"{row.ours.runs:,}", usual(row.practice), f"{row.ours.share:.3f}", f"{ALPHA:g}")
         show(header, cells)
     rng = np.random.default_rng(SEED)
     print()
     header = ("change", "fixed size", "mean", "median", "p80")
     show(header)
-    for delay in delays(RUNS, rng):
+    for delay in delays(runs, rng):
         show(header, delay.cells())
     print()
     header = ("of 200 features change", "runs", "median rows per arm", "e-BH finds", "false discovery rate")
@@ -336,4 +336,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else RUNS)

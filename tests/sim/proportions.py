@@ -98,7 +98,10 @@ def arms(rng: np.random.Generator, n_c: np.ndarray, n_b: np.ndarray, rate: float
 
 
 def bursts(looks: int) -> Callable[[np.random.Generator, int], Iterator[Block]]:
-    """10 users per arm and look, 5 requests each; users differ (intraclass correlation .3), 10 % bad on average."""
+    """10 users per arm and look, 5 requests each; users differ (intraclass correlation .3), 10 % bad on average.
+
+    Their design effect is 1 + 4 * .3 = 2.2: what an A/A run would tell.
+    """
 
     def events(rng: np.random.Generator, runs: int) -> Floats:
         agreement = 1.0 / 0.3 - 1.0
@@ -146,7 +149,7 @@ HEALTHY = [
     Stream("errors 10 %, canary 5 % of traffic", constant(0.10, 50, 950, 400)),
     Stream("CTR 3 % +-50 % over the day, ramp: clicks", ramp_and_day(400, 1000, clicks=True)),
     Stream("the same: no click", ramp_and_day(400, 1000, clicks=False)),
-    Stream("bursts of 5 requests, ICC .3; phi 2 assumed", bursts(400), assumed_phi=2.0),
+    Stream("bursts of 5 requests, ICC .3; phi 2.2 assumed", bursts(400), assumed_phi=2.2),
     Stream("late labels, ramp", late_labels(400, matured=True), late_labels(400, matured=False)),
 ]
 

@@ -38,6 +38,19 @@ def by_pairs(positives: Floats, negatives: Floats) -> tuple[float, float]:
     return float(wins.mean()), variance
 
 
+def together(*arms: tuple[Floats, Floats]) -> float:
+    """Variance of the difference of two AUC if the arms' placements vary alike, from single scores."""
+    total = 0.0
+    for axis in (1, 0):
+        parts = []
+        for positives, negatives in arms:
+            up, low = expanded(positives), expanded(negatives)
+            parts.append(((up[:, None] > low[None, :]) + 0.5 * (up[:, None] == low[None, :])).mean(axis=axis))
+        scatter = sum(float(((part - part.mean()) ** 2).sum()) for part in parts)
+        total += scatter / (parts[0].size + parts[1].size - 2) * (1 / parts[0].size + 1 / parts[1].size)
+    return total
+
+
 def by_midranks(positives: Floats, negatives: Floats) -> tuple[float, float]:
     """DeLong by midranks of the joined sample (Sun and Xu 2014)."""
     up, low = expanded(positives), expanded(negatives)
@@ -100,15 +113,21 @@ def fed(phases: list[list[Block]], tolerance: float = 0.0, margin: float | None 
     return evidence
 
 
-def evidence_by_definition(phases: list[list[Block]], shift: float, sign: float) -> float:
+def evidence_by_definition(phases: list[list[Block]], shift: float, sign: float, *, at_null: bool = False) -> float:
     """Inverse-variance mean of the phases' differences, then the mixture, effect by effect."""
-    precision = weighted = 0.0
+    precision = weighted = level = 0.0
     for blocks in phases:
         p_c, q_c, p_b, q_b = (np.sum([block[i] for block in blocks], axis=0) for i in range(4))
         canary, baseline = by_pairs(p_c, q_c), by_pairs(p_b, q_b)
-        precision += 1 / (canary[1] + baseline[1])
-        weighted += (baseline[0] - canary[0]) / (canary[1] + baseline[1])
+        variance = max(canary[1] + baseline[1], together((p_c, q_c), (p_b, q_b)))
+        precision += 1 / variance
+        weighted += (baseline[0] - canary[0]) / variance
+        level += baseline[0] / variance
     est, v = sign * (weighted / precision - shift), 1 / precision
+    if at_null:
+        null, found = level / precision - shift, (level - weighted) / precision
+        labelled = [sum(float(b[i].sum() + b[i + 1].sum()) for blocks in phases for b in blocks) for i in (0, 2)]
+        v *= 1 + labelled[1] / sum(labelled) * max(null * (1 - null) / (found * (1 - found)) - 1, 0)
     terms = zip(np.exp(GRID.log_weights), GRID.effects, strict=True)
     return math.log(math.fsum(w * math.exp(d * est / v - d * d / (2 * v)) for w, d in terms))
 
@@ -119,8 +138,9 @@ PHASES = [drawn(1, 4, 1.0, 1.4), drawn(2, 9, 2.0, 2.6), drawn(3, 5, 1.5, 1.6)]
 @pytest.mark.parametrize(("tolerance", "margin"), [(0.0, 0.02), (0.03, 0.1), (0.2, 0.0)])
 def test_equal_to_the_definition_over_phases(tolerance: float, margin: float) -> None:
     evidence = fed(PHASES, tolerance, margin)
+    by_definition = evidence_by_definition(PHASES, margin, -1.0, at_null=True)
     assert float(evidence.log_e()) == pytest.approx(evidence_by_definition(PHASES, tolerance, 1.0), abs=1e-10)
-    assert fit(evidence) == pytest.approx(evidence_by_definition(PHASES, margin, -1.0), abs=1e-10)
+    assert fit(evidence) == pytest.approx(by_definition, abs=1e-10)
 
 
 def test_the_interval_holds_what_neither_direction_rejects() -> None:
@@ -194,3 +214,34 @@ def test_bits_do_not_depend_on_the_batch() -> None:
     for i, run in enumerate(runs):
         assert batch.log_e()[i] == fed(run).log_e()
         assert tuple(end[i] for end in batch.interval()) == fed(run).interval()
+
+
+def test_the_scale_of_an_arms_scores_does_not_matter() -> None:
+    """A canary whose scores all lie in other bins, in the same order, ranks as well and is as surely known to."""
+    blocks = drawn(10, 8)
+    wide = AUCEvidence(bins=24)
+    for block in blocks:
+        canary = [np.concatenate([np.zeros(16), arm]) for arm in block[:2]]
+        baseline = [np.concatenate([arm, np.zeros(16)]) for arm in block[2:]]
+        wide.update(canary[0], canary[1], baseline[0], baseline[1], 0)
+    assert float(wide.log_e()) == pytest.approx(float(fed([blocks]).log_e()), abs=1e-10)
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 1000), skill=st.floats(0.5, 3.0), level=st.floats(0.0, 0.1))
+def test_rollback_and_promotion_at_alpha_show_an_interval_beyond_their_level(
+    seed: int, skill: float, level: float
+) -> None:
+    evidence = fed([drawn(seed, 8, skill, 1.5), drawn(seed + 1, 8, skill, 1.5)], level, level)
+    lower, upper = evidence.interval(0.9)
+    assert (float(evidence.log_e()) >= math.log(20.0) - 1e-9) == (float(lower) >= level - 1e-9)
+    if fit(evidence) >= math.log(20.0):
+        assert float(upper) <= level + 1e-9
+
+
+def test_a_perfect_canary_is_promoted() -> None:
+    low, high = np.array([100, 0, 0]), np.array([0, 0, 100])
+    evidence = AUCEvidence(bins=3, margin=0.02)
+    for _ in range(60):
+        evidence.update(high, low, np.array([0, 2, 98]), np.array([97, 3, 0]), phase=0)
+    assert fit(evidence) > math.log(100.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlcanary.stats.accumulator import Floats
+from mlcanary.stats.auc_evidence import AUCEvidence
 from mlcanary.stats.bucket_evidence import BLOCKS, BucketEvidence
 from mlcanary.stats.mean_evidence import GRID, MeanEvidence
 
@@ -179,3 +181,29 @@ def test_bits_do_not_depend_on_the_batch() -> None:
         assert batch.log_e()[i] == fed(run).log_e()
         assert promoting(batch)[i] == promoting(fed(run))
         assert tuple(end[i] for end in batch.interval()) == fed(run).interval()
+
+
+def arrays_of(evidence: object) -> dict[str, tuple[int, ...]]:
+    """Shapes of all arrays, by name; numbers, None and evidence within evidence are all else that may be there."""
+    found: dict[str, tuple[int, ...]] = {}
+    for part in dataclasses.fields(evidence):  # type: ignore[arg-type]  # a dataclass, whichever
+        value = getattr(evidence, part.name)
+        if dataclasses.is_dataclass(value):
+            found |= {f"{part.name}.{name}": shape for name, shape in arrays_of(value).items()}
+        elif isinstance(value, np.ndarray):
+            found[part.name] = value.shape
+        else:
+            assert value is None or type(value) in {int, float}, part.name
+    return found
+
+
+def test_what_a_snapshot_must_hold_is_settled_by_the_constructor() -> None:
+    """An array of no dimension must not turn into a number on its first update."""
+    counts = np.full(BUCKETS, 30.0)
+    buckets, auc = BucketEvidence(BUCKETS), AUCEvidence(bins=BUCKETS)
+    before = arrays_of(buckets), arrays_of(auc)
+    buckets.update(counts, counts / 2, counts, counts / 3)
+    auc.update(counts, counts, counts, counts, 1)
+    auc.update(counts, counts, counts, counts, 2)
+    assert (arrays_of(buckets), arrays_of(auc)) == before
+    assert len(before[0]) == 13

@@ -97,6 +97,26 @@ def test_blocks_that_tell_nothing_do_not_bring_an_alarm_nearer() -> None:
     assert not two.alarm(2.0)
 
 
+@pytest.mark.parametrize(("rate", "falling", "usual", "odd"), [(0.0, False, 0, 1), (1.0, True, 20, 19)])
+def test_a_null_without_chance_is_refuted_by_its_first_exception_and_not_by_time(
+    rate: float, falling: bool, usual: int, odd: int
+) -> None:
+    evidence = RateChangeEvidence(np.array(rate), falling=falling)
+    for _ in range(50):
+        evidence.update(20, usual)
+    assert evidence.log_r() == -math.inf
+    evidence.update(20, odd)
+    assert evidence.log_r() > -math.inf
+
+
+@pytest.mark.parametrize(("rate", "falling"), [(1.0, False), (0.0, True)])
+def test_a_null_that_holds_whatever_happens_never_raises_an_alarm(rate: float, falling: bool) -> None:
+    evidence = RateChangeEvidence(np.array(rate), falling=falling)
+    for x in (20, 0, 20, 5, 20, 20, 0):
+        evidence.update(20, x)
+    assert not evidence.alarm(5.0)
+
+
 def test_the_mean_over_streams_is_the_mean_of_r() -> None:
     streams = RateChangeEvidence(np.array([0.1, 0.3, 0.5]))
     streams.update([20, 20, 20], [6, 6, 6])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlcanary.stats.accumulator import Floats
-from mlcanary.stats.mean_evidence import BURN_IN, GRID, MeanEvidence
+from mlcanary.stats.mean_evidence import BURN_IN, GRID, MeanEvidence, as_share
 
 RawBlock = tuple[Floats, Floats]
 
@@ -132,6 +132,21 @@ def test_values_that_are_all_the_same_are_no_evidence(level: float) -> None:
 def test_two_levels_without_noise_are_as_apart_as_trials_allow() -> None:
     evidence = fed([(np.ones(30), np.zeros(30))] * 20)
     assert math.log(20.0) < float(evidence.log_e()) < 1200.0
+
+
+def test_a_margin_as_a_ratio_is_a_margin_of_nothing_for_scaled_values() -> None:
+    blocks = raw(8)
+    ours, theirs = MeanEvidence(margin=0.0), fed([(c / 1.2, b) for c, b in blocks], margin=0.0)
+    for canary, baseline in blocks:
+        n, total, squares = block(canary)
+        ours.update(n, *as_share(total, squares, 1.2), *block(baseline))
+    assert float(promoting(ours)) == pytest.approx(float(promoting(theirs)), rel=1e-9)
+
+
+def test_a_small_baseline_is_waited_for_too() -> None:
+    evidence = fed(raw(9, blocks=30, canary=100, baseline=5, shift=3.0))
+    assert float(evidence.log_e()) == 0.0
+    assert float(fed(raw(9, blocks=40, canary=100, baseline=5, shift=3.0)).log_e()) > 3.0
 
 
 @given(seed=st.integers(0, 1000), more=st.floats(0.01, 1.0))

@@ -114,10 +114,10 @@ def test_over_blocks_it_multiplies_whatever_the_shared_rates(rates: tuple[float,
     assert float(chance.sum()) == pytest.approx(1.0)
     untempered = log_sum_exp(odds_ratio_grid(0.2).log_weights + evidence.worse)
     assert float((chance * np.exp(untempered)).sum()) == pytest.approx(1.0, abs=1e-12)
-    assert float((chance * np.exp(evidence.log_e())).sum()) <= 1.0
+    assert float((chance * np.exp(evidence.log_e())).sum()) <= 1.0 + 1e-12
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(blocks(least=1), max_size=6), st.sampled_from([0.0, 0.15]))
 def test_it_is_its_definition(history: list[Block], tolerance: float) -> None:
     """Sums of exact weights for each tilt and block."""
@@ -134,7 +134,7 @@ def test_it_is_its_definition(history: list[Block], tolerance: float) -> None:
     assert float(evidence.log_e()) == pytest.approx(min(expected, plain), abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(blocks(least=1), st.integers(0, 59))
 def test_one_more_bad_event_at_the_canary_is_more_evidence(block: Block, lower: int) -> None:
     n_c, x_c, n_b, x_b = block
@@ -144,6 +144,7 @@ def test_one_more_bad_event_at_the_canary_is_more_evidence(block: Block, lower: 
         assert (more.log_e_noninferior() or 0.0) <= (less.log_e_noninferior() or 0.0)
 
 
+@settings(max_examples=30, deadline=None)
 @given(blocks(), st.sampled_from([(7, 0, 9, 0), (7, 7, 9, 9), (1, 1, 1, 1)]))
 def test_no_event_or_nothing_but_events_say_nothing(first: Block, blank: Block) -> None:
     before, after = fed([first], margin=0.2), fed([first, blank], margin=0.2)
@@ -154,6 +155,7 @@ def test_no_event_or_nothing_but_events_say_nothing(first: Block, blank: Block) 
     assert after.blocks == before.blocks + 1
 
 
+@settings(max_examples=30, deadline=None)
 @given(blocks(least=1), st.sampled_from([(0, 0, 9, 4), (9, 4, 0, 0), (0, 0, 0, 0)]))
 def test_a_block_without_one_arm_changes_nothing(first: Block, lonely: Block) -> None:
     assert state(fed([first])) == state(fed([first, lonely]))
@@ -173,8 +175,8 @@ def test_replicas_change_no_bit(history: list[Block], replicas: int, seed: int) 
     assert whole.log_e().tobytes() == summed.log_e().tobytes()
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.lists(blocks(), min_size=3, max_size=3), min_size=1, max_size=25))
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.lists(blocks(), min_size=3, max_size=3), min_size=1, max_size=12))
 def test_side_by_side_has_the_bits_of_each_alone(history: list[list[Block]]) -> None:
     alone = [fed([row[i] for row in history], margin=0.2) for i in range(3)]
     batch = ProportionEvidence(margin=0.2, shape=(3,))
@@ -221,7 +223,7 @@ def test_clustered_events_temper_the_evidence() -> None:
     assert float(evidence.log_e()) == pytest.approx(float(tempered), abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(blocks(least=1), max_size=8), st.sampled_from([1.0, 3.0]))
 def test_tempering_never_adds_evidence(history: list[Block], assumed: float) -> None:
     """So the exact guarantee for independent events does not depend on how well phi is estimated."""

@@ -96,6 +96,11 @@ ROWS: tuple[MetricSpec, ...] = (
         "feature_log_evalue", (*_CANARY, "feature"), "Evidence that the canary sees another distribution of a feature."
     ),
     _row(
+        "reference_log_evalue",
+        (*_CANARY, "feature"),
+        "Evidence that the baseline has drifted from the reference profile of a feature; never rolls back.",
+    ),
+    _row(
         "change_log_r", _MEASURE, "Evidence of a change for the worse at any time since the start (Shiryaev-Roberts)."
     ),
     _row("change_log_r_threshold", _CANARY, "What change_log_r exceeds by chance once in the configured time."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -42,12 +42,12 @@ def command(what: tuple[str, ...], url: str | None, output: str) -> None:
         sys.exit(1)
 
 
-def _fold(key: CanaryKey, plan: Plan, steps: Iterable[Step]) -> Assessment:
+def _fold(key: CanaryKey, plan: Plan, steps: Sequence[Step]) -> Assessment:
     try:
         from mlcanary.judge.canary import fold  # noqa: PLC0415 - scipy belongs to the judge's extra
     except ModuleNotFoundError as error:
         raise ConfigError(f"explain needs {error.name}", hint="pip install 'mlcanary[judge]'") from error
-    return fold(key, plan, tuple(steps))
+    return fold(key, plan, steps)
 
 
 def _file(what: Sequence[str]) -> bytes:

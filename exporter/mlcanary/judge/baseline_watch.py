@@ -3,7 +3,7 @@
 Guarantee: only counts of the baseline are looked at, so no fault of the canary alone shows here. A measure is degraded
 while it is worse than before by more than its margin AND by more than 4.26 standard errors (as in the windowed rules:
 by chance 2e-5 per look), over the last 5, 10, ... 30 minutes or the newest 200 observations: the longest is sure, the
-others quick. It recovers with the baseline.
+others quick. It recovers with the baseline; what has lasted for 6 hours is no incident but the new past.
 Input: the steps, see `BaselineWatch.update`; before is what the baseline had counted when the canary began, where that
 is 200 observations, else the first 200 that were judged.
 Cost: O(inputs) per step, and once in 5 minutes; 27 numbers per measure and feature.
@@ -21,7 +21,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcanary.catalog.judge import MARGINS, RELATIVE_MARGINS
+from mlcanary.catalog.judge import MARGINS, RELATIVE_MARGINS, Family
 from mlcanary.catalog.objectives import OBJECTIVES
 from mlcanary.judge.contract import FEATURE, Step, Structure
 from mlcanary.judge.registry import latency_edges
@@ -37,6 +37,11 @@ BEYOND_CHANCE = 4.26
 MISSING_MARGIN = 0.05
 """Share of a feature's values that may go missing beyond what was usual: the objective feature_missing_ratio."""
 COVERAGE_MARGIN = 0.10
+LASTING = 6 * 3600.0
+"""Judged seconds after which a shared cause is taken for the normal state: a baseline that has slowly drifted away
+from its past must not keep every canary from a verdict, and arms that are compared at the same time stay comparable.
+"""
+
 
 _SLOTS, _SLOT_SECONDS = 6, 300.0
 _BEFORE, _PENDING, _NEWEST = 0, 1 + _SLOTS, 2 + _SLOTS
@@ -71,6 +76,10 @@ class BaselineWatch:
     """Observations, sum, squares, in rows as above; shape (S, 9, 3)."""
     limits: Floats = field(default_factory=lambda: np.zeros((0, 3)))
     """1 where more is worse and -1 where less is, margin, and 1 where that is a part of the past; shape (S, 3)."""
+    since: dict[str, float] = field(default_factory=dict)
+    """Series that are degraded now -> end of the step at which they began to be."""
+    words: list[str] = field(default_factory=list)
+    """What is said of these."""
     first: dict[str, Floats] = field(default_factory=dict)
     """Latencies by bucket until it is known which are slow."""
     slow_from: int = -1
@@ -88,9 +97,30 @@ class BaselineWatch:
         if gained:
             places = np.array([self._place(name) for name in gained])
             self._add(places, 1 + slot, np.array(list(gained.values())))
+        found = {name: now for name, now in self._look().items() if not self._lasts(name, now, step.end)}
+        self.since = {name: self.since.get(name, step.end) for name in found}
+        self.words = [_in_words(name, now, self.series[self.places[name], _BEFORE]) for name, now in found.items()]
 
     def degraded(self) -> tuple[str, ...]:
         """What of the baseline is worse than before, in words; empty while nothing is."""
+        return tuple(self.words)
+
+    def concerned(self) -> tuple[Family, ...]:
+        """Families that a cause of what is worse now may concern: each its own, and what rests on it."""
+        found = {family for name in self.since for family in _CONCERNED.get(name.partition("/")[0], (Family.QUALITY,))}
+        return tuple(family for family in Family if family in found)
+
+    def _lasts(self, name: str, now: Floats, end: float) -> bool:
+        """Whether a series has been degraded for so long that it is the past from now on."""
+        if end - self.since.get(name, end) < LASTING:
+            return False
+        rows = self.series[self.places[name]]
+        half_hour = rows[1 : 1 + _SLOTS].sum(axis=0)
+        rows[_BEFORE] = half_hour if half_hour[0] >= ENOUGH else now
+        return True
+
+    def _look(self) -> dict[str, Floats]:
+        """Series that are worse than before, and the sums that show it."""
         order = 1 + np.argsort(-self.ring.numbers, kind="stable")
         before, pending = self.series[:, _BEFORE], self.series[:, _PENDING]
         newest = pending + np.where(pending[:, :1] < ENOUGH, self.series[:, _NEWEST], 0.0)
@@ -101,13 +131,13 @@ class BaselineWatch:
         excess = sign[:, None] * (windows[..., 1] / np.maximum(windows[..., 0], 1.0) - usual[:, None])
         enough = (windows[..., 0] >= ENOUGH) & (before[:, 0] >= ENOUGH)[:, None]
         suspect = enough & (excess > margin[:, None])
-        found = []
+        found = {}
         for name, i in self.places.items():
             for now in windows[i, suspect[i]][::-1]:
                 if sign[i] * _standard_errors(name, now, before[i]) > BEYOND_CHANCE:
-                    found.append(_in_words(name, now, before[i]))
+                    found[name] = now
                     break
-        return tuple(found)
+        return found
 
     def _gained(self, step: Step) -> Iterator[tuple[str, Sums]]:
         for name, counts in step.baseline.items():
@@ -200,6 +230,16 @@ _SERIES: dict[str, Callable[[tuple[float, ...]], list[tuple[str, Sums]]]] = {
     **{name: partial(_mean, name) for name in ("log_loss", "squared_error", "ndcg")},
 }
 """Input of fixed layout -> its series."""
+
+
+_CONCERNED: dict[str, tuple[Family, ...]] = {
+    "errors": (Family.ERRORS,),
+    "slow": (Family.LATENCY,),
+    **dict.fromkeys(("ctr", "cvr", "conversion", "value"), (Family.BUSINESS,)),
+    "feature": (Family.FEATURES, Family.QUALITY, Family.BUSINESS),
+    _COVERAGE: (Family.QUALITY, Family.BUSINESS),
+}
+"""Series -> families; figures of quality concern quality."""
 
 
 def _margin(name: str, margins: Mapping[str, float]) -> float:

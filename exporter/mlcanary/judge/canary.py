@@ -24,6 +24,7 @@ from mlcanary.judge.contract import (
     CurvePoint,
     FamilyAssessment,
     FeatureAssessment,
+    GateAssessment,
     MeasureAssessment,
     Plan,
     Step,
@@ -45,6 +46,9 @@ from mlcanary.stats.proportion_evidence import estimates_together
 
 REFERENCE_STEPS = 20
 """Steps between two comparisons with the reference profile: it never decides anything."""
+
+CLUSTER_BLOCKS = 20
+"""Blocks of a measure from which its design effect may suspend it."""
 
 CURVE_POINTS = 400
 """Points of the evidence curves at most; then every second one is dropped."""
@@ -91,7 +95,7 @@ class Canary:
         else:
             self._take(step)
         measures = tuple(measure.assess() for measure in self._seen())
-        self._gates.update(step, {m.name: m.design_effect for m in measures})
+        self._gates.update(step, {m.name: m.design_effect for m in measures if m.blocks >= CLUSTER_BLOCKS})
         self._conclude(measures)
 
     def _left_out(self, step: Step) -> str:
@@ -139,6 +143,9 @@ class Canary:
             else:
                 measure.take(canary, baseline, step.start, step.end, phase)
         ProportionMeasure.close(blocks)
+        for measure in self._measures.values():
+            if isinstance(measure, ProportionMeasure):
+                measure.note_change()
         for group in self._groups:
             arms = [np.concatenate([self._counts(arm, name) for name in group.names]) for arm in _arms(step)]
             if arms[0].any() or arms[1].any():
@@ -171,6 +178,18 @@ class Canary:
             self._assessment = self._answer()
         return self._assessment
 
+    def standing(self) -> tuple[Decision, tuple[GateAssessment, ...]]:
+        """The decision of the newest step and the gates in force: what `assess` says, without its figures."""
+        if self._decision is None:
+            self._conclude(())
+        assert self._decision is not None  # noqa: S101 - for the type checker
+        return self._decision, self._gates.current(self.plan)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict alone, which costs nothing."""
+        return Verdict.NO_DATA if self._decision is None else self._decision.verdict
+
     @property
     def curve(self) -> tuple[CurvePoint, ...]:
         """Evidence over judged time."""
@@ -182,7 +201,7 @@ class Canary:
         families = self._families(measures)
         situation = self._situation(measures, families)
         decision = decide(situation)
-        if decision.verdict in {Verdict.ROLLBACK, Verdict.PROMOTE} and decision.verdict is not self._verdict():
+        if decision.verdict in {Verdict.ROLLBACK, Verdict.PROMOTE} and decision.verdict is not self.verdict:
             decision = decide(self._situation(self._with_intervals(), families))
             if decision.verdict is Verdict.ROLLBACK:
                 self._latched = decision
@@ -192,9 +211,6 @@ class Canary:
             self._since = self._judged
         self._decision = decision
         self._draw(families, measures)
-
-    def _verdict(self) -> Verdict | None:
-        return None if self._decision is None else self._decision.verdict
 
     def _situation(self, measures: tuple[MeasureAssessment, ...], families: tuple[FamilyAssessment, ...]) -> Situation:
         return Situation(

@@ -35,14 +35,16 @@ Ints = NDArray[np.intp]
 KEPT = 86400.0
 """Seconds for which an exporter that is away is remembered; one that comes back later starts anew."""
 
-_EDGES_MISMATCH, _INCONSISTENT, _UNKNOWN_CELLS = "edges_mismatch", "inconsistent", "unknown_cells"
-"""Why an input was left out of a step: bins differ between exporters, counts contradict each other, cells are new."""
+_OTHER_EDGES, _INCONSISTENT, _UNKNOWN_CELLS = "other_edges", "inconsistent", "unknown_cells"
+"""Why an input was left out of a step: its bins differ between exporters or from those at its birth, its counts
+contradict each other, it has counters without a cell."""
 
 
 class ArmGains(msgspec.Struct, frozen=True):
     """What two arms gained in (start, end]; `start` None at their first reading, which gains nothing.
 
     `born`: inputs first seen at `end`; their counts begin with the next gains. `dropped`: inputs left out, by reason.
+    `facts.edges_mismatch` is about exporters that differ now; edges that changed since birth only leave inputs out.
     `pages`: exporters of the canary and of the baseline at `end`.
     """
 
@@ -141,6 +143,8 @@ class Counters:
         self._at = reading.at
         told, down = facts(reading)
         touched = self._sort(reading)
+        for model in self._models.values():
+            model.number()
         for name, fact in told.items():
             if fact.events and name in self._models:
                 self._models[name].learn(fact.events)
@@ -192,15 +196,16 @@ class Counters:
         memory = self._memories.setdefault(arms.name, _Memory())
         start, memory.at = memory.at, at
         units = _units(model, arms)
-        mismatch = len(told.edges) > 1 or bool(memory.edges and told.edges and told.edges != {memory.edges})
-        born = {} if arms.conflict else _settle_cells(memory, model, units, told, mismatch)
+        mismatch = len(told.edges) > 1
+        changed = bool(memory.edges and told.edges and told.edges != {memory.edges})
+        born = {} if arms.conflict else _settle_cells(memory, model, units, told, mismatch or changed)
         present = [{page: unit for page, unit in arm.items() if unit.fresh is not None} for arm in units]
         canary: Counts = {}
         baseline: Counts = {}
         dropped: dict[str, int] = {}
         if start is not None and not arms.conflict:
             gains = [model.gains(list(arm.values())) for arm in present]
-            canary, baseline, dropped = _counts(memory.layout, born, gains, mismatch)
+            canary, baseline, dropped = _counts(memory.layout, born, gains, mismatch or changed)
         known = Facts(
             sources_broken=tuple(sorted({name for arm in present for page in arm for name in down.get(page, ())})),
             conflict=arms.conflict,
@@ -255,7 +260,7 @@ def _units(model: ModelCounters, arms: Arms) -> list[dict[Page, Unit]]:
 
 
 def _settle_cells(
-    memory: _Memory, model: ModelCounters, units: Sequence[dict[Page, Unit]], told: Told, mismatch: bool
+    memory: _Memory, model: ModelCounters, units: Sequence[dict[Page, Unit]], told: Told, other_edges: bool
 ) -> dict[str, Structure]:
     """Inputs that the baseline shows for the first time; afterwards every input knows its places."""
     shown = [model.shown(arm.values()) for arm in units]
@@ -264,7 +269,7 @@ def _settle_cells(
     if not memory.cells.keys() >= layouts.RIPENING:
         ripe = layouts.ripe(model.families, model.totals(units[1].values()))
     events = tuple(sorted(model.events.items()))
-    stamp = (shown[1].tobytes(), either.tobytes(), events, told.matured, mismatch, ripe)
+    stamp = (shown[1].tobytes(), either.tobytes(), events, told.matured, other_edges, ripe)
     if stamp == memory.stamp:
         return {}
     memory.stamp = stamp
@@ -274,7 +279,7 @@ def _settle_cells(
     found = {
         name: structure
         for name, structure in layouts.inputs(known)
-        if name not in memory.cells and not (mismatch and _bound(name))
+        if name not in memory.cells and not (other_edges and _bound(name))
     }
     memory.cells |= {name: structure.cells for name, structure in found.items()}
     if any(map(_bound, found)) and not memory.edges:
@@ -294,7 +299,7 @@ def _with_history(name: str, structure: Structure, layout: _Layout, totals: Floa
 
 
 def _counts(
-    layout: _Layout, born: Collection[str], gains: Sequence[Floats], mismatch: bool
+    layout: _Layout, born: Collection[str], gains: Sequence[Floats], other_edges: bool
 ) -> tuple[Counts, Counts, dict[str, int]]:
     """Counts of both arms by input. An input that is left out is so for both: arms are compared over the same time."""
     arms: tuple[Counts, Counts] = {}, {}
@@ -309,8 +314,8 @@ def _counts(
             both = [None if counts is None else layouts.settle(name, counts) for counts in both]
         elif least[0][i] < 0 or least[1][i] < 0 or _too_many(name, (sums[0][i], sums[1][i]), arms):
             both = [None, None]
-        if mismatch and _bound(name):
-            dropped[_EDGES_MISMATCH] = dropped.get(_EDGES_MISMATCH, 0) + 1
+        if other_edges and _bound(name):
+            dropped[_OTHER_EDGES] = dropped.get(_OTHER_EDGES, 0) + 1
         elif both[0] is None or both[1] is None:
             dropped[_INCONSISTENT] = dropped.get(_INCONSISTENT, 0) + 1
         else:

@@ -18,6 +18,7 @@ figure{margin:0}figcaption{font-weight:600}figure svg.chart{width:100%;height:au
 .chart text{font:12.5px system-ui,sans-serif;fill:currentColor}.chart .axis{stroke:var(--axis);stroke-width:1}
 .chart .limit{stroke-width:1.5;stroke-dasharray:7 4}
 .chart line.bad{stroke:var(--bad)}.chart line.good{stroke:var(--good)}
+.chart text{paint-order:stroke;stroke:Canvas;stroke-width:4px;stroke-linejoin:round}
 .chart text.bad{fill:var(--bad)}.chart text.good{fill:var(--good)}
 .chart .since{stroke:currentColor;stroke-width:1;stroke-dasharray:2 3;opacity:.7}
 .line{fill:none;stroke-width:2.2;stroke-linejoin:round}

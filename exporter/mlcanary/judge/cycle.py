@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 SNAPSHOT_STEPS = 20
 """Steps of a canary between two snapshots: what a start has to fold again at most."""
 
+SHOWN_STEPS = 20
+"""Grid times between two looks at the evidence while an outage is caught up: intervals are dearer than steps."""
+
 PRUNE_SECONDS = 3600.0
 GONE, REPLACED, SILENT, PASSED = "gone", "replaced", "silent", "passed"
 """Why a canary ended: no longer named one; another baseline; asked again after a silence; its A/A run is over."""
@@ -83,6 +86,7 @@ class Judge:
         self._memory: _Memory | None = None
         self._readings = dict.fromkeys(_RESULTS, 0)
         self._state_errors = self._series = self._resets = 0
+        self._unshown = 0
         self._pruned = -math.inf
         self._seconds: float | None = None
         self.view = View(leader=True)
@@ -113,6 +117,9 @@ class Judge:
             self._memory = None
             self._state_errors += 1
             problem = f"the state cannot be saved: {error}"
+        except BaseException:
+            self._memory = None  # half a step must not become a snapshot when the process ends
+            raise
         if problem:
             log.error(problem)
         self.view = self._shown(problem)
@@ -208,7 +215,7 @@ class Judge:
             step = Step(start, gained.end, gained.canary, gained.baseline, gained.born, gained.facts)
             self._fold(memory, changes, running, step)
             if is_split(running.key):
-                self._watch_split(memory, changes, running)
+                self._watch_split(memory, changes, running, gained.end)
 
     def _came_back(self, former: Life, now: Life, plan: Plan) -> bool:
         """Whether a canary is asked again after the baseline alone was, for so long that this is another release."""
@@ -238,17 +245,16 @@ class Judge:
         waiting = {model_of(key) for key, r in memory.running.items() if r.plan.aa_period > 0 and not is_split(key)}
         return waiting - memory.passed
 
-    def _watch_split(self, memory: _Memory, changes: Changes, running: Running) -> None:
+    def _watch_split(self, memory: _Memory, changes: Changes, running: Running, at: float) -> None:
         """An A/A run that fired stays, and with it the gate; one that did not for its period is over."""
-        found = running.canary.assess()
-        if found.verdict is Verdict.ROLLBACK:
+        if running.canary.verdict is Verdict.ROLLBACK:
             if running.key not in memory.fired:
                 memory.fired.add(running.key)
                 log.error("the A/A run found a difference between exporters of one version", extra=_names(running.key))
-        elif found.judged - running.key.start >= running.plan.aa_period and min(found.trials) > 0:
+        elif at - running.key.start >= running.plan.aa_period and min(running.canary.assess().trials) > 0:
             model = model_of(running.key)
             memory.passed.add(model)
-            changes.notes[_AA + msgspec.json.encode(model).decode()] = msgspec.msgpack.encode(found.judged)
+            changes.notes[_AA + msgspec.json.encode(model).decode()] = msgspec.msgpack.encode(at)
             self._end(memory, changes, running.key, PASSED)
 
     # --- decisions
@@ -258,9 +264,9 @@ class Judge:
         stepped = dict(changes.steps)
         for key, step in stepped.items():
             running = memory.running[key]
-            found = running.canary.assess()
-            if found.verdict == running.recorded:
+            if running.canary.verdict == running.recorded:
                 continue
+            found = running.canary.assess()
             new = any(key == other for other, *_ in changes.started)
             steps = chain(() if new else self._store.steps(key), (step,))
             body = build_record(key, running.plan, steps, found, self._version, memory.last_hash)
@@ -295,7 +301,8 @@ class Judge:
     def _shown(self, problem: str) -> View:
         memory = self._memory
         canaries = self.view.canaries
-        if memory is not None:
+        self._unshown = self._unshown + 1 if self.behind else 0
+        if memory is not None and self._unshown % SHOWN_STEPS == 0:
             canaries = {
                 key: JudgedCanary(r.canary.assess(), r.plan, r.canary.curve, dict(r.canary.skipped))
                 for key, r in memory.running.items()

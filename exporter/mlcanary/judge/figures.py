@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from mlcanary.catalog import Verdict
 from mlcanary.judge.contract import Assessment, FamilyAssessment, MeasureAssessment
 
 NOTHING = "–"
@@ -36,19 +37,22 @@ def signed(measure: MeasureAssessment, value: float | None) -> str:
     >>> signed(m, 0.0213), signed(m, -0.001)
     ('+2.13 pp', '−0.10 pp')
     """
-    if value is None or not math.isfinite(value):
-        return NOTHING
-    scale, form, unit = _form(measure)
-    return f"{scale * value:{form}} {unit}".rstrip().replace("-", _MINUS)
+    number = _number(measure, value)
+    return number if number == NOTHING else f"{number} {_form(measure)[2]}".rstrip()
 
 
 def interval(measure: MeasureAssessment) -> str:
-    """The interval of the difference, with its unit once; an open end has no number."""
-    low, high = signed(measure, measure.lower), signed(measure, measure.upper)
-    if low == high == NOTHING:
+    """The interval of the difference, without the unit, which stands beside it; an open end has no number."""
+    if measure.lower is None and measure.upper is None:
         return NOTHING
-    unit = _form(measure)[2]
-    return f"{low.removesuffix(f' {unit}') if high != NOTHING and unit else low} … {high}"
+    return f"{_number(measure, measure.lower)} … {_number(measure, measure.upper)}"
+
+
+def _number(measure: MeasureAssessment, value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    scale, form, _ = _form(measure)
+    return f"{scale * value:{form}}".replace("-", _MINUS)
 
 
 def _form(measure: MeasureAssessment) -> tuple[float, str, str]:
@@ -70,6 +74,12 @@ def count(value: float) -> str:
 def when(at: float) -> str:
     """Unix seconds as a date."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def eta(assessment: Assessment) -> str:
+    """Time to a decision; nothing once there is one."""
+    decided = assessment.verdict in {Verdict.ROLLBACK, Verdict.PROMOTE}
+    return NOTHING if decided else duration(assessment.eta_seconds)
 
 
 def duration(seconds: float | None) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mlcanary.catalog import Gate
+from mlcanary.catalog import Family, Gate
 from mlcanary.judge.baseline_watch import BaselineWatch
 from mlcanary.judge.blocks import Pending
 from mlcanary.judge.contract import GateAssessment, Plan, Step
@@ -26,7 +26,7 @@ SPLIT_DEVIATION = 0.05
 """Relative deviation of a share that nobody minds, however sure it is."""
 
 SPLIT_GRACE = 120.0
-"""Seconds after a change of the configured share in which routers still follow."""
+"""Seconds after a share was configured, for the first time or anew, in which routers still follow."""
 
 COVERAGE_ALPHA = 0.001
 COVERAGE_TOLERANCE = math.log(1.1)
@@ -113,16 +113,15 @@ class Gates:
             (Gate.AA_NOT_PASSED, _AA if plan.aa_period > 0 and not self.aa_passed else ""),
             (Gate.SHARED_CAUSE, _listed("the baseline is worse than before: ", self.watch.degraded())),
         )
-        return tuple(GateAssessment(gate, why) for gate, why in found if why)
+        concerned = {**_CONCERNED, Gate.SHARED_CAUSE: self.watch.concerned()}
+        return tuple(GateAssessment(gate, why, concerned.get(gate, ())) for gate, why in found if why)
 
     def _follow_share(self, expected: float | None, end: float) -> None:
         """Begin anew when the configured share changes: each period of one share is a test of its own."""
         usable = expected if expected is not None and 0.0 < expected < 1.0 else None
         if usable == self.expected_share:
             return
-        # The first share seen is no change: nothing has to follow it.
-        self.expected_since = end if self.expected_share is not None else -math.inf
-        self.expected_share = usable
+        self.expected_since, self.expected_share = end, usable
         self.split = SplitEvidence(usable if usable is not None else 0.5)
         self.split_recent = np.zeros_like(self.split_recent)
 
@@ -184,6 +183,10 @@ class Gates:
         return _listed(head, over)
 
 
+_CONCERNED = {
+    Gate.EDGES_MISMATCH: (Family.QUALITY, Family.FEATURES),
+    Gate.LABEL_COVERAGE: (Family.QUALITY, Family.BUSINESS),
+}
 _EDGES = "exporters count in different bins, so scores and features cannot be added up. Errors and latency are judged."
 _AA = "the A/A run of the baseline against itself has not passed yet."
 _LABELS = "Only evidence from labels is suspended."

@@ -14,6 +14,7 @@ from mlcanary.judge.figures import (
     NOTHING,
     count,
     duration,
+    eta,
     figure,
     interval,
     leading,
@@ -149,7 +150,7 @@ def _row(key: CanaryKey, found: Assessment) -> list[Cell]:
         "\n".join(count(trials) for trials in found.trials),
         f"{log_evidence(family.log_e)} of {log_evidence(family.threshold)}\n{family.name}" if family else NOTHING,
         "\n".join(gate.gate for gate in found.gates) or NOTHING,
-        duration(found.eta_seconds),
+        eta(found),
     ]
 
 
@@ -164,7 +165,7 @@ def _verdict(key: CanaryKey, found: Assessment) -> Iterator[str]:
         ("age", duration(found.judged - key.start)),
         ("canary n", count(canary_trials)),
         ("baseline n", count(baseline_trials)),
-        ("decision in about", duration(found.eta_seconds)),
+        ("decision in about", eta(found)),
         ("more traffic", "nothing speaks against it" if found.may_expand else "not now"),
     )
     yield "<dl>" + "".join(f"<div><dt>{escape(t)}</dt><dd>{escape(d)}</dd></div>" for t, d in facts) + "</dl>"

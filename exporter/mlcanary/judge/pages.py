@@ -73,6 +73,7 @@ class ModelCounters:
     met: dict[str, int] = field(default_factory=dict)
     """Pages of each version so far, also forgotten ones."""
     events: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    arrived: list[tuple[str, Page]] = field(default_factory=list)
     packed: tuple[int, bytes] = (-1, b"")
 
     def slot(self, family: str, own: Own) -> int:
@@ -91,10 +92,16 @@ class ModelCounters:
         units = self.versions.setdefault(version, {})
         found = units.get(page)
         if found is None:
-            order = self.met.get(version, 0)
-            self.met[version] = order + 1
-            found = units[page] = Unit(order)
+            found = units[page] = Unit(-1)
+            self.arrived.append((version, page))
         return found
+
+    def number(self) -> None:
+        """Number the pages that have come, in order of their labels: a reading may have its series in any order."""
+        for version, page in sorted(self.arrived):
+            order = self.versions[version][page].order = self.met.get(version, 0)
+            self.met[version] = order + 1
+        self.arrived.clear()
 
     def learn(self, events: Mapping[str, set[str]]) -> None:
         """Remember meanings: an exporter that began anew tells them again only after the next event."""

@@ -3,7 +3,8 @@
 Guarantee: `read` returns every series that was asked for, all at the same instant, or raises ReadingError: an error, a
 timeout, a redirect, a warning (a partial answer of a distributed store) and an answer beyond the cap are no reading.
 Queries are plain selectors, never rate() or increase(): those extrapolate. Asks no proxy of the environment.
-Cost: one query for who plays which part, then one per about 60,000 series and three small ones for reference profiles.
+Cost: one query for who plays which part, then one per about 60,000 series; three for the reference profiles of models
+whose exporters or bin edges have changed. 60,000 series: about 11 MB and 0.2 s of this process.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from mlcanary.judge.roles import canary_models
 __all__ = ["PrometheusReader", "Reader", "Reading", "ReadingError", "Sample"]
 
 SERIES_PER_QUERY = 60_000
-"""Series that an answer should have at most: about 20 MB."""
+"""Series that an answer should have at most: about 11 MB, more with long labels."""
 
 SERIES_OF_UNKNOWN = 2_000
 """Series that a model is taken to have before it was read."""
@@ -87,6 +88,8 @@ class PrometheusReader:
         self._session.verify = ca_file or True
         self._session.headers["Accept-Encoding"] = "identity"
         self._series: dict[str, int] = {}
+        self._profiles: dict[str, tuple[set[object], list[Sample]]] = {}
+        """What each model's exporters said of their edges, and the profile that they had then."""
         self._known: dict[bytes, tuple[bytes, str, dict[str, str]]] = {}
         self._met: dict[bytes, tuple[bytes, str, dict[str, str]]] = {}
         """Spelling, name and labels of the series of the last reading, and of the one in hand."""
@@ -111,6 +114,7 @@ class PrometheusReader:
             strange += self._read_part(found, at, part)
         self._series = {model: self._series.get(model, 0) for model in wanted}
         self._known = self._met
+        self._profiles = {model: self._profiles[model] for model in wanted if model in self._profiles}
         return Reading(at, found, strange)
 
     def close(self) -> None:
@@ -133,17 +137,38 @@ class PrometheusReader:
 
     def _read_part(self, found: list[Sample], at: float, models: Sequence[str]) -> int:
         """Everything about some models; how many series were not numbers."""
-        matcher = f',model=~"{_escaped("|".join(map(_quoted, models)))}"'
         begin = len(found)
-        strange = self._select(found, at, (*read.COUNTERS, *read.FACTS), matcher)
+        strange = self._select(found, at, (*read.COUNTERS, *read.FACTS), _any_of(models))
         counts = dict.fromkeys(models, 0)
+        edges: dict[str, set[object]] = {model: set() for model in models}
         for sample in found[begin:]:
             model = sample.labels.get("model", "")
             counts[model] = counts.get(model, 0) + 1
+            if sample.name == read.EDGES:
+                edges.setdefault(model, set()).add(tuple(sample.labels.items()))
         self._series |= counts
-        for family, kept in read.REFERENCES.items():
-            query = f"max by ({', '.join(kept)}) ({family}{{{(matcher + self._matchers)[1:]}}})"
-            strange += self._vector(found, at, query, family)
+        return strange + self._read_references(found, at, edges)
+
+    def _read_references(self, found: list[Sample], at: float, edges: Mapping[str, set[object]]) -> int:
+        """The profiles of these models: asked for once, and again when an exporter or its edges change."""
+        changed = [
+            model for model, told in edges.items() if self._profiles.get(model, (set(), []))[0] != told or not told
+        ]
+        fresh: list[Sample] = []
+        strange = 0
+        for family, kept in read.REFERENCES.items() if changed else ():
+            query = f"max by ({', '.join(kept)}) ({family}{{{(_any_of(changed) + self._matchers)[1:]}}})"
+            strange += self._vector(fresh, at, query, family)
+        by_model: dict[str, list[Sample]] = {model: [] for model in changed}
+        for sample in fresh:
+            by_model.setdefault(sample.labels.get("model", ""), []).append(sample)
+        for model, samples in by_model.items():
+            if samples:
+                self._profiles[model] = edges.get(model, set()), samples
+            else:
+                self._profiles.pop(model, None)
+        for model in edges:
+            found += self._profiles.get(model, (set(), []))[1]
         return strange
 
     def _select(self, found: list[Sample], at: float, families: Sequence[str], matcher: str) -> int:
@@ -253,9 +278,9 @@ def _spelled_out(spelled: bytes) -> tuple[bytes, str, dict[str, str]]:
     return spelled, labels.pop("__name__", ""), labels
 
 
-def _quoted(text: str) -> str:
-    """A text as a regular expression (RE2) that matches it alone."""
-    return re.escape(text)
+def _any_of(models: Sequence[str]) -> str:
+    """A matcher of these models: a regular expression (RE2) inside the quotes of PromQL."""
+    return f',model=~"{_escaped("|".join(map(re.escape, models)))}"'
 
 
 def _escaped(text: str) -> str:

@@ -25,7 +25,7 @@ import hashlib
 import math
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -41,8 +41,8 @@ MAX_STEPS_BYTES = 1 << 30
 _PARTS = ("key", "plan", "steps", "assessment")
 _FIELDS = frozenset({"schema", "mlcanary", "previous", "digests", "hash", *_PARTS})
 
-Fold = Callable[[CanaryKey, Plan, Iterable[Step]], Assessment]
-"""Judges steps from the start: `Canary` with every step."""
+Fold = Callable[[CanaryKey, Plan, Sequence[Step]], Assessment]
+"""Judges steps from the start: `canary.fold`."""
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from mlcanary.judge.contract import (
 )
 
 _PLAIN = frozenset({"auc", "ndcg"})
-_SPELLED = {"auc": "AUC", "ctr": "CTR", "cvr": "CVR", "ndcg": "NDCG", "f1": "F1"}
+_SPELLED = {"auc": "AUC", "ctr": "CTR", "cvr": "CVR", "ndcg": "NDCG", "f1": "F1", "slow": "slow requests"}
 _LISTED = 5
 _LARGE = 1e6
 
@@ -29,16 +29,23 @@ def warm_up(key: CanaryKey, left: float) -> str:
     return f"{_who(key)} is warming up: nothing is judged for another {duration(left)}."
 
 
-def no_traffic(key: CanaryKey, canary: bool) -> str:
-    """One arm has no requests."""
+def no_traffic(key: CanaryKey, canary: bool, gates: Sequence[GateAssessment]) -> str:
+    """One arm has no requests; gates may say why."""
     version = key.version if canary else key.baseline
     arm = "canary" if canary else "baseline"
-    return f"No data: the {arm} {version} of {key.model} gets no requests, so there is nothing to compare."
+    return f"No data: the {arm} {version} of {key.model} gets no requests, so there is nothing to compare." + beside(
+        gates
+    )
 
 
 def suspended(key: CanaryKey, gates: Sequence[GateAssessment]) -> str:
     """Gates in force, with their reasons."""
-    return f"{_who(key)} is on hold. " + " ".join(f"{_opening(spelled(gate.gate))}: {gate.why}" for gate in gates)
+    return f"{_who(key)} is on hold." + beside(gates)
+
+
+def beside(gates: Sequence[GateAssessment]) -> str:
+    """Gates in force and why, appended to another sentence; "" if there are none."""
+    return "".join(f" {_opening(spelled(gate.gate))}: {gate.why}" for gate in gates)
 
 
 def held_back(families: Sequence[FamilyAssessment], gates: Sequence[Gate]) -> str:

@@ -26,7 +26,7 @@ from typing import Annotated
 import msgspec
 
 from mlcanary.catalog import OBJECTIVES, Family
-from mlcanary.catalog.judge import MARGINS
+from mlcanary.catalog.judge import MARGINS, RELATIVE_MARGINS
 from mlcanary.documents import Schema, Seconds, error_at, load_document
 from mlcanary.errors import ConfigError
 from mlcanary.judge.contract import Plan
@@ -39,8 +39,8 @@ Amount = Annotated[float, msgspec.Meta(ge=0)]
 Keys = tuple[str | int, ...]
 
 MEASURES: dict[str, frozenset[str]] = {
-    "margins": frozenset(MARGINS),
-    "tolerances": frozenset({*MARGINS, "recall", "precision", "f1"}),
+    "margins": frozenset({*MARGINS, *RELATIVE_MARGINS}),
+    "tolerances": frozenset({*MARGINS, *RELATIVE_MARGINS, "recall", "precision", "f1"}),
 }
 """Measures that a key may name."""
 
@@ -55,7 +55,7 @@ class PrometheusSettings(Schema, frozen=True):
     """Where counters are read."""
 
     url: Url
-    timeout: Seconds = Seconds(10.0)
+    timeout: Seconds = Seconds(30.0)
     bearer_token_file: str = ""
     ca_file: str = ""
 
@@ -75,6 +75,7 @@ class PlanSettings(Schema, frozen=True):
     deadline: Seconds | None = None
     block_trials: Annotated[float, msgspec.Meta(ge=1)] | None = None
     block_seconds: Seconds | None = None
+    design_effect: Annotated[float, msgspec.Meta(ge=1)] | None = None
     design_effect_limit: Annotated[float, msgspec.Meta(ge=1)] | None = None
     split_alpha: Chance | None = None
     label_coverage: Part | None = None
@@ -101,8 +102,9 @@ class Settings:
     """A checked configuration; durations in seconds.
 
     `interval`: grid of Prometheus time on which counters are read, each `settle` after its time. `catch_up`: oldest
-    time that is still read after an outage. `forget_after`: a canary that is gone for so long has ended. `retention`:
-    how long the steps of an ended canary are kept. `select`: label matchers of every query.
+    time that is still read after an outage. `forget_after`: a canary that is named nowhere for so long has ended, and
+    one that is asked again after the baseline alone was for so long is another one. `retention`: how long the steps of
+    an ended canary are kept. `select`: label matchers of every query.
     """
 
     prometheus: PrometheusSettings

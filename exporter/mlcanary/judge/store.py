@@ -33,7 +33,7 @@ LAYOUT = 1
 FIRST_HASH = ""
 """`previous` of the first record."""
 
-_LEVEL = 6
+_LEVEL, _QUICK = 6, 1
 _EXACT = 2.0**53
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL);
@@ -220,7 +220,7 @@ class Store:
                 self._db.execute(
                     "UPDATE canary SET snapshot=?, snapshot_seq=(SELECT COALESCE(MAX(seq), 0) FROM step"
                     " WHERE canary = canary.id) WHERE id=?",
-                    (snapshot, self._id(key)),
+                    (zlib.compress(snapshot, _QUICK), self._id(key)),
                 )
             for record in changes.records:
                 values = (self._id(record.key), record.at, record.verdict, record.body, record.previous, record.hash)
@@ -231,7 +231,7 @@ class Store:
                 end = "UPDATE canary SET ended=?, why=?, snapshot=NULL, snapshot_seq=0 WHERE id=?"
                 self._db.execute(end, (changes.read_at, why, self._id(key)))
             encoded = msgspec.msgpack.encode(changes.read_at)
-            notes = {"read_at": encoded, "counters": zlib.compress(changes.counters, 1), **changes.notes}
+            notes = {"read_at": encoded, "counters": zlib.compress(changes.counters, _QUICK), **changes.notes}
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?,?)", notes.items())
 
     def save_snapshots(self, snapshots: Mapping[CanaryKey, bytes]) -> None:
@@ -240,7 +240,7 @@ class Store:
             self._db.executemany(
                 "UPDATE canary SET snapshot=?, snapshot_seq=(SELECT COALESCE(MAX(seq), 0) FROM step"
                 " WHERE canary = canary.id) WHERE id=?",
-                [(snapshot, self._id(key)) for key, snapshot in snapshots.items()],
+                [(zlib.compress(snapshot, _QUICK), self._id(key)) for key, snapshot in snapshots.items()],
             )
 
     def prune(self, before: float) -> None:
@@ -307,7 +307,7 @@ def _saved(row: tuple[Any, ...]) -> SavedCanary:
         plan=msgspec.msgpack.decode(plan, type=Plan),
         life=msgspec.msgpack.decode(life, type=Life),
         steps=steps,
-        snapshot=snapshot,
+        snapshot=None if snapshot is None else zlib.decompress(snapshot),
         snapshot_steps=snapshot_seq,
         recorded=recorded,
     )

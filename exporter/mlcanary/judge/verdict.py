@@ -15,7 +15,7 @@ Precedence, first match decides:
     11  hold      collecting          evidence is still being collected
 
 Missing data is neither good nor bad: it never leads to a rollback and never to a promotion. Evidence that a gate holds
-back is said in the text of whatever is decided. A gate suspends all families but for those of `SUSPENDED`.
+back is said in the text of whatever is decided. A gate suspends the families that it concerns, and every promotion.
 """
 
 from __future__ import annotations
@@ -45,15 +45,6 @@ PROMOTING = frozenset({Family.ERRORS, Family.QUALITY, Family.BUSINESS})
 
 EXPANDING_PART = 0.1
 """Part of the requests needed for a promotion that is needed before the canary may get more traffic."""
-
-SUSPENDED: dict[Gate, frozenset[Family]] = {
-    Gate.EDGES_MISMATCH: frozenset({Family.QUALITY, Family.FEATURES}),
-    Gate.LABEL_COVERAGE: frozenset({Family.QUALITY, Family.BUSINESS}),
-}
-"""Gates that concern some families only: what needs no labels is judged without them.
-
-A promotion needs all families, so every gate suspends it.
-"""
 
 
 class Reason(StrEnum):
@@ -140,9 +131,9 @@ def decide(situation: Situation) -> Decision:
 def _without_rollback(s: Situation, missing: Reason | None, aside: str) -> Decision:
     """Rows 4 to 11."""
     if s.promoted is not None:
-        return msgspec.structs.replace(s.promoted, text=s.promoted.text + aside)
+        return msgspec.structs.replace(s.promoted, text=s.promoted.text + sentences.beside(s.gates) + aside)
     if missing is not None:
-        return Decision(Verdict.NO_DATA, missing, sentences.no_traffic(s.key, missing is _CANARY) + aside)
+        return Decision(Verdict.NO_DATA, missing, sentences.no_traffic(s.key, missing is _CANARY, s.gates) + aside)
     if s.gates:
         first = min(s.gates, key=lambda gate: list(Gate).index(gate.gate))
         leading = nearest_to_rollback(s)
@@ -187,23 +178,23 @@ def _over_threshold(s: Situation) -> tuple[tuple[FamilyAssessment, ...], tuple[F
     """Families with enough evidence for a rollback: those free to act, those that a gate suspends; strongest first."""
     over = [family for family in s.families if family.threshold is not None and family.log_e >= family.threshold]
     over.sort(key=lambda family: family.log_e - (family.threshold or 0.0), reverse=True)
-    suspended = [family for family in over if any(_suspends(s, gate.gate, family.name) for gate in s.gates)]
+    suspended = [family for family in over if any(_suspends(s, gate, family.name) for gate in s.gates)]
     return tuple(family for family in over if family not in suspended), tuple(suspended)
 
 
-def _suspends(s: Situation, gate: Gate, family: Family) -> bool:
+def _suspends(s: Situation, gate: GateAssessment, family: Family) -> bool:
     """Whether the gate concerns the family. A design effect concerns the families whose measures have it."""
-    if gate is Gate.DESIGN_EFFECT:
+    if gate.gate is Gate.DESIGN_EFFECT:
         guilty = {m.family for m in s.measures if m.design_effect > s.plan.design_effect_limit}
         return not guilty or family in guilty
-    return family in SUSPENDED.get(gate, frozenset(Family))
+    return not gate.families or family in gate.families
 
 
 def _aside(s: Situation, held: tuple[FamilyAssessment, ...]) -> str:
     """What must be said of evidence that does not act."""
     if not held:
         return ""
-    names = [gate.gate for gate in s.gates if any(_suspends(s, gate.gate, family.name) for family in held)]
+    names = [gate.gate for gate in s.gates if any(_suspends(s, gate, family.name) for family in held)]
     return sentences.held_back(held, names)
 
 

@@ -101,12 +101,16 @@ class RateChangeEvidence:
         self.restarts = Restarts(self.mde, self.null_rate.shape)
 
     def update(self, n: ArrayLike, x: ArrayLike) -> None:
-        """One block of trials and events, shape `shape`; without trials nothing happens."""
+        """One block of trials and events, shape `shape`.
+
+        What cannot tell anything (no trials; no event where none is expected, nothing else where all are) is no update.
+        """
         trials, events = np.asarray(n, dtype=np.float64), np.asarray(x, dtype=np.float64)
         tilts = odds_ratio_grid(self.mde).effects * (-1.0 if self.falling else 1.0)
         log_mean = np.log1p(self.null_rate[..., np.newaxis] * np.expm1(tilts))
         increments = tilts * events[..., np.newaxis] - trials[..., np.newaxis] * log_mean
-        self.restarts.take(increments, np.broadcast_to(trials > 0, self.null_rate.shape))
+        certain = ((self.null_rate == 0.0) & (events == 0)) | ((self.null_rate == 1.0) & (events == trials))
+        self.restarts.take(increments, (trials > 0) & ~certain)
 
     def log_r(self) -> Floats:
         """log R, shape `shape`."""

@@ -3,6 +3,9 @@
 Guarantee: effects rise by the same factor, weights are positive and sum to 1. The weight of an effect d is proportional
 to d / (1 + (d / scale)^2): on a geometric grid that is a half-Cauchy density, so that small and large effects are both
 found with one untuned prior, and most weight lies about `scale`, the smallest effect worth acting on.
+Input: see `geometric`. Cost: two arrays of J numbers. Error: none; an effect between two grid points costs at
+most 4 % of the evidence on a grid whose factor is sqrt(2): (2^(1/4) - 1)^2.
+Source: half-Cauchy scale prior, Gelman, Bayesian Analysis 2006; mixtures over a grid, Howard et al., Ann. Stat. 2021.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 An e-process is a non-negative process that starts at 1 and has an expected value of at most 1 at every stopping time as
 long as its null hypothesis is true. Ville: the chance that it EVER reaches 1 / alpha is then at most alpha, however
-often one looks. Source: Ville 1939; Howard, Ramdas, McAuliffe and Sekhon, Ann. Stat. 2021.
+often one looks.
+Input: log e-values; figures in the unit of their measure. Cost: none of its own. Error: rounding only.
+Source: Ville 1939; Howard, Ramdas, McAuliffe and Sekhon, Ann. Stat. 2021.
 
 Classes that carry one are plain mutable dataclasses, so that `judge.snapshots` can save and restore them: their
 fields are numbers, text, None, NumPy arrays, other such dataclasses, and lists or dicts (with text as keys) of these;

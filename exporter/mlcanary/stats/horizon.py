@@ -3,8 +3,8 @@
 Guarantee: approximate, none by theorem. A healthy canary's evidence reaches the threshold with probability about alpha
 before the declared size is reached. Past that size, or in products and averages of evidence, use 1 / alpha.
 Input: the information at the declared size, see `horizon_threshold`.
-Cost: 0.2 s; decided once per canary. Error: Brownian motion in the place of sums, and rounding: below 5 % of alpha for
-20 or more events; compare `tests/sim/proportions.py`.
+Cost: 0.3 s; decided once per canary. Error: Brownian motion in the place of sums, a poorer one where events are few:
+see the measured chances of `tests/sim/proportions.py`.
 Source: recursive integration over looks, Armitage, McPherson and Rowe, JRSS A 1969, on geometric steps of information;
 boundary moved by .583 steps between looks: Siegmund, Sequential Analysis 1985.
 """

@@ -2,7 +2,7 @@
 
 Guarantee: for a canary that is not worse by more than the tolerance, exp(log_e) ever reaches 1 / alpha with chance
 about alpha at most, whatever drifts for both arms and however the traffic is split from block to block. Asymptotic:
-each arm's mean is taken for Gaussian, so nothing is said before 200 canary trials. Likewise `log_e_noninferior` for a
+each arm's mean is taken for Gaussian, so nothing is said before 200 trials of each. Likewise `log_e_noninferior` for a
 canary that is worse by the margin or more. Input: per block and arm the number of trials, the sum and the sum of
 squares of finite values, higher = worse, about one fixed centre (else the squares cancel). Cost: O(1) per block, O(18)
 per look. Error: rounding. Source: Mantel-Haenszel weights h = n_c n_b / N; mixture of Howard, Ramdas, McAuliffe and
@@ -15,7 +15,7 @@ import math
 from dataclasses import InitVar, dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.effect_grid import EffectGrid
@@ -26,7 +26,7 @@ GRID = EffectGrid.geometric(0.005, math.sqrt(2.0), 18, 0.1)
 """Standardised effects, difference of means over the deviation of one trial: 0.005 to 1.8, mostly about 0.1."""
 
 BURN_IN = 200
-"""Canary trials before the mean of a skewed value may be taken for Gaussian."""
+"""Trials of each arm before the mean of a skewed value may be taken for Gaussian."""
 
 LEAST = 2
 """Trials per arm from which a block has a variance."""
@@ -105,6 +105,11 @@ class MeanEvidence:
         """Trials of the canary and of the baseline."""
         return self.trials_c.copy(), self.trials_b.copy()
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Whether the burn-in is over."""
+        return (self.trials_c >= BURN_IN) & (self.trials_b >= BURN_IN)
+
     def variance(self, shift: float | Floats = 0.0) -> Floats:
         """Of M - shift H under the null that the canary is worse by `shift`: the larger of permutation and Welch.
 
@@ -129,7 +134,7 @@ class MeanEvidence:
     def _against(self, shift: float, sign: float) -> Floats:
         deviations = sign * standardised(self.moment - shift * self.information, self.variance(shift))
         found = log_mixture(GRID, deviations * np.sqrt(self.information), self.information)
-        return np.where(self.trials_c >= BURN_IN, found, 0.0)
+        return np.where(self.known, found, 0.0)
 
     def interval(self, confidence: float = 0.95) -> tuple[Floats, Floats]:
         """Lower and upper end for the difference, at all looks at once; infinite during the burn-in.
@@ -138,8 +143,7 @@ class MeanEvidence:
         interval of confidence 1 - 2 alpha or less that lies above the tolerance.
         """
         lower, upper = self.bounds(deviations_at(self.information, confidence))
-        known = self.trials_c >= BURN_IN
-        return np.where(known, lower, -np.inf), np.where(known, upper, np.inf)
+        return np.where(self.known, lower, -np.inf), np.where(self.known, upper, np.inf)
 
     def bounds(self, deviations: Floats) -> tuple[Floats, Floats]:
         """The shifts delta with |M - delta H| <= `deviations` times the root of `variance(delta)`; ends of that set."""
@@ -157,11 +161,24 @@ class MeanEvidence:
 
     def estimate(self, confidence: float = 0.95) -> Estimate:
         """Means of both arms over all trials, the difference by block, its interval. Of a batch of shape () only."""
-        lower, upper = self.interval(confidence)
+        return self.beside(self.interval(confidence))
+
+    def beside(self, ends: tuple[Floats, Floats]) -> Estimate:
+        """The estimate with the ends of an interval found elsewhere. Of a batch of shape () only."""
         with np.errstate(divide="ignore", invalid="ignore"):
             canary, baseline = self.sum_c / self.trials_c, self.sum_b / self.trials_b
             difference = self.moment / self.information
-        return Estimate(float(canary), float(baseline), float(difference), float(lower), float(upper))
+        return Estimate(float(canary), float(baseline), float(difference), float(ends[0]), float(ends[1]))
+
+
+def as_share(total: ArrayLike, squares: ArrayLike, ratio: float) -> tuple[Floats, Floats]:
+    """Sum and sum of squares, about zero, of the canary's values over `ratio`: for a margin as a share of the mean.
+
+    With these, evidence for promotion at a margin of 0 is against the null that the canary's mean is `ratio` times the
+    baseline's or worse. Hazard: for values that are few and large, with a margin of 30 % or more, use this and not a
+    margin in their unit: there skewness does not cancel, since an arm's variance is small just when its mean is.
+    """
+    return np.asarray(total, dtype=np.float64) / ratio, np.asarray(squares, dtype=np.float64) / (ratio * ratio)
 
 
 def standardised(deviation: Floats, variance: Floats) -> Floats:

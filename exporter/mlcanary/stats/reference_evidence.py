@@ -4,7 +4,8 @@ Guarantee: as long as live values come from the same distribution as the m rows 
 EVER reaches 1 / alpha is at most alpha, averaged over the draw of the reference: what m rows leave open about the
 distribution is in the denominator, so that E does not fire on the reference's own noise, however many live rows come.
 Given one bad reference it is not exact (the worst of 40 references of 1,000 rows, 20,000 live rows: 7 % at alpha 5 %).
-Input: counts per bin, reference and live, ascending for numbers; live counts from the start of watching on.
+Input: counts per bin, reference and live, ascending for numbers; live counts from the start of watching on, divided by
+the design effect of the feature (`FeaturesEvidence.phi`) where users send several rows: fractions are fine.
 Cost: O(B) beta functions, about 0.1 ms for 20 bins. Error: rounding of log E, 1e-9 at a million rows; a change inside
 a bin that moves no edge is not seen. Source: beta-binomial and Dirichlet-multinomial predictive densities (Jeffreys
 priors); prior predictive e-values, Howard, Ramdas, McAuliffe and Sekhon 2021, for alternatives about the reference's
