@@ -13,6 +13,7 @@ import yaml
 
 from mlcanary.catalog import ACTION_LABEL, ACTION_ROLLBACK, CATALOG, INDICATORS, OBJECTIVES, Group, Kind
 from mlcanary.catalog.judge import MARGINS
+from mlcanary.judge import reading
 from prometheus_tools import ROOT, RULE_FILES, RULES, run
 from promtool_cases import asks_for_rollback, recorded_names, shipped_groups, told_by
 
@@ -90,12 +91,13 @@ def test_every_recorded_series_is_read_somewhere() -> None:
     assert set(RECORDED) - read - told == set()
 
 
-def test_every_contract_family_is_used_by_a_rule_or_a_panel() -> None:
+def test_every_contract_family_is_used_by_a_rule_a_panel_or_the_judge() -> None:
     def scraped(text: str) -> set[str]:
         return set(re.findall(r"\bmlcanary_[a-z0-9_]+", text))
 
     wire = wire_names((Group.CONTRACT,))
     used = {name for rule in RULE_LIST for name in scraped(rule["expr"])} | _drawn(scraped)
+    used |= {*reading.COUNTERS, *reading.FACTS, *reading.REFERENCES}
     told = {f"mlcanary_{row.metric}" for row in INDICATORS}
     assert set(wire.values()) - {wire[name] for name in used if name in wire} - told == set()
 
