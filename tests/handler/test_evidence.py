@@ -111,11 +111,13 @@ async def test_a_verdict_stands_unless_its_cause_is_shared() -> None:
     assert {"log_e_quality": 9.0, "threshold_quality": 6.2, "read_age": 20.0}.items() <= dict(found.values).items()
     for verdict in (0.0, None):
         assert not (await gathered(Measure.VERDICT, verdict=verdict)).violated
-    later = await gathered(Measure.VERDICT, gates=["design_effect"])
+    later = await gathered(Measure.VERDICT, gates=["design_effect", "shared_cause"])
     assert (later.violated, later.shared_cause) == (True, False)
     assert dict(later.values)["gate_design_effect"] == 1.0
-    both = await gathered(Measure.VERDICT, gates=["shared_cause"])
+    both = await gathered(Measure.VERDICT, measures={"accuracy": 8.0}, baseline=0.7, past=0.95)
     assert (both.violated, both.shared_cause) == (True, True)
+    better = await gathered(Measure.VERDICT, measures={"accuracy": 8.0}, baseline=0.95, past=0.7)
+    assert not better.shared_cause
 
 
 @pytest.mark.parametrize(

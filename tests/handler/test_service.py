@@ -120,7 +120,7 @@ async def test_a_windowed_alert_acts_once_the_judge_is_gone(tmp_path: Path, hapr
     [
         ({"verdict": 0.0}, Reason.STALE_EVIDENCE),
         ({"judge_read": 400.0}, Reason.STALE_EVIDENCE),
-        ({"gates": ["shared_cause"]}, Reason.SHARED_CAUSE),
+        ({"measures": {"accuracy": 8.0}, "past": 0.99, "baseline": 0.7}, Reason.SHARED_CAUSE),
         ({"up": 0.0}, Reason.SOURCE_BROKEN),
     ],
 )

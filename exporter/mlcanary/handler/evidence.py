@@ -10,20 +10,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlcanary.catalog import ACTION_ROLLBACK, OBJECTIVES
+from mlcanary.catalog import ACTION_ROLLBACK
 from mlcanary.handler import verdicts
 from mlcanary.handler.payload import Measure, Window
 from mlcanary.handler.policy import Evidence, Finding
 from mlcanary.handler.prometheus import Prometheus, Sample, only_value, selector
-from mlcanary.handler.recorded import RECORDED, Matchers, of_version, reference
+from mlcanary.handler.recorded import PAST_OFFSET, RECORDED, Change, Matchers, change, reference
 from mlcanary.handler.settings import TargetPlan
 
 Z_LIMIT = {Window.FAST: 6.0, Window.SLOW: 4.26}
 """Significance of the rules that fire (their own text): weaker evidence than that is no evidence."""
 
-PAST_OFFSET = {Window.FAST: "30m", Window.SLOW: "3h"}
-SHARED_Z = 3.0
-_DEFAULTS = {objective.name: objective.default for objective in OBJECTIVES}
 _PREDICTIONS = "mlcanary_predictions_total"
 
 
@@ -44,8 +41,7 @@ class _Figures:
     zscore: float | None
     limit: float
     age: float | None
-    baseline_rise: float
-    baseline_zscore: float
+    baseline: Change
 
 
 async def gather(prometheus: Prometheus, plan: TargetPlan, case: Case, bad_weight: int | None) -> Evidence:
@@ -104,10 +100,9 @@ def _measure(of_model: Matchers, case: Case) -> dict[str, str]:
     recovery = RECORDED[Measure.LOG_LOSS] if case.measure is Measure.AUC else series
     accused = (*of_model, ("version", case.version))
     delta = selector(f"{series.prefix}{series.figure}_delta{window}", accused)
-    objective = (("objective", _objective(case)),)
     past = f" offset {PAST_OFFSET[window]}"
     return {
-        "limit": f"max({selector('mlcanary_objective_threshold', (*of_model, *objective))})",
+        "limit": series.limit(of_model, window),
         "delta": delta,
         "age": f"time() - timestamp({delta})",
         "zscore": selector(f"{series.prefix}{series.figure}_zscore{window}", accused),
@@ -120,10 +115,6 @@ def _measure(of_model: Matchers, case: Case) -> dict[str, str]:
     }
 
 
-def _objective(case: Case) -> str:
-    return RECORDED[case.measure].objective + ("_fast" if case.window is Window.FAST else "")
-
-
 def _find(answers: Mapping[str, list[Sample]], case: Case, baseline: str, max_age: float) -> Finding:
     """What the windowed figures say."""
     figures = _figures(answers, case, baseline)
@@ -134,31 +125,20 @@ def _find(answers: Mapping[str, list[Sample]], case: Case, baseline: str, max_ag
         and figures.delta * worse > figures.limit
         and figures.zscore * worse > Z_LIMIT[case.window],
         fresh=figures.age is not None and figures.age <= max_age,
-        shared_cause=figures.baseline_rise > figures.limit and figures.baseline_zscore > SHARED_Z,
+        shared_cause=figures.baseline.shared(figures.limit),
         values=_values(figures) + reference(answers["reference"], answers["reference_stderr"], baseline),
     )
 
 
 def _figures(answers: Mapping[str, list[Sample]], case: Case, baseline: str) -> _Figures:
-    now, past = of_version(answers["now"], baseline), of_version(answers["past"], baseline)
-    errors = of_version(answers["now_stderr"], baseline), of_version(answers["past_stderr"], baseline)
-    rise, zscore = 0.0, 0.0
-    if now is not None and past is not None and None not in errors:
-        rise = (now - past) * RECORDED[case.measure].worse
-        zscore = _ratio(rise, math.hypot(errors[0] or 0.0, errors[1] or 0.0))
-    limit = only_value(answers["limit"], "threshold")
+    series = RECORDED[case.measure]
     return _Figures(
         delta=only_value(answers["delta"], "delta"),
         zscore=only_value(answers["zscore"], "z-score"),
-        limit=limit if limit is not None else _DEFAULTS[_objective(case)],
+        limit=series.limit_of(answers["limit"], case.window),
         age=only_value(answers["age"], "age"),
-        baseline_rise=rise,
-        baseline_zscore=zscore,
+        baseline=change(answers, ("now", "now_stderr", "past", "past_stderr"), baseline, series.worse),
     )
-
-
-def _ratio(difference: float, error: float) -> float:
-    return difference / error if error > 0 else math.copysign(math.inf, difference) if difference else 0.0
 
 
 def _values(figures: _Figures) -> tuple[tuple[str, float], ...]:
@@ -167,6 +147,6 @@ def _values(figures: _Figures) -> tuple[tuple[str, float], ...]:
         "zscore": figures.zscore,
         "limit": figures.limit,
         "age": figures.age,
-        "baseline_rise": figures.baseline_rise,
+        "baseline_rise": figures.baseline.rise,
     }
     return tuple((name, value) for name, value in named.items() if value is not None and math.isfinite(value))

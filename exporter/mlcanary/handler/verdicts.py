@@ -1,9 +1,9 @@
 """Evidence on an alert of the judge: whether its verdict stands right now.
 
 Guarantee: a verdict counts only of a judge that leads, whose figures are young and which has read Prometheus lately.
-What the judge says is taken from its series, never from the alert. Of the gates only a shared cause holds a verdict
-that stands: the others were open when it was made, and a fault may close one by itself, as failures in bursts do with
-the design effect. Whether sources and roles are sound the handler asks anyway.
+What the judge says is taken from its series, never from the alert. Gates do not hold a verdict that stands: they were
+open to the family that asked, and later a fault may close one by itself, as failures in bursts do with the design
+effect. They are noted; whether sources and roles are sound, and whether the baseline fell too, the handler asks anyway.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from mlcanary.catalog import Gate, Verdict
+from mlcanary.catalog import Verdict
 from mlcanary.handler.payload import Measure, Window
 from mlcanary.handler.policy import Finding
 from mlcanary.handler.prometheus import Sample, only_value, selector
-from mlcanary.handler.recorded import RECORDED, Matchers, reference
+from mlcanary.handler.recorded import PAST_OFFSET, RECORDED, Change, Matchers, change, reference
 
 READ_SECONDS = 300.0
 """A judge that has read nothing for longer has no verdict: the limit of the rules in judge.alerts.yml."""
@@ -42,8 +42,12 @@ def queries(of_model: Matchers, version: str) -> dict[str, str]:
         "measures": f"max by (measure) ({selector('mlcanary_judge_measure_log_evalue', accused)})",
     }
     for measure in _RECOVERIES:
-        asked[f"{measure}"] = RECORDED[measure].value(of_model, _WINDOW)
-        asked[f"{measure}_stderr"] = RECORDED[measure].stderr(of_model, _WINDOW)
+        series, past = RECORDED[measure], f" offset {PAST_OFFSET[_WINDOW]}"
+        asked[f"{measure}"] = series.value(of_model, _WINDOW)
+        asked[f"{measure}_stderr"] = series.stderr(of_model, _WINDOW)
+        asked[f"{measure}_past"] = series.value(of_model, _WINDOW, past)
+        asked[f"{measure}_past_stderr"] = series.stderr(of_model, _WINDOW, past)
+        asked[f"{measure}_limit"] = series.limit(of_model, _WINDOW)
     return asked
 
 
@@ -52,16 +56,18 @@ def find(answers: Mapping[str, list[Sample]], baseline: str, max_age: float) -> 
     age, read = only_value(answers["age"], "age of the verdict"), only_value(answers["read"], "time of the judge")
     gates = {sample.label("gate") for sample in answers["gates"]}
     recovery, quality = _recovery(answers, baseline)
+    fall, limit = _fall(answers, recovery, baseline)
     times = {"age": age, "read_age": read}
     return Finding(
         violated=only_value(answers["verdict"], "verdict") == 1.0,
         fresh=age is not None and age <= max_age and read is not None and read <= READ_SECONDS,
-        shared_cause=Gate.SHARED_CAUSE in gates,
+        shared_cause=fall.shared(limit),
         values=(
             *((name, value) for name, value in times.items() if value is not None),
             *((f"gate_{gate}", 1.0) for gate in sorted(gates)),
             *_figures("log_e", "family", answers["families"]),
             *_figures("threshold", "family", answers["thresholds"]),
+            ("baseline_rise", fall.rise),
             *quality,
         ),
         recovery=recovery,
@@ -80,3 +86,12 @@ def _recovery(answers: Mapping[str, list[Sample]], baseline: str) -> tuple[str, 
         if quality := reference(answers[measure], answers[f"{measure}_stderr"], baseline):
             return measure, quality
     return "", ()
+
+
+def _fall(answers: Mapping[str, list[Sample]], measure: str, baseline: str) -> tuple[Change, float]:
+    """How the baseline has changed in a measure, and by how much it may."""
+    if not measure:
+        return Change(0.0, 0.0), math.inf
+    names = (measure, f"{measure}_stderr", f"{measure}_past", f"{measure}_past_stderr")
+    series = RECORDED[Measure(measure)]
+    return change(answers, names, baseline, series.worse), series.limit_of(answers[f"{measure}_limit"], _WINDOW)
