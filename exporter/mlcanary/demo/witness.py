@@ -29,10 +29,10 @@ CLASSES = {0: "benign", 1: "malignant"}
 def gist(text: str) -> str:
     """The first and the last sentence: what is wrong, and the evidence.
 
-    >>> gist("It is worse. Accuracy 0.6, 0.9 before. The evidence: e-value 900, 500 needed.")
+    >>> gist("It is worse. age has 0.6, 0.9 before. The evidence: e-value 900, 500 needed.")
     'It is worse. The evidence: e-value 900, 500 needed.'
     """
-    sentences = re.split(r"(?<=\.) (?=[A-Z])", text)
+    sentences = re.split(r"(?<=\.) ", text)
     return " ".join(dict.fromkeys((sentences[0], sentences[-1])))
 
 
