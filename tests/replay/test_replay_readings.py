@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from judge_replay import NOW, SETTINGS, look, release, start
+from judged_release import scraped
 from mlcanary.exposition.families import families
 from mlcanary.exposition.text import TextRenderer
 from mlcanary.formats.native import NativeFormat
 from mlcanary.judge import reading as read
-from mlcanary.judged_replay.archive import MonitorReader
+from mlcanary.judge.cycle import Judge
+from mlcanary.judge.store import Store
+from mlcanary.judged_replay.archive import MemoryArchive, MonitorReader
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.monitor.monitor import Monitor, MonitorPlan
 from released_log import EPOCH, ReleasedLog
@@ -50,8 +56,7 @@ def test_an_archive_in_memory_leads_to_the_same_record(seed: int, tmp_path: Path
         for second in NOW:
             look(judge, prometheus, second)
     (key,) = archive.running()
-    with contextlib.closing(Store(tmp_path / "copy.sqlite")):  # a store of its own still opens beside a judge
-        judges[0].close()
+    judges[0].close()
     store = Store(tmp_path / "judge.sqlite")
     assert [record.body for record in archive.records if record.key == key][-1] == store.record(key)
     assert list(archive.steps(key)) == list(store.steps(key))
