@@ -200,6 +200,21 @@ def test_a_shuffled_column_shows_in_the_joint_test_alone(tmp_path: Path) -> None
     assert all(feature["log_e"] < 4 for feature in canary["assessment"]["features"])
 
 
+def test_a_version_that_comes_back_is_another_canary(tmp_path: Path) -> None:
+    away = range(int(EPOCH) + 300, int(EPOCH) + 600)
+    lines = [line for line in ReleasedLog(9).lines() if not (b'"v2"' in line[1] and int(line[0]) in away)]
+    (tmp_path / "judge.yml").write_text("forget_after: 2m\ndefaults: {warm_up: 1m}")
+    more = ("--output", "json", "--judge.config.file", str(tmp_path / "judge.yml"))
+    document = json.loads(run(write(tmp_path, lines), *more).output)
+    first, second = document["judge"]["canaries"]
+    assert first["ended"] == "silent"
+    assert second["ended"] == ""
+    assert first["assessment"]["judged"] < second["key"]["start"] + 60
+    assert first["assessment"]["steps"] > 0
+    assert first["requests"][0] > 1000
+    assert second["requests"][0] > 1000
+
+
 def test_labels_that_mature_after_the_last_line_are_judged(tmp_path: Path) -> None:
     mature = CONFIGURATION + "    maturity: 10m\n"
     arguments = write(tmp_path, ReleasedLog(5, seconds=600).lines(), configuration=mature)
