@@ -149,9 +149,8 @@ def test_an_excluded_feature_and_the_models_own_output_are_not_judged() -> None:
 
 
 def test_a_change_after_a_long_time_is_told_beside_the_evidence_of_all_the_past() -> None:
-    release = Release(
-        21, canary=lambda t: Arm(errors=0.03 if t >= 20_000 else 0.01), share=lambda _t: 0.3, interval=60.0
-    )
+    faulty = Arm(errors=0.03)
+    release = Release(21, canary=lambda t: faulty if t >= 20_000 else Arm(), share=lambda _t: 0.3, interval=200.0)
     canary, told = Canary(KEY, plan()), []
     for step in release.steps(24_000):
         canary.advance(step)

@@ -119,10 +119,15 @@ class FeatureGroup:
 
 def _cell(found: Guilty, structure: Structure) -> str:
     """Where the arms differ most, in words."""
-    cells = structure.cells
+    cell = structure.cells[found.place]
+    if structure.kind != "numeric" or (cell == MISSING and not found.is_edge):
+        return cell
     if found.is_edge:
-        return f"at most {cells[found.place]}"
-    if cells[found.place] == MISSING or structure.kind != "numeric":
-        return cells[found.place]
-    below = cells[found.place - 1] if found.place else "-Inf"
-    return f"over {below}, at most {cells[found.place]}"
+        return f"at most {_short(cell)}"
+    below = _short(structure.cells[found.place - 1]) if found.place else "-Inf"
+    return f"over {below}, at most {_short(cell)}"
+
+
+def _short(edge: str) -> str:
+    """An edge in six digits: exporters write all seventeen."""
+    return f"{float(edge):g}".replace("inf", "Inf")
