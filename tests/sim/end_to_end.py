@@ -79,9 +79,9 @@ class Form:
 
     healthy: int = 50
     each: int = 20
-    steps: int = 240
-    fault: tuple[int, int] = (30, 60)
-    rate: float = 5.0
+    steps: int = 120
+    fault: tuple[int, int] = (15, 40)
+    rate: float = 10.0
     scrape: int = 2
     limit: float = 3600.0
 
@@ -174,8 +174,8 @@ class Ended:
         return [each for each in self.releases if each.fault == fault]
 
 
-def run(form: Form, folder: Path) -> Ended:
-    """The experiment; `folder` takes the files of Prometheus and of the judge."""
+def run(form: Form, folder: Path, say: Callable[[str], None] = lambda _text: None) -> Ended:
+    """The experiment; `folder` takes the files of Prometheus and of the judge, `say` hears of each rollback."""
     began = time.monotonic()
     releases = list(planted(form))
     by_model = {each.live.model: each for each in releases}
@@ -186,7 +186,7 @@ def run(form: Form, folder: Path) -> Ended:
         prometheus(folder, _scraping(form, port, address)) as url,
         judging(folder, form, url, address) as judge,
     ):
-        wait_for("the end of the traffic", lambda: _watched(judge, sidecars, by_model), form.limit)
+        wait_for("the end of the traffic", lambda: _watched(judge, sidecars, by_model, say), form.limit)
         for each in releases:
             if each.since:
                 _look_back(url, each)
@@ -194,7 +194,7 @@ def run(form: Form, folder: Path) -> Ended:
         return Ended(releases, _rolled_back(url), time.monotonic() - began)
 
 
-def _watched(judge: str, sidecars: Sidecars, by_model: dict[str, Planted]) -> bool:
+def _watched(judge: str, sidecars: Sidecars, by_model: dict[str, Planted], say: Callable[[str], None]) -> bool:
     """Note what the judge says now; whether it has read everything."""
     time.sleep(1.0)
     told = get(f"{judge}/v1/verdicts")
@@ -204,6 +204,7 @@ def _watched(judge: str, sidecars: Sidecars, by_model: dict[str, Planted]) -> bo
         if answer["verdict"] == Verdict.ROLLBACK and not each.since:
             each.since, each.leading, each.text = answer["since"], answer["leading"], answer["text"]
             sidecars.retire(each.live.model)
+            say(f"step {sidecars.steps[CANARY]}, {each.fault}: {each.text}")
     ends = [sidecars.ended_at.get(version) for version in VERSIONS]
     return bool(told) and all(end is not None and told["read_at"] > end for end in ends)
 
@@ -280,7 +281,7 @@ def rows_of(ended: Ended) -> Iterator[list[str]]:
 def main() -> None:
     """The full tables."""
     with tempfile.TemporaryDirectory() as folder:
-        ended = run(Form(), Path(folder))
+        ended = run(Form(), Path(folder), lambda text: print(text, file=sys.stderr, flush=True))
     healthy = ended.of(HEALTHY)
     false = ended.false
     rollbacks = sum(each.rolled_back for each in healthy)
