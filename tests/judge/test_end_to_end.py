@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from scipy.special import ndtri
 
+from judge_arms import Arm, counts
 from live_releases import VERSIONS, Sidecars
 from mlcanary.catalog import BY_NAME, Kind
 from mlcanary.judge import reading as read
 from mlcanary.judge.sentences import spelled
 from sim.end_to_end import FAULTS, HEALTHY, LED_BY, Ended, Form, planted, run
+from sim.fixed_sizes import auc, of_auc, of_log_loss, of_shift, of_two_shares
 
-SMALL = Form(healthy=4, each=1, steps=32, fault=(6, 9), rate=30.0, scrape=1, limit=240.0)
+SMALL = Form(healthy=4, each=1, steps=28, fault=(6, 9), rate=30.0, scrape=1, limit=240.0)
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +74,21 @@ def test_pages_go_on_with_their_scrapes_and_no_further() -> None:
     assert sidecars.steps == {"v1": 5, "v2": 1}
     assert b'version="v2"' not in sidecars.fetched("v2")
     sidecars.retire(release.live.model)
+
+
+def test_fixed_sizes_are_those_of_the_textbook() -> None:
+    """At 5 %: figures of the two-proportion test, of DeLong at a base rate of 20 %, and of Kolmogorov-Smirnov."""
+    assert of_two_shares(0.10, 0.12, 0.05) == pytest.approx(3023, rel=0.001)
+    usual, worse = (Arm(separation=math.sqrt(2) * ndtri(area), labelled=1.0) for area in (0.80, 0.76))
+    assert (auc(usual), auc(worse)) == pytest.approx((0.80, 0.76))
+    assert of_auc(worse, usual, 0.05) == pytest.approx(2482, rel=0.01)
+    assert of_shift(0.2, 0.05, 1000, np.random.default_rng(1)) == pytest.approx(536, rel=0.1)
+
+
+def test_a_log_loss_that_is_too_sure_is_as_drawn() -> None:
+    """The moments behind the fixed size against a sample of the same models of traffic."""
+    totals = [counts(np.random.default_rng(1), Arm(sharpness=sure), 200_000)["log_loss"] for sure in (1.0, 1.75)]
+    means = [total / n for n, total, _ in totals]
+    variances = [squares / n - (total / n) ** 2 for n, total, squares in totals]
+    drawn = (2.878 + 0.842) ** 2 * sum(variances) / (means[1] - means[0]) ** 2 / 0.95
+    assert of_log_loss(Arm(sharpness=1.75), Arm(), 0.002) == pytest.approx(drawn, rel=0.2)
