@@ -30,7 +30,7 @@ from mlcanary.judge.records import build_record, record_hash
 from mlcanary.judge.roles import ModelName
 from mlcanary.judge.roster import Attendant, Roster, arms_of, attend, began, is_split, model_of, objectives
 from mlcanary.judge.settings import Settings
-from mlcanary.judge.store import Changes, Life, NewRecord, SavedCanary, Store
+from mlcanary.judge.store import Archive, Changes, Life, NewRecord, SavedCanary
 from mlcanary.judge.view import JudgedCanary, View
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Judge:
     """
 
     def __init__(
-        self, reader: Reader, store: Store, settings: Settings, version: str, clock: Callable[[], float]
+        self, reader: Reader, store: Archive, settings: Settings, version: str, clock: Callable[[], float]
     ) -> None:
         self._reader, self._store, self._settings = reader, store, settings
         self._version, self._clock = version, clock
@@ -335,7 +335,7 @@ def _lived(life: Life, gained: ArmGains, *, named: bool) -> Life:
     return Life(seen=seen, active=life.active, missed=life.missed + math.fsum(gained.baseline.get("requests", ())))
 
 
-def _resumed(saved: SavedCanary, store: Store) -> Running:
+def _resumed(saved: SavedCanary, store: Archive) -> Running:
     """A canary as it was: its snapshot and the steps since, or all steps where the snapshot is of another version."""
     canary, after = Canary(saved.key, saved.plan), 0
     if saved.snapshot is not None:
