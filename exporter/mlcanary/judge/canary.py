@@ -76,6 +76,7 @@ class Canary:
         self._curve: list[CurvePoint] = []
         self._stride = 1
         self._assessment: Assessment | None = None
+        self._of_features: dict[str, float] | None = None
 
     # --- steps
 
@@ -85,6 +86,7 @@ class Canary:
             raise ValueError(f"a step that ends at {step.end} comes after one that ends at {self._judged}")
         self._judged = step.end
         self._steps += 1
+        self._of_features = None
         self._meet(step)
         for i, arm in enumerate(_arms(step)):
             if sum(arm.get("requests", ())) > 0:
@@ -196,10 +198,10 @@ class Canary:
         """Note what this step leads to, so that it is remembered whether or not anybody asks."""
         self._assessment = None
         families = self._families(measures)
-        situation = self._situation(measures, families)
-        decision = decide(situation)
+        features = tuple(_bare(name, log_e) for name, log_e in self._feature_log_e().items())
+        decision = decide(self._situation(measures, families, features))
         if decision.verdict in {Verdict.ROLLBACK, Verdict.PROMOTE} and decision.verdict is not self.verdict:
-            decision = decide(self._situation(self._with_intervals(), families))
+            decision = decide(self._situation(self._with_intervals(), families, self._feature_assessments()))
             if decision.verdict is Verdict.ROLLBACK:
                 self._latched = decision
             else:
@@ -209,7 +211,12 @@ class Canary:
         self._decision = decision
         self._draw(families, measures)
 
-    def _situation(self, measures: tuple[MeasureAssessment, ...], families: tuple[FamilyAssessment, ...]) -> Situation:
+    def _situation(
+        self,
+        measures: tuple[MeasureAssessment, ...],
+        families: tuple[FamilyAssessment, ...],
+        features: tuple[FeatureAssessment, ...],
+    ) -> Situation:
         return Situation(
             plan=self.plan,
             key=self.key,
@@ -217,7 +224,7 @@ class Canary:
             last_traffic=(self._traffic[0], self._traffic[1]),
             families=families,
             measures=measures,
-            features=self._feature_assessments(),
+            features=features,
             gates=self._gates.current(self.plan),
             latched=self._latched,
             promoted=self._promoted,
@@ -227,7 +234,7 @@ class Canary:
     def _answer(self) -> Assessment:
         measures = self._with_intervals()
         families = self._families(measures)
-        situation = self._situation(measures, families)
+        situation = self._situation(measures, families, self._feature_assessments())
         decision = decide(situation)
         return Assessment(
             key=self.key,
@@ -263,15 +270,17 @@ class Canary:
         judged = [name for name in members if name in log_e]
         budget = self.plan.alpha * max(self.plan.weights.get(Family.FEATURES, 0.0), 1e-12)
         guilty = e_bh(np.array([log_e[name] for name in judged]), budget) if judged else ()
-        named = [judged[i] for i in guilty]
-        return tuple(found for group in self._groups for found in group.assess(named))
+        named = {judged[i] for i in guilty}
+        return tuple(found for group in self._groups for found in group.assess(log_e, named))
 
     def _feature_log_e(self) -> dict[str, float]:
-        return {
-            name: value
-            for group in self._groups
-            for name, value in zip(group.names, group.log_e().tolist(), strict=True)
-        }
+        if self._of_features is None:
+            self._of_features = {
+                name: value
+                for group in self._groups
+                for name, value in zip(group.names, group.log_e().tolist(), strict=True)
+            }
+        return self._of_features
 
     def _families(self, measures: Sequence[MeasureAssessment]) -> tuple[FamilyAssessment, ...]:
         log_e = {m.name: m.log_e for m in measures} | self._feature_log_e()
@@ -360,6 +369,11 @@ def fold(key: CanaryKey, plan: Plan, steps: Sequence[Step]) -> Assessment:
     for step in steps:
         canary.advance(step)
     return canary.assess()
+
+
+def _bare(name: str, log_e: float) -> FeatureAssessment:
+    """A feature without the place of its difference, which is dear and told only with a rollback."""
+    return FeatureAssessment(name.removeprefix(FEATURE), log_e, "", 0.0, 0.0)
 
 
 def _arms(step: Step) -> tuple[Counts, Counts]:

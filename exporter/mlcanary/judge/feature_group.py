@@ -6,7 +6,8 @@ is an e-process under any drift that both arms share; that of the family is the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -85,31 +86,22 @@ class FeatureGroup:
                 found = reference_log_e(np.array(structure.reference), counts, numeric=numeric, missing=True)
                 self.against_reference[i] = float(found)
 
-    def assess(self, guilty: Sequence[str]) -> list[FeatureAssessment]:
-        """Each feature, in the order of `names`; `guilty`: those named by e-BH."""
+    def assess(self, log_e: Mapping[str, float], guilty: Collection[str]) -> list[FeatureAssessment]:
+        """Each feature, in the order of `names`; `log_e` by name; `guilty`: those named by e-BH."""
+        places = [] if self.numeric is None else self.numeric.guilty_bins()
+        places += [] if self.categorical is None else self.categorical.guilty_categories()
         return [
-            self._assessment(i, name, log_e, name in guilty)
-            for i, (name, log_e) in enumerate(zip(self.names, self.log_e().tolist(), strict=True))
+            FeatureAssessment(
+                name=name.removeprefix(FEATURE),
+                log_e=log_e[name],
+                cell=_cell(found, self.structures[name]),
+                canary=found.canary,
+                baseline=found.baseline,
+                guilty=name in guilty,
+                reference_log_e=None if math.isnan(reference) else reference,
+            )
+            for name, found, reference in zip(self.names, places, self.against_reference.tolist(), strict=True)
         ]
-
-    def _assessment(self, i: int, name: str, log_e: float, is_guilty: bool) -> FeatureAssessment:
-        numbers = 0 if self.numeric is None else len(self.numeric.spans.starts)
-        if self.numeric is not None and i < numbers:
-            found = self.numeric.guilty_bin(i)
-        elif self.categorical is not None:
-            found = self.categorical.guilty_category(i - numbers)
-        else:
-            raise AssertionError(name)
-        reference = float(self.against_reference[i])
-        return FeatureAssessment(
-            name=name.removeprefix(FEATURE),
-            log_e=log_e,
-            cell=_cell(found, self.structures[name]),
-            canary=found.canary,
-            baseline=found.baseline,
-            guilty=is_guilty,
-            reference_log_e=None if np.isnan(reference) else reference,
-        )
 
     def _parts(self, joined: Floats) -> list[Floats]:
         stops = np.cumsum([len(self.structures[name].cells) for name in self.names])[:-1]
