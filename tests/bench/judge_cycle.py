@@ -7,7 +7,6 @@ cycles, wall seconds, resident memory.
 
 from __future__ import annotations
 
-import gc
 import json
 import multiprocessing
 import os
@@ -25,10 +24,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import numpy as np
-import psutil
 
 from mlcanary.catalog import LATENCY_BUCKETS
-from mlcanary.judge import cycle, metrics
+from mlcanary.judge import metrics
 from mlcanary.judge import reading as read
 from mlcanary.judge.canary import Canary
 from mlcanary.judge.counters import Counters
@@ -80,7 +78,9 @@ def names() -> list[tuple[str, dict[str, str]]]:
     found += [(read.LATENCY, {"le": le}) for le in (*map(repr, LATENCY_BUCKETS), "+Inf")]
     found += [(read.CONFUSION, {"actual": a, "predicted": p}) for a in _CLASSES for p in _CLASSES]
     found += [(f"mlcanary_log_loss{part}", {}) for part in ("_count", "_sum", "_squares_total")]
-    found += [(read.SCORES, {"actual": a, "bin": f"{i / SCORES:g}"}) for a in ("positive", "negative") for i in range(SCORES)]
+    found += [
+        (read.SCORES, {"actual": a, "bin": f"{i / SCORES:g}"}) for a in ("positive", "negative") for i in range(SCORES)
+    ]
     found += [(read.MATURE, {}), (read.MATURE_EVENTS, {"event": "click"}), (read.MATURE_EVENTS, {"event": "buy"})]
     found += [(read.MATURE_BOTH, {}), (read.MATURE_VALUE, {"event": "buy", "sign": "positive"})]
     found += [(read.MATURE_SQUARES, {"event": "buy"})]
@@ -168,7 +168,9 @@ def facts(at: float, model: str) -> list[str]:
         place = {"instance": f"{model}-{version}:10877", "job": "mlcanary", "model": model}
         found.append(one(at, read.EDGES, 1, **place, edges="ab12"))
         found.append(one(at, read.MATURITY, 60, **place))
-        found += [one(at, read.EVENT, 1, **place, event=e, meaning=m) for e, m in (("click", "click"), ("buy", "conversion"))]
+        found += [
+            one(at, read.EVENT, 1, **place, event=e, meaning=m) for e, m in (("click", "click"), ("buy", "conversion"))
+        ]
         found += [one(at, read.SHARE, s, **place, version=v) for v, s in (("v1", 1 - SHARE), ("v2", SHARE))]
     return found
 

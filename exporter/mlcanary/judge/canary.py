@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -34,7 +35,7 @@ from mlcanary.judge.contract import (
 )
 from mlcanary.judge.feature_group import FeatureGroup
 from mlcanary.judge.gates import Gates
-from mlcanary.judge.measure import Measure
+from mlcanary.judge.measure import Measure, with_figures
 from mlcanary.judge.phases import PhaseClock
 from mlcanary.judge.planning import eta_seconds
 from mlcanary.judge.proportion_measure import Block, ProportionMeasure
@@ -42,7 +43,7 @@ from mlcanary.judge.registry import WEIGHTS, input_of, measures_of
 from mlcanary.judge.verdict import Decision, Situation, decide, may_expand
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.evidence_family import e_bh, mean_log_e
-from mlcanary.stats.proportion_evidence import estimates_together
+from mlcanary.stats.proportion_evidence import estimates_together, looks_together
 
 REFERENCE_STEPS = 20
 """Steps between two comparisons with the reference profile: it never decides anything."""
@@ -77,6 +78,7 @@ class Canary:
         self._stride = 1
         self._assessment: Assessment | None = None
         self._of_features: dict[str, float] | None = None
+        self._of_measures: tuple[MeasureAssessment, ...] | None = None
 
     # --- steps
 
@@ -86,7 +88,7 @@ class Canary:
             raise ValueError(f"a step that ends at {step.end} comes after one that ends at {self._judged}")
         self._judged = step.end
         self._steps += 1
-        self._of_features = None
+        self._of_features = self._of_measures = None
         self._meet(step)
         for i, arm in enumerate(_arms(step)):
             if sum(arm.get("requests", ())) > 0:
@@ -96,7 +98,7 @@ class Canary:
             self.skipped[reason] += 1
         else:
             self._take(step)
-        measures = tuple(measure.assess() for measure in self._seen())
+        measures = self._assessed()
         self._gates.update(step, {m.name: m.design_effect for m in measures if m.blocks >= CLUSTER_BLOCKS})
         self._conclude(measures)
 
@@ -257,12 +259,32 @@ class Canary:
     def _seen(self) -> list[Measure]:
         return [measure for measure in self._measures.values() if measure.seen]
 
+    def _assessed(self) -> tuple[MeasureAssessment, ...]:
+        """Assessments without intervals, as of the newest step; those of shares at once, which is many times faster."""
+        if self._of_measures is None:
+            seen = self._seen()
+            looks = iter(looks_together([part for m in seen if isinstance(m, ProportionMeasure) for part in m.parts]))
+            self._of_measures = tuple(
+                m.assess_from(list(islice(looks, len(m.parts)))) if isinstance(m, ProportionMeasure) else m.assess()
+                for m in seen
+            )
+        return self._of_measures
+
     def _with_intervals(self) -> tuple[MeasureAssessment, ...]:
-        """Assessments with intervals; those of shares are computed at once, which is many times faster."""
+        """Assessments with intervals; those of shares at once."""
         seen = self._seen()
-        shares = [m for m in seen if isinstance(m, ProportionMeasure) and m.parts and m.shown.with_interval]
-        found = dict(zip([m.name for m in shares], estimates_together([m.shown for m in shares]), strict=True))
-        return tuple(measure.assess(found.get(measure.name) or measure.estimate()) for measure in seen)
+        shown = {m.name: m.shown for m in seen if isinstance(m, ProportionMeasure) and m.parts}
+        shown = {name: part for name, part in shown.items() if part.with_interval}
+        found = dict(zip(shown, estimates_together(list(shown.values())), strict=True))
+        return tuple(
+            with_figures(
+                assessed,
+                measure.as_people_know(found[measure.name])
+                if isinstance(measure, ProportionMeasure) and measure.name in found
+                else measure.estimate(),
+            )
+            for measure, assessed in zip(seen, self._assessed(), strict=True)
+        )
 
     def _feature_assessments(self) -> tuple[FeatureAssessment, ...]:
         members = self._members.get(Family.FEATURES, [])

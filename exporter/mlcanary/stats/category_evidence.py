@@ -55,7 +55,7 @@ class CategoriesEvidence:
         self.counts_b = np.zeros((*shape, sum(sizes)), dtype=np.int64)
 
     def update(self, counts_c: Sequence[Counts], counts_b: Sequence[Counts]) -> None:
-        """One block: counts of each feature in both arms, shape (*shape, categories).
+        """One block: counts of each feature in both arms, shape (*shape, categories), or of several joined.
 
         A feature without rows in one arm stays.
         """

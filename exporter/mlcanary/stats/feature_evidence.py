@@ -206,7 +206,7 @@ class FeaturesEvidence:
         self.counts_b = np.zeros((*shape, joined), dtype=np.int64)
 
     def update(self, counts_c: Sequence[Counts], counts_b: Sequence[Counts]) -> None:
-        """One block: counts of each feature in both arms, shape (*shape, bins).
+        """One block: counts of each feature in both arms, shape (*shape, bins), or of several joined.
 
         A feature without rows in one arm stays.
         """
@@ -234,9 +234,7 @@ class FeaturesEvidence:
         arms = [self.spans.trials_and_events(counts) for counts in (self.counts_c, self.counts_b)]
         starts = self.spans.starts.tolist()
         found = []
-        for start, stop, inner in zip(
-            starts, [*starts[1:], len(rounded)], self.spans.edges.tolist(), strict=True
-        ):
+        for start, stop, inner in zip(starts, [*starts[1:], len(rounded)], self.spans.edges.tolist(), strict=True):
             best = int(rounded[start:stop].argmax())
             at = start + best
             canary, baseline = (int(events[at]) / n if (n := int(trials[at])) else 0.0 for trials, events in arms)
