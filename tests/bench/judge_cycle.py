@@ -23,7 +23,9 @@ from statistics import median
 from typing import Any
 from urllib.parse import parse_qs
 
+import msgspec
 import numpy as np
+import requests
 
 from mlcanary.catalog import LATENCY_BUCKETS
 from mlcanary.judge import metrics
@@ -282,7 +284,7 @@ def measure(cycles: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as directory:
         judge = Judge(reader, Store(Path(directory) / "judge.sqlite"), settings, "bench", time.perf_counter)
         for i in range(cycles + 2):
-            reader._session.post(f"{url}/clock", data={"t": repr(EPOCH + INTERVAL * i)}).close()
+            requests.post(f"{url}/clock", data={"t": repr(EPOCH + INTERVAL * i)}, timeout=60).close()
             began = time.perf_counter()
             view = judge.run_once()
             walls.append(time.perf_counter() - began)
@@ -292,8 +294,18 @@ def measure(cycles: int) -> dict[str, Any]:
             assert len(view.canaries) == MODELS
             print(i, f"{sum(taken[-1].values()):.2f}", file=sys.stderr, flush=True)
         judge.close()
+        decoding = decode_alone(url, view.read_at)
     server.terminate()
-    return summary(taken, walls, view)
+    return {**summary(taken, walls, view), "decoding": decoding}
+
+
+def decode_alone(url: str, at: float) -> float:
+    """CPU seconds of untyped JSON decoding of all counters: what any reader takes at least."""
+    query = {"query": "{}", "time": repr(at)}
+    body = requests.post(f"{url}/api/v1/query", data=query, timeout=60).content
+    began = time.process_time()
+    msgspec.json.decode(body)
+    return time.process_time() - began
 
 
 def summary(taken: list[dict[str, float]], walls: list[float], view: Any) -> dict[str, Any]:
@@ -308,6 +320,7 @@ def summary(taken: list[dict[str, float]], walls: list[float], view: Any) -> dic
         "largest": max(totals),
         "wall": median(walls[2:]),
         "parts": {part: sum(parts.get(part, 0.0) for parts in steady) / len(steady) for part in named},
+        "models": MODELS,
         "series": view.series,
         "measures": len(found.measures),
         "features": len(found.features),
