@@ -23,7 +23,7 @@ from mlcanary.judge.contract import (
 )
 from mlcanary.judge.verdict import QUIET_SECONDS, Decision, Reason, Situation, decide, may_expand
 
-PLAN = Plan()
+PLAN = Plan(weights=dict.fromkeys(Family, 0.2))
 KEY = CanaryKey("", "", "churn", "v2", "v1", 1_000_000.0)
 HOUR = 3600.0
 

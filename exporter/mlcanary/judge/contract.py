@@ -87,6 +87,12 @@ class Step(msgspec.Struct, frozen=True):
     facts: Facts = Facts()
 
 
+WEIGHTS: dict[Family, float] = {family: 0.25 for family in Family if family is not Family.LATENCY}
+"""Parts of alpha by default. Latency informs: when one process stalls, all of its requests are slow together, so a
+healthy canary on a busy machine may well be slower for a while, and no block length is right for all stalls.
+"""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the configuration says about judging a model; durations in seconds.
 
@@ -100,7 +106,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     alpha: float = 0.01
     promote_alpha: float = 0.05
-    weights: dict[Family, float] = msgspec.field(default_factory=lambda: dict.fromkeys(Family, 0.2))
+    weights: dict[Family, float] = msgspec.field(default_factory=lambda: dict(WEIGHTS))
     tolerances: dict[str, float] = {}
     margins: dict[str, float] = {}
     exclude: tuple[str, ...] = (PREDICTION_FEATURE,)

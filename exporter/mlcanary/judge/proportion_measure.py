@@ -15,7 +15,13 @@ from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.change_evidence import Restarts
 from mlcanary.stats.evidence import Estimate
 from mlcanary.stats.evidence_family import mean_log_e
-from mlcanary.stats.proportion_evidence import ProportionEvidence, log_odds_ratio, update_together
+from mlcanary.stats.proportion_evidence import (
+    Look,
+    ProportionEvidence,
+    log_odds_ratio,
+    looks_together,
+    update_together,
+)
 
 Trials = tuple[float, float]
 """Trials and bad events."""
@@ -116,25 +122,32 @@ class ProportionMeasure:
 
     def log_e(self) -> float:
         """As `Measure.log_e`."""
-        each = [float(part.log_e()) for part in self.parts]
-        return float(mean_log_e(np.array(each))) if each else 0.0
+        return self._mean(looks_together(self.parts))
 
-    def assess(self, found: Estimate | None = None) -> MeasureAssessment:
+    def _mean(self, looks: Sequence[Look]) -> float:
+        return float(mean_log_e(np.array([look.log_e for look in looks]))) if looks else 0.0
+
+    def assess(self) -> MeasureAssessment:
         """As `Measure.assess`."""
+        return self.assess_from(looks_together(self.parts))
+
+    def assess_from(self, looks: Sequence[Look]) -> MeasureAssessment:
+        """`assess` from the looks at each part, so that those of many measures are had at once."""
         if not self.parts:
-            return assessment(self, "ratio", None, UNKNOWN, self.limits, trials=(0.0, 0.0), blocks=0)
-        part = self.shown
-        against = part.log_e_noninferior()
+            return assessment(self, "ratio", 0.0, None, UNKNOWN, self.limits, trials=(0.0, 0.0), blocks=0)
+        place = self._place(looks)
+        part = self.parts[place]
         n_c, n_b = (float(n) for n in part.trials)
         return assessment(
             self,
             "ratio",
-            None if against is None else float(against),
-            self.as_people_know(found or _bare(part)),
+            self._mean(looks),
+            looks[place].log_e_noninferior,
+            self.as_people_know(_bare(part)),
             self.limits,
             trials=(n_c, n_b),
             blocks=int(part.blocks),
-            design_effect=float(part.phi),
+            design_effect=looks[place].phi,
             change_log_r=self._change_log_r(),
         )
 
@@ -146,14 +159,17 @@ class ProportionMeasure:
         """As `Measure.estimate`, of the part that is shown."""
         if not self.parts:
             return UNKNOWN
-        return self.shown.estimate() if self.shown.with_interval else _bare(self.shown)
+        return self.as_people_know(self.shown.estimate() if self.shown.with_interval else _bare(self.shown))
 
     @property
     def shown(self) -> ProportionEvidence:
         """The part that is shown; there must be parts."""
+        return self.parts[self._place(looks_together(self.parts) if self.primary is None else ())]
+
+    def _place(self, looks: Sequence[Look]) -> int:
         if self.primary is not None:
-            return self.parts[self.primary]
-        return self.parts[int(np.argmax([float(part.log_e()) for part in self.parts]))]
+            return self.primary
+        return int(np.argmax([look.log_e for look in looks]))
 
     def as_people_know(self, found: Estimate) -> Estimate:
         """Figures as people know them: shares that are good are shown as such, errors and slow requests as they are."""

@@ -46,6 +46,8 @@ MEASURES: dict[str, frozenset[str]] = {
 """Measures that a key may name."""
 
 LOWEST_INTERVAL = 1.0
+LONGEST_WAIT = 240.0
+"""Seconds from a grid time to the next reading at most: rules and handler take a judge of 300 s ago for gone."""
 _PLACE = "--prometheus.url"
 _ROUNDING = 1e-9
 _DEFAULTS = {objective.name: objective.default for objective in OBJECTIVES}
@@ -197,6 +199,9 @@ def _check(document: JudgeSettings, text: str, source: str) -> None:
 
     if document.interval < LOWEST_INTERVAL:
         raise wrong(("interval",), f"{document.interval:g} s", f"{LOWEST_INTERVAL:g}s or more")
+    if document.interval + document.settle > LONGEST_WAIT:
+        found = f"{document.interval + document.settle:g} s with settle"
+        raise wrong(("interval",), found, f"{LONGEST_WAIT:g}s or less: older verdicts are not acted on")
     for key in ("catch_up", "forget_after"):
         value = getattr(document, key)
         if value < document.interval:

@@ -69,16 +69,21 @@ class DesignEffect:
     @property
     def phi(self) -> Floats:
         """The design effect, of `shape`."""
-        blocks, squares, _, first, second = (self.state[..., i] for i in range(5))
-        steps = np.maximum(blocks - 1.0, 0.0)
-        left_out = _TAIL * (np.log(steps + 1.0) + np.log(np.maximum(steps / 2.0, 1.0)))
-        weight = np.maximum(steps - left_out, 0.0) + ASSUMED_BLOCKS
-        rest = np.maximum(squares - first - second, 0.0)
-        ratio = (rest / 2.0 + ASSUMED_BLOCKS * self.assumed) / weight
-        error = np.sqrt(3.0 / weight)
-        errors_above = np.maximum((ratio - 1.0) / error, 0.0)
-        clearly = np.minimum(np.maximum(errors_above - 1.0, 0.0), 1.0)
-        return 1.0 + np.minimum(errors_above, 1.0) * (ratio * (1.0 + error * clearly) - 1.0)
+        return design_effects(self.state, self.assumed)
+
+
+def design_effects(state: Floats, assumed: ArrayLike) -> Floats:
+    """`phi` of states of shape (*S, 5), each with its assumption; of shape S."""
+    blocks, squares, _, first, second = (state[..., i] for i in range(5))
+    steps = np.maximum(blocks - 1.0, 0.0)
+    left_out = _TAIL * (np.log(steps + 1.0) + np.log(np.maximum(steps / 2.0, 1.0)))
+    weight = np.maximum(steps - left_out, 0.0) + ASSUMED_BLOCKS
+    rest = np.maximum(squares - first - second, 0.0)
+    ratio = (rest / 2.0 + ASSUMED_BLOCKS * np.asarray(assumed)) / weight
+    error = np.sqrt(3.0 / weight)
+    errors_above = np.maximum((ratio - 1.0) / error, 0.0)
+    clearly = np.minimum(np.maximum(errors_above - 1.0, 0.0), 1.0)
+    return 1.0 + np.minimum(errors_above, 1.0) * (ratio * (1.0 + error * clearly) - 1.0)
 
 
 def tempered(log_weights: Floats, log_ratios: Floats, phi: Floats) -> Floats:
