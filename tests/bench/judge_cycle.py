@@ -294,7 +294,7 @@ def measure(cycles: int) -> dict[str, Any]:
             assert len(view.canaries) == MODELS
             print(i, f"{sum(taken[-1].values()):.2f}", file=sys.stderr, flush=True)
         judge.close()
-        decoding = decode_alone(url, view.read_at)
+        decoding = decode_alone(url, view.read_at or 0.0)
     server.terminate()
     return {**summary(taken, walls, view), "decoding": decoding}
 
