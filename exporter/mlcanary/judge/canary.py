@@ -276,15 +276,8 @@ class Canary:
         shown = {m.name: m.shown for m in seen if isinstance(m, ProportionMeasure) and m.parts}
         shown = {name: part for name, part in shown.items() if part.with_interval}
         found = dict(zip(shown, estimates_together(list(shown.values())), strict=True))
-        return tuple(
-            with_figures(
-                assessed,
-                measure.as_people_know(found[measure.name])
-                if isinstance(measure, ProportionMeasure) and measure.name in found
-                else measure.estimate(),
-            )
-            for measure, assessed in zip(seen, self._assessed(), strict=True)
-        )
+        pairs = zip(seen, self._assessed(), strict=True)
+        return tuple(with_figures(assessed, measure.estimate(found.get(measure.name))) for measure, assessed in pairs)
 
     def _feature_assessments(self) -> tuple[FeatureAssessment, ...]:
         members = self._members.get(Family.FEATURES, [])

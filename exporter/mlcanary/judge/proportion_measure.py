@@ -136,11 +136,13 @@ class ProportionMeasure:
             design_effect=looks[place].phi,
         )
 
-    def estimate(self) -> Estimate:
+    def estimate(self, found: Estimate | None = None) -> Estimate:
         """As `Measure.estimate`, of the part that is shown."""
         if not self.parts:
             return UNKNOWN
-        return self.as_people_know(self.shown.estimate() if self.shown.with_interval else _bare(self.shown))
+        if found is None:
+            found = self.shown.estimate() if self.shown.with_interval else _bare(self.shown)
+        return self.as_people_know(found)
 
     @property
     def shown(self) -> ProportionEvidence:
