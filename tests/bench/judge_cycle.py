@@ -294,9 +294,10 @@ def measure(cycles: int) -> dict[str, Any]:
             assert len(view.canaries) == MODELS
             print(i, f"{sum(taken[-1].values()):.2f}", file=sys.stderr, flush=True)
         judge.close()
+        found = summary(taken, walls, view)
         decoding = decode_alone(url, view.read_at or 0.0)
     server.terminate()
-    return {**summary(taken, walls, view), "decoding": decoding}
+    return {**found, "decoding": decoding}
 
 
 def decode_alone(url: str, at: float) -> float:
