@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import wraps
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -212,7 +212,7 @@ def serve(port: Any) -> None:
         def log_message(self, *_: object) -> None:
             """Nothing."""
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     port.send(server.server_address[1])
     server.serve_forever()
 
@@ -294,9 +294,10 @@ def measure(cycles: int) -> dict[str, Any]:
             assert len(view.canaries) == MODELS
             print(i, f"{sum(taken[-1].values()):.2f}", file=sys.stderr, flush=True)
         judge.close()
-        decoding = decode_alone(url, view.read_at)
+        found = summary(taken, walls, view)
+        decoding = decode_alone(url, view.read_at or 0.0)
     server.terminate()
-    return {**summary(taken, walls, view), "decoding": decoding}
+    return {**found, "decoding": decoding}
 
 
 def decode_alone(url: str, at: float) -> float:

@@ -73,12 +73,12 @@ class Canary:
         self._promoted: Decision | None = None
         self._decision: Decision | None = None
         self._since = self._judged = key.start
-        self._steps = 0
         self._curve: list[CurvePoint] = []
-        self._stride = 1
+        self._steps, self._stride = 0, 1
         self._assessment: Assessment | None = None
         self._of_features: dict[str, float] | None = None
         self._of_measures: tuple[MeasureAssessment, ...] | None = None
+        self._in_force: tuple[GateAssessment, ...] | None = None
 
     # --- steps
 
@@ -88,7 +88,7 @@ class Canary:
             raise ValueError(f"a step that ends at {step.end} comes after one that ends at {self._judged}")
         self._judged = step.end
         self._steps += 1
-        self._of_features = self._of_measures = None
+        self._of_features = self._of_measures = self._in_force = None
         self._meet(step)
         for i, arm in enumerate(_arms(step)):
             if sum(arm.get("requests", ())) > 0:
@@ -187,7 +187,7 @@ class Canary:
         if self._decision is None:
             self._conclude(())
         assert self._decision is not None  # noqa: S101 - for the type checker
-        return self._decision, self._gates.current(self.plan)
+        return self._decision, self._current_gates()
 
     @property
     def verdict(self) -> Verdict:
@@ -216,6 +216,11 @@ class Canary:
         self._decision = decision
         self._draw(families, measures)
 
+    def _current_gates(self) -> tuple[GateAssessment, ...]:
+        if self._in_force is None:
+            self._in_force = self._gates.current(self.plan)
+        return self._in_force
+
     def _situation(
         self,
         measures: tuple[MeasureAssessment, ...],
@@ -230,7 +235,7 @@ class Canary:
             families=families,
             measures=measures,
             features=features,
-            gates=self._gates.current(self.plan),
+            gates=self._current_gates(),
             latched=self._latched,
             promoted=self._promoted,
             eta=eta_seconds(self.plan, self.key, self._judged, families, measures, self._curve),
@@ -279,15 +284,8 @@ class Canary:
         shown = {m.name: m.shown for m in seen if isinstance(m, ProportionMeasure) and m.parts}
         shown = {name: part for name, part in shown.items() if part.with_interval}
         found = dict(zip(shown, estimates_together(list(shown.values())), strict=True))
-        return tuple(
-            with_figures(
-                assessed,
-                measure.as_people_know(found[measure.name])
-                if isinstance(measure, ProportionMeasure) and measure.name in found
-                else measure.estimate(),
-            )
-            for measure, assessed in zip(seen, self._assessed(), strict=True)
-        )
+        pairs = zip(seen, self._assessed(), strict=True)
+        return tuple(with_figures(assessed, measure.estimate(found.get(measure.name))) for measure, assessed in pairs)
 
     def _feature_assessments(self) -> tuple[FeatureAssessment, ...]:
         members = self._members.get(Family.FEATURES, [])

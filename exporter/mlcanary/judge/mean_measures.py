@@ -88,11 +88,11 @@ class MeanMeasure:
         limits, log_e = self.limits, self.log_e()
         return assessment(self, self.unit, log_e, known, UNKNOWN, limits, trials=(n_c, n_b), blocks=self.blocks)
 
-    def estimate(self) -> Estimate:
+    def estimate(self, found: Estimate | None = None) -> Estimate:
         """As `Measure.estimate`."""
         if min(float(n) for n in self.evidence.trials) <= 0:
             return UNKNOWN
-        return signed(self.evidence.estimate(), self.sign)
+        return signed(found or self.evidence.estimate(), self.sign)
 
 
 @dataclass(slots=True)
@@ -140,9 +140,9 @@ class AUCMeasure:
         limits, log_e = self.limits, self.log_e()
         return assessment(self, "ratio", log_e, known, UNKNOWN, limits, trials=(n_c, n_b), blocks=self.blocks)
 
-    def estimate(self) -> Estimate:
+    def estimate(self, found: Estimate | None = None) -> Estimate:
         """As `Measure.estimate`."""
-        return self.evidence.estimate()
+        return found or self.evidence.estimate()
 
 
 @dataclass(slots=True)
@@ -228,11 +228,11 @@ class UserMeasure:
             blocks=int(self.evidence.blocks),
         )
 
-    def estimate(self) -> Estimate:
+    def estimate(self, found: Estimate | None = None) -> Estimate:
         """As `Measure.estimate`."""
         if min(float(n) for n in self.evidence.trials) <= 0:
             return UNKNOWN
-        found = self.evidence.estimate()
+        found = found or self.evidence.estimate()
         if self.squares is not None:
             return signed(found, -1.0)
         return Estimate(1.0 - found.canary, 1.0 - found.baseline, found.difference, found.lower, found.upper)

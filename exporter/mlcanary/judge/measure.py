@@ -44,8 +44,11 @@ class Measure(Protocol):
     def assess(self) -> MeasureAssessment:
         """Everything about it now but for an interval, which is dear."""
 
-    def estimate(self) -> Estimate:
-        """Figures of both arms as people know them, their difference and an interval."""
+    def estimate(self, found: Estimate | None = None) -> Estimate:
+        """Figures of both arms as people know them, their difference and an interval.
+
+        `found`: that of the evidence, where it was had together with others.
+        """
 
 
 @dataclass(frozen=True, slots=True)

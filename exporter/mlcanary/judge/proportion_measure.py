@@ -155,11 +155,13 @@ class ProportionMeasure:
         found = float(self.change.log_r()) if self.primary is not None else -np.inf
         return found if np.isfinite(found) else None
 
-    def estimate(self) -> Estimate:
+    def estimate(self, found: Estimate | None = None) -> Estimate:
         """As `Measure.estimate`, of the part that is shown."""
         if not self.parts:
             return UNKNOWN
-        return self.as_people_know(self.shown.estimate() if self.shown.with_interval else _bare(self.shown))
+        if found is None:
+            found = self.shown.estimate() if self.shown.with_interval else _bare(self.shown)
+        return self.as_people_know(found)
 
     @property
     def shown(self) -> ProportionEvidence:

@@ -91,5 +91,12 @@ def tempered(log_weights: Floats, log_ratios: Floats, phi: Floats) -> Floats:
 
     Division lifts what is below 1: the smaller of divided and undivided keeps the expected value.
     """
-    divided = log_sum_exp(log_weights + log_ratios / phi[..., None])
-    return np.minimum(divided, log_sum_exp(log_weights + log_ratios))
+    plain = np.asarray(log_sum_exp(log_weights + log_ratios))
+    clustered = phi > 1.0  # where it is 1 both are the same
+    if phi.ndim == 0 or clustered.all():
+        return np.minimum(log_sum_exp(log_weights + log_ratios / phi[..., None]), plain)
+    weights = np.broadcast_to(log_weights, log_ratios.shape)[clustered]
+    plain[clustered] = np.minimum(
+        log_sum_exp(weights + log_ratios[clustered] / phi[clustered][..., None]), plain[clustered]
+    )
+    return plain

@@ -189,16 +189,27 @@ class ProportionEvidence:
 def update_together(
     evidences: Sequence[ProportionEvidence], blocks: Sequence[tuple[float, float, float, float]]
 ) -> None:
-    """`update` of many single comparisons with (n_c, x_c, n_b, x_b) each: the same bits, many times faster."""
+    """`update` of many single comparisons with (n_c, x_c, n_b, x_b) each: the same bits, many times faster.
+
+    Hazard: no comparison may be given twice.
+    """
+    open_ = [i for i, block in enumerate(blocks) if block[0] > 0 and block[2] > 0]
+    if not open_:
+        return
+    counts = np.array([blocks[i] for i in open_], dtype=np.float64).T.copy()
+    tilts = [evidences[i].needed_tilts() for i in open_]
+    # One call for all: its cost hardly grows with the rows. Those that need fewer tilts are filled up with zeros.
+    filled = np.zeros((len(open_), max(row.size for row in tilts)))
     groups: dict[tuple[float, bool, bool], list[int]] = {}
-    for i, (evidence, block) in enumerate(zip(evidences, blocks, strict=True)):
-        if block[0] > 0 and block[2] > 0:
-            kind = evidence.mde, evidence.margin is not None, evidence.with_interval
-            groups.setdefault(kind, []).append(i)
+    for place, (i, row) in enumerate(zip(open_, tilts, strict=True)):
+        filled[place, : row.size] = row
+        evidence = evidences[i]
+        groups.setdefault((evidence.mde, evidence.margin is not None, evidence.with_interval), []).append(place)
+    every_log_m = log_mgf(counts[0], counts[2], counts[1] + counts[3], filled)
     for (mde, margin, with_interval), places in groups.items():
-        group = [evidences[i] for i in places]
-        n_c, x_c, n_b, x_b = np.array([blocks[i] for i in places], dtype=np.float64).T.copy()
-        log_m = log_mgf(n_c, n_b, x_c + x_b, np.stack([evidence.needed_tilts() for evidence in group]))
+        group = [evidences[open_[place]] for place in places]
+        n_c, x_c, n_b, x_b = counts[:, places]
+        log_m = every_log_m[places, : tilts[places[0]].size]
         together = ProportionEvidence(mde, 0.0, 1.0 if margin else None, 1.0, (len(group),), with_interval)
         _move(group, together)
         together.add(n_c, x_c, n_b, x_b, log_m)
