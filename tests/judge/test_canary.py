@@ -8,8 +8,9 @@ import pytest
 
 from judge_arms import KEY, START, Arm, Release, plan
 from mlcanary.catalog import Family, Verdict
-from mlcanary.judge.canary import CURVE_POINTS, Canary, fold
+from mlcanary.judge.canary import Canary, fold
 from mlcanary.judge.contract import Assessment, Facts, Step, change_threshold
+from mlcanary.judge.evidence_curve import CURVE_POINTS
 
 FAULTS = {
     "errors": (Arm(errors=0.05), "errors"),
@@ -161,3 +162,16 @@ def test_a_change_after_a_long_time_is_told_beside_the_evidence_of_all_the_past(
     assert not any(told[:100]), "no change, no alarm"
     assert any(told[100:])
     assert change_threshold(canary.plan, found) == pytest.approx(np.log(30 * 432), rel=1e-3), "steps in 30 days"
+
+
+@pytest.mark.parametrize("failing", [0.3, 1.0])
+def test_a_sudden_outage_is_no_cluster(failing: float) -> None:
+    """However large the jump, it must neither temper the evidence away nor close a gate."""
+    broken = Arm(errors=failing)
+    release = Release(22, canary=lambda t: broken if t >= 1200 else Arm(), share=lambda _t: 0.3)
+    canary, found = Canary(KEY, plan()), []
+    for step in release.steps(1500):
+        canary.advance(step)
+        found.append(canary.verdict)
+    assert Verdict.ROLLBACK not in found[:40]
+    assert found[42] is Verdict.ROLLBACK, canary.assess().text

@@ -209,7 +209,7 @@ class Scenario:
         share = f"{rates.get(CANARY, 0.0) / total:.1%}" if total else "-"
         return (
             f"accuracy {arms} | {CANARY} share {share} | {total:.0f} predictions/s, "
-            f"{sum(sample.value for sample in labels):.0f} labels/s | {traffic.get('failed', 0)} failed requests | "
+            f"{sum(sample.value for sample in labels):.0f} labels/s | {traffic.get('failed', 0)} failed | "
             f"judge: {', '.join(sample.labels['verdict'] for sample in verdicts) or '-'}"
         )
 
