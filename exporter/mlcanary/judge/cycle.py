@@ -51,7 +51,7 @@ _RESULTS = ("ok", "unreachable", "refused")
 
 @dataclass(slots=True)
 class Running:
-    """A canary under judgement. `recorded`: verdict of its newest record. `taken`: steps since the last snapshot.
+    """A canary under judgement. `recorded`: verdict of its newest record. `taken`: steps since the last snapshot or more.
 
     `dropped`: steps in which an input was left out, by reason, since this process began.
     """
@@ -199,7 +199,8 @@ class Judge:
         start = gained.end - self._settings.interval
         key = began(gained.arms, start)
         life = Life(seen=gained.end, active=gained.end)
-        running = Running(key, plan, Canary(key, plan), life, Verdict.NO_DATA.value)
+        taken = len(memory.running) % SNAPSHOT_STEPS  # canaries that begin together must not all save in one cycle
+        running = Running(key, plan, Canary(key, plan), life, Verdict.NO_DATA.value, taken)
         memory.running[key] = running
         changes.started.append((key, plan, life))
         self._fold(memory, changes, running, Step(start, gained.end, {}, {}, gained.born, gained.facts))
