@@ -51,8 +51,9 @@ _RESULTS = ("ok", "unreachable", "refused")
 
 @dataclass(slots=True)
 class Running:
-    """A canary under judgement. `recorded`: verdict of its newest record. `taken`: steps since the last snapshot or more.
+    """A canary under judgement. `recorded`: verdict of its newest record.
 
+    `taken`: steps since the last snapshot or more.
     `dropped`: steps in which an input was left out, by reason, since this process began.
     """
 
