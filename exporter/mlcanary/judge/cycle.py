@@ -50,7 +50,10 @@ _RESULTS = ("ok", "unreachable", "refused")
 
 @dataclass(slots=True)
 class Running:
-    """A canary under judgement. `recorded`: verdict of its newest record. `taken`: steps since the last snapshot, or more."""
+    """A canary under judgement. `recorded`: verdict of its newest record.
+
+    `taken`: steps since the last snapshot, or more.
+    """
 
     key: CanaryKey
     plan: Plan
