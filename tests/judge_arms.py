@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import ndtr
 
-from mlcanary.catalog.judge import MARGINS
+from mlcanary.catalog.judge import MARGINS, Family
 from mlcanary.catalog.objectives import OBJECTIVES
 from mlcanary.judge.contract import CanaryKey, Counts, Facts, Plan, Step, Structure
 from mlcanary.stats.accumulator import Floats
@@ -28,8 +28,8 @@ Share = Callable[[float], float]
 
 
 def plan(**changes: object) -> Plan:
-    """The plan of a model with the shipped objectives as margins, without a warm-up."""
-    given = {"margins": MARGINS_OF_PLAN, "warm_up": 0.0, **changes}
+    """The plan of a model with the shipped objectives as margins, equal weights and no warm-up."""
+    given = {"margins": MARGINS_OF_PLAN, "warm_up": 0.0, "weights": dict.fromkeys(Family, 0.2), **changes}
     return Plan(**given)  # type: ignore[arg-type]  # keywords of Plan
 
 
@@ -41,6 +41,8 @@ class Arm:
     """How one version behaves. Rates per request; latency lognormal; scores normal, positives `separation` higher.
 
     `burst`: requests that a user sends in a row, whose failures and clicks are alike (correlation .3).
+    `sharpness`: what the log odds that a model answers are multiplied by; above 1 it is too sure of itself, which costs
+    log loss and nothing else.
     """
 
     errors: float = 0.01
@@ -52,6 +54,7 @@ class Arm:
     value: float = 30.0
     labelled: float = 0.95
     burst: int = 1
+    sharpness: float = 1.0
     missing: tuple[float, ...] = (0.01, 0.01, 0.01)
     shift: tuple[float, ...] = (0.0, 0.0, 0.0)
 
@@ -103,8 +106,8 @@ CELLS: dict[str, tuple[tuple[str, ...], str]] = {
     **{f"feature/f{i}": ((*(str(b) for b in range(FEATURE_BINS)), "missing"), "numeric") for i in range(2)},
     "feature/colour": (("red", "green", "blue", "other", "missing"), "categorical"),
 }
-_EDGES = np.linspace(-2.0, 3.0, SCORE_BINS - 1)
-_FEATURE_EDGES = np.array([-1.28, -0.84, -0.52, -0.25, 0.0, 0.25, 0.52, 0.84, 1.28])
+SCORE_EDGES = np.linspace(-2.0, 3.0, SCORE_BINS - 1)
+FEATURE_EDGES = np.array([-1.28, -0.84, -0.52, -0.25, 0.0, 0.25, 0.52, 0.84, 1.28])
 _COLOURS = np.array([0.5, 0.3, 0.15, 0.05])
 
 
@@ -128,7 +131,7 @@ def counts(rng: np.random.Generator, arm: Arm, requests: float) -> Counts:
     return {
         "requests": (float(answered), float(failed)),
         "latency": _histogram(rng.lognormal(np.log(arm.latency), 0.6, n), LATENCY),
-        **_quality(scores, positives),
+        **_quality(scores, positives, arm.sharpness),
         "mature": (float(answered), float(clicks), float(conversions), float(conversions), *_sums(values)[1:]),
         "coverage": (float(answered), float(labelled)),
         **{f"feature/f{i}": _numbers(rng, answered, arm.missing[i], arm.shift[i]) for i in range(2)},
@@ -150,16 +153,16 @@ def _events(rng: np.random.Generator, n: int, rate: float, burst: int) -> int:
     return int(rng.binomial(burst, inclined).sum() + rng.binomial(rest, rate))
 
 
-def _quality(scores: Floats, positives: int) -> Counts:
+def _quality(scores: Floats, positives: int, sharpness: float) -> Counts:
     """Confusion at the threshold .5, log loss of a probability that is calibrated for the usual separation, bins."""
-    odds = np.log(0.25) + 1.2 * (scores - 0.6)
+    odds = sharpness * (np.log(0.25) + 1.2 * (scores - 0.6))
     probability = np.clip(1.0 / (1.0 + np.exp(-odds)), 1e-7, 1 - 1e-7)
     called = probability >= 0.5
     hit, false = float(called[:positives].sum()), float(called[positives:].sum())
     negatives = float(len(scores) - positives)
     confusion = (negatives - false, false, 0.0, 0.0, positives - hit, hit, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     losses = -np.log(np.concatenate([probability[:positives], 1.0 - probability[positives:]]))
-    bins = [_histogram(part, _EDGES) for part in (scores[:positives], scores[positives:])]
+    bins = [_histogram(part, SCORE_EDGES) for part in (scores[:positives], scores[positives:])]
     return {"confusion": confusion, "log_loss": _sums(losses), "scores": (*bins[0], *bins[1])}
 
 
@@ -174,7 +177,7 @@ def _histogram(values: Floats, edges: Floats) -> tuple[float, ...]:
 
 def _numbers(rng: np.random.Generator, n: int, missing: float, shift: float) -> tuple[float, ...]:
     absent = int(rng.binomial(n, missing))
-    below = np.concatenate([[0.0], ndtr(_FEATURE_EDGES - shift), [1.0]])
+    below = np.concatenate([[0.0], ndtr(FEATURE_EDGES - shift), [1.0]])
     drawn = rng.multinomial(n - absent, np.diff(below))
     return (*drawn.astype(float).tolist(), float(absent))
 

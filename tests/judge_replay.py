@@ -18,7 +18,7 @@ NOW = tuple(range(0, SECONDS + 60, 20))
 
 def release(seed: int) -> Release:
     """Half of the canaries are bad."""
-    return Release(seed, (0.2 if seed % 2 else 0.1, 0.1), seconds=SECONDS, requests=100.0)
+    return Release(seed, (0.2 if seed % 2 else 0.1, 0.1), seconds=SECONDS, requests=160.0)
 
 
 def start(

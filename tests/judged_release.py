@@ -20,6 +20,8 @@ EPOCH = 1_700_000_010.0
 
 LOOKBACK = 300.0
 SCRAPE = 15.0
+CTR = 0.8
+"""Of both versions: without any outcome nothing is ever promoted."""
 Page = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -36,7 +38,7 @@ class Release:
     begins: int = 60
 
     def counts(self) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:
-        """Cumulative (second, exporter, answered or failed) by version; the canary has none before `begins`."""
+        """Cumulative (second, exporter; answered, failed, clicked) by version; the canary has none before `begins`."""
         random = np.random.default_rng(self.seed)
         found = {}
         for version, failing, part in (("v2", self.rates[0], self.share), ("v1", self.rates[1], 1 - self.share)):
@@ -44,7 +46,8 @@ class Release:
             if version == "v2":
                 total[: self.begins] = 0
             failed = random.binomial(total, failing)
-            found[version] = np.stack([total - failed, failed], axis=-1).cumsum(axis=0)
+            clicked = random.binomial(total - failed, CTR)
+            found[version] = np.stack([total - failed, failed, clicked], axis=-1).cumsum(axis=0)
         return found
 
     def pages(self, restarts: Sequence[tuple[int, int]] = ()) -> Callable[[int, int], Page]:
@@ -61,9 +64,13 @@ class Release:
                 info = (*labels, ("role", role), ("task", "binary"))
                 found["mlcanary_model_info", info] = 1.0
                 now = counts[version][second, exporter]
-                base = counts[version][lost, exporter] if lost is not None else np.zeros(2, dtype=np.int64)
-                for predicted, value in zip(("1", "none"), now - base, strict=True):
-                    found["mlcanary_predictions_total", (*labels, ("predicted", predicted))] = float(value)
+                base = counts[version][lost, exporter] if lost is not None else np.zeros(3, dtype=np.int64)
+                answered, failed, clicked = (float(value) for value in now - base)
+                for predicted, value in (("1", answered), ("none", failed)):
+                    found["mlcanary_predictions_total", (*labels, ("predicted", predicted))] = value
+                found["mlcanary_mature_predictions_total", labels] = answered
+                found["mlcanary_mature_events_total", (*labels, ("event", "click"))] = clicked
+            found["mlcanary_business_event_info", (("model", "clicks"), ("event", "click"), ("meaning", "click"))] = 1.0
             found["mlcanary_up", (("source", "log"),)] = 1.0
             return found
 

@@ -8,8 +8,9 @@ import pytest
 
 from judge_arms import KEY, START, Arm, Release, plan
 from mlcanary.catalog import Family, Verdict
-from mlcanary.judge.canary import CURVE_POINTS, Canary, fold
-from mlcanary.judge.contract import Assessment, Facts, Step
+from mlcanary.judge.canary import Canary, fold
+from mlcanary.judge.contract import Assessment, Facts, Step, change_threshold
+from mlcanary.judge.evidence_curve import CURVE_POINTS
 
 FAULTS = {
     "errors": (Arm(errors=0.05), "errors"),
@@ -147,3 +148,30 @@ def test_an_excluded_feature_and_the_models_own_output_are_not_judged() -> None:
     found = fold(KEY, plan(exclude=("f0",)), list(release.steps(900)))
     assert {f.name for f in found.features} == {"f1", "colour"}
     assert found.verdict is not Verdict.ROLLBACK
+
+
+def test_a_change_after_a_long_time_is_told_beside_the_evidence_of_all_the_past() -> None:
+    faulty = Arm(errors=0.03)
+    release = Release(21, canary=lambda t: faulty if t >= 20_000 else Arm(), share=lambda _t: 0.3, interval=200.0)
+    canary, told = Canary(KEY, plan()), []
+    for step in release.steps(24_000):
+        canary.advance(step)
+        found = canary.assess()
+        errors = next(m for m in found.measures if m.name == "errors")
+        told.append((errors.change_log_r or 0.0) >= change_threshold(canary.plan, found))
+    assert not any(told[:100]), "no change, no alarm"
+    assert any(told[100:])
+    assert change_threshold(canary.plan, found) == pytest.approx(np.log(30 * 432), rel=1e-3), "steps in 30 days"
+
+
+@pytest.mark.parametrize("failing", [0.3, 1.0])
+def test_a_sudden_outage_is_no_cluster(failing: float) -> None:
+    """However large the jump, it must neither temper the evidence away nor close a gate."""
+    broken = Arm(errors=failing)
+    release = Release(22, canary=lambda t: broken if t >= 1200 else Arm(), share=lambda _t: 0.3)
+    canary, found = Canary(KEY, plan()), []
+    for step in release.steps(1500):
+        canary.advance(step)
+        found.append(canary.verdict)
+    assert Verdict.ROLLBACK not in found[:40]
+    assert found[42] is Verdict.ROLLBACK, canary.assess().text

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from judge_arms import CELLS, KEY, Arm, Release, plan
+from judge_arms import CELLS, KEY, MARGINS_OF_PLAN, Arm, Release, plan
 from mlcanary.catalog import Verdict
 from mlcanary.judge.canary import Canary, fold
 from mlcanary.judge.contract import Assessment, Facts, Plan, Step
@@ -41,9 +41,10 @@ def release(seed: int) -> tuple[Plan, list[Step]]:
         alpha=float(rng.choice([0.01, 0.05])),
         warm_up=float(rng.choice([0.0, 240.0])),
         min_age=float(rng.choice([300.0, 3600.0])),
+        margins={**MARGINS_OF_PLAN, "accuracy": 0.06},
         tolerances={"errors": 0.002} if rng.random() < 0.5 else {},
     )
-    inputs = {"requests", *rng.choice(sorted(CELLS), 2, replace=False)}
+    inputs = {"requests", "confusion", *rng.choice(sorted(CELLS), 2, replace=False)}
     return judged_by, [_of(inputs, step) for step in drawn.steps(120.0 * int(rng.integers(5, 9)))]
 
 

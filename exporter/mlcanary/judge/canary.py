@@ -33,6 +33,7 @@ from mlcanary.judge.contract import (
     family_threshold,
     promote_threshold,
 )
+from mlcanary.judge.evidence_curve import EvidenceCurve
 from mlcanary.judge.feature_group import FeatureGroup
 from mlcanary.judge.gates import Gates
 from mlcanary.judge.measure import Measure, with_figures
@@ -50,9 +51,6 @@ REFERENCE_STEPS = 20
 
 CLUSTER_BLOCKS = 20
 """Blocks of a measure from which its design effect may suspend it."""
-
-CURVE_POINTS = 400
-"""Points of the evidence curves at most; then every second one is dropped."""
 
 
 class Canary:
@@ -73,8 +71,8 @@ class Canary:
         self._promoted: Decision | None = None
         self._decision: Decision | None = None
         self._since = self._judged = key.start
-        self._curve: list[CurvePoint] = []
-        self._steps, self._stride = 0, 1
+        self._curve = EvidenceCurve()
+        self._steps = 0
         self._assessment: Assessment | None = None
         self._of_features: dict[str, float] | None = None
         self._of_measures: tuple[MeasureAssessment, ...] | None = None
@@ -147,6 +145,9 @@ class Canary:
             else:
                 measure.take(canary, baseline, step.start, step.end, phase)
         ProportionMeasure.close(blocks)
+        for measure in self._measures.values():
+            if isinstance(measure, ProportionMeasure):
+                measure.note_change()
         for group in self._groups:
             arms = [np.concatenate([self._counts(arm, name) for name in group.names]) for arm in _arms(step)]
             if arms[0].any() or arms[1].any():
@@ -194,7 +195,7 @@ class Canary:
     @property
     def curve(self) -> tuple[CurvePoint, ...]:
         """Evidence over judged time."""
-        return tuple(self._curve)
+        return tuple(self._curve.points)
 
     def _conclude(self, measures: tuple[MeasureAssessment, ...]) -> None:
         """Note what this step leads to, so that it is remembered whether or not anybody asks."""
@@ -211,7 +212,7 @@ class Canary:
         if self._decision is None or decision.verdict is not self._decision.verdict:
             self._since = self._judged
         self._decision = decision
-        self._draw(families, measures)
+        self._curve.draw(self._steps, self._judged, families, measures)
 
     def _current_gates(self) -> tuple[GateAssessment, ...]:
         if self._in_force is None:
@@ -235,7 +236,7 @@ class Canary:
             gates=self._current_gates(),
             latched=self._latched,
             promoted=self._promoted,
-            eta=eta_seconds(self.plan, self.key, self._judged, families, measures, self._curve),
+            eta=eta_seconds(self.plan, self.key, self._judged, families, measures, self._curve.points),
         )
 
     def _answer(self) -> Assessment:
@@ -313,17 +314,6 @@ class Canary:
                 found.append(FamilyAssessment(family, mean, family_threshold(self.plan, family)))
         return tuple(found)
 
-    def _draw(self, families: Sequence[FamilyAssessment], measures: Sequence[MeasureAssessment]) -> None:
-        if self._steps % self._stride:
-            return
-        against = [m.log_e_noninferior for m in measures if m.log_e_noninferior is not None]
-        self._curve.append(
-            CurvePoint(self._judged, {f.name: f.log_e for f in families}, min(against) if against else None)
-        )
-        if len(self._curve) >= CURVE_POINTS:
-            del self._curve[::2]
-            self._stride *= 2
-
     # --- a cache of the state
 
     def state(self) -> bytes:
@@ -341,7 +331,6 @@ class Canary:
             judged=self._judged,
             steps=self._steps,
             curve=self._curve,
-            stride=self._stride,
         )
         return snapshots.joined(msgspec.msgpack.encode(plain), snapshots.saved(self._objects()))
 
@@ -358,7 +347,7 @@ class Canary:
         canary._traffic, canary._decision = plain.traffic, plain.decision
         canary._latched, canary._promoted = plain.latched, plain.promoted
         canary._since, canary._judged, canary._steps = plain.since, plain.judged, plain.steps
-        canary._curve, canary._stride = plain.curve, plain.stride
+        canary._curve = plain.curve
         snapshots.load(canary._objects(), second)
         return canary
 
@@ -379,8 +368,7 @@ class _Plain(msgspec.Struct):
     since: float
     judged: float
     steps: int
-    curve: list[CurvePoint]
-    stride: int
+    curve: EvidenceCurve
 
 
 def fold(key: CanaryKey, plan: Plan, steps: Sequence[Step]) -> Assessment:

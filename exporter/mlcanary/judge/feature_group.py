@@ -81,7 +81,8 @@ class FeatureGroup:
         return np.concatenate(parts)
 
     def look_at_reference(self) -> None:
-        """Hold what the baseline has seen so far against the reference profiles."""
+        """Hold what the baseline has seen so far against the reference profiles; rows that repeat count as one."""
+        phi = np.concatenate([part.phi for part in (self.numeric, self.categorical) if part is not None])
         alike: dict[tuple[str, int], list[int]] = {}
         for i, name in enumerate(self.names):
             structure = self.structures[name]
@@ -90,7 +91,7 @@ class FeatureGroup:
         for (kind, size), places in alike.items():
             counts = np.stack([self.seen_baseline[start : start + size] for start in self.starts[places].tolist()])
             before = np.array([self.structures[self.names[i]].reference for i in places])
-            found = reference_log_e(before, counts, numeric=kind == "numeric", missing=True)
+            found = reference_log_e(before, counts / phi[places, None], numeric=kind == "numeric", missing=True)
             self.against_reference[places] = found
 
     def assess(self, log_e: Mapping[str, float], guilty: Collection[str]) -> list[FeatureAssessment]:
@@ -113,10 +114,15 @@ class FeatureGroup:
 
 def _cell(found: Guilty, structure: Structure) -> str:
     """Where the arms differ most, in words."""
-    cells = structure.cells
+    cell = structure.cells[found.place]
+    if structure.kind != "numeric" or (cell == MISSING and not found.is_edge):
+        return cell
     if found.is_edge:
-        return f"at most {cells[found.place]}"
-    if cells[found.place] == MISSING or structure.kind != "numeric":
-        return cells[found.place]
-    below = cells[found.place - 1] if found.place else "-Inf"
-    return f"over {below}, at most {cells[found.place]}"
+        return f"at most {_short(cell)}"
+    below = _short(structure.cells[found.place - 1]) if found.place else "-Inf"
+    return f"over {below}, at most {_short(cell)}"
+
+
+def _short(edge: str) -> str:
+    """An edge in six digits: exporters write all seventeen."""
+    return f"{float(edge):g}".replace("inf", "Inf")

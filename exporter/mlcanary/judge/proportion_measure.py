@@ -12,6 +12,7 @@ from mlcanary.judge.blocks import Pending
 from mlcanary.judge.contract import MeasureAssessment, Plan
 from mlcanary.judge.measure import LEAST_HISTORY, UNKNOWN, Limits, assessment
 from mlcanary.stats.accumulator import Floats
+from mlcanary.stats.change_evidence import Restarts
 from mlcanary.stats.evidence import Estimate
 from mlcanary.stats.evidence_family import mean_log_e
 from mlcanary.stats.proportion_evidence import (
@@ -49,12 +50,16 @@ class ProportionMeasure:
     rates: list[float] = field(init=False, default_factory=list)
     pending: Pending = field(init=False)
     parts: list[ProportionEvidence] = field(init=False, default_factory=list)
+    change: Restarts = field(init=False, default_factory=Restarts)
+    noted: Floats = field(init=False)
+    """The evidence of the primary part that `change` has taken in."""
     limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin at once if the history is long enough."""
         self.pending = Pending(self.history.size)
         self.limits = Limits.of(self.plan, self.name)
+        self.noted = np.zeros(self.change.log_sums.size)
         self._settle()
 
     def _settle(self) -> None:
@@ -72,6 +77,7 @@ class ProportionMeasure:
                 tolerance=_odds(rate, self.limits.tolerance) or 0.0,
                 margin=_odds(rate, self.limits.margin) if i == self.primary else None,
                 with_interval=every or i == self.primary,
+                assumed_phi=self.plan.design_effect,
             )
             for i, rate in enumerate(rates)
         ]
@@ -85,6 +91,14 @@ class ProportionMeasure:
     def take(self, canary: Floats, baseline: Floats, start: float, end: float, phase: int) -> None:
         """As `Measure.take`."""
         self.close(self.closed(canary, baseline, start, end))
+        self.note_change()
+
+    def note_change(self) -> None:
+        """After `close`: has it begun to go wrong at some time since the start? What tells nothing is no update."""
+        if self.parts and self.primary is not None:
+            worse = self.parts[self.primary].worse
+            gained, self.noted = worse - self.noted, worse
+            self.change.take(gained, np.asarray(gained.any()))
 
     def closed(self, canary: Floats, baseline: Floats, start: float, end: float) -> list[Block]:
         """`take` without the update: blocks for `close`, so that those of many measures go at once."""
@@ -134,7 +148,12 @@ class ProportionMeasure:
             trials=(n_c, n_b),
             blocks=int(part.blocks),
             design_effect=looks[place].phi,
+            change_log_r=self._change_log_r(),
         )
+
+    def _change_log_r(self) -> float | None:
+        found = float(self.change.log_r()) if self.primary is not None else -np.inf
+        return found if np.isfinite(found) else None
 
     def estimate(self, found: Estimate | None = None) -> Estimate:
         """As `Measure.estimate`, of the part that is shown."""

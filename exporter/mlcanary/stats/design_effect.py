@@ -30,11 +30,11 @@ _TAIL = 1.66
 
 @dataclass(slots=True)
 class DesignEffect:
-    """phi = max(1, r (1 + s c)) for every place of `shape`, r = (sum (z_k - z_(k-1))^2 / 2 + 4 assumed) / (n + 4),
-    s = sqrt(3 / (n + 4)) its relative standard error, c = (r - 1) / s - 1 within 0 and 1.
+    """phi = 1 + w (r (1 + s c) - 1) for every place of `shape`, r = (sum (z_k - z_(k-1))^2 / 2 + 4 assumed) / (n + 4),
+    s = sqrt(3 / (n + 4)) its relative standard error, w = (r - 1) / s and c = (r - 1) / s - 1, both within 0 and 1.
 
     The sum is over K blocks without its two largest terms, and n is K - 1 less what these are on average if all are
-    alike. As long as r may well be 1 it is taken as it is, and once it is clearly more, its upper bound counts.
+    alike. As long as r may well be 1 it hardly counts, and once it is clearly more, its upper bound does.
     `assumed`: phi >= 1 as found in earlier canaries or when equal versions were compared; 1: independent events.
 
     >>> effect = DesignEffect()
@@ -81,8 +81,9 @@ def design_effects(state: Floats, assumed: ArrayLike) -> Floats:
     rest = np.maximum(squares - first - second, 0.0)
     ratio = (rest / 2.0 + ASSUMED_BLOCKS * np.asarray(assumed)) / weight
     error = np.sqrt(3.0 / weight)
-    clearly = np.minimum(np.maximum((ratio - 1.0) / error - 1.0, 0.0), 1.0)
-    return np.maximum(ratio * (1.0 + error * clearly), 1.0)
+    errors_above = np.maximum((ratio - 1.0) / error, 0.0)
+    clearly = np.minimum(np.maximum(errors_above - 1.0, 0.0), 1.0)
+    return 1.0 + np.minimum(errors_above, 1.0) * (ratio * (1.0 + error * clearly) - 1.0)
 
 
 def tempered(log_weights: Floats, log_ratios: Floats, phi: Floats) -> Floats:
