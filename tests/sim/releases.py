@@ -136,11 +136,11 @@ def _median(values: list[float]) -> str:
     return f"{sorted(values)[len(values) // 2]:,.0f}" if values else "-"
 
 
-def main() -> None:
-    """The full tables."""
+def main(runs: int = 300) -> None:
+    """The full tables; `runs` of each healthy release."""
     rows = []
     for name in HEALTHY:
-        rate = healthy(name, 300)
+        rate = healthy(name, runs)
         rows.append([rate.stream, f"{rate.count} of {rate.runs}", f"{rate.promised:.0%}", str(rate.held)])
         print(rows[-1], file=sys.stderr, flush=True)
     print(table(["healthy release", "ever rolled back", "promised at most", "held"], rows), "\n")
@@ -161,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))
