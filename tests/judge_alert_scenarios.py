@@ -32,7 +32,7 @@ OUTAGE: Course = ((0, 1.0), (30, 0.0), (60, 1.0))
 
 def of_the_judge() -> list[Scenario]:
     """Verdicts, decisions that do not come, and the judge itself."""
-    return [*_rollback(), *_promotion(), *_stuck(), *_down()]
+    return [*_rollback(), *_promotion(), *_stuck(), *_change(), *_down()]
 
 
 def of_the_tiers() -> list[Scenario]:
@@ -171,6 +171,27 @@ def _stuck() -> list[Scenario]:
             | gauge("mlcanary_target_share_ratio", {**share, "version": "v2"}, (0, 0.1), (29, 0.0)),
         ),
     ]
+
+
+def _change() -> list[Scenario]:
+    alert, of = "MLCanaryChangeDetected", {**OF, "measure": "errors"}
+    limit = gauge("mlcanary_judge_change_log_r_threshold", OF, *steady(11.37))
+    risen = gauge("mlcanary_judge_change_log_r", of, (0, 6.0), (30, 14.2), (60, 6.0))
+    return [
+        fires(
+            alert,
+            "after weeks the canary fails more often; half an hour later no more",
+            HEALTHY | judge() | limit | risen,
+            (31, ({**CANARY, **WARNING, "measure": "errors"},)),
+            resolved=80,
+        ),
+        silent(alert, "as much as chance brings about", HEALTHY | judge() | limit | gauge(*_R, *steady(10.0))),
+        silent(alert, "the verdict says so already", HEALTHY | judge((29, Verdict.ROLLBACK)) | limit | risen),
+        silent(alert, "a judge that cannot read", HEALTHY | judge(read=((0, -10.0),)) | limit | risen),
+    ]
+
+
+_R = ("mlcanary_judge_change_log_r", {**OF, "measure": "errors"})
 
 
 def _down() -> list[Scenario]:
