@@ -8,11 +8,12 @@ COPY exporter exporter
 COPY rules rules
 COPY grafana grafana
 COPY alertmanager alertmanager
+# Installs the folder that was copied above, so there is no version to pin.
+# hadolint ignore=DL3013
 RUN python -m venv --without-pip /opt/mlcanary \
- && pip --python /opt/mlcanary/bin/python install --no-cache-dir --disable-pip-version-check .
+ && pip --python /opt/mlcanary/bin/python install --no-cache-dir --disable-pip-version-check '.[judge]'
 
 FROM build AS build-demo
-# Installs the folder that was copied above, so there is no version to pin.
 # hadolint ignore=DL3013
 RUN pip --python /opt/mlcanary/bin/python install --no-cache-dir --disable-pip-version-check '.[demo]'
 

@@ -1,6 +1,6 @@
 # Every target sets itself up: a virtual environment, and Prometheus, Alertmanager and HAProxy from the distribution.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench figures
+.PHONY: help setup demo test check fix bench figures sim
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -36,3 +36,7 @@ bench: setup ## measure memory and CPU; writes tests/bench/RESULTS.md
 figures: setup ## the simulations behind the README's tables, in full (an hour or more)
 	for name in auc_accuracy distinct_users drift_faults interval_coverage joint_drift label_delay; do \
 	  echo "== $$name"; $(BIN)/python tests/bench/$$name.py || exit 1; done
+
+sim: setup ## the judge's promises by simulation, in full (two hours or more)
+	for name in proportions means auc sticky_users features changes releases end_to_end; do \
+	  echo "== $$name"; $(BIN)/python tests/sim/$$name.py || exit 1; done

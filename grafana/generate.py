@@ -13,6 +13,7 @@ import json
 import sys
 from pathlib import Path
 
+from judge_panels import verdicts
 from model_panels import features, labels, latency_and_business, quality, release
 from panels import BY_VERSION, CLASS, MODEL, PLACE, SOURCE, Json, W, lay_out
 from system_panels import exporters, rollbacks
@@ -88,13 +89,22 @@ def marks() -> list[Json]:
 
 def dashboard() -> Json:
     """The whole document."""
-    sections = (release(), quality(), labels(), features(), latency_and_business(), rollbacks(), exporters())
+    sections = (
+        release(),
+        verdicts(),
+        quality(),
+        labels(),
+        features(),
+        latency_and_business(),
+        rollbacks(),
+        exporters(),
+    )
     readme = {"title": "Runbooks", "type": "link", "icon": "doc", "targetBlank": True}
     related = {"title": "mlcanary", "type": "dashboards", "tags": ["mlcanary"], "asDropdown": True, "keepTime": True}
     return {
         "uid": "mlcanary-overview",
         "title": "mlcanary / Overview",
-        "description": "Canary beside baseline: traffic, quality, labels, features, rollbacks and the exporters.",
+        "description": "Canary beside baseline: traffic, verdicts, quality, labels, features, rollbacks, exporters.",
         "tags": ["mlcanary"],
         "schemaVersion": 39,
         "version": 1,

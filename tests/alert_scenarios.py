@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from judge_alert_scenarios import of_the_judge, of_the_tiers
 from model_alert_scenarios import comparisons, information, labels_that_prove_nothing
 from process_alert_scenarios import of_exporters, of_the_handler
 from split_alert_scenarios import of_the_split
@@ -13,5 +14,7 @@ SCENARIOS = [
     *of_the_split(),
     *of_exporters(),
     *of_the_handler(),
+    *of_the_judge(),
+    *of_the_tiers(),
 ]
 ALWAYS = "MLCanaryWatchdog"

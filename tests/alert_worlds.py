@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mlcanary.catalog import NEGATIVE, OBJECTIVES, POSITIVE
+from mlcanary.catalog import NEGATIVE, OBJECTIVES, POSITIVE, Verdict
 from promtool_cases import Labels, Values, series_name
 
 MINUTES = 270
 MODEL = "clicks"
 EXPORTER = {"job": "mlcanary-exporter", "instance": "sidecar:10877"}
 HANDLER = {"job": "mlcanary-handler", "instance": "handler:10879"}
+JUDGE = {"job": "mlcanary-judge", "instance": "judge:10878"}
 Course = tuple[tuple[int, float | None], ...]
 Series = dict[str, Values]
 
@@ -197,9 +198,37 @@ def handler() -> Series:
     }
 
 
+def judge(
+    *verdicts: tuple[int, Verdict | None],
+    read: Course | None = None,
+    up: Course = ((0, 1.0),),
+    leads: Course = ((0, 1.0),),
+    deadline: float = 86400.0,
+) -> Series:
+    """A judge of the canary that holds, or says what `verdicts` say from their minutes on; None ends what it says.
+
+    `read`: up to which minute it has read Prometheus, by default up to the present one.
+    """
+    of = {**JUDGE, **CANARY}
+    said: Series = {}
+    for name in Verdict:
+        course = [(minute, None if now is None else float(now is name)) for minute, now in verdicts]
+        said |= gauge("mlcanary_judge_verdict", {**of, "verdict": name}, (0, float(name is Verdict.HOLD)), *course)
+    return said | {
+        **gauge("up", JUDGE, *up),
+        **gauge("mlcanary_judge_build_info", {**JUDGE, "version": "1"}, (0, 1.0)),
+        **gauge("mlcanary_judge_leader", JUDGE, *leads),
+        **gauge("mlcanary_judge_canary_start_timestamp_seconds", {**of, "baseline": "v1"}, (0, 0.0)),
+        **gauge("mlcanary_judge_deadline_seconds", of, (0, deadline)),
+        series_name("mlcanary_judge_read_timestamp_seconds", JUDGE): [
+            60.0 * (minute if read is None else at(read, minute) or 0.0) for minute in range(MINUTES)
+        ],
+    }
+
+
+CANARY, BASELINE = {"model": MODEL, "version": "v2"}, {"model": MODEL, "version": "v1"}
 HEALTHY = world(baseline(), canary())
 SOURCE = {**EXPORTER, "source": "/var/log/model.jsonl"}
-CANARY, BASELINE = {"model": MODEL, "version": "v2"}, {"model": MODEL, "version": "v1"}
 FAST, SLOW = {**CANARY, "window": "5m"}, {**CANARY, "window": "1h"}
 ROLLBACK = {"severity": "critical", "action": "rollback"}
 WARNING, CRITICAL, INFO = ({"severity": name} for name in ("warning", "critical", "info"))

@@ -64,6 +64,13 @@ class Release:
     roles: list[tuple[str, str]] = field(default_factory=lambda: [(GOOD, "baseline"), (BAD, "canary")])
     baseline: float = 0.9
     past: float | None = 0.9
+    verdict: float | None = 1.0
+    verdict_age: float | None = 1.0
+    judge_read: float | None = 20.0
+    gates: list[str] = field(default_factory=list)
+    families: dict[str, float] = field(default_factory=lambda: {"errors": -0.3, "quality": 9.0})
+    measures: dict[str, float] = field(default_factory=lambda: {"accuracy": 1.0, "log_loss": 10.0})
+    judged: bool = False
     others: dict[str, float] = field(default_factory=dict)
     accuracy_after: float = 0.9
     accuracy_of_bad: float = 0.5
@@ -133,9 +140,10 @@ class QueryAPI:
         for pattern, answer in ANSWERS:
             if re.match(pattern, text):
                 return answer(self.release)
-        if not text.startswith("model_version:"):
+        if not text.startswith(("model_version:", "sqrt(")):
             return []
-        told = _recorded(self.release.past if " offset " in text else self.release.baseline, "_stderr" in text)
+        stderr = "_stderr" in text or text.startswith("sqrt(")
+        told = _recorded(self.release.past if " offset " in text else self.release.baseline, stderr)
         return told + [({"version": version}, value) for version, value in self.release.others.items()]
 
 
@@ -151,11 +159,23 @@ def _serving(release: Release) -> Vector:
     return [({"version": version}, release.rate * share) for version, share in release.route().items()]
 
 
+def _by(label: str, values: Mapping[str, float]) -> Vector:
+    return [({label: name}, value) for name, value in values.items()]
+
+
 def _labeled(release: Release) -> Vector:
     return [({"version": v, "actual": a, "predicted": p}, n) for (v, a, p), n in release.labeled.items()]
 
 
 ANSWERS: tuple[tuple[str, Callable[[Release], Vector]], ...] = (
+    (r"model_version:mlcanary_judge:active", lambda r: _one(1.0 if r.judged else None)),
+    (r"max by \(cluster, namespace\) \(mlcanary_judge_verdict", lambda r: _one(r.verdict)),
+    (r"max\(time\(\) - timestamp\(mlcanary_judge_verdict", lambda r: _one(r.verdict_age)),
+    (r"min\(time\(\) - mlcanary_judge_read", lambda r: _one(r.judge_read)),
+    (r"max by \(gate\)", lambda r: _by("gate", dict.fromkeys(r.gates, 1.0))),
+    (r"max by \(family\) \(mlcanary_judge_family_log_evalue\{", lambda r: _by("family", r.families)),
+    (r"max by \(family\)", lambda r: _by("family", dict.fromkeys(r.families, 6.2))),
+    (r"max by \(measure\)", lambda r: _by("measure", r.measures)),
     (r"count\(ALERTS", lambda r: _one(1.0 if r.firing else None)),
     (r"group by \(version, role\)", lambda r: [({"version": v, "role": o}, 1.0) for v, o in r.roles]),
     (r"min\(mlcanary_up", lambda r: _one(r.up)),

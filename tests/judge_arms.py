@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import ndtr
 
-from mlcanary.catalog.judge import MARGINS
+from mlcanary.catalog.judge import MARGINS, Family
 from mlcanary.catalog.objectives import OBJECTIVES
 from mlcanary.judge.contract import CanaryKey, Counts, Facts, Plan, Step, Structure
 from mlcanary.stats.accumulator import Floats
@@ -28,8 +28,8 @@ Share = Callable[[float], float]
 
 
 def plan(**changes: object) -> Plan:
-    """The plan of a model with the shipped objectives as margins, without a warm-up."""
-    given = {"margins": MARGINS_OF_PLAN, "warm_up": 0.0, **changes}
+    """The plan of a model with the shipped objectives as margins, equal weights and no warm-up."""
+    given = {"margins": MARGINS_OF_PLAN, "warm_up": 0.0, "weights": dict.fromkeys(Family, 0.2), **changes}
     return Plan(**given)  # type: ignore[arg-type]  # keywords of Plan
 
 

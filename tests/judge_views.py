@@ -23,7 +23,9 @@ from mlcanary.judge.contract import (
 from mlcanary.judge.view import JudgedCanary, View
 
 START = 1_800_000_000.0
-PLAN = Plan(margins={"errors": 0.01, "accuracy": 0.02, "auc": 0.02, "log_loss": 0.02})
+PLAN = Plan(
+    weights=dict.fromkeys(Family, 0.2), margins={"errors": 0.01, "accuracy": 0.02, "auc": 0.02, "log_loss": 0.02}
+)
 BAD = CanaryKey("", "", "clicks", "v2", "v1", START)
 GOOD = CanaryKey("eu", "prod", "fraud", "2026-11-24", "2026-11-01", START - 7200.0)
 HELD = CanaryKey("us", "prod", "fraud", "2026-11-24", "2026-11-01", START + 60.0)

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from mlcanary.catalog import ACTION_LABEL, ACTION_ROLLBACK
 from prometheus_tools import RULE_FILES, run
 
 Labels = Mapping[str, str]
@@ -73,6 +74,16 @@ def shipped_groups() -> list[dict[str, Any]]:
     return [group for path in RULE_FILES for group in yaml.safe_load(path.read_text())["groups"]]
 
 
+def asks_for_rollback(rule: Mapping[str, Any]) -> bool:
+    """Whether alerts of the rule ask for a rollback, always or, by the template of the label, while no judge does."""
+    return ACTION_ROLLBACK in rule["labels"].get(ACTION_LABEL, "")
+
+
+def told_by(rule: Mapping[str, Any]) -> str:
+    """All texts of an alert that may read series."""
+    return " ".join((rule["expr"], *rule["labels"].values(), rule["annotations"]["description"]))
+
+
 def evaluation_order() -> list[str]:
     """Groups of a cycle: facts, the rest of that file, other recordings, alerts.
 
@@ -100,7 +111,7 @@ def _excerpt(folder: Path, alerts: Collection[str], records: Collection[str]) ->
     wanted = set(records)
     for rule in rules:
         if rule.get("alert") in alerts:
-            wanted |= recorded_names(rule["expr"] + rule["annotations"]["description"])
+            wanted |= recorded_names(told_by(rule))
     while more := {name for known in wanted for name in reads[known]} - wanted:
         wanted |= more
     for group in groups:

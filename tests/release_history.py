@@ -21,8 +21,7 @@ PLACE = {"cluster": "eu", "namespace": "shop"}
 VALUES = {
     "model": MODEL,
     "version": CANARY,
-    "cluster": "",
-    "namespace": "",
+    **PLACE,
     "verdict": "hold",
     "baseline": BASELINE,
     "gate": "label_coverage",

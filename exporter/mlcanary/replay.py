@@ -70,7 +70,7 @@ def replay(
     at all raises InputError.
     """
     result = Replay()
-    monitor = Monitor(replace(settings.plan, windows=(), version_retention=math.inf), -math.inf)
+    monitor = whole_log_monitor(settings)
     decode = NativeFormat(settings.plan.model, model=settings.model, version=settings.version)
     source = FileSource(settings.patterns, None, complete=True)
     event_time: dict[str, float] = {}
@@ -86,23 +86,45 @@ def replay(
             monitor.advance(reached, clock)
             result.lines += decoded.lines
             result.rejected.update(reject.reason for reject in decoded.rejects)
-            status = source.status()
-            read = sum(s.bytes_read for s in status)
-            progress(result.lines, read / max(1, read + sum(s.lag_bytes for s in status)))
-        for log in source.status():
-            if not log.up:
-                raise InputError(f"{log.source}: cannot be read: {log.error}", hint="check --log.path")
-            if log.oversized_lines:
-                result.rejected["too_long"] += log.oversized_lines
+            progress(result.lines, share_read(source))
+        result.rejected.update(oversized(source))
     finally:
         source.close()
-    monitor.advance(math.inf, clock)  # the log is finished: whatever has not come never will
+    conclude(result, monitor, clock)
+    return result
+
+
+def whole_log_monitor(settings: ExporterSettings) -> Monitor:
+    """A monitor that forgets nothing and has no windows: those are for what goes on."""
+    return Monitor(replace(settings.plan, windows=(), version_retention=math.inf), -math.inf)
+
+
+def share_read(source: FileSource) -> float:
+    """Part of the bytes that were read."""
+    status = source.status()
+    read = sum(s.bytes_read for s in status)
+    return read / max(1, read + sum(s.lag_bytes for s in status))
+
+
+def oversized(source: FileSource) -> Counter[str]:
+    """Lines that were too long, once all logs are read. Raises InputError if one could not be read at all."""
+    found: Counter[str] = Counter()
+    for log in source.status():
+        if not log.up:
+            raise InputError(f"{log.source}: cannot be read: {log.error}", hint="check --log.path")
+        if log.oversized_lines:
+            found["too_long"] += log.oversized_lines
+    return found
+
+
+def conclude(result: Replay, monitor: Monitor, clock: float) -> None:
+    """The log is finished: whatever has not come never will. Fills in the figures."""
+    monitor.advance(math.inf, clock)
     result.unmatched = monitor.unmatched.total()
     result.versions = {key: _figures(panel) for key, panel in sorted(monitor.panels.items())}
     totals = [sample for panel in monitor.panels.values() for sample in panel.totals()]
     text, _ = TextRenderer().render(families([*monitor.samples(clock), *totals]))
     result.text = text.decode()
-    return result
 
 
 def _figures(panel: Panel) -> dict[str, Any]:

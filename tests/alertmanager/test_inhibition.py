@@ -26,6 +26,7 @@ def rollback(model: str, measure: str = "accuracy", version: str = "v2", **more:
     return {**labels, "model": model, "version": version, "measure": measure, "window": "1h", **more}
 
 
+VERDICT = {"alertname": "MLCanaryRollbackVerdict", "action": "rollback", "measure": "verdict", "window": "judge"}
 CASES = [
     ("exporter down", {"alertname": "MLCanaryExporterDown", "instance": "a:10877"}, {}, True),
     ("source unreadable", {"alertname": "MLCanarySourceUnreadable", "instance": "a:10877"}, {}, True),
@@ -38,6 +39,12 @@ CASES = [
     ("different bins, accuracy", {"alertname": "MLCanaryEdgesMismatch"}, {}, False),
     ("drift", {"alertname": "MLCanaryFeatureDrift", "version": "v2", "feature": "age"}, {}, False),
     ("broken lines", {"alertname": "MLCanaryParseErrors", "instance": "a:10877"}, {}, False),
+    ("a verdict, exporter down", {"alertname": "MLCanaryExporterDown", "instance": "a:10877"}, VERDICT, True),
+    ("a verdict, different bins", {"alertname": "MLCanaryEdgesMismatch"}, VERDICT, False),
+    ("a verdict, judge down", {"alertname": "MLCanaryJudgeDown", "instance": "judge:10878"}, VERDICT, False),
+    ("a window beside a verdict", {**VERDICT, "version": "v2"}, {"action": "inform"}, True),
+    ("a window that asks beside a verdict", {**VERDICT, "version": "v2"}, {}, True),
+    ("a verdict on another version", {**VERDICT, "version": "v9"}, {"action": "inform"}, False),
     ("another namespace", {"alertname": "MLCanaryExporterDown", "namespace": "b"}, {"namespace": "a"}, False),
     ("another model", {"alertname": "MLCanaryExporterDown", "model": "other"}, {}, False),
 ]

@@ -11,7 +11,7 @@ import yaml
 from mlcanary.catalog import ACTION_LABEL, ACTION_ROLLBACK, WATCHDOG_ALERT
 from prometheus_tools import ROOT, program
 from prometheus_tools import run as run_program
-from promtool_cases import shipped_groups
+from promtool_cases import asks_for_rollback, shipped_groups
 
 CONFIGURATION = ROOT / "alertmanager" / "alertmanager.yml"
 ALERTS = [rule for group in shipped_groups() for rule in group["rules"] if "alert" in rule]
@@ -24,7 +24,19 @@ def test_amtool_accepts_the_configuration() -> None:
     assert program("prometheus-alertmanager", "alertmanager")
 
 
-@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: f"{rule['alert']}-{rule['labels'].get('window', '')}")
+def sent() -> list[Any]:
+    """Each rule with the labels that its alerts carry: where the action is a template, with both of its values."""
+    cases = []
+    for rule in ALERTS:
+        choice = asks_for_rollback(rule) and rule["labels"][ACTION_LABEL] != ACTION_ROLLBACK
+        for action in (ACTION_ROLLBACK, "inform") if choice else (rule["labels"].get(ACTION_LABEL),):
+            labels = {**rule["labels"], **({ACTION_LABEL: action} if action else {})}
+            name = "-".join(filter(None, (rule["alert"], labels.get("window"), labels.get("stuck"), action)))
+            cases.append(pytest.param({"alert": rule["alert"], "labels": labels}, id=name))
+    return cases
+
+
+@pytest.mark.parametrize("rule", sent())
 def test_alert_reaches_its_receivers(rule: Mapping[str, Any]) -> None:
     """The handler gets what asks for a rollback, people that and all else; the watchdog goes to the handler alone."""
     labels = {"alertname": rule["alert"], "model": "clicks", "version": "v2", **rule["labels"]}
@@ -43,6 +55,8 @@ def test_the_action_route_is_quick_whole_and_one_group_per_version() -> None:
     route = next(r for r in DOCUMENT["route"]["routes"] if r["receiver"] == "handler")
     assert route["group_by"] == ["cluster", "namespace", "model", "version"]
     assert (route["group_wait"], route["group_interval"], route["continue"]) == ("15s", "1m", True)
+    (verdicts,) = route["routes"]
+    assert verdicts == {"matchers": ['measure="verdict"'], "group_wait": "5s"}
 
 
 def test_webhooks_go_to_the_handlers_port_with_a_token_from_a_file_next_to_the_configuration() -> None:

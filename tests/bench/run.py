@@ -220,6 +220,25 @@ def wide_table() -> list[str]:
     return [*lines, ""]
 
 
+def judge_table() -> list[str]:
+    """What `judge_cycle.py` says, from a process of its own; decoding the same answers is the unit of time."""
+    done = subprocess.run([sys.executable, str(HERE / "judge_cycle.py")], capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    lines = [
+        f"A cycle of the judge on one core, {found['models']} models with {found['measures']} measures and "
+        f"{found['features']} features, {found['series']:,} series: {found['median']:.2f} s of CPU (median, largest "
+        f"{found['largest']:.2f} s; the first two, in which everything is new, {found['first']:.1f} s), "
+        f"{found['megabytes']:.0f} MB resident at most. Its parts, and as multiples of JSON decoding alone:",
+        "",
+        "| part | seconds | ratio |",
+        "|---|---|---|",
+    ]
+    parts = sorted(found["parts"].items(), key=lambda part: -part[1])
+    lines += [f"| {part} | {seconds:.3f} | {seconds / found['decoding']:.2f} |" for part, seconds in parts]
+    print("\n".join(lines), flush=True)
+    return [*lines, ""]
+
+
 def shape() -> str:
     """The machine by its shape."""
     memory = psutil.virtual_memory().total / 2**30
@@ -267,7 +286,7 @@ def main() -> None:
         "|---|---|---|---|",
     ]
     text += [f"| {rate} | {rss:.0f} | {cpu:.2f} | {ready:.2f} |" for rate, rss, cpu, ready in costs]
-    text += ["", *wide_table()]
+    text += ["", *wide_table(), *judge_table()]
     (HERE / "RESULTS.md").write_text("\n".join(text).rstrip() + "\n")
 
 

@@ -63,7 +63,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             names = get(f"{running}/api/v1/label/__name__/values")
             return DRAWN - set(names["data"] if names else ())
 
-        wait_for("all recorded series that are drawn", lambda: not missing())
+        wait_for("all recorded series that are drawn", lambda: not missing(), 180.0)
         yield running
 
 
@@ -166,10 +166,10 @@ def test_every_variable_has_values(url: str, name: str) -> None:
 
 @pytest.mark.parametrize("panel", [p for p in panels() if p.values[0]["type"] == "table"])
 def test_columns_of_a_table_can_be_merged(url: str, panel: Mapping[str, Any]) -> None:
-    """Their names are gone and the rows of all columns are told apart by the same labels; only roles have one more."""
+    """Their names are gone and the rows of all columns differ in the same labels; roles and verdicts have more."""
     for target in panel["targets"]:
         for series in _answer(url, filled(target["expr"], {**ALL, **INTERVALS, "window": "5m"}), instant=True):
-            labels = set(series["metric"]) - {"role", "feature"}
+            labels = set(series["metric"]) - {"role", "feature", "measure", "verdict", "reason"}
             assert labels == {"cluster", "namespace", "model", "version"}
 
 

@@ -10,16 +10,18 @@ import pytest
 import yaml
 
 from mlcanary import bundle
-from mlcanary.demo.configuration import HANDLER_PORT, WEIGHTS, Ports, Run, executable
+from mlcanary.catalog import Family
+from mlcanary.demo.configuration import HANDLER_PORT, SCRAPE_INTERVAL, WEIGHTS, Ports, Run, executable
 from mlcanary.demo.dataset import BASELINE, CANARY, MODEL
 from mlcanary.demo.stack import DemoError, free_ports
 from mlcanary.handler.settings import load_settings
+from mlcanary.judge.settings import load_settings as load_judge_settings
 from mlcanary.webserver.config import WebConfigFile
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    p = free_ports(8)
+    p = free_ports(9)
     ports = Ports(
         models={BASELINE: p[0], CANARY: p[1]},
         exporters={BASELINE: p[2], CANARY: p[3]},
@@ -27,6 +29,7 @@ def run(tmp_path: Path) -> Run:
         proxy_metrics=p[5],
         prometheus=p[6],
         alertmanager=p[7],
+        judge=p[8],
     )
     run = Run(tmp_path, ports)
     run.write()
@@ -91,8 +94,23 @@ def test_every_scrape_target_is_a_port_of_this_run(run: Run) -> None:
     targets = {
         target for job in document["scrape_configs"] for static in job["static_configs"] for target in static["targets"]
     }
-    ports = [*run.ports.exporters.values(), HANDLER_PORT, run.ports.proxy_metrics]
+    ports = [*run.ports.exporters.values(), HANDLER_PORT, run.ports.judge, run.ports.proxy_metrics]
     assert targets == {f"127.0.0.1:{port}" for port in ports}
+
+
+def test_the_judge_accepts_its_configuration_and_looks_at_scrapes_that_are_in(run: Run) -> None:
+    settings = load_judge_settings(run.directory / "judge.yml", None)
+    assert settings.prometheus.url == run.url(run.ports.prometheus)
+    assert settings.interval % float(SCRAPE_INTERVAL.removesuffix("s")) == 0
+    plan = settings.plan(MODEL, {})
+    assert sum(plan.weights.values()) == 1
+    assert Family.LATENCY not in plan.weights
+
+
+def test_what_the_judge_says_keeps_its_own_labels(run: Run) -> None:
+    document = yaml.safe_load((run.directory / "prometheus.yml").read_text(encoding="utf-8"))
+    keeping = [job["job_name"] for job in document["scrape_configs"] if job.get("honor_labels")]
+    assert keeping == ["mlcanary-judge"]
 
 
 def test_only_the_canary_can_be_broken(run: Run) -> None:

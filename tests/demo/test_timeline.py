@@ -14,7 +14,7 @@ from mlcanary.demo.verdict import Check
 STORY = (
     Timeline()
     .reached(Milestone.BUG, 100.0, "millimetres")
-    .reached(Milestone.FIRING, 165.5, "MLCanaryLogLossAboveBaseline (5m)")
+    .reached(Milestone.FIRING, 165.5, "MLCanaryRollbackVerdict")
     .reached(Milestone.WRONG, 100.4, "id 7")
 )
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
-from mlcanary.demo.verdict import Evidence, bug_checks, healthy_checks
+from mlcanary.demo.verdict import VERDICT_ALERT, Evidence, bug_checks, healthy_checks
+
+ASKED = "the alert fired, and no other asked for a rollback"
 
 ROLLED_BACK = Evidence(
-    alerts=frozenset({"A"}),
-    fired=frozenset({"A"}),
+    verdicts=frozenset({"hold", "rollback"}),
+    alerts=frozenset({VERDICT_ALERT}),
+    fired=frozenset({VERDICT_ALERT}),
     effects=1,
     audited_effects=1,
     outcome="resolved",
@@ -23,6 +26,7 @@ ROLLED_BACK = Evidence(
     failed=0,
 )
 HEALTHY = Evidence(
+    verdicts=frozenset({"no_data", "hold"}),
     alerts=frozenset(),
     fired=frozenset(),
     effects=0,
@@ -48,7 +52,9 @@ def test_a_quiet_run_keeps_every_promise() -> None:
 @pytest.mark.parametrize(
     ("change", "promise"),
     [
-        ({"fired": frozenset()}, "the alert fired"),
+        ({"verdicts": frozenset({"hold"})}, "the judge's verdict was rollback"),
+        ({"fired": frozenset()}, ASKED),
+        ({"alerts": frozenset({VERDICT_ALERT, "MLCanaryErrorsAboveBaseline"})}, ASKED),
         ({"effects": 2}, "exactly one effect was applied"),
         ({"audited_effects": None}, "exactly one effect was applied"),
         ({"audited_effects": 2}, "exactly one effect was applied"),
@@ -72,6 +78,8 @@ def test_each_broken_promise_of_a_rollback_is_named(change: dict[str, Any], prom
 @pytest.mark.parametrize(
     ("change", "promise"),
     [
+        ({"verdicts": frozenset({"hold", "rollback"})}, "the judge never asked for a rollback"),
+        ({"verdicts": frozenset()}, "the judge never asked for a rollback"),
         ({"alerts": frozenset({"A"})}, 'no alert with action="rollback" became pending'),
         ({"effects": 1}, "no effect was applied"),
         ({"audited_effects": 1}, "no effect was applied"),

@@ -15,6 +15,7 @@ from mlcanary.cli.main import COMMANDS
 from mlcanary.documents import load_document
 from mlcanary.formats.native import NativeFormat
 from mlcanary.handler.settings import parse_settings
+from mlcanary.judge.settings import parse_settings as parse_judge
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Label, Prediction
 from mlcanary.settings import ExporterDocument
@@ -94,8 +95,10 @@ def test_the_log_lines_are_understood() -> None:
 def test_the_configurations_are_valid() -> None:
     exporter = next(b for b in blocks("yaml") if b.startswith("sources:"))
     assert load_document(exporter, "README.md", ExporterDocument).models[0].name == "churn"
-    handler = next(b for b in blocks("yaml") if b.startswith("prometheus:"))
+    handler = next(b for b in blocks("yaml") if b.startswith("prometheus:") and "targets:" in b)
     assert parse_settings(handler, "README.md").targets[0].mode == "react"
+    judge = next(b for b in blocks("yaml") if b.startswith("prometheus:") and "models:" in b)
+    assert parse_judge(judge, "README.md").plan("churn", {}).design_effect == 2.0
 
 
 def test_every_target_that_is_shown_is_valid() -> None:

@@ -18,10 +18,14 @@ from mlcanary.handler.evidence import Case
 from mlcanary.handler.payload import Measure, Window
 from mlcanary.handler.policy import Evidence
 from mlcanary.handler.prometheus import EvidenceError, Prometheus, only_value, selector
+from mlcanary.handler.recorded import RECORDED
 from mlcanary.handler.settings import PrometheusSettings, TargetPlan, parse_settings
 
 LINK = "{type: file, path: /srv/current, values: {v1: a, v2: b}}"
-EVERY_CASE = list(itertools.product(Measure, Window))
+EVERY_CASE = [
+    *itertools.product(RECORDED, (Window.FAST, Window.SLOW)),
+    (Measure.VERDICT, Window.JUDGE),
+]
 
 
 def target_plan(extra: str = "") -> TargetPlan:
@@ -55,7 +59,8 @@ async def test_every_template_is_promql_and_reads_families_that_exist(measure: M
 
 async def test_the_labels_of_a_target_select_its_series_everywhere() -> None:
     plan = target_plan("  labels: {cluster: west-1}\n")
-    for text in await asked(plan, Case(BAD, Measure.ACCURACY, Window.FAST)):
+    cases = (Case(BAD, Measure.ACCURACY, Window.FAST), Case(BAD, Measure.VERDICT, Window.JUDGE))
+    for text in [text for case in cases for text in await asked(plan, case)]:
         assert 'cluster="west-1"' in text, text
 
 
@@ -80,7 +85,8 @@ async def gathered(measure: Measure = Measure.ACCURACY, **changes: object) -> Ev
         setattr(release, name, value)
     async with QueryAPI(release).serving() as api:
         client = Prometheus(PrometheusSettings(url=api.url))
-        return await evidence.gather(client, target_plan(), Case(BAD, measure, Window.FAST), 10)
+        window = Window.JUDGE if measure is Measure.VERDICT else Window.FAST
+        return await evidence.gather(client, target_plan(), Case(BAD, measure, window), 10)
 
 
 async def test_a_change_counts_in_the_direction_that_is_worse() -> None:
@@ -97,6 +103,62 @@ async def test_a_baseline_that_fell_too_is_a_shared_cause_only_beyond_noise() ->
     assert (await gathered(baseline=0.70, past=0.95)).shared_cause
     assert not (await gathered(baseline=0.95, past=0.70)).shared_cause
     assert not (await gathered(baseline=0.70, past=None)).shared_cause
+
+
+async def test_a_verdict_stands_unless_its_cause_is_shared() -> None:
+    found = await gathered(Measure.VERDICT)
+    assert (found.violated, found.fresh, found.shared_cause, found.judged) == (True, True, False, False)
+    assert {"log_e_quality": 9.0, "threshold_quality": 6.2, "read_age": 20.0}.items() <= dict(found.values).items()
+    for verdict in (0.0, None):
+        assert not (await gathered(Measure.VERDICT, verdict=verdict)).violated
+    later = await gathered(Measure.VERDICT, gates=["design_effect", "shared_cause"])
+    assert (later.violated, later.shared_cause) == (True, False)
+    assert dict(later.values)["gate_design_effect"] == 1.0
+    both = await gathered(Measure.VERDICT, measures={"accuracy": 8.0}, baseline=0.7, past=0.95)
+    assert (both.violated, both.shared_cause) == (True, True)
+    better = await gathered(Measure.VERDICT, measures={"accuracy": 8.0}, baseline=0.95, past=0.7)
+    assert not better.shared_cause
+
+
+@pytest.mark.parametrize(
+    "change", [{"verdict_age": 121.0}, {"verdict_age": None}, {"judge_read": 301.0}, {"judge_read": None}]
+)
+async def test_a_verdict_of_a_judge_that_does_not_read_or_lead_is_old(change: dict[str, float | None]) -> None:
+    assert not (await gathered(Measure.VERDICT, **change)).fresh
+
+
+async def test_an_ambiguous_verdict_is_no_evidence() -> None:
+    with pytest.raises(EvidenceError, match="NaN"):
+        await gathered(Measure.VERDICT, verdict=math.nan)
+
+
+@pytest.mark.parametrize(
+    ("measures", "recovery"),
+    [
+        ({"accuracy": 1.0, "log_loss": 10.0}, Measure.LOG_LOSS),
+        ({"accuracy": 8.0, "log_loss": 1.0}, Measure.ACCURACY),
+        ({"errors": 8.0, "log_loss": 1.0}, Measure.ERRORS),
+        ({"auc": 8.0, "errors": 6.1}, Measure.LOG_LOSS),
+        ({}, Measure.LOG_LOSS),
+    ],
+)
+async def test_recovery_from_a_verdict_is_read_from_what_asked_for_it(
+    measures: dict[str, float], recovery: Measure
+) -> None:
+    found = await gathered(Measure.VERDICT, measures=measures)
+    assert found.recovery == recovery
+    assert dict(found.values)["reference"] == 0.9
+
+
+async def test_a_verdict_on_a_model_without_such_measures_has_no_reference() -> None:
+    found = await gathered(Measure.VERDICT, baseline=None)
+    assert (found.violated, found.recovery, "reference" in dict(found.values)) == (True, "", False)
+
+
+async def test_a_judge_of_the_version_speaks_for_it_alone() -> None:
+    assert (await gathered(judged=True)).judged
+    assert not (await gathered(judged=False)).judged
+    assert not (await gathered(Measure.VERDICT, judged=True)).judged
 
 
 @contextlib.asynccontextmanager

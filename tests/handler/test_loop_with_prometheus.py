@@ -7,6 +7,7 @@ import contextlib
 import functools
 import itertools
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -15,9 +16,11 @@ from aiohttp import web
 
 from handler_service import handling
 from handler_world import BAD, GOOD, MODEL, TOKEN, HAProxy, Release, configuration, free_port, until
+from mlcanary.catalog import Gate, Verdict
 from mlcanary.handler import evidence, readings
 from mlcanary.handler.payload import Measure, Window
 from mlcanary.handler.prometheus import Prometheus
+from mlcanary.handler.recorded import RECORDED
 from mlcanary.handler.settings import PrometheusSettings, parse_settings
 from prometheus_tools import RULES, alertmanager, get, prometheus
 
@@ -55,8 +58,24 @@ def page(release: Release) -> str:
     for (version, actual, predicted), n in release.labeled.items():
         labels = f'model="{MODEL}",version="{version}",actual="{actual}",predicted="{predicted}"'
         lines.append(f"mlcanary_labeled_predictions_total{{{labels}}} {n}")
+    lines += judge_page() if release.judged else []
     lines.append(f'mlcanary_objective_threshold{{model="{MODEL}",objective="accuracy_drop_fast"}} 0.1')
     return "\n".join(lines) + "\n"
+
+
+def judge_page() -> list[str]:
+    """What a judge that asks for a rollback would show."""
+    of = f'model="{MODEL}",version="{BAD}"'
+    now = time.time()
+    return [
+        "mlcanary_judge_leader 1",
+        f"mlcanary_judge_read_timestamp_seconds {now}",
+        *(f'mlcanary_judge_verdict{{{of},verdict="{name}"}} {float(name is Verdict.ROLLBACK)}' for name in Verdict),
+        *(f'mlcanary_judge_gate{{{of},gate="{name}"}} 0' for name in Gate),
+        f'mlcanary_judge_family_log_evalue{{{of},family="quality"}} 12.5',
+        f'mlcanary_judge_family_log_evalue_threshold{{{of},family="quality"}} 6.2',
+        f'mlcanary_judge_measure_log_evalue{{{of},measure="accuracy"}} 13.5',
+    ]
 
 
 @contextlib.asynccontextmanager
@@ -78,8 +97,10 @@ async def sidecar(release: Release) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-def prometheus_configuration(directory: Path, port: int, alertmanager_url: str) -> dict[str, object]:
-    (directory / "alert.yml").write_text(ALERT)
+def prometheus_configuration(
+    directory: Path, port: int, alertmanager_url: str, *, judged: bool = False
+) -> dict[str, object]:
+    (directory / "alert.yml").write_text((RULES / "judge.alerts.yml").read_text() if judged else ALERT)
     return {
         "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms", "evaluation_interval": "200ms"},
         "rule_files": [str(RULES / "canary.recording.yml"), str(directory / "alert.yml")],
@@ -120,6 +141,36 @@ async def test_a_real_prometheus_and_alertmanager_close_the_loop(tmp_path: Path)
                 await every_template_is_answered(url)
 
 
+async def test_a_verdict_closes_the_loop_by_the_shipped_rule(tmp_path: Path) -> None:
+    with HAProxy(tmp_path).running() as haproxy:
+        release = Release(haproxy.shares, rate=500.0)
+        prometheus_port = free_port()
+        text = configuration(f"http://127.0.0.1:{prometheus_port}", haproxy.section())
+        text = text.replace("window: 200ms", "window: 1s")
+        async with sidecar(release) as port, handling(tmp_path, text) as handler:
+            hooks = alertmanager_configuration(tmp_path, handler.url)
+            with (
+                alertmanager(tmp_path, hooks) as alerts,
+                prometheus(
+                    tmp_path, prometheus_configuration(tmp_path, port, alerts, judged=True), prometheus_port
+                ) as url,
+            ):
+                quality = "model_version:mlcanary_labeled_predictions:accuracy_stderr5m"
+                await until(lambda: len(get(f"{url}/api/v1/query", query=quality)["data"]["result"]) == 2)
+                release.judged = True
+                await until(lambda: handler.state() == "resolved", 60.0)
+                incident = handler.incident()
+                assert incident is not None
+                assert (incident.measure, incident.note) == ("verdict", "traffic moved, measure recovered")
+                facts = json.loads(incident.evidence)
+                assert (facts["log_e_quality"], facts["threshold_quality"]) == (12.5, 6.2)
+                assert facts["recovery"] == "accuracy"
+                (plan,) = parse_settings(text, "x").targets
+                windowed = evidence.Case(BAD, Measure.ACCURACY, Window.FAST)
+                client = Prometheus(PrometheusSettings(url=url))
+                await answered(lambda: evidence.gather(client, plan, windowed, 0), lambda found: found.judged)
+
+
 async def answered(ask: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:
     """The first good answer within 20 s: one late scrape on a busy machine makes every series absent for a moment."""
     async with asyncio.timeout(20):
@@ -133,7 +184,7 @@ async def every_template_is_answered(url: str) -> None:
     assert get(f"{url}/api/v1/status/buildinfo")["status"] == "success"
     client = Prometheus(PrometheusSettings(url=url))
     (plan,) = parse_settings(configuration(url, SECTION), "x").targets
-    for measure, window in itertools.product(Measure, Window):
+    for measure, window in itertools.product(RECORDED, (Window.FAST, Window.SLOW)):
         case = evidence.Case(BAD, measure, window)
         found = await answered(functools.partial(evidence.gather, client, plan, case, 0), lambda e: e.sources_up)
         assert found.roles == ((GOOD, "baseline"), (BAD, "canary"))

@@ -24,6 +24,11 @@ def test_a_real_body_becomes_a_frozen_alert() -> None:
     assert "pod" not in dict(found.labels)
 
 
+def test_a_verdict_asks_for_a_rollback_over_no_window() -> None:
+    (found,) = parse(payload(alert(measure="verdict", window="judge"))).alerts
+    assert (found.measure, found.window) == (Measure.VERDICT, Window.JUDGE)
+
+
 def test_common_labels_are_never_read() -> None:
     bare = {**alert(), "labels": {"alertname": "X", "action": "rollback"}}
     body = payload(bare, commonLabels={"model": "clicks", "version": "v2", "measure": "auc", "window": "5m"})
@@ -40,6 +45,9 @@ def test_common_labels_are_never_read() -> None:
         ({"fingerprint": "../x"}, Ignored.UNSAFE_LABEL),
         ({"measure": "vibes"}, Ignored.UNKNOWN_MEASURE),
         ({"window": "5s"}, Ignored.UNKNOWN_MEASURE),
+        ({"window": "judge"}, Ignored.UNKNOWN_MEASURE),
+        ({"measure": "verdict"}, Ignored.UNKNOWN_MEASURE),
+        ({"action": "promote", "measure": "verdict", "window": "judge"}, Ignored.INFORMS),
     ],
 )
 def test_an_alert_that_asks_for_nothing_known_is_counted(changes: dict[str, str], ignored: Ignored) -> None:

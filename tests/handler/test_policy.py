@@ -40,6 +40,7 @@ ROWS: list[Row] = [
     (Reason.UNKNOWN_TARGET, {"version": None}, {}, {}),
     (Reason.RESOLVED, {"firing": False}, {}, {}),
     (Reason.FROZEN, {}, {"frozen": True}, {}),
+    (Reason.JUDGED, {}, {}, {"judged": True}),
     (Reason.SOURCE_BROKEN, {}, {}, {"sources_up": False}),
     (Reason.ROLE_CONFLICT, {}, {}, {"roles": (("v1", "baseline"), ("v2", "canary"), ("v2", "shadow"))}),
     (Reason.STALE_EVIDENCE, {}, {}, {"violated": False}),
@@ -148,6 +149,10 @@ def test_an_old_action_is_out_of_cooldown_and_budget() -> None:
 
 def test_a_target_that_cannot_be_read_leaves_the_question_to_the_traffic() -> None:
     assert decide(QUESTION, VIEW, dataclasses.replace(EVIDENCE, bad_weight=None), NOW) == Act("v1")
+
+
+def test_a_judged_version_is_asked_about_again_for_the_judge_may_end() -> None:
+    assert Reason.JUDGED not in FINAL | EXPIRING
 
 
 def test_no_reason_both_ends_and_expires() -> None:

@@ -85,6 +85,56 @@ async def test_alerts_about_the_same_version_join_one_incident(tmp_path: Path, h
         await until(lambda: handler.count("decisions_total", "router", "attach", "") >= 1)
 
 
+VERDICT = alert(alertname="MLCanaryRollbackVerdict", measure="verdict", window="judge")
+
+
+async def test_a_verdict_takes_the_traffic_back_and_what_asked_for_it_proves_it(
+    tmp_path: Path, haproxy: HAProxy, api: QueryAPI
+) -> None:
+    api.release.judged = True
+    api.release.measures = {"accuracy": 8.0}
+    async with handling(tmp_path, configuration(api.url, haproxy.section())) as handler:
+        await handler.post(payload(alert(fingerprint="windowed")))
+        await suppressed(handler, Reason.JUDGED)
+        await handler.post(payload(VERDICT))
+        await until(lambda: handler.state() == "resolved")
+        incident = handler.incident()
+        assert incident is not None
+        assert (incident.measure, incident.window) == ("verdict", "judge")
+        assert incident.note == "traffic moved, measure recovered"
+        assert handler.count("effects_total", "router", "confirmed") == 1
+        assert '"recovery":"accuracy"' in incident.evidence
+
+
+async def test_a_windowed_alert_acts_once_the_judge_is_gone(tmp_path: Path, haproxy: HAProxy, api: QueryAPI) -> None:
+    api.release.judged = True
+    async with handling(tmp_path, configuration(api.url, haproxy.section())) as handler:
+        await handler.post(payload())
+        await suppressed(handler, Reason.JUDGED)
+        api.release.judged = False
+        await until(lambda: handler.state() == "resolved")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"verdict": 0.0}, Reason.STALE_EVIDENCE),
+        ({"judge_read": 400.0}, Reason.STALE_EVIDENCE),
+        ({"measures": {"accuracy": 8.0}, "past": 0.99, "baseline": 0.7}, Reason.SHARED_CAUSE),
+        ({"up": 0.0}, Reason.SOURCE_BROKEN),
+    ],
+)
+async def test_a_verdict_that_does_not_stand_does_nothing(
+    tmp_path: Path, haproxy: HAProxy, api: QueryAPI, change: dict[str, object], reason: Reason
+) -> None:
+    for name, value in change.items():
+        setattr(api.release, name, value)
+    async with handling(tmp_path, configuration(api.url, haproxy.section())) as handler:
+        await handler.post(payload(VERDICT))
+        await suppressed(handler, reason)
+        assert haproxy.weights() == BEFORE
+
+
 async def test_mode_observe_decides_and_writes_nothing(tmp_path: Path, haproxy: HAProxy, api: QueryAPI) -> None:
     async with handling(tmp_path, configuration(api.url, haproxy.section(), mode="observe")) as handler:
         await handler.post(payload())

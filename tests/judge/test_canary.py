@@ -9,7 +9,7 @@ import pytest
 from judge_arms import KEY, START, Arm, Release, plan
 from mlcanary.catalog import Family, Verdict
 from mlcanary.judge.canary import CURVE_POINTS, Canary, fold
-from mlcanary.judge.contract import Assessment, Facts, Step
+from mlcanary.judge.contract import Assessment, Facts, Step, change_threshold
 
 FAULTS = {
     "errors": (Arm(errors=0.05), "errors"),
@@ -30,7 +30,7 @@ def judged(release: Release, seconds: float) -> Assessment:
 @pytest.mark.parametrize(("name", "fault"), FAULTS.items())
 def test_a_fault_of_the_canary_is_found_and_named(name: str, fault: tuple[Arm, str]) -> None:
     arm, leading = fault
-    found = judged(Release(11, canary=lambda t: arm if t >= 300 else Arm(), share=lambda _t: 0.3), 2400)
+    found = judged(Release(11, canary=lambda t: arm if t >= 300 else Arm(), share=lambda _t: 0.3, interval=60.0), 2400)
     assert (found.verdict, found.reason) == (Verdict.ROLLBACK, "worse"), found.text
     assert leading in {found.leading, ""}
     assert found.since >= START + 300
@@ -38,27 +38,28 @@ def test_a_fault_of_the_canary_is_found_and_named(name: str, fault: tuple[Arm, s
 
 
 def test_a_healthy_canary_is_promoted_and_never_rolled_back() -> None:
-    release = Release(12, share=lambda _t: 0.5, rate=lambda _t: 100.0, interval=60.0)
+    release = Release(12, share=lambda _t: 0.5, rate=lambda _t: 100.0, interval=120.0)
     found = fold(KEY, plan(min_age=1800.0), list(release.steps(4800)))
     assert found.verdict is Verdict.PROMOTE, found.text
     assert all((m.log_e_noninferior or np.inf) >= found.promote_threshold for m in found.measures)
 
 
 def test_a_rollback_stays_though_the_canary_recovers() -> None:
-    release = Release(13, canary=lambda t: Arm(errors=0.2) if t < 600 else Arm(errors=0.001), share=lambda _t: 0.3)
+    bad, good = Arm(errors=0.2), Arm(errors=0.001)
+    release = Release(13, canary=lambda t: bad if t < 600 else good, share=lambda _t: 0.3, interval=120.0)
     canary, verdicts = Canary(KEY, plan()), []
     for step in release.steps(3600):
         canary.advance(step)
         verdicts.append(canary.assess().verdict)
     first = verdicts.index(Verdict.ROLLBACK)
     assert set(verdicts[first:]) == {Verdict.ROLLBACK}
-    assert canary.assess().since == START + 30.0 * (first + 1)
+    assert canary.assess().since == START + 120.0 * (first + 1)
 
 
 def test_a_restart_at_any_step_changes_no_bit() -> None:
-    steps = list(Release(14, canary=lambda _t: Arm(ctr=0.09)).steps(1500))
+    steps = list(Release(14, canary=lambda _t: Arm(ctr=0.09)).steps(750))
     undisturbed = msgspec.json.encode(fold(KEY, plan(), steps))
-    for at in (0, 1, 7, 25, 49):
+    for at in (0, 1, 7, 13, 24):
         canary = Canary(KEY, plan())
         for step in steps[:at]:
             canary.advance(step)
@@ -87,11 +88,11 @@ def test_steps_that_prove_nothing_are_left_out_and_counted() -> None:
             return Facts(conflict="v1 is baseline and canary")
         return Facts(sources_broken=("labels.jsonl",)) if 900 <= t < 1200 else Facts()
 
-    release = Release(16, canary=lambda t: Arm(errors=0.5) if 600 <= t < 1200 else Arm(), facts=facts)
+    release = Release(16, lambda t: Arm(errors=0.5) if 600 <= t < 1200 else Arm(), interval=60.0, facts=facts)
     canary = Canary(KEY, plan(warm_up=300.0))
     for step in release.steps(2400):
         canary.advance(step)
-    assert canary.skipped == {"warm_up": 10, "role_conflict": 10, "source_broken": 10}
+    assert canary.skipped == {"warm_up": 5, "role_conflict": 5, "source_broken": 5}
     assert canary.assess().verdict is not Verdict.ROLLBACK, canary.assess().text
 
 
@@ -104,7 +105,7 @@ def test_a_step_from_the_past_is_refused() -> None:
 
 
 def test_the_mean_over_a_family_is_settled_at_its_first_block() -> None:
-    steps = list(Release(18).steps(600))
+    steps = list(Release(18).steps(300))
     late = {"log_loss", "scores"}
     held_back = [
         msgspec.structs.replace(step, born={n: s for n, s in step.born.items() if (n in late) == (i == 5)})
@@ -126,9 +127,9 @@ def test_the_mean_over_a_family_is_settled_at_its_first_block() -> None:
 
 
 def test_without_traffic_of_an_arm_there_is_no_data() -> None:
-    steps = [msgspec.structs.replace(step, canary={}) for step in Release(19).steps(1200)]
+    steps = [msgspec.structs.replace(step, canary={}) for step in Release(19, interval=120.0).steps(1200)]
     assert fold(KEY, plan(), steps).reason == "no_canary_traffic"
-    steps = [msgspec.structs.replace(step, baseline={}) for step in Release(19).steps(1200)]
+    steps = [msgspec.structs.replace(step, baseline={}) for step in Release(19, interval=120.0).steps(1200)]
     assert fold(KEY, plan(), steps).reason == "no_baseline_traffic"
 
 
@@ -146,3 +147,17 @@ def test_an_excluded_feature_and_the_models_own_output_are_not_judged() -> None:
     found = fold(KEY, plan(exclude=("f0",)), list(release.steps(900)))
     assert {f.name for f in found.features} == {"f1", "colour"}
     assert found.verdict is not Verdict.ROLLBACK
+
+
+def test_a_change_after_a_long_time_is_told_beside_the_evidence_of_all_the_past() -> None:
+    faulty = Arm(errors=0.03)
+    release = Release(21, canary=lambda t: faulty if t >= 20_000 else Arm(), share=lambda _t: 0.3, interval=200.0)
+    canary, told = Canary(KEY, plan()), []
+    for step in release.steps(24_000):
+        canary.advance(step)
+        found = canary.assess()
+        errors = next(m for m in found.measures if m.name == "errors")
+        told.append((errors.change_log_r or 0.0) >= change_threshold(canary.plan, found))
+    assert not any(told[:100]), "no change, no alarm"
+    assert any(told[100:])
+    assert change_threshold(canary.plan, found) == pytest.approx(np.log(30 * 432), rel=1e-3), "steps in 30 days"

@@ -23,7 +23,7 @@ from mlcanary.judge.contract import (
 )
 from mlcanary.judge.verdict import QUIET_SECONDS, Decision, Reason, Situation, decide, may_expand
 
-PLAN = Plan()
+PLAN = Plan(weights=dict.fromkeys(Family, 0.2))
 KEY = CanaryKey("", "", "churn", "v2", "v1", 1_000_000.0)
 HOUR = 3600.0
 
@@ -119,7 +119,8 @@ TABLE = [
     ("good, young", situation(age=HOUR - 1, measures=GOOD), Reason.TOO_EARLY),
     ("good, few", situation(measures=FEW), Reason.TOO_EARLY),
     ("one of two good", situation(measures=(GOOD[0], measure("auc", Family.QUALITY))), Reason.COLLECTING),
-    ("only latency", situation(measures=(measure("slow", Family.LATENCY, log_e_noninferior=9.0),)), Reason.COLLECTING),
+    ("only latency", situation(measures=(measure("slow", Family.LATENCY, log_e_noninferior=9.0),)), Reason.NO_OUTCOMES),
+    ("no labels", situation(measures=GOOD[:1]), Reason.NO_OUTCOMES),
     ("no margin", situation(measures=(measure(log_e_noninferior=None, margin=None),)), Reason.COLLECTING),
     ("nothing measured", situation(measures=()), Reason.COLLECTING),
     ("deadline", situation(age=LATE), Reason.INCONCLUSIVE),

@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import judge_views as views
 from mlcanary.catalog import CATALOG, Family, Gate, Group, Verdict
-from mlcanary.judge.contract import CanaryKey, Plan
-from mlcanary.judge.metrics import READINGS, change_threshold, render
+from mlcanary.judge.contract import CanaryKey
+from mlcanary.judge.metrics import READINGS, render
 from mlcanary.judge.view import JudgedCanary, View
 from prometheus_tools import program, run
 
@@ -157,11 +157,6 @@ def test_a_family_without_a_weight_has_no_threshold() -> None:
     shown = page(View(leader=True, canaries={views.BAD: JudgedCanary(found, views.PLAN)}))
     assert value(shown, "family_log_evalue", views.BAD, family=family.name) == family.log_e
     assert value(shown, "family_log_evalue_threshold", views.BAD, family=family.name) is None
-
-
-def test_the_change_threshold_is_the_log_of_the_updates_between_chance_alarms() -> None:
-    assert change_threshold(Plan(change_seconds=30 * 86400.0, block_seconds=60.0)) == math.log(43_200)
-    assert change_threshold(Plan(change_seconds=1.0)) == 0.0
 
 
 def test_promtool_has_nothing_to_say(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from mlcanary.catalog import OBJECTIVES, Family
 from mlcanary.catalog.judge import MARGINS
 from mlcanary.errors import ConfigError
 from mlcanary.judge.contract import Plan
-from mlcanary.judge.settings import PlanSettings, load_settings, parse_settings
+from mlcanary.judge.settings import MEASURES, PlanSettings, load_settings, parse_settings
 
 CORPUS = yaml.safe_load((Path(__file__).parent / "judge_settings_corpus.yml").read_text())
 GOOD = """\
@@ -37,12 +37,12 @@ models:
 def test_a_model_overrides_the_defaults_key_by_key_and_measure_by_measure() -> None:
     settings = parse_settings(GOOD, "judge.yml")
     plan = settings.plan("clicks", {"error_rise": 0.5})
-    assert (plan.alpha, plan.warm_up, plan.block_seconds, plan.exclude) == (0.02, 120.0, 30.0, ("hour",))
+    assert (plan.alpha, plan.warm_up, plan.block_seconds, plan.exclude) == (0.02, 120.0, 30.0, ("prediction", "hour"))
     assert plan.weights == {Family.ERRORS: 0.2, Family.QUALITY: 0.5, Family.BUSINESS: 0.2}
     assert plan.tolerances == {"errors": 0.001}
     assert (plan.margins["ctr"], plan.margins["auc"], plan.margins["errors"]) == (0.03, 0.01, 0.5)
     other = settings.plan("other", {})
-    assert (other.weights, other.margins["ctr"], other.exclude) == (Plan().weights, 0.04, ())
+    assert (other.weights, other.margins["ctr"], other.exclude) == (Plan().weights, 0.04, ("prediction",))
     assert (settings.interval, settings.forget_after, settings.settle) == (15.0, 7200.0, 10.0)
     assert settings.select == (("namespace", "prod"),)
 
@@ -81,7 +81,9 @@ def test_each_mistake_is_named_with_file_line_key_found_and_allowed(entry: dict[
     assert entry["old"] in GOOD
     with pytest.raises(ConfigError) as caught:
         parse_settings(GOOD.replace(entry["old"], entry["new"], 1), "judge.yml")
-    assert str(caught.value) == f"judge.yml:{entry['error']}".replace("MEASURES", ", ".join(sorted(MARGINS)))
+    assert str(caught.value) == f"judge.yml:{entry['error']}".replace(
+        "MEASURES", ", ".join(sorted(MEASURES["margins"]))
+    )
 
 
 def test_a_plan_survives_being_written_and_read() -> None:

@@ -15,7 +15,7 @@ from mlcanary.stats.proportion_evidence import ProportionEvidence
 from sim.bars import SEED
 
 KEY = CanaryKey("", "", "churn", "v2", "v1", 1000.0)
-PLAN = Plan(min_age=0.0, min_trials=0.0)
+PLAN = Plan(weights=dict.fromkeys(Family, 0.2), min_age=0.0, min_trials=0.0)
 HOUR = 3600.0
 
 

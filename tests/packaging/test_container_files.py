@@ -17,6 +17,7 @@ from mlcanary.cli.main import COMMANDS
 from mlcanary.demo.configuration import haproxy_template
 from mlcanary.demo.dataset import MODEL
 from mlcanary.handler.settings import parse_settings
+from mlcanary.judge.settings import parse_settings as parse_judge_settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -94,6 +95,11 @@ def test_every_command_that_the_image_runs_exists(compose: dict[str, Any]) -> No
 def test_the_handler_accepts_its_inline_configuration(compose: dict[str, Any]) -> None:
     (target,) = parse_settings(compose["configs"]["handler"]["content"], "docker-compose.yml").targets
     assert (target.model, target.mode, target.versions) == (MODEL, "react", ("v1", "v2"))
+
+
+def test_the_judge_accepts_its_inline_configuration(compose: dict[str, Any]) -> None:
+    settings = parse_judge_settings(compose["configs"]["judge"]["content"], "docker-compose.yml")
+    assert settings.prometheus.url == "http://prometheus:9090"
 
 
 def test_prometheus_scrapes_services_of_the_compose_file(compose: dict[str, Any]) -> None:

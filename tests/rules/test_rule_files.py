@@ -13,8 +13,9 @@ import yaml
 
 from mlcanary.catalog import ACTION_LABEL, ACTION_ROLLBACK, CATALOG, INDICATORS, OBJECTIVES, Group, Kind
 from mlcanary.catalog.judge import MARGINS
+from mlcanary.judge import reading
 from prometheus_tools import ROOT, RULE_FILES, RULES, run
-from promtool_cases import recorded_names, shipped_groups
+from promtool_cases import asks_for_rollback, recorded_names, shipped_groups, told_by
 
 RULE_LIST = [rule for group in shipped_groups() for rule in group["rules"]]
 ALERTS = [rule for rule in RULE_LIST if "alert" in rule]
@@ -83,19 +84,20 @@ def test_every_name_and_label_in_a_rule_is_in_the_catalogue_or_recorded(rule: Ma
 
 
 def test_every_recorded_series_is_read_somewhere() -> None:
-    readers = [*RECORDED.values(), *(rule["expr"] + rule["annotations"]["description"] for rule in ALERTS)]
+    readers = [*RECORDED.values(), *map(told_by, ALERTS)]
     read = {name for text in readers for name in recorded_names(text)} | _drawn(recorded_names)
     told = {name.replace("<W>", window) for row in INDICATORS for name in row.recorded for window in ("5m", "1h")}
     assert told - set(RECORDED) == set(), "the table of indicators names a series that no rule records"
     assert set(RECORDED) - read - told == set()
 
 
-def test_every_contract_family_is_used_by_a_rule_or_a_panel() -> None:
+def test_every_contract_family_is_used_by_a_rule_a_panel_or_the_judge() -> None:
     def scraped(text: str) -> set[str]:
         return set(re.findall(r"\bmlcanary_[a-z0-9_]+", text))
 
     wire = wire_names((Group.CONTRACT,))
     used = {name for rule in RULE_LIST for name in scraped(rule["expr"])} | _drawn(scraped)
+    used |= {*reading.COUNTERS, *reading.FACTS, *reading.REFERENCES}
     told = {f"mlcanary_{row.metric}" for row in INDICATORS}
     assert set(wire.values()) - {wire[name] for name in used if name in wire} - told == set()
 
@@ -130,7 +132,7 @@ def test_templates_do_not_read_labels_that_the_rule_itself_adds() -> None:
 
 
 def test_rules_that_ask_for_a_rollback_compare_with_the_live_baseline_and_say_all_the_handler_needs() -> None:
-    asking = [rule for rule in ALERTS if rule["labels"].get(ACTION_LABEL) == ACTION_ROLLBACK]
+    asking = [rule for rule in ALERTS if asks_for_rollback(rule) and rule["labels"]["window"] != "judge"]
     assert {(rule["labels"]["measure"], rule["labels"]["window"]) for rule in asking} == {
         (measure, window) for measure in ("accuracy", "auc", "log_loss", "errors") for window in ("5m", "1h")
     }
@@ -140,7 +142,17 @@ def test_rules_that_ask_for_a_rollback_compare_with_the_live_baseline_and_say_al
         assert f"_delta{window}" in rule["expr"]
         assert f"_zscore{window}" in rule["expr"]
         assert f":comparable{window}" in rule["expr"]
-    assert all(set(rule["labels"]) & {"measure", "window"} == set() for rule in ALERTS if rule not in asking)
+        assert rule["labels"][ACTION_LABEL] == asking[0]["labels"][ACTION_LABEL], "one template chooses the tier"
+    others = [rule for rule in ALERTS if not asks_for_rollback(rule)]
+    assert all(set(rule["labels"]) & {"measure", "window"} == set() for rule in others)
+
+
+def test_one_rule_asks_for_a_rollback_whoever_else_may_and_only_while_a_judge_judges() -> None:
+    (verdict,) = [rule for rule in ALERTS if rule["labels"].get(ACTION_LABEL) == ACTION_ROLLBACK]
+    assert (verdict["labels"]["measure"], verdict["labels"]["window"]) == ("verdict", "judge")
+    assert "and model_version:mlcanary_judge:active" in verdict["expr"]
+    (file,) = [path for path in RULE_FILES if "record: model_version:mlcanary_judge:active" in path.read_text()]
+    assert verdict["alert"] in file.read_text(), "who loads one without the other has no tier that acts, or two"
 
 
 def _drawn(names: Any) -> set[str]:

@@ -48,7 +48,10 @@ def daily(arm: Arm) -> Behaviour:
     )
 
 
-HEALTHY: dict[str, Arm] = {"ramp over a day": Arm(), "ramp, users send bursts of 5": Arm(burst=5)}
+HEALTHY: dict[str, tuple[Arm, Plan]] = {
+    "ramp over a day": (Arm(), plan()),
+    "ramp, users send bursts of 5; design_effect 2.2": (Arm(burst=5), plan(design_effect=2.2)),
+}
 
 FAULTS: dict[str, Callable[[Arm], Arm]] = {
     "errors 1 % -> 2 %": lambda arm: replace(arm, errors=2 * arm.errors),
@@ -97,10 +100,10 @@ def run(release: Release, seconds: float, fault_at: float = 0.0, judged: Plan | 
 
 def healthy(name: str, runs: int, *, seconds: float = DAY, interval: float = 600.0) -> Rate:
     """How many healthy releases were ever rolled back."""
-    arm = daily(HEALTHY[name])
+    arm, judged = daily(HEALTHY[name][0]), HEALTHY[name][1]
     released = [Release(SEED + i, arm, arm, ramp, lambda t: 20.0 * hour(t, 0.6), interval) for i in range(runs)]
-    ended = [run(release, seconds) for release in released]
-    return Rate(name, sum(r.verdict is Verdict.ROLLBACK for r in ended), runs, plan().alpha)
+    ended = [run(release, seconds, judged=judged) for release in released]
+    return Rate(name, sum(r.verdict is Verdict.ROLLBACK for r in ended), runs, judged.alpha)
 
 
 def faulty(name: str, runs: int, *, interval: float = 600.0, share: float | None = None) -> list[Run]:

@@ -99,7 +99,7 @@ def test_no_evidence_comes_from_an_empty_arm_or_from_a_single_category() -> None
     for _ in range(20):
         evidence.update([np.array([9, 1, 0]), np.array([10])], [np.array([0, 0, 0]), np.array([10])])
     np.testing.assert_allclose(evidence.log_e(), 0.0, atol=1e-12)
-    assert evidence.guilty_category(0).canary == 0.0
+    assert evidence.guilty_categories()[0].canary == 0.0
 
 
 def test_a_bet_is_not_trusted_before_clusters_are_known_and_divided_by_phi_then() -> None:
@@ -120,6 +120,6 @@ def test_the_category_that_grew_is_named() -> None:
     evidence = CategoriesEvidence([4])
     for _ in range(20):
         evidence.update([np.array([40, 30, 20, 10])], [np.array([43, 32, 21, 4])])
-    guilty = evidence.guilty_category(0)
+    guilty = evidence.guilty_categories()[0]
     assert (guilty.is_edge, guilty.place, guilty.canary, guilty.baseline) == (False, 3, 0.1, 0.04)
     assert guilty.log_e > math.log(100)

@@ -34,8 +34,9 @@ def test_it_is_the_mean_of_squared_successive_differences(values: list[float]) -
     error = math.sqrt(3 / weight)
     for assumed in (1.0, 2.5):
         ratio = (sum(squares) / 2 + 4 * assumed) / weight
-        clearly = min(max((ratio - 1) / error - 1, 0.0), 1.0)
-        expected = max(1.0, ratio * (1 + error * clearly))
+        above = max((ratio - 1) / error, 0.0)
+        clearly = min(max(above - 1, 0.0), 1.0)
+        expected = 1 + min(above, 1.0) * (ratio * (1 + error * clearly) - 1)
         assert float(fed(values, assumed).phi) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 

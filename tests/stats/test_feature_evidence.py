@@ -101,8 +101,8 @@ def test_a_feature_without_rows_in_one_arm_stays_as_it_was() -> None:
     before = evidence.log_e()
     evidence.update([np.array([0, 0, 0]), np.array([5, 5, 5])], [np.array([5, 5, 5]), np.array([0, 0, 0])])
     np.testing.assert_array_equal(evidence.log_e(), before)
-    assert evidence.guilty_bin(0).canary == 0.9
-    assert evidence.guilty_bin(1).baseline == 0.1
+    assert evidence.guilty_bins()[0].canary == 0.9
+    assert evidence.guilty_bins()[1].baseline == 0.1
 
 
 def test_nothing_to_tell_leaves_evidence_at_one() -> None:
@@ -117,7 +117,7 @@ def test_a_shift_is_named_by_its_edge_and_a_spike_by_its_bin() -> None:
     even = np.array([20, 20, 20, 20, 20, 0])
     for _ in range(10):
         evidence.update([np.array([35, 25, 14, 13, 13, 0]), np.array([15, 15, 15, 15, 15, 25])], [even, even])
-    shift, spike = evidence.guilty_bin(0), evidence.guilty_bin(1)
+    shift, spike = evidence.guilty_bins()[0], evidence.guilty_bins()[1]
     assert (shift.is_edge, shift.canary, shift.baseline) == (True, 0.6, 0.4)
     assert shift.place == 1
     assert (spike.is_edge, spike.place, spike.canary, spike.baseline) == (False, 5, 0.25, 0.0)
@@ -130,7 +130,7 @@ def test_missing_values_do_not_move_the_edges() -> None:
     evidence.update([np.array([10, 10, 10, 10, 40])], [np.array([20, 20, 20, 20, 0])])
     edges = evidence.shares.log_e()[:3]
     assert (edges < 0).all()
-    assert evidence.guilty_bin(0).place == 4
+    assert evidence.guilty_bins()[0].place == 4
 
 
 def test_before_a_few_blocks_no_evidence_is_trusted_unless_rows_are_known_to_be_independent() -> None:

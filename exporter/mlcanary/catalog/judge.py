@@ -96,6 +96,11 @@ ROWS: tuple[MetricSpec, ...] = (
         "feature_log_evalue", (*_CANARY, "feature"), "Evidence that the canary sees another distribution of a feature."
     ),
     _row(
+        "reference_log_evalue",
+        (*_CANARY, "feature"),
+        "Evidence that the baseline has drifted from the reference profile of a feature; never rolls back.",
+    ),
+    _row(
         "change_log_r", _MEASURE, "Evidence of a change for the worse at any time since the start (Shiryaev-Roberts)."
     ),
     _row("change_log_r_threshold", _CANARY, "What change_log_r exceeds by chance once in the configured time."),
@@ -104,7 +109,12 @@ ROWS: tuple[MetricSpec, ...] = (
     _row("read_timestamp_seconds", (), "Prometheus time up to which counters were read."),
     _row("readings_total", ("result",), "Readings of Prometheus by result: ok, unreachable, refused.", Kind.COUNTER),
     _row("steps_total", _CANARY, "Steps of judged counters.", Kind.COUNTER),
-    _row("steps_skipped_total", (*_CANARY, "reason"), "Steps left out, by reason.", Kind.COUNTER),
+    _row(
+        "steps_skipped_total",
+        (*_CANARY, "reason"),
+        "Steps of which all or an input was left out, by reason.",
+        Kind.COUNTER,
+    ),
     _row("resets_total", (), "Counters seen to fall, counted once per exporter and version.", Kind.COUNTER),
     _row("cycle_duration_seconds", (), "Time that the last cycle took: read, judge, save."),
     _row("series_read", (), "Series of the last reading."),

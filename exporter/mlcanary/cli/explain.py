@@ -101,7 +101,7 @@ def _told(record: Record, found: Explanation) -> Iterator[str]:
     yield f"judged     {when(key.start)} to {when(said.judged)}"
     yield f"record     {record.hash[:16]}, mlcanary {record.mlcanary}"
     yield from (f"held by    {gate.gate}: {gate.why}" for gate in said.gates)
-    yield from _evidence(said)
+    yield from evidence(said)
     yield ""
     if found.equal:
         yield f"recomputed from {len(record.steps):,} steps: equal, bit for bit"
@@ -112,10 +112,11 @@ def _told(record: Record, found: Explanation) -> Iterator[str]:
         yield f"  decided by mlcanary {record.mlcanary}, recomputed by {__version__}: try that version"
 
 
-def _evidence(said: Assessment) -> Iterator[str]:
+def evidence(said: Assessment) -> Iterator[str]:
+    """Tables of the evidence by family, measure and feature, each after an empty line."""
     if said.families:
         rows = [(f.name, log_evidence(f.log_e), log_evidence(f.threshold)) for f in said.families]
-        yield from _columns(("family", "log E", "rolls back at"), rows)
+        yield from columns(("family", "log E", "rolls back at"), rows)
     if said.measures:
         measures = [
             (
@@ -127,7 +128,7 @@ def _evidence(said: Assessment) -> Iterator[str]:
         ]
         against = f"not worse, of {log_evidence(said.promote_threshold)}"
         headings = ("measure", "canary", "baseline", "difference", "interval", "canary n", "baseline n", "log E")
-        yield from _columns((*headings, against), measures)
+        yield from columns((*headings, against), measures)
     if said.features:
         ordered = sorted(said.features, key=lambda f: -f.log_e)[:_FEATURES]
         features = [
@@ -137,10 +138,10 @@ def _evidence(said: Assessment) -> Iterator[str]:
             )
             for f in ordered
         ]
-        yield from _columns(("feature", "log E", "differs most in", "canary", "baseline", ""), features)
+        yield from columns(("feature", "log E", "differs most in", "canary", "baseline", ""), features)
 
 
-def _columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """An empty line and a table: names stand left, the rest right."""
     table = [headings, *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(headings))]

@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from mlcanary.catalog import Role, Task
-from mlcanary.cli.options import source_options
+from mlcanary.cli.options import PATH, source_options
+from mlcanary.errors import ConfigError
 from mlcanary.replay import Replay, replay
-from mlcanary.settings import Flags, load_settings
+from mlcanary.settings import ExporterSettings, Flags, load_settings
 
 _OF_CLASSES = ("accuracy", "precision", "recall", "f1", "auc", "log_loss")
 _OF_NUMBERS = ("mae", "rmse", "bias", "r2", "quantile_loss")
@@ -28,6 +29,9 @@ _OF_NUMBERS = ("mae", "rmse", "bias", "r2", "quantile_loss")
     show_default=True,
     help="What to print: a table, all estimates as JSON, or the page that Prometheus would have scraped.",
 )
+@click.option("--judge", is_flag=True, help="Judge canaries: what would have been decided, when. Time is event time.")
+@click.option("--judge.config.file", "judge_config", type=PATH, help="YAML configuration of the judge.")
+@click.option("--records", type=PATH, metavar="DIRECTORY", help="New directory for the records that `explain` takes.")
 def command(
     log_path: tuple[str, ...],
     config_file: Path | None,
@@ -37,36 +41,74 @@ def command(
     model_role: str | None,
     model_task: str | None,
     output: str,
+    judge: bool,
+    judge_config: Path | None,
+    records: Path | None,
 ) -> None:
     """Run finished logs through the exporter and print the figures over the whole of them.
 
-    Time is the time in the records; at the end every label that will come has come. Nothing is written.
+    Time is the time in the records; at the end every label that will come has come. Nothing is written but --records.
     """
+    if not judge and (judge_config or records):
+        raise click.UsageError("--judge.config.file and --records belong to --judge")
     role = Role(model_role) if model_role else None
     task = Task(model_task) if model_task else None
     settings = load_settings(Flags(log_path, config_file, reference_path, model_name, model_version, role, task))
+    if judge:
+        _judge(settings, judge_config, records, output)
+        return
     started = time.monotonic()
-    shown = started
-
-    def progress(lines: int, done: float) -> None:
-        nonlocal shown
-        if sys.stderr.isatty() and time.monotonic() - shown > 0.2:
-            shown = time.monotonic()
-            click.echo(f"\r{lines:,} lines, {done:.0%}", nl=False, err=True)
-
-    result = replay(settings, time.time(), progress)
-    if sys.stderr.isatty():
-        click.echo("\r", nl=False, err=True)
+    result = replay(settings, time.time(), _Progress())
+    _clear()
     if output == "metrics":
         click.echo(result.text, nl=False)
         return
     if output == "json":
-        click.echo(json.dumps(_as_json(result), indent=1))
+        click.echo(json.dumps(as_json(result), indent=1))
         return
     _print_table(result, time.monotonic() - started)
 
 
-def _as_json(result: Replay) -> dict[str, Any]:
+def _judge(settings: ExporterSettings, judge_config: Path | None, records: Path | None, output: str) -> None:
+    try:
+        from mlcanary.cli import replay_verdicts  # noqa: PLC0415 - scipy belongs to the judge's extra
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"replay --judge needs {error.name}", hint="pip install 'mlcanary[judge]'") from error
+    if records is not None:
+        replay_verdicts.check_directory(records)
+    started = time.monotonic()
+    result = replay_verdicts.run(settings, judge_config, time.time(), _Progress())
+    _clear()
+    if records is not None:
+        replay_verdicts.write_records(result, records)
+    if output == "metrics":
+        click.echo(result.replay.text, nl=False)
+    elif output == "json":
+        click.echo(replay_verdicts.as_document(result, as_json(result.replay)))
+    else:
+        click.echo(summary(result.replay, time.monotonic() - started))
+        click.echo("\n".join(replay_verdicts.told(result)))
+
+
+class _Progress:
+    """A line on a terminal, now and then."""
+
+    def __init__(self) -> None:
+        self._shown = time.monotonic()
+
+    def __call__(self, lines: int, done: float) -> None:
+        if sys.stderr.isatty() and time.monotonic() - self._shown > 0.2:
+            self._shown = time.monotonic()
+            click.echo(f"\r{lines:,} lines, {done:.0%}", nl=False, err=True)
+
+
+def _clear() -> None:
+    if sys.stderr.isatty():
+        click.echo("\r", nl=False, err=True)
+
+
+def as_json(result: Replay) -> dict[str, Any]:
+    """Every figure as plain values."""
     return {
         "lines": result.lines,
         "rejected": result.rejected,
@@ -94,13 +136,17 @@ def _columns(result: Replay) -> tuple[str, ...]:
     return (*of_classes, *of_numbers, *of_rankings) or _OF_CLASSES
 
 
-def _print_table(result: Replay, seconds: float) -> None:
+def summary(result: Replay, seconds: float) -> str:
+    """What was read, and what of it was of no use."""
     rejected = sum(result.rejected.values())
-    click.echo(
+    first = (
         f"{result.lines:,} lines in {seconds:.1f} s, {rejected:,} rejected, {result.unmatched:,.0f} labels unmatched"
     )
-    for reason, count in sorted(result.rejected.items()):
-        click.echo(f"  {reason}: {count:,}")
+    return "\n".join([first, *(f"  {reason}: {count:,}" for reason, count in sorted(result.rejected.items()))])
+
+
+def _print_table(result: Replay, seconds: float) -> None:
+    click.echo(summary(result, seconds))
     columns = _columns(result)
     header = ["model", "version", "predictions", "labels", "late", "duplicate", *columns]
     rows = [header]

@@ -28,6 +28,18 @@ ROLES: Mapping[str, str] = {BASELINE: "baseline", CANARY: "canary"}
 EXPORTER_PUBLISH = "1s"
 SCRAPE_INTERVAL = "2s"
 
+JUDGING: Mapping[str, Any] = {
+    "interval": "4s",
+    "settle": "1s",
+    "defaults": {
+        "warm_up": "0s",
+        "block_seconds": "8s",
+        "weights": {"errors": 0.2, "quality": 0.4, "features": 0.4},
+    },
+}
+"""A look at every second scrape, from the first request on. Latency only informs: every process of the demo shares one
+machine, and on a busy one a version is slow because of its neighbours."""
+
 VERIFICATION = {"window": "10s", "windows": 2, "min_predictions": 100, "deadline": "90s"}
 """Two windows of ten seconds after the effect: short, as 1,200 requests pass in each."""
 
@@ -45,6 +57,7 @@ class Ports:
     proxy_metrics: int
     prometheus: int
     alertmanager: int
+    judge: int
 
     @classmethod
     def choose(cls) -> Ports:
@@ -55,7 +68,7 @@ class Ports:
                 "webhooks there",
                 hint=f"end the program that listens on {HANDLER_PORT} (another demo or handler?) and try again",
             )
-        chosen = free_ports(8)
+        chosen = free_ports(9)
         return cls(
             models={BASELINE: chosen[0], CANARY: chosen[1]},
             exporters={BASELINE: chosen[2], CANARY: chosen[3]},
@@ -63,6 +76,7 @@ class Ports:
             proxy_metrics=chosen[5],
             prometheus=chosen[6],
             alertmanager=chosen[7],
+            judge=chosen[8],
         )
 
 
@@ -123,6 +137,7 @@ class Run:
             ("Prometheus", self.url(ports.prometheus, "/alerts")),
             ("Alertmanager", self.url(ports.alertmanager)),
             *((f"exporter {version}", self.url(port)) for version, port in ports.exporters.items()),
+            ("judge", self.url(ports.judge)),
             ("handler", f"{self.url(HANDLER_PORT, '/metrics')} (bearer token in {self.token})"),
             ("HAProxy metrics", self.url(ports.proxy_metrics, "/metrics")),
             ("HAProxy socket", f"echo 'get weight models/{CANARY}' | nc -U {self.haproxy_socket}"),
@@ -139,6 +154,7 @@ class Run:
         self.token.write_text(secrets.token_urlsafe(32), encoding="ascii")
         self._write_yaml("prometheus.yml", self._prometheus())
         self._write_yaml("handler.yml", self._handler())
+        self._write_yaml("judge.yml", {"prometheus": {"url": self.url(self.ports.prometheus)}, **JUDGING})
         self._write_yaml("handler-web.yml", {"bearer_token_file": str(self.token)})
 
     def _write_yaml(self, name: str, document: object) -> None:
@@ -162,6 +178,7 @@ class Run:
             "scrape_configs": [
                 job("mlcanary-exporter", *ports.exporters.values()),
                 job("mlcanary-handler", HANDLER_PORT, authorization=authorization),
+                job("mlcanary-judge", ports.judge, honor_labels=True),
                 job("haproxy", ports.proxy_metrics),
             ],
         }
@@ -259,6 +276,15 @@ class Run:
             "--log.level=info",
         )
         return Component("alertmanager", argv, self.url(port, "/-/ready"))
+
+    def judge(self) -> Component:
+        """The judge over Prometheus; ready once it has read."""
+        port = self.ports.judge
+        argv = (
+            *(*_MLCANARY, "judge", "--config.file", str(self.directory / "judge.yml")),
+            *("--state.path", str(self.directory / "judge.sqlite"), "--web.listen-address", f"127.0.0.1:{port}"),
+        )
+        return Component("judge", argv, self.url(port, "/-/ready"))
 
     def handler(self) -> Component:
         """The rollback handler, allowed to act."""

@@ -37,6 +37,9 @@ ACCURACY = f"sum by (version) ({_CORRECT}) / ({_LABELED} > 0)"
 """Share of right answers by version over the last half minute; rules look at 5 minutes and more."""
 
 PREDICTIONS = f'sum by (version) (rate(mlcanary_predictions_total{{model="{MODEL}"}}[20s]))'
+VERDICT = f'mlcanary_judge_verdict{{model="{MODEL}"}} == 1'
+"""What the judge says of each canary; the label `verdict` tells."""
+
 LABELS = f'sum(rate(mlcanary_labeled_predictions_total{{model="{MODEL}"}}[20s]))'
 """Per second over the last twenty seconds."""
 
@@ -106,6 +109,12 @@ class Prometheus:
             history[row["metric"]["alertstate"]].add(row["metric"]["alertname"])
         return history
 
+    async def verdict_history(self, start: float, end: float) -> set[str]:
+        """Verdicts that the judge had given at any second of the span."""
+        span = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": "1"}
+        data = await self._get("query_range", {"query": VERDICT, **span})
+        return {row["metric"]["verdict"] for row in data["result"]}
+
     async def loaded_rules(self) -> int:
         """Rules that Prometheus evaluates."""
         data = await self._get("rules", {})
@@ -125,6 +134,15 @@ class Prometheus:
         if body.get("status") != "success":
             raise DemoError(f"Prometheus refused {endpoint}: {body.get('error')}", component="prometheus")
         return body["data"]
+
+
+async def read_verdict(session: aiohttp.ClientSession, url: str) -> dict[str, Any] | None:
+    """What the judge itself says of a canary, None while it knows none. Raises DemoError."""
+    try:
+        async with session.get(url) as response:
+            return dict(await response.json()) if response.status == 200 else None
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise DemoError(f"the judge did not answer {url}: {error}", component="judge") from error
 
 
 async def read_metrics(

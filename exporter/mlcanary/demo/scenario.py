@@ -32,11 +32,11 @@ AFTER_SECONDS = 5.0
 
 DEADLINES = {
     Milestone.WRONG: (20.0, "model-v2"),
-    Milestone.PENDING: (60.0, "prometheus"),
-    Milestone.FIRING: (130.0, "prometheus"),
-    Milestone.WEBHOOK: (160.0, "alertmanager"),
-    Milestone.EFFECT: (165.0, "handler"),
-    Milestone.VERIFIED: (230.0, "handler"),
+    Milestone.VERDICT: (60.0, "judge"),
+    Milestone.FIRING: (75.0, "prometheus"),
+    Milestone.WEBHOOK: (95.0, "alertmanager"),
+    Milestone.EFFECT: (100.0, "handler"),
+    Milestone.VERIFIED: (190.0, "handler"),
 }
 """Milestone -> seconds after the bug by which it must be reached, and whose log tells why it was not."""
 
@@ -92,26 +92,30 @@ class Scenario:
         servers = [run.model_server(version) for version in WEIGHTS]
         await self._busy("starting both model servers", self._stack.start(*servers))
         await self._busy(
-            "starting HAProxy, exporters, Prometheus, Alertmanager, handler",
+            "starting HAProxy, exporters, Prometheus, Alertmanager",
             self._stack.start(
                 run.haproxy(), *(run.exporter(version) for version in WEIGHTS), run.prometheus(), run.alertmanager()
             ),
         )
-        await self._busy("starting the handler", self._stack.start(run.handler()))
+        await self._busy("starting the judge and the handler", self._stack.start(run.judge(), run.handler()))
         await self._stack.start(run.traffic(self._options.rate))
         rules = await self._prometheus.loaded_rules()
-        screen.note("running", f"2 servers, 2 exporters, HAProxy, Prometheus with {rules} rules, Alertmanager, handler")
+        screen.note(
+            "running", f"2 servers, 2 exporters, HAProxy, Prometheus with {rules} rules, judge, Alertmanager, handler"
+        )
+        screen.note("judge", run.url(run.ports.judge))
         await self._busy("waiting for the first labels in Prometheus", self._first_figures())
 
     async def _first_figures(self) -> None:
         async def has_figures() -> bool:
             self._stack.check()
             known = await self._prometheus.by_version(observation.ACCURACY)
-            return set(WEIGHTS) <= set(known) and not await self._prometheus.down_targets()
+            judged = await self._prometheus.query(observation.VERDICT)
+            return bool(judged) and set(WEIGHTS) <= set(known) and not await self._prometheus.down_targets()
 
         if not await poll(has_figures, seconds=FIGURES_SECONDS):
             down = await self._prometheus.down_targets()
-            reason = f"cannot scrape {', '.join(down)}" if down else "has no accuracy for both versions"
+            reason = f"cannot scrape {', '.join(down)}" if down else "has no accuracy for both versions, or no verdict"
             guilty = "prometheus" if down else f"exporter-{CANARY}"
             raise DemoError(f"Prometheus {reason} after {FIGURES_SECONDS:.0f} s", component=guilty)
 
@@ -198,13 +202,15 @@ class Scenario:
         accuracy = await self._prometheus.by_version(observation.ACCURACY)
         rates = await self._prometheus.by_version(observation.PREDICTIONS)
         labels = await self._prometheus.query(observation.LABELS)
+        verdicts = await self._prometheus.query(observation.VERDICT)
         traffic = observation.read_json(self._run.traffic_figures) or {}
         arms = ", ".join(f"{v} {accuracy[v]:.1%}" if v in accuracy and rates.get(v) else f"{v} -" for v in WEIGHTS)
         total = sum(rates.values())
         share = f"{rates.get(CANARY, 0.0) / total:.1%}" if total else "-"
         return (
             f"accuracy {arms} | {CANARY} share {share} | {total:.0f} predictions/s, "
-            f"{sum(sample.value for sample in labels):.0f} labels/s | {traffic.get('failed', 0)} failed requests"
+            f"{sum(sample.value for sample in labels):.0f} labels/s | {traffic.get('failed', 0)} failed requests | "
+            f"judge: {', '.join(sample.labels['verdict'] for sample in verdicts) or '-'}"
         )
 
     async def _busy(self, what: str, work: Awaitable[None]) -> None:
@@ -228,6 +234,7 @@ class Scenario:
         traffic = observation.read_json(self._run.traffic_figures) or {}
         ended = [s for s in samples if s.labels["__name__"] == "mlcanary_rollbacks_total" and s.value]
         return Evidence(
+            verdicts=frozenset(await self._prometheus.verdict_history(self._started, time.time())),
             alerts=frozenset(history["pending"] | history["firing"]),
             fired=frozenset(history["firing"]),
             effects=int(observation.total(samples, "mlcanary_effects_total")),

@@ -26,7 +26,7 @@ _WIDTH = 120
 _STYLES = {
     Milestone.BUG: "bold red",
     Milestone.WRONG: "red",
-    Milestone.PENDING: "yellow",
+    Milestone.VERDICT: "yellow",
     Milestone.FIRING: "bold yellow",
     Milestone.WEBHOOK: "cyan",
     Milestone.EFFECT: "bold cyan",

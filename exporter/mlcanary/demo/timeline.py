@@ -15,7 +15,7 @@ class Milestone(StrEnum):
 
     BUG = "bug"
     WRONG = "first wrong prediction"
-    PENDING = "alert pending"
+    VERDICT = "verdict"
     FIRING = "alert firing"
     WEBHOOK = "webhook received"
     EFFECT = "effect read back"

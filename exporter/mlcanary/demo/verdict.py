@@ -8,19 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mlcanary.catalog import Verdict
+
+VERDICT_ALERT = "MLCanaryRollbackVerdict"
+"""The one alert that may ask for a rollback while a judge judges."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What a run left behind.
 
-    `alerts` holds the names of alerts with action="rollback" that were pending or firing at any evaluation of
-    the run, `fired` those that fired. `effects` counts changes that the handler applied, `audited_effects`
-    the same in its audit, None when it could not be read. `weights` are HAProxy's own at the end.
-    `canary_after_effect` counts canary predictions whose event time lies after the moment at which HAProxy's
-    weight was read back, None when there was no effect; `canary_silent_seconds` is how long before that moment the
-    last one was. `sent`, `answered` and `failed` are the client's requests.
+    `verdicts` are what the judge said of the canary at any second of the run. `alerts` holds the names of alerts with
+    action="rollback" that were pending or firing at any evaluation, `fired` those that fired. `effects` counts changes
+    that the handler applied, `audited_effects` the same in its audit, None when it could not be read. `weights` are
+    HAProxy's own at the end. `canary_after_effect` counts canary predictions whose event time lies after the moment at
+    which HAProxy's weight was read back, None when there was no effect; `canary_silent_seconds` is how long before that
+    moment the last one was. `sent`, `answered` and `failed` are the client's requests.
     """
 
+    verdicts: frozenset[str]
     alerts: frozenset[str]
     fired: frozenset[str]
     effects: int
@@ -47,7 +53,12 @@ def bug_checks(evidence: Evidence, *, canary: str) -> tuple[Check, ...]:
     """The promises of a run with a bug. `canary` is its version, the key in `weights`."""
     late = evidence.canary_after_effect
     return (
-        Check(bool(evidence.fired), "the alert fired", ", ".join(sorted(evidence.fired)) or "none fired"),
+        Check(Verdict.ROLLBACK in evidence.verdicts, "the judge's verdict was rollback", _listed(evidence.verdicts)),
+        Check(
+            evidence.fired == evidence.alerts == {VERDICT_ALERT},
+            "the alert fired, and no other asked for a rollback",
+            _listed(evidence.alerts | evidence.fired),
+        ),
         Check(
             evidence.effects == 1 and evidence.audited_effects == 1,
             "exactly one effect was applied",
@@ -76,9 +87,14 @@ def healthy_checks(evidence: Evidence, *, initial_weights: Mapping[str, int]) ->
     """The promises of a run without a bug."""
     return (
         Check(
+            bool(evidence.verdicts) and Verdict.ROLLBACK not in evidence.verdicts,
+            "the judge never asked for a rollback",
+            _listed(evidence.verdicts),
+        ),
+        Check(
             not evidence.alerts,
             'no alert with action="rollback" became pending',
-            ", ".join(sorted(evidence.alerts)) or "none",
+            _listed(evidence.alerts),
         ),
         Check(
             evidence.effects == 0 and evidence.audited_effects == 0,
@@ -100,6 +116,10 @@ def _traffic_check(evidence: Evidence) -> Check:
         "clients saw no failed request",
         f"{evidence.failed} failed, {evidence.answered} of {evidence.sent} answered",
     )
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def _weights(weights: Mapping[str, int]) -> str:

@@ -1,27 +1,39 @@
 """Watches one run from outside and turns what it sees into milestones.
 
 Guarantee: a milestone is reported once, with the time at which it happened as far as its source tells: the
-event time of the wrong prediction, Prometheus' `activeAt` for pending, the handler's own times for webhook and
-verdict. "Firing" and "effect" carry the moment at which Prometheus and HAProxy themselves said so.
+event time of the wrong prediction, the judged time of the verdict, the handler's own times for webhook and proof.
+"Firing" and "effect" carry the moment at which Prometheus and HAProxy themselves said so.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import msgspec
 
+from mlcanary.catalog import Verdict
 from mlcanary.demo import observation
 from mlcanary.demo.configuration import HANDLER_PORT, WEIGHTS, Run
-from mlcanary.demo.dataset import CANARY
+from mlcanary.demo.dataset import CANARY, MODEL
 from mlcanary.demo.observation import Audit, LogReader, Prometheus, RollbackAlert, Sample, parse_timestamp
 from mlcanary.demo.stack import DemoError
 from mlcanary.demo.timeline import Entry, Milestone, Timeline
 
-FAST_WINDOW = "5m"
 CLASSES = {0: "benign", 1: "malignant"}
+
+
+def gist(text: str) -> str:
+    """The first and the last sentence: what is wrong, and the evidence.
+
+    >>> gist("It is worse. age has 0.6, 0.9 before. The evidence: e-value 900, 500 needed.")
+    'It is worse. The evidence: e-value 900, 500 needed.'
+    """
+    sentences = re.split(r"(?<=\.) ", text)
+    return " ".join(dict.fromkeys((sentences[0], sentences[-1])))
 
 
 class WrongPredictions:
@@ -79,11 +91,18 @@ class Witness:
         bug = self.timeline.find(Milestone.BUG)
         if bug and not self.has(Milestone.WRONG) and (entry := self._wrong.first_since(bug.ts)):
             self.reached(entry.milestone, entry.ts, entry.detail)
+        if not self.has(Milestone.VERDICT):
+            self._look_at_verdict(await self.verdict())
         if not self.has(Milestone.FIRING):
             self._look_at_alerts(await self._prometheus.rollback_alerts())
         if not self.has(Milestone.VERIFIED):
             self._look_at_handler(await self.handler_metrics())
         await self._look_at_haproxy()
+
+    async def verdict(self) -> dict[str, Any] | None:
+        """What the judge says of the canary, None while it does not know it."""
+        url = self._run.url(self._run.ports.judge, f"/v1/verdict/{MODEL}/{CANARY}")
+        return await observation.read_verdict(self._session, url)
 
     async def handler_metrics(self) -> list[Sample]:
         """The handler's own /metrics."""
@@ -97,13 +116,14 @@ class Witness:
             text = ", ".join(f"{version} {weight}" for version, weight in self.weights.items())
             self.reached(Milestone.EFFECT, self._clock(), f"HAProxy says: weights {text}")
 
+    def _look_at_verdict(self, said: dict[str, Any] | None) -> None:
+        if said is not None and said["verdict"] == Verdict.ROLLBACK:
+            self.reached(Milestone.VERDICT, said["since"], gist(said["text"]))
+
     def _look_at_alerts(self, alerts: list[RollbackAlert]) -> None:
-        """Of each pair the fast rule: the slow one needs ten minutes, and would still be pending at the end."""
-        for alert in sorted((a for a in alerts if a.window == FAST_WINDOW), key=lambda alert: alert.since):
-            name = f"{alert.name}, {alert.window} window, {alert.version}"
-            self.reached(Milestone.PENDING, alert.since, name)
+        for alert in alerts:
             if alert.state == "firing":
-                self.reached(Milestone.FIRING, self._clock(), name)
+                self.reached(Milestone.FIRING, self._clock(), f"{alert.name}, {alert.version}")
 
     def _look_at_handler(self, samples: list[Sample]) -> None:
         """The audit says what was done; when the webhook came, only the metric before the decision tells."""

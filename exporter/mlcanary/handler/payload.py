@@ -32,13 +32,15 @@ class Measure(StrEnum):
     AUC = "auc"
     LOG_LOSS = "log_loss"
     ERRORS = "errors"
+    VERDICT = "verdict"
 
 
 class Window(StrEnum):
-    """Over which window."""
+    """Over which window; a verdict, and nothing else, is about all that the judge has seen."""
 
     FAST = "5m"
     SLOW = "1h"
+    JUDGE = "judge"
 
 
 class Ignored(StrEnum):
@@ -127,6 +129,8 @@ def _read(alert: _Alert, group_key: str) -> Alert | Ignored:
     try:
         measure, window = Measure(labels.get("measure", "")), Window(labels.get("window", ""))
     except ValueError:
+        return Ignored.UNKNOWN_MEASURE
+    if (measure is Measure.VERDICT) is not (window is Window.JUDGE):
         return Ignored.UNKNOWN_MEASURE
     name, model, version = needed
     return Alert(

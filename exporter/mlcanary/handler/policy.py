@@ -7,15 +7,16 @@ Precedence, first match decides:
      3  attach           an incident about this target and version is open: the alert joins it
      4  frozen           a person stopped automatic action
      5  no_evidence      Prometheus or the target did not answer, or an answer is missing or ambiguous
-     6  source_broken    a log source of this model cannot be read: the figures prove nothing
-     7  role_conflict    not exactly one role per version, more than one baseline, or this is no canary
-     8  stale_evidence   the alert is not firing, or the measure is old, or it is not violated now
-     9  not_serving      the version gets no traffic, or the target gives it none
-    10  shared_cause     the baseline fell too: going back to it would not help
-    11  no_good_version  no configured version is known to be good and serving
-    12  cooldown         the target was changed a short time ago, or is being changed for another version
-    13  budget           too many automatic actions in 24 hours
-    14  dry_run          all of the above passed, and the target's mode is observe
+     6  judged           a judge judges the version, and this is an alert of a windowed rule: the verdict acts
+     7  source_broken    a log source of this model cannot be read: the figures prove nothing
+     8  role_conflict    not exactly one role per version, more than one baseline, or this is no canary
+     9  stale_evidence   the alert is not firing, or the figures are old, or nothing is violated now
+    10  not_serving      the version gets no traffic, or the target gives it none
+    11  shared_cause     the baseline fell too: going back to it would not help
+    12  no_good_version  no configured version is known to be good and serving
+    13  cooldown         the target was changed a short time ago, or is being changed for another version
+    14  budget           too many automatic actions in 24 hours
+    15  dry_run          all of the above passed, and the target's mode is observe
 
 `duplicate` is decided earlier, by the unique delivery key of the ledger.
 """
@@ -36,6 +37,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     FROZEN = "frozen"
     NO_EVIDENCE = "no_evidence"
+    JUDGED = "judged"
     SOURCE_BROKEN = "source_broken"
     ROLE_CONFLICT = "role_conflict"
     STALE_EVIDENCE = "stale_evidence"
@@ -80,8 +82,24 @@ class LedgerView:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """Whether the accusation stands now. `values`: the figures behind it. `recovery`: the measure that tells later
+    whether quality is back, where it is not the alert's own; their figures include the baseline's `reference`.
+    """
+
+    violated: bool
+    fresh: bool
+    shared_cause: bool
+    values: tuple[tuple[str, float], ...] = ()
+    recovery: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the handler found by itself. `values` are the figures behind it, for the audit."""
+    """What the handler found by itself. `values` and `recovery` as in `Finding`, for the audit and the verification.
+
+    `judged`: a judge judges the version, and the alert is none of its own.
+    """
 
     sources_up: bool
     roles: tuple[tuple[str, str], ...]
@@ -91,7 +109,9 @@ class Evidence:
     serving: frozenset[str]
     bad_weight: int | None
     shared_cause: bool
+    judged: bool = False
     values: tuple[tuple[str, float], ...] = ()
+    recovery: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +167,7 @@ def decide(question: Question, view: LedgerView, evidence: Evidence | None, now:
 
 
 def _limits(question: Question, view: LedgerView, now: float) -> Reason | None:
-    """Rows 12 and 13. A clock that went back makes an action look recent: that holds, which is safe."""
+    """Rows 13 and 14. A clock that went back makes an action look recent: that holds, which is safe."""
     if view.open_version is not None or any(now - at < question.cooldown for at in view.changed):
         return Reason.COOLDOWN
     if sum(now - at < DAY for at in view.changed) >= question.budget:
@@ -156,7 +176,9 @@ def _limits(question: Question, view: LedgerView, now: float) -> Reason | None:
 
 
 def _against(version: str, evidence: Evidence) -> Reason | None:
-    """Rows 6 to 10."""
+    """Rows 6 to 11."""
+    if evidence.judged:
+        return Reason.JUDGED
     if not evidence.sources_up:
         return Reason.SOURCE_BROKEN
     if _conflict(version, evidence.roles):

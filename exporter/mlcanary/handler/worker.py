@@ -247,7 +247,7 @@ class TargetWorker:
                 reading,
                 self.plan.verification,
                 bad=incident.bad,
-                measure=Measure(incident.measure),
+                measure=_recovery(incident),
                 reference=_reference(incident),
             )
         except EvidenceError as error:
@@ -336,8 +336,14 @@ def _facts(found: Evidence | None) -> dict[str, object]:
         "bad_weight": found.bad_weight,
         "firing": found.firing,
         "violated": found.violated,
+        **({"recovery": found.recovery} if found.recovery else {}),
         **dict(found.values),
     }
+
+
+def _recovery(incident: Incident) -> Measure:
+    """The measure that tells whether quality is back: the alert's own, unless the evidence names one."""
+    return Measure(msgspec.json.decode(incident.evidence).get("recovery", incident.measure))
 
 
 def _reference(incident: Incident) -> Reference | None:

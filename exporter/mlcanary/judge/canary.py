@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -34,7 +35,7 @@ from mlcanary.judge.contract import (
 )
 from mlcanary.judge.feature_group import FeatureGroup
 from mlcanary.judge.gates import Gates
-from mlcanary.judge.measure import Measure
+from mlcanary.judge.measure import Measure, with_figures
 from mlcanary.judge.phases import PhaseClock
 from mlcanary.judge.planning import eta_seconds
 from mlcanary.judge.proportion_measure import Block, ProportionMeasure
@@ -42,7 +43,7 @@ from mlcanary.judge.registry import WEIGHTS, input_of, measures_of
 from mlcanary.judge.verdict import Decision, Situation, decide, may_expand
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.evidence_family import e_bh, mean_log_e
-from mlcanary.stats.proportion_evidence import estimates_together
+from mlcanary.stats.proportion_evidence import estimates_together, looks_together
 
 REFERENCE_STEPS = 20
 """Steps between two comparisons with the reference profile: it never decides anything."""
@@ -76,6 +77,8 @@ class Canary:
         self._curve: list[CurvePoint] = []
         self._stride = 1
         self._assessment: Assessment | None = None
+        self._of_features: dict[str, float] | None = None
+        self._of_measures: tuple[MeasureAssessment, ...] | None = None
 
     # --- steps
 
@@ -85,6 +88,7 @@ class Canary:
             raise ValueError(f"a step that ends at {step.end} comes after one that ends at {self._judged}")
         self._judged = step.end
         self._steps += 1
+        self._of_features = self._of_measures = None
         self._meet(step)
         for i, arm in enumerate(_arms(step)):
             if sum(arm.get("requests", ())) > 0:
@@ -94,7 +98,7 @@ class Canary:
             self.skipped[reason] += 1
         else:
             self._take(step)
-        measures = tuple(measure.assess() for measure in self._seen())
+        measures = self._assessed()
         self._gates.update(step, {m.name: m.design_effect for m in measures if m.blocks >= CLUSTER_BLOCKS})
         self._conclude(measures)
 
@@ -143,6 +147,9 @@ class Canary:
             else:
                 measure.take(canary, baseline, step.start, step.end, phase)
         ProportionMeasure.close(blocks)
+        for measure in self._measures.values():
+            if isinstance(measure, ProportionMeasure):
+                measure.note_change()
         for group in self._groups:
             arms = [np.concatenate([self._counts(arm, name) for name in group.names]) for arm in _arms(step)]
             if arms[0].any() or arms[1].any():
@@ -196,10 +203,10 @@ class Canary:
         """Note what this step leads to, so that it is remembered whether or not anybody asks."""
         self._assessment = None
         families = self._families(measures)
-        situation = self._situation(measures, families)
-        decision = decide(situation)
+        features = tuple(_bare(name, log_e) for name, log_e in self._feature_log_e().items())
+        decision = decide(self._situation(measures, families, features))
         if decision.verdict in {Verdict.ROLLBACK, Verdict.PROMOTE} and decision.verdict is not self.verdict:
-            decision = decide(self._situation(self._with_intervals(), families))
+            decision = decide(self._situation(self._with_intervals(), families, self._feature_assessments()))
             if decision.verdict is Verdict.ROLLBACK:
                 self._latched = decision
             else:
@@ -209,7 +216,12 @@ class Canary:
         self._decision = decision
         self._draw(families, measures)
 
-    def _situation(self, measures: tuple[MeasureAssessment, ...], families: tuple[FamilyAssessment, ...]) -> Situation:
+    def _situation(
+        self,
+        measures: tuple[MeasureAssessment, ...],
+        families: tuple[FamilyAssessment, ...],
+        features: tuple[FeatureAssessment, ...],
+    ) -> Situation:
         return Situation(
             plan=self.plan,
             key=self.key,
@@ -217,7 +229,7 @@ class Canary:
             last_traffic=(self._traffic[0], self._traffic[1]),
             families=families,
             measures=measures,
-            features=self._feature_assessments(),
+            features=features,
             gates=self._gates.current(self.plan),
             latched=self._latched,
             promoted=self._promoted,
@@ -227,7 +239,7 @@ class Canary:
     def _answer(self) -> Assessment:
         measures = self._with_intervals()
         families = self._families(measures)
-        situation = self._situation(measures, families)
+        situation = self._situation(measures, families, self._feature_assessments())
         decision = decide(situation)
         return Assessment(
             key=self.key,
@@ -250,12 +262,32 @@ class Canary:
     def _seen(self) -> list[Measure]:
         return [measure for measure in self._measures.values() if measure.seen]
 
+    def _assessed(self) -> tuple[MeasureAssessment, ...]:
+        """Assessments without intervals, as of the newest step; those of shares at once, which is many times faster."""
+        if self._of_measures is None:
+            seen = self._seen()
+            looks = iter(looks_together([part for m in seen if isinstance(m, ProportionMeasure) for part in m.parts]))
+            self._of_measures = tuple(
+                m.assess_from(list(islice(looks, len(m.parts)))) if isinstance(m, ProportionMeasure) else m.assess()
+                for m in seen
+            )
+        return self._of_measures
+
     def _with_intervals(self) -> tuple[MeasureAssessment, ...]:
-        """Assessments with intervals; those of shares are computed at once, which is many times faster."""
+        """Assessments with intervals; those of shares at once."""
         seen = self._seen()
-        shares = [m for m in seen if isinstance(m, ProportionMeasure) and m.parts and m.shown.with_interval]
-        found = dict(zip([m.name for m in shares], estimates_together([m.shown for m in shares]), strict=True))
-        return tuple(measure.assess(found.get(measure.name) or measure.estimate()) for measure in seen)
+        shown = {m.name: m.shown for m in seen if isinstance(m, ProportionMeasure) and m.parts}
+        shown = {name: part for name, part in shown.items() if part.with_interval}
+        found = dict(zip(shown, estimates_together(list(shown.values())), strict=True))
+        return tuple(
+            with_figures(
+                assessed,
+                measure.as_people_know(found[measure.name])
+                if isinstance(measure, ProportionMeasure) and measure.name in found
+                else measure.estimate(),
+            )
+            for measure, assessed in zip(seen, self._assessed(), strict=True)
+        )
 
     def _feature_assessments(self) -> tuple[FeatureAssessment, ...]:
         members = self._members.get(Family.FEATURES, [])
@@ -263,15 +295,17 @@ class Canary:
         judged = [name for name in members if name in log_e]
         budget = self.plan.alpha * max(self.plan.weights.get(Family.FEATURES, 0.0), 1e-12)
         guilty = e_bh(np.array([log_e[name] for name in judged]), budget) if judged else ()
-        named = [judged[i] for i in guilty]
-        return tuple(found for group in self._groups for found in group.assess(named))
+        named = {judged[i] for i in guilty}
+        return tuple(found for group in self._groups for found in group.assess(log_e, named))
 
     def _feature_log_e(self) -> dict[str, float]:
-        return {
-            name: value
-            for group in self._groups
-            for name, value in zip(group.names, group.log_e().tolist(), strict=True)
-        }
+        if self._of_features is None:
+            self._of_features = {
+                name: value
+                for group in self._groups
+                for name, value in zip(group.names, group.log_e().tolist(), strict=True)
+            }
+        return self._of_features
 
     def _families(self, measures: Sequence[MeasureAssessment]) -> tuple[FamilyAssessment, ...]:
         log_e = {m.name: m.log_e for m in measures} | self._feature_log_e()
@@ -360,6 +394,11 @@ def fold(key: CanaryKey, plan: Plan, steps: Sequence[Step]) -> Assessment:
     for step in steps:
         canary.advance(step)
     return canary.assess()
+
+
+def _bare(name: str, log_e: float) -> FeatureAssessment:
+    """A feature without the place of its difference, which is dear and told only with a rollback."""
+    return FeatureAssessment(name.removeprefix(FEATURE), log_e, "", 0.0, 0.0)
 
 
 def _arms(step: Step) -> tuple[Counts, Counts]:

@@ -87,6 +87,12 @@ class Step(msgspec.Struct, frozen=True):
     facts: Facts = Facts()
 
 
+WEIGHTS: dict[Family, float] = {family: 0.25 for family in Family if family is not Family.LATENCY}
+"""Parts of alpha by default. Latency informs: when one process stalls, all of its requests are slow together, so a
+healthy canary on a busy machine may well be slower for a while, and no block length is right for all stalls.
+"""
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the configuration says about judging a model; durations in seconds.
 
@@ -94,12 +100,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     margin in any measure. `weights`: parts of alpha by family, at most 1 together; a family without one only informs.
     `tolerances` and `margins`: by measure, in its unit; absent: 0 and the objective. `exclude`: features not judged,
     the model's own output by default: a new version may well answer differently.
+    `design_effect`: what is assumed of clusters before blocks tell, 1 for independent requests.
     `deadline`: age without a decision at which a person is told. `aa_period`: 0 asks for no A/A run.
     """
 
     alpha: float = 0.01
     promote_alpha: float = 0.05
-    weights: dict[Family, float] = msgspec.field(default_factory=lambda: dict.fromkeys(Family, 0.2))
+    weights: dict[Family, float] = msgspec.field(default_factory=lambda: dict(WEIGHTS))
     tolerances: dict[str, float] = {}
     margins: dict[str, float] = {}
     exclude: tuple[str, ...] = (PREDICTION_FEATURE,)
@@ -109,6 +116,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float = 86400.0
     block_trials: float = 20.0
     block_seconds: float = 60.0
+    design_effect: float = 1.0
     design_effect_limit: float = 3.0
     split_alpha: float = 0.001
     label_coverage: float = 0.5
@@ -217,6 +225,15 @@ class CurvePoint(msgspec.Struct, frozen=True):
 def promote_threshold(plan: Plan) -> float:
     """Log e-value that every measure needs before a promotion."""
     return -math.log(plan.promote_alpha)
+
+
+def change_threshold(plan: Plan, found: Assessment) -> float:
+    """Log R at which a measure tells of a change: by chance once in `change_seconds` at the present pace of steps.
+
+    A measure is updated once per step at most, and R reaches A at most once in A updates on average.
+    """
+    seconds = max(found.judged - found.key.start, 1.0)
+    return math.log(max(plan.change_seconds * found.steps / seconds, 1.0))
 
 
 def family_threshold(plan: Plan, family: Family) -> float | None:

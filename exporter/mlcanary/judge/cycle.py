@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
@@ -29,7 +30,7 @@ from mlcanary.judge.records import build_record, record_hash
 from mlcanary.judge.roles import ModelName
 from mlcanary.judge.roster import Attendant, Roster, arms_of, attend, began, is_split, model_of, objectives
 from mlcanary.judge.settings import Settings
-from mlcanary.judge.store import Changes, Life, NewRecord, SavedCanary, Store
+from mlcanary.judge.store import Archive, Changes, Life, NewRecord, SavedCanary
 from mlcanary.judge.view import JudgedCanary, View
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,10 @@ _RESULTS = ("ok", "unreachable", "refused")
 
 @dataclass(slots=True)
 class Running:
-    """A canary under judgement. `recorded`: verdict of its newest record. `taken`: steps since the last snapshot."""
+    """A canary under judgement. `recorded`: verdict of its newest record. `taken`: steps since the last snapshot.
+
+    `dropped`: steps in which an input was left out, by reason, since this process began.
+    """
 
     key: CanaryKey
     plan: Plan
@@ -58,6 +62,7 @@ class Running:
     life: Life
     recorded: str
     taken: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -79,7 +84,7 @@ class Judge:
     """
 
     def __init__(
-        self, reader: Reader, store: Store, settings: Settings, version: str, clock: Callable[[], float]
+        self, reader: Reader, store: Archive, settings: Settings, version: str, clock: Callable[[], float]
     ) -> None:
         self._reader, self._store, self._settings = reader, store, settings
         self._version, self._clock = version, clock
@@ -204,6 +209,7 @@ class Judge:
         running = memory.running[each.key] if each.key is not None else None
         if running is None:
             return
+        running.dropped.update(dict.fromkeys(gained.dropped, 1))
         former, life = running.life, _lived(running.life, gained, named=each.named)
         running.life = changes.lives[running.key] = life
         if gained.end - life.seen >= self._settings.forget_after:
@@ -304,7 +310,7 @@ class Judge:
         self._unshown = self._unshown + 1 if self.behind else 0
         if memory is not None and self._unshown % SHOWN_STEPS == 0:
             canaries = {
-                key: JudgedCanary(r.canary.assess(), r.plan, r.canary.curve, dict(r.canary.skipped))
+                key: JudgedCanary(r.canary.assess(), r.plan, r.canary.curve, dict(r.canary.skipped + r.dropped))
                 for key, r in memory.running.items()
                 if not is_split(key)
             }
@@ -329,7 +335,7 @@ def _lived(life: Life, gained: ArmGains, *, named: bool) -> Life:
     return Life(seen=seen, active=life.active, missed=life.missed + math.fsum(gained.baseline.get("requests", ())))
 
 
-def _resumed(saved: SavedCanary, store: Store) -> Running:
+def _resumed(saved: SavedCanary, store: Archive) -> Running:
     """A canary as it was: its snapshot and the steps since, or all steps where the snapshot is of another version."""
     canary, after = Canary(saved.key, saved.plan), 0
     if saved.snapshot is not None:

@@ -6,10 +6,12 @@ is an e-process under any drift that both arms share; that of the family is the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcanary.judge.blocks import Pending
 from mlcanary.judge.contract import FEATURE, FeatureAssessment, Plan, Structure
@@ -37,6 +39,8 @@ class FeatureGroup:
     categorical: CategoriesEvidence | None = field(init=False, default=None)
     seen_baseline: Floats = field(init=False)
     against_reference: Floats = field(init=False)
+    starts: NDArray[np.intp] = field(init=False)
+    """First column of each feature."""
 
     def __post_init__(self) -> None:
         """At least one feature."""
@@ -44,6 +48,7 @@ class FeatureGroup:
         categorical = [name for name in self.structures if name not in numeric]
         self.names = (*numeric, *categorical)
         sizes = [len(self.structures[name].cells) for name in self.names]
+        self.starts = np.cumsum([0, *sizes[:-1]])
         self.pending = Pending(sum(sizes))
         self.seen_baseline, self.against_reference = np.zeros(sum(sizes)), np.full(len(sizes), np.nan)
         if numeric:
@@ -55,21 +60,20 @@ class FeatureGroup:
         """What both arms gained in (start, end], counts of all features one after another in the order of `names`."""
         self.pending.add(canary, baseline, start)
         n_c, n_b = (
-            max((float(part.sum()) for part in self._parts(arm)), default=0.0)
-            for arm in (self.pending.canary, self.pending.baseline)
+            float(np.add.reduceat(arm, self.starts).max()) for arm in (self.pending.canary, self.pending.baseline)
         )
         trials, seconds = self.plan.block_trials, self.plan.block_seconds
         if not self.pending.closes(n_c, n_b, end, least=1.0, trials=trials, seconds=seconds):
             return
         block_c, block_b = self.pending.take()
         self.seen_baseline = self.seen_baseline + block_b
-        counts_c, counts_b = ([part.astype(np.int64) for part in self._parts(block)] for block in (block_c, block_b))
-        numbers = len(self.names) if self.numeric is None else len(self.numeric.spans.starts)
-        numbers = 0 if self.numeric is None else numbers
+        counts_c, counts_b = block_c.astype(np.int64), block_b.astype(np.int64)
+        numbers = 0
         if self.numeric is not None:
-            self.numeric.update(counts_c[:numbers], counts_b[:numbers])
+            numbers = self.numeric.counts_c.size
+            self.numeric.update([counts_c[:numbers]], [counts_b[:numbers]])
         if self.categorical is not None:
-            self.categorical.update(counts_c[numbers:], counts_b[numbers:])
+            self.categorical.update([counts_c[numbers:]], [counts_b[numbers:]])
 
     def log_e(self) -> Floats:
         """Log E of each feature, in the order of `names`."""
@@ -77,51 +81,48 @@ class FeatureGroup:
         return np.concatenate(parts)
 
     def look_at_reference(self) -> None:
-        """Hold what the baseline has seen so far against the reference profiles."""
-        for i, (name, counts) in enumerate(zip(self.names, self._parts(self.seen_baseline), strict=True)):
+        """Hold what the baseline has seen so far against the reference profiles; rows that repeat count as one."""
+        phi = np.concatenate([part.phi for part in (self.numeric, self.categorical) if part is not None])
+        alike: dict[tuple[str, int], list[int]] = {}
+        for i, name in enumerate(self.names):
             structure = self.structures[name]
             if structure.reference:
-                numeric = structure.kind == "numeric"
-                found = reference_log_e(np.array(structure.reference), counts, numeric=numeric, missing=True)
-                self.against_reference[i] = float(found)
+                alike.setdefault((structure.kind, len(structure.cells)), []).append(i)
+        for (kind, size), places in alike.items():
+            counts = np.stack([self.seen_baseline[start : start + size] for start in self.starts[places].tolist()])
+            before = np.array([self.structures[self.names[i]].reference for i in places])
+            found = reference_log_e(before, counts / phi[places, None], numeric=kind == "numeric", missing=True)
+            self.against_reference[places] = found
 
-    def assess(self, guilty: Sequence[str]) -> list[FeatureAssessment]:
-        """Each feature, in the order of `names`; `guilty`: those named by e-BH."""
+    def assess(self, log_e: Mapping[str, float], guilty: Collection[str]) -> list[FeatureAssessment]:
+        """Each feature, in the order of `names`; `log_e` by name; `guilty`: those named by e-BH."""
+        places = [] if self.numeric is None else self.numeric.guilty_bins()
+        places += [] if self.categorical is None else self.categorical.guilty_categories()
         return [
-            self._assessment(i, name, log_e, name in guilty)
-            for i, (name, log_e) in enumerate(zip(self.names, self.log_e().tolist(), strict=True))
+            FeatureAssessment(
+                name=name.removeprefix(FEATURE),
+                log_e=log_e[name],
+                cell=_cell(found, self.structures[name]),
+                canary=found.canary,
+                baseline=found.baseline,
+                guilty=name in guilty,
+                reference_log_e=None if math.isnan(reference) else reference,
+            )
+            for name, found, reference in zip(self.names, places, self.against_reference.tolist(), strict=True)
         ]
-
-    def _assessment(self, i: int, name: str, log_e: float, is_guilty: bool) -> FeatureAssessment:
-        numbers = 0 if self.numeric is None else len(self.numeric.spans.starts)
-        if self.numeric is not None and i < numbers:
-            found = self.numeric.guilty_bin(i)
-        elif self.categorical is not None:
-            found = self.categorical.guilty_category(i - numbers)
-        else:
-            raise AssertionError(name)
-        reference = float(self.against_reference[i])
-        return FeatureAssessment(
-            name=name.removeprefix(FEATURE),
-            log_e=log_e,
-            cell=_cell(found, self.structures[name]),
-            canary=found.canary,
-            baseline=found.baseline,
-            guilty=is_guilty,
-            reference_log_e=None if np.isnan(reference) else reference,
-        )
-
-    def _parts(self, joined: Floats) -> list[Floats]:
-        stops = np.cumsum([len(self.structures[name].cells) for name in self.names])[:-1]
-        return np.split(joined, stops)
 
 
 def _cell(found: Guilty, structure: Structure) -> str:
     """Where the arms differ most, in words."""
-    cells = structure.cells
+    cell = structure.cells[found.place]
+    if structure.kind != "numeric" or (cell == MISSING and not found.is_edge):
+        return cell
     if found.is_edge:
-        return f"at most {cells[found.place]}"
-    if cells[found.place] == MISSING or structure.kind != "numeric":
-        return cells[found.place]
-    below = cells[found.place - 1] if found.place else "-Inf"
-    return f"over {below}, at most {cells[found.place]}"
+        return f"at most {_short(cell)}"
+    below = _short(structure.cells[found.place - 1]) if found.place else "-Inf"
+    return f"over {below}, at most {_short(cell)}"
+
+
+def _short(edge: str) -> str:
+    """An edge in six digits: exporters write all seventeen."""
+    return f"{float(edge):g}".replace("inf", "Inf")

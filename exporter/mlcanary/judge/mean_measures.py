@@ -80,12 +80,13 @@ class MeanMeasure:
         """As `Measure.log_e`."""
         return float(self.evidence.log_e())
 
-    def assess(self, found: Estimate | None = None) -> MeasureAssessment:
+    def assess(self) -> MeasureAssessment:
         """As `Measure.assess`."""
         against = self.evidence.log_e_noninferior()
         n_c, n_b = (float(n) for n in self.evidence.trials)
         known = None if against is None else float(against)
-        return assessment(self, self.unit, known, found or UNKNOWN, self.limits, trials=(n_c, n_b), blocks=self.blocks)
+        limits, log_e = self.limits, self.log_e()
+        return assessment(self, self.unit, log_e, known, UNKNOWN, limits, trials=(n_c, n_b), blocks=self.blocks)
 
     def estimate(self) -> Estimate:
         """As `Measure.estimate`."""
@@ -131,12 +132,13 @@ class AUCMeasure:
         """As `Measure.log_e`."""
         return float(self.evidence.log_e())
 
-    def assess(self, found: Estimate | None = None) -> MeasureAssessment:
+    def assess(self) -> MeasureAssessment:
         """As `Measure.assess`."""
         against = self.evidence.log_e_noninferior()
         n_c, n_b = (float(n) for n in self.evidence.trials)
         known = None if against is None else float(against)
-        return assessment(self, "ratio", known, found or UNKNOWN, self.limits, trials=(n_c, n_b), blocks=self.blocks)
+        limits, log_e = self.limits, self.log_e()
+        return assessment(self, "ratio", log_e, known, UNKNOWN, limits, trials=(n_c, n_b), blocks=self.blocks)
 
     def estimate(self) -> Estimate:
         """As `Measure.estimate`."""
@@ -211,15 +213,16 @@ class UserMeasure:
         """As `Measure.log_e`."""
         return float(self.evidence.log_e())
 
-    def assess(self, found: Estimate | None = None) -> MeasureAssessment:
+    def assess(self) -> MeasureAssessment:
         """As `Measure.assess`."""
         against = self.evidence.log_e_noninferior()
         n_c, n_b = (float(n) for n in self.evidence.trials)
         return assessment(
             self,
             self.unit,
+            self.log_e(),
             None if against is None else float(against),
-            found or UNKNOWN,
+            UNKNOWN,
             self.limits,
             trials=(n_c, n_b),
             blocks=int(self.evidence.blocks),

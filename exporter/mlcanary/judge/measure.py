@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from mlcanary.catalog import Family
 from mlcanary.catalog.judge import RELATIVE_MARGINS
 from mlcanary.judge.contract import MeasureAssessment, Plan
@@ -39,11 +41,11 @@ class Measure(Protocol):
     def log_e(self) -> float:
         """Log evidence that the canary is worse by more than the tolerance."""
 
-    def assess(self, found: Estimate | None = None) -> MeasureAssessment:
-        """Everything about it now, with the figures of `found`; without it no interval, which is dear."""
+    def assess(self) -> MeasureAssessment:
+        """Everything about it now but for an interval, which is dear."""
 
     def estimate(self) -> Estimate:
-        """Figures of both arms, their difference and an interval."""
+        """Figures of both arms as people know them, their difference and an interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Limits:
 def assessment(
     measure: Measure,
     unit: str,
+    log_e: float,
     against_margin: float | None,
     found: Estimate,
     limits: Limits,
@@ -84,7 +87,7 @@ def assessment(
         name=measure.name,
         family=measure.family,
         unit=unit,
-        log_e=measure.log_e(),
+        log_e=log_e,
         log_e_noninferior=None if limits.margin is None else against_margin or 0.0,
         canary=_known(found.canary),
         baseline=_known(found.baseline),
@@ -98,6 +101,18 @@ def assessment(
         blocks=blocks,
         design_effect=design_effect,
         change_log_r=change_log_r,
+    )
+
+
+def with_figures(assessed: MeasureAssessment, found: Estimate) -> MeasureAssessment:
+    """An assessment with these figures."""
+    return msgspec.structs.replace(
+        assessed,
+        canary=_known(found.canary),
+        baseline=_known(found.baseline),
+        difference=_known(found.difference),
+        lower=_known(found.lower),
+        upper=_known(found.upper),
     )
 
 

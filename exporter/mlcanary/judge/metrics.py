@@ -14,7 +14,7 @@ from itertools import chain
 
 import mlcanary
 from mlcanary.catalog import CATALOG, Gate, Group, MetricSpec, Verdict
-from mlcanary.judge.contract import Assessment, CanaryKey, MeasureAssessment, Plan
+from mlcanary.judge.contract import Assessment, CanaryKey, MeasureAssessment, change_threshold
 from mlcanary.judge.lookup import current
 from mlcanary.judge.view import JudgedCanary, View
 
@@ -85,7 +85,7 @@ def _canary(key: CanaryKey, judged: JudgedCanary) -> Iterator[Point]:
     for reason, skipped in judged.skipped.items():
         yield "steps_skipped_total", (*at, reason), float(skipped)
     yield "noninferior_log_evalue_threshold", at, found.promote_threshold
-    yield "change_log_r_threshold", at, change_threshold(plan)
+    yield "change_log_r_threshold", at, change_threshold(plan, found)
     yield from _evidence(at, found)
 
 
@@ -100,6 +100,7 @@ def _evidence(at: tuple[str, ...], found: Assessment) -> Iterator[Point]:
         yield from _measure((*at, measure.name), measure)
     for feature in found.features:
         yield "feature_log_evalue", (*at, feature.name), feature.log_e
+        yield "reference_log_evalue", (*at, feature.name), feature.reference_log_e
 
 
 def _measure(at: tuple[str, ...], measure: MeasureAssessment) -> Iterator[Point]:
@@ -114,8 +115,3 @@ def _measure(at: tuple[str, ...], measure: MeasureAssessment) -> Iterator[Point]
     yield "trials", (*at, "baseline"), measure.trials_baseline
     yield "design_effect", at, measure.design_effect
     yield "change_log_r", at, measure.change_log_r
-
-
-def change_threshold(plan: Plan) -> float:
-    """Log of the number of updates, one per block, between two chance alarms (Shiryaev-Roberts: at least that many)."""
-    return math.log(max(plan.change_seconds / plan.block_seconds, 1.0))

@@ -12,9 +12,16 @@ from mlcanary.judge.blocks import Pending
 from mlcanary.judge.contract import MeasureAssessment, Plan
 from mlcanary.judge.measure import LEAST_HISTORY, UNKNOWN, Limits, assessment
 from mlcanary.stats.accumulator import Floats
+from mlcanary.stats.change_evidence import Restarts
 from mlcanary.stats.evidence import Estimate
 from mlcanary.stats.evidence_family import mean_log_e
-from mlcanary.stats.proportion_evidence import ProportionEvidence, log_odds_ratio, update_together
+from mlcanary.stats.proportion_evidence import (
+    Look,
+    ProportionEvidence,
+    log_odds_ratio,
+    looks_together,
+    update_together,
+)
 
 Trials = tuple[float, float]
 """Trials and bad events."""
@@ -43,12 +50,16 @@ class ProportionMeasure:
     rates: list[float] = field(init=False, default_factory=list)
     pending: Pending = field(init=False)
     parts: list[ProportionEvidence] = field(init=False, default_factory=list)
+    change: Restarts = field(init=False, default_factory=Restarts)
+    noted: Floats = field(init=False)
+    """The evidence of the primary part that `change` has taken in."""
     limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:
         """Begin at once if the history is long enough."""
         self.pending = Pending(self.history.size)
         self.limits = Limits.of(self.plan, self.name)
+        self.noted = np.zeros(self.change.log_sums.size)
         self._settle()
 
     def _settle(self) -> None:
@@ -66,6 +77,7 @@ class ProportionMeasure:
                 tolerance=_odds(rate, self.limits.tolerance) or 0.0,
                 margin=_odds(rate, self.limits.margin) if i == self.primary else None,
                 with_interval=every or i == self.primary,
+                assumed_phi=self.plan.design_effect,
             )
             for i, rate in enumerate(rates)
         ]
@@ -79,6 +91,14 @@ class ProportionMeasure:
     def take(self, canary: Floats, baseline: Floats, start: float, end: float, phase: int) -> None:
         """As `Measure.take`."""
         self.close(self.closed(canary, baseline, start, end))
+        self.note_change()
+
+    def note_change(self) -> None:
+        """After `close`: has it begun to go wrong at some time since the start? What tells nothing is no update."""
+        if self.parts and self.primary is not None:
+            worse = self.parts[self.primary].worse
+            gained, self.noted = worse - self.noted, worse
+            self.change.take(gained, np.asarray(gained.any()))
 
     def closed(self, canary: Floats, baseline: Floats, start: float, end: float) -> list[Block]:
         """`take` without the update: blocks for `close`, so that those of many measures go at once."""
@@ -102,39 +122,54 @@ class ProportionMeasure:
 
     def log_e(self) -> float:
         """As `Measure.log_e`."""
-        each = [float(part.log_e()) for part in self.parts]
-        return float(mean_log_e(np.array(each))) if each else 0.0
+        return self._mean(looks_together(self.parts))
 
-    def assess(self, found: Estimate | None = None) -> MeasureAssessment:
+    def _mean(self, looks: Sequence[Look]) -> float:
+        return float(mean_log_e(np.array([look.log_e for look in looks]))) if looks else 0.0
+
+    def assess(self) -> MeasureAssessment:
         """As `Measure.assess`."""
+        return self.assess_from(looks_together(self.parts))
+
+    def assess_from(self, looks: Sequence[Look]) -> MeasureAssessment:
+        """`assess` from the looks at each part, so that those of many measures are had at once."""
         if not self.parts:
-            return assessment(self, "ratio", None, UNKNOWN, self.limits, trials=(0.0, 0.0), blocks=0)
-        part = self.shown
-        against = part.log_e_noninferior()
+            return assessment(self, "ratio", 0.0, None, UNKNOWN, self.limits, trials=(0.0, 0.0), blocks=0)
+        place = self._place(looks)
+        part = self.parts[place]
         n_c, n_b = (float(n) for n in part.trials)
         return assessment(
             self,
             "ratio",
-            None if against is None else float(against),
-            self.as_people_know(found or _bare(part)),
+            self._mean(looks),
+            looks[place].log_e_noninferior,
+            self.as_people_know(_bare(part)),
             self.limits,
             trials=(n_c, n_b),
             blocks=int(part.blocks),
-            design_effect=float(part.phi),
+            design_effect=looks[place].phi,
+            change_log_r=self._change_log_r(),
         )
+
+    def _change_log_r(self) -> float | None:
+        found = float(self.change.log_r()) if self.primary is not None else -np.inf
+        return found if np.isfinite(found) else None
 
     def estimate(self) -> Estimate:
         """As `Measure.estimate`, of the part that is shown."""
         if not self.parts:
             return UNKNOWN
-        return self.shown.estimate() if self.shown.with_interval else _bare(self.shown)
+        return self.as_people_know(self.shown.estimate() if self.shown.with_interval else _bare(self.shown))
 
     @property
     def shown(self) -> ProportionEvidence:
         """The part that is shown; there must be parts."""
+        return self.parts[self._place(looks_together(self.parts) if self.primary is None else ())]
+
+    def _place(self, looks: Sequence[Look]) -> int:
         if self.primary is not None:
-            return self.parts[self.primary]
-        return self.parts[int(np.argmax([float(part.log_e()) for part in self.parts]))]
+            return self.primary
+        return int(np.argmax([look.log_e for look in looks]))
 
     def as_people_know(self, found: Estimate) -> Estimate:
         """Figures as people know them: shares that are good are shown as such, errors and slow requests as they are."""

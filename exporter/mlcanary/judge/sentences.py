@@ -109,6 +109,14 @@ def inconclusive(key: CanaryKey, deadline: float, seen: MeasureAssessment | None
     )
 
 
+def no_outcomes(key: CanaryKey) -> str:
+    """Good by all that is known, which is too little."""
+    return (
+        f"Nothing speaks against {_who(key)}, but no label and no click says whether its answers are good. "
+        "Without them a person has to decide."
+    )
+
+
 def collecting(key: CanaryKey, seen: MeasureAssessment | None, eta: float | None) -> str:
     """Nothing decided yet."""
     when = "It is not known when a decision can be made" if eta is None else f"A decision takes about {duration(eta)}"

@@ -8,7 +8,8 @@
 
 Guarantee: what `load_settings` returns is complete and consistent; anything else is one ConfigError with file, line,
 key, what was found and what is allowed. A model overrides `defaults` key by key, `tolerances` and `margins` measure
-by measure; `weights` replace the default ones as a whole, for they are parts of one alpha.
+by measure; `weights` replace the default ones as a whole, for they are parts of one alpha. The model's own output is
+always excluded from the features.
 
 A plan is bound to a canary when its judging begins: a change of the file holds for canaries that begin later. Else a
 verdict would be a function of when the file was changed, and alpha could be spent twice.
@@ -26,7 +27,7 @@ from typing import Annotated
 import msgspec
 
 from mlcanary.catalog import OBJECTIVES, Family
-from mlcanary.catalog.judge import MARGINS
+from mlcanary.catalog.judge import MARGINS, RELATIVE_MARGINS
 from mlcanary.documents import Schema, Seconds, error_at, load_document
 from mlcanary.errors import ConfigError
 from mlcanary.judge.contract import Plan
@@ -39,12 +40,14 @@ Amount = Annotated[float, msgspec.Meta(ge=0)]
 Keys = tuple[str | int, ...]
 
 MEASURES: dict[str, frozenset[str]] = {
-    "margins": frozenset(MARGINS),
-    "tolerances": frozenset({*MARGINS, "recall", "precision", "f1"}),
+    "margins": frozenset({*MARGINS, *RELATIVE_MARGINS}),
+    "tolerances": frozenset({*MARGINS, *RELATIVE_MARGINS, "recall", "precision", "f1"}),
 }
 """Measures that a key may name."""
 
 LOWEST_INTERVAL = 1.0
+LONGEST_WAIT = 240.0
+"""Seconds from a grid time to the next reading at most: rules and handler take a judge of 300 s ago for gone."""
 _PLACE = "--prometheus.url"
 _ROUNDING = 1e-9
 _DEFAULTS = {objective.name: objective.default for objective in OBJECTIVES}
@@ -75,6 +78,7 @@ class PlanSettings(Schema, frozen=True):
     deadline: Seconds | None = None
     block_trials: Annotated[float, msgspec.Meta(ge=1)] | None = None
     block_seconds: Seconds | None = None
+    design_effect: Annotated[float, msgspec.Meta(ge=1)] | None = None
     design_effect_limit: Annotated[float, msgspec.Meta(ge=1)] | None = None
     split_alpha: Chance | None = None
     label_coverage: Part | None = None
@@ -130,6 +134,7 @@ class Settings:
             **_given(own),
             "tolerances": {**(shared.tolerances or {}), **(own.tolerances or {})},
             "margins": {**published, **(shared.margins or {}), **(own.margins or {})},
+            "exclude": tuple(dict.fromkeys((*Plan().exclude, *(own.exclude or shared.exclude or ())))),
         }
         return msgspec.convert(keys, Plan)
 
@@ -194,6 +199,9 @@ def _check(document: JudgeSettings, text: str, source: str) -> None:
 
     if document.interval < LOWEST_INTERVAL:
         raise wrong(("interval",), f"{document.interval:g} s", f"{LOWEST_INTERVAL:g}s or more")
+    if document.interval + document.settle > LONGEST_WAIT:
+        found = f"{document.interval + document.settle:g} s with settle"
+        raise wrong(("interval",), found, f"{LONGEST_WAIT:g}s or less: older verdicts are not acted on")
     for key in ("catch_up", "forget_after"):
         value = getattr(document, key)
         if value < document.interval:

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -130,6 +130,28 @@ class Changes:
     snapshots: dict[CanaryKey, bytes] = field(default_factory=dict)
     records: list[NewRecord] = field(default_factory=list)
     notes: dict[str, bytes] = field(default_factory=dict)
+
+
+class Archive(Protocol):
+    """What the judge needs of its memory; what each call promises stands at `Store`."""
+
+    def load(self) -> Saved:
+        """Everything but the steps."""
+
+    def steps(self, key: CanaryKey, after: int = 0) -> Iterator[Step]:
+        """Steps of a canary, oldest first."""
+
+    def commit(self, changes: Changes) -> None:
+        """Keep one grid time, all or nothing."""
+
+    def save_snapshots(self, snapshots: Mapping[CanaryKey, bytes]) -> None:
+        """Keep the state of canaries."""
+
+    def prune(self, before: float) -> None:
+        """Drop the steps of canaries that ended before a time."""
+
+    def close(self) -> None:
+        """The judge needs it no more."""
 
 
 class Store:

@@ -11,8 +11,9 @@ Precedence, first match decides:
      7  hold      (name of a gate)    a gate suspends decisions; of several the first in the order of `Gate`
      8  promote   not_worse           every measure with a margin excludes it; old enough, seen enough
      9  hold      too_early           the same, but the canary is too young or had too few requests
-    10  hold      inconclusive        the deadline passed
-    11  hold      collecting          evidence is still being collected
+    10  hold      no_outcomes         the same, but no label and no click says whether its answers are good
+    11  hold      inconclusive        the deadline passed
+    12  hold      collecting          evidence is still being collected
 
 Missing data is neither good nor bad: it never leads to a rollback and never to a promotion. Evidence that a gate holds
 back is said in the text of whatever is decided. A gate suspends the families that it concerns, and every promotion.
@@ -40,8 +41,8 @@ from mlcanary.judge.contract import (
 QUIET_SECONDS = 900.0
 """Judged time without a request after which an arm has no traffic: the default of the objective quiet_seconds."""
 
-PROMOTING = frozenset({Family.ERRORS, Family.QUALITY, Family.BUSINESS})
-"""At least one measure with a margin must be of these: latency alone says nothing of a model's worth."""
+PROMOTING = frozenset({Family.QUALITY, Family.BUSINESS})
+"""At least one measure with a margin must be of these: a model that fails seldom and fast may still be wrong."""
 
 EXPANDING_PART = 0.1
 """Part of the requests needed for a promotion that is needed before the canary may get more traffic."""
@@ -64,6 +65,7 @@ class Reason(StrEnum):
     AA_NOT_PASSED = "aa_not_passed"
     SHARED_CAUSE = "shared_cause"
     TOO_EARLY = "too_early"
+    NO_OUTCOMES = "no_outcomes"
     COLLECTING = "collecting"
     INCONCLUSIVE = "inconclusive"
 
@@ -129,7 +131,7 @@ def decide(situation: Situation) -> Decision:
 
 
 def _without_rollback(s: Situation, missing: Reason | None, aside: str) -> Decision:
-    """Rows 4 to 11."""
+    """Rows 4 to 12."""
     if s.promoted is not None:
         return msgspec.structs.replace(s.promoted, text=s.promoted.text + sentences.beside(s.gates) + aside)
     if missing is not None:
@@ -216,11 +218,12 @@ def _rollback(s: Situation, accused: tuple[FamilyAssessment, ...]) -> Decision:
 
 
 def _undisturbed(s: Situation) -> Decision:
-    """Rows 8 to 11: nothing speaks against a promotion but what is not known yet."""
+    """Rows 8 to 12: nothing speaks against a promotion but what is not known yet."""
     asked, threshold = s.with_margin, promote_threshold(s.plan)
     weakest = min(asked, key=lambda m: m.log_e_noninferior or 0.0, default=None)
-    good = any(m.family in PROMOTING for m in asked)
-    if good and weakest is not None and (weakest.log_e_noninferior or 0.0) >= threshold:
+    if weakest is not None and (weakest.log_e_noninferior or 0.0) >= threshold:
+        if not any(m.family in PROMOTING for m in asked):
+            return Decision(Verdict.HOLD, Reason.NO_OUTCOMES, sentences.no_outcomes(s.key), weakest.name)
         waits = sentences.waits(s.plan.min_age - s.age, s.plan.min_trials - s.trials)
         if not waits:
             text = sentences.not_worse(s.key, asked, weakest, threshold)

@@ -142,44 +142,33 @@ class AUCEvidence:
 
     def log_e(self) -> Floats:
         """Against the null that the canary's AUC is not lower by more than the tolerance; 0 until a phase counts."""
-        return self._against(self.tolerance, 1.0)
+        return _against(self._pooled(), self.tolerance, 1.0)
 
     def log_e_noninferior(self) -> Floats | None:
         """Against the null that it is lower by the margin or more; 0 until a phase counts, None without a margin."""
         if self.margin is None:
             return None
-        return self._against(self.margin, -1.0, self._null_variance(self.margin))
+        pooled = self._pooled()
+        return _against(pooled, self.margin, -1.0, self._null_variance(pooled, self.margin))
 
     def interval(self, confidence: float = 0.95) -> tuple[Floats, Floats]:
         """Lower and upper end for the difference, at all looks at once; infinite until a phase counts."""
-        pooled = self._pooled()
-        precision, known = pooled[PRECISION], pooled[PRECISION] > 0
-        safe = np.where(known, precision, 1.0)
-        half = np.where(known, deviations_at(precision, confidence, GRID), np.inf) / np.sqrt(safe)
-        centre = (pooled[BASELINE] - pooled[CANARY]) / safe
-        return centre - half, centre + half
+        return _interval(self._pooled(), confidence)
 
     def estimate(self, confidence: float = 0.95) -> Estimate:
         """AUC of both arms, pooled over phases like their difference, and its interval. Of a batch of shape () only."""
         pooled = self._pooled()
-        lower, upper = self.interval(confidence)
+        lower, upper = _interval(pooled, confidence)
         with np.errstate(divide="ignore", invalid="ignore"):
             canary, baseline = (float(pooled[arm] / pooled[PRECISION]) for arm in (CANARY, BASELINE))
         return Estimate(canary, baseline, baseline - canary, float(lower), float(upper))
 
-    def _against(self, shift: float, sign: float, inflation: ArrayLike = 1.0) -> Floats:
-        pooled = self._pooled()
-        precision = pooled[PRECISION] / inflation
-        score = sign * (pooled[BASELINE] - pooled[CANARY] - shift * pooled[PRECISION]) / inflation
-        return np.where(precision > 0, log_mixture(GRID, score, precision), 0.0)
-
-    def _null_variance(self, shift: float) -> Floats:
+    def _null_variance(self, pooled: Floats, shift: float) -> Floats:
         """The variance were the canary lower by `shift`, over the one found; at least 1.
 
         An AUC varies about as A (1 - A). A canary that comes out high by chance varies little, so that a margin which
         is not small beside 1 - AUC would be passed too easily.
         """
-        pooled = self._pooled()
         known = pooled[PRECISION] > 0
         safe = np.where(known, pooled[PRECISION], 1.0)
         null = np.maximum(np.where(known, pooled[BASELINE] / safe, 1.0) - shift, 0.5)
@@ -203,3 +192,17 @@ class AUCEvidence:
         enough = (self.counts.sum(axis=-1) >= LEAST).all(axis=0) & (variance > 0)
         safe = np.where(enough, variance, 1.0)
         return np.where(enough, np.stack((1.0 / safe, canary.auc / safe, baseline.auc / safe)), 0.0)
+
+
+def _against(pooled: Floats, shift: float, sign: float, inflation: ArrayLike = 1.0) -> Floats:
+    precision = pooled[PRECISION] / inflation
+    score = sign * (pooled[BASELINE] - pooled[CANARY] - shift * pooled[PRECISION]) / inflation
+    return np.where(precision > 0, log_mixture(GRID, score, precision), 0.0)
+
+
+def _interval(pooled: Floats, confidence: float) -> tuple[Floats, Floats]:
+    precision, known = pooled[PRECISION], pooled[PRECISION] > 0
+    safe = np.where(known, precision, 1.0)
+    half = np.where(known, deviations_at(precision, confidence, GRID), np.inf) / np.sqrt(safe)
+    centre = (pooled[BASELINE] - pooled[CANARY]) / safe
+    return centre - half, centre + half

@@ -90,9 +90,7 @@ class BucketEvidence:
     @property
     def design_effect(self) -> Floats:
         """Variance over buckets against that of independent requests; at least 1."""
-        independent = self.means.variance(self._difference())
-        clustered = np.maximum(self._clustered(), independent)
-        return np.where(independent > 0, clustered, 1.0) / np.where(independent > 0, independent, 1.0)
+        return self._design_effect(self._clustered())
 
     def log_e(self) -> Floats:
         """Against the null that the canary is not worse by more than the tolerance; 0 during the burn-in."""
@@ -104,24 +102,24 @@ class BucketEvidence:
 
     def interval(self, confidence: float = 0.95) -> tuple[Floats, Floats]:
         """Lower and upper end for the difference, at all looks at once; infinite during the burn-in."""
-        deviations = deviations_at(self._information(), confidence)
+        clustered = self._clustered()
+        deviations = deviations_at(self._information(clustered), confidence)
         lower, upper = self.means.bounds(deviations)
         with np.errstate(divide="ignore", invalid="ignore"):
-            half = deviations * np.sqrt(self._clustered()) / self.means.information
+            half = deviations * np.sqrt(clustered) / self.means.information
         centre, known = self._difference(), self._known()
         ends = np.minimum(lower, centre - half), np.maximum(upper, centre + half)
         return np.where(known, ends[0], -np.inf), np.where(known, ends[1], np.inf)
 
     def estimate(self, confidence: float = 0.95) -> Estimate:
         """Means of both arms over all trials, the difference by block, its interval. Of a batch of shape () only."""
-        plain = self.means.estimate(confidence)
-        lower, upper = self.interval(confidence)
-        return Estimate(plain.canary, plain.baseline, plain.difference, float(lower), float(upper))
+        return self.means.beside(self.interval(confidence))
 
     def _against(self, shift: float, sign: float) -> Floats:
-        variance = np.maximum(self.means.variance(shift), self._clustered())
+        clustered = self._clustered()
+        variance = np.maximum(self.means.variance(shift), clustered)
         deviations = sign * standardised(self.means.moment - shift * self.means.information, variance)
-        information = self._information()
+        information = self._information(clustered)
         return np.where(self._known(), log_mixture(GRID, deviations * np.sqrt(information), information), 0.0)
 
     def _known(self) -> NDArray[np.bool_]:
@@ -138,6 +136,11 @@ class BucketEvidence:
         total: Floats = (residual * residual).sum(axis=-1)
         return total * (self.buckets / (self.buckets - 1))
 
-    def _information(self) -> Floats:
+    def _design_effect(self, clustered: Floats) -> Floats:
+        independent = self.means.variance(self._difference())
+        some = independent > 0
+        return np.where(some, np.maximum(clustered, independent), 1.0) / np.where(some, independent, 1.0)
+
+    def _information(self, clustered: Floats) -> Floats:
         """H less what users who come again do not add to it."""
-        return self.means.information / self.design_effect
+        return self.means.information / self._design_effect(clustered)

@@ -55,7 +55,7 @@ class CategoriesEvidence:
         self.counts_b = np.zeros((*shape, sum(sizes)), dtype=np.int64)
 
     def update(self, counts_c: Sequence[Counts], counts_b: Sequence[Counts]) -> None:
-        """One block: counts of each feature in both arms, shape (*shape, categories).
+        """One block: counts of each feature in both arms, shape (*shape, categories), or of several joined.
 
         A feature without rows in one arm stays.
         """
@@ -80,16 +80,18 @@ class CategoriesEvidence:
         """Design effect of each feature, at least 1, shape (*shape, K)."""
         return self.shares.phi
 
-    def guilty_category(self, feature: int) -> Guilty:
-        """The category of a feature with most evidence, the first of equals; for a single run (no leading shape)."""
-        start = int(self.spans.starts[feature])
-        stop = start + int(self.categories[feature])
-        place = int(np.round(self.shares.unsettled_log_e()[start:stop], TIE_DIGITS).argmax())
-        rates = []
-        for counts in (self.counts_c, self.counts_b):
-            n = int(self._totals(counts)[feature])
-            rates.append(int(counts[start + place]) / n if n else 0.0)
-        return Guilty(False, place, rates[0], rates[1], float(self.shares.log_e()[start + place]))
+    def guilty_categories(self) -> list[Guilty]:
+        """The category with most evidence of each feature, the first of equals; for one run (no leading shape)."""
+        unsettled = self.shares.unsettled_log_e()
+        log_e, rounded = self.shares.limited(unsettled).tolist(), np.round(unsettled, TIE_DIGITS)
+        arms = [(self._totals(counts).tolist(), counts.tolist()) for counts in (self.counts_c, self.counts_b)]
+        found = []
+        for i, (start, size) in enumerate(zip(self.spans.starts.tolist(), self.categories.tolist(), strict=True)):
+            place = int(rounded[start : start + size].argmax())
+            at = start + place
+            canary, baseline = (counts[at] / totals[i] if totals[i] else 0.0 for totals, counts in arms)
+            found.append(Guilty(False, place, canary, baseline, log_e[at]))
+        return found
 
     def _won(self, canary: Counts, baseline: Counts) -> Floats:
         """log of what the bets on this block multiply by, shape (*shape, K, 3); 0 for features without rows."""

@@ -30,11 +30,11 @@ _TAIL = 1.66
 
 @dataclass(slots=True)
 class DesignEffect:
-    """phi = max(1, r (1 + s c)) for every place of `shape`, r = (sum (z_k - z_(k-1))^2 / 2 + 4 assumed) / (n + 4),
-    s = sqrt(3 / (n + 4)) its relative standard error, c = (r - 1) / s - 1 within 0 and 1.
+    """phi = 1 + w (r (1 + s c) - 1) for every place of `shape`, r = (sum (z_k - z_(k-1))^2 / 2 + 4 assumed) / (n + 4),
+    s = sqrt(3 / (n + 4)) its relative standard error, w = (r - 1) / s and c = (r - 1) / s - 1, both within 0 and 1.
 
     The sum is over K blocks without its two largest terms, and n is K - 1 less what these are on average if all are
-    alike. As long as r may well be 1 it is taken as it is, and once it is clearly more, its upper bound counts.
+    alike. As long as r may well be 1 it hardly counts, and once it is clearly more, its upper bound does.
     `assumed`: phi >= 1 as found in earlier canaries or when equal versions were compared; 1: independent events.
 
     >>> effect = DesignEffect()
@@ -69,15 +69,21 @@ class DesignEffect:
     @property
     def phi(self) -> Floats:
         """The design effect, of `shape`."""
-        blocks, squares, _, first, second = (self.state[..., i] for i in range(5))
-        steps = np.maximum(blocks - 1.0, 0.0)
-        left_out = _TAIL * (np.log(steps + 1.0) + np.log(np.maximum(steps / 2.0, 1.0)))
-        weight = np.maximum(steps - left_out, 0.0) + ASSUMED_BLOCKS
-        rest = np.maximum(squares - first - second, 0.0)
-        ratio = (rest / 2.0 + ASSUMED_BLOCKS * self.assumed) / weight
-        error = np.sqrt(3.0 / weight)
-        clearly = np.minimum(np.maximum((ratio - 1.0) / error - 1.0, 0.0), 1.0)
-        return np.maximum(ratio * (1.0 + error * clearly), 1.0)
+        return design_effects(self.state, self.assumed)
+
+
+def design_effects(state: Floats, assumed: ArrayLike) -> Floats:
+    """`phi` of states of shape (*S, 5), each with its assumption; of shape S."""
+    blocks, squares, _, first, second = (state[..., i] for i in range(5))
+    steps = np.maximum(blocks - 1.0, 0.0)
+    left_out = _TAIL * (np.log(steps + 1.0) + np.log(np.maximum(steps / 2.0, 1.0)))
+    weight = np.maximum(steps - left_out, 0.0) + ASSUMED_BLOCKS
+    rest = np.maximum(squares - first - second, 0.0)
+    ratio = (rest / 2.0 + ASSUMED_BLOCKS * np.asarray(assumed)) / weight
+    error = np.sqrt(3.0 / weight)
+    errors_above = np.maximum((ratio - 1.0) / error, 0.0)
+    clearly = np.minimum(np.maximum(errors_above - 1.0, 0.0), 1.0)
+    return 1.0 + np.minimum(errors_above, 1.0) * (ratio * (1.0 + error * clearly) - 1.0)
 
 
 def tempered(log_weights: Floats, log_ratios: Floats, phi: Floats) -> Floats:

@@ -75,8 +75,11 @@ class ShareEvidence:
 
     def log_e(self) -> Floats:
         """log E of each share, shape (*shape, shares)."""
-        log_e = self.unsettled_log_e()
-        return np.where(np.repeat(self.settled, self._lengths(), axis=-1), log_e, np.minimum(log_e, 0.0))
+        return self.limited(self.unsettled_log_e())
+
+    def limited(self, unsettled: Floats) -> Floats:
+        """`log_e` from `unsettled_log_e`."""
+        return np.where(np.repeat(self.settled, self._lengths(), axis=-1), unsettled, np.minimum(unsettled, 0.0))
 
     def unsettled_log_e(self) -> Floats:
         """The same, but for the limit before enough blocks: tells shares apart, and is no evidence."""
@@ -203,7 +206,7 @@ class FeaturesEvidence:
         self.counts_b = np.zeros((*shape, joined), dtype=np.int64)
 
     def update(self, counts_c: Sequence[Counts], counts_b: Sequence[Counts]) -> None:
-        """One block: counts of each feature in both arms, shape (*shape, bins).
+        """One block: counts of each feature in both arms, shape (*shape, bins), or of several joined.
 
         A feature without rows in one arm stays.
         """
@@ -224,20 +227,20 @@ class FeaturesEvidence:
         """Design effect of each feature, at least 1, shape (*shape, K)."""
         return self.shares.phi
 
-    def guilty_bin(self, feature: int) -> Guilty:
-        """The edge or bin of a feature with most evidence, the first of equals; for a single run (no leading shape)."""
-        start = int(self.spans.starts[feature])
-        stop = int(np.append(self.spans.starts, len(self.spans.event_to))[feature + 1])
-        best = int(np.round(self.shares.unsettled_log_e()[start:stop], TIE_DIGITS).argmax())
-        log_e = float(self.shares.log_e()[start + best])
-        inner = int(self.spans.edges[feature])
-        rates = []
-        for counts in (self.counts_c, self.counts_b):
-            trials, events = self.spans.trials_and_events(counts)
-            n = int(trials[start + best])
-            rates.append(int(events[start + best]) / n if n else 0.0)
-        is_edge = best < inner
-        return Guilty(is_edge, best if is_edge else best - inner, rates[0], rates[1], log_e)
+    def guilty_bins(self) -> list[Guilty]:
+        """The edge or bin with most evidence of each feature, the first of equals; for one run (no leading shape)."""
+        unsettled = self.shares.unsettled_log_e()
+        log_e, rounded = self.shares.limited(unsettled).tolist(), np.round(unsettled, TIE_DIGITS)
+        arms = [self.spans.trials_and_events(counts) for counts in (self.counts_c, self.counts_b)]
+        starts = self.spans.starts.tolist()
+        found = []
+        for start, stop, inner in zip(starts, [*starts[1:], len(rounded)], self.spans.edges.tolist(), strict=True):
+            best = int(rounded[start:stop].argmax())
+            at = start + best
+            canary, baseline = (int(events[at]) / n if (n := int(trials[at])) else 0.0 for trials, events in arms)
+            is_edge = best < inner
+            found.append(Guilty(is_edge, best if is_edge else best - inner, canary, baseline, log_e[at]))
+        return found
 
     def _compared(self, n_c: Counts, n_b: Counts) -> NDArray[np.bool_]:
         """For each joined bin, whether its feature has rows in both arms; the last share of a feature is a bin."""

@@ -161,11 +161,14 @@ class MeanEvidence:
 
     def estimate(self, confidence: float = 0.95) -> Estimate:
         """Means of both arms over all trials, the difference by block, its interval. Of a batch of shape () only."""
-        lower, upper = self.interval(confidence)
+        return self.beside(self.interval(confidence))
+
+    def beside(self, ends: tuple[Floats, Floats]) -> Estimate:
+        """The estimate with the ends of an interval found elsewhere. Of a batch of shape () only."""
         with np.errstate(divide="ignore", invalid="ignore"):
             canary, baseline = self.sum_c / self.trials_c, self.sum_b / self.trials_b
             difference = self.moment / self.information
-        return Estimate(float(canary), float(baseline), float(difference), float(lower), float(upper))
+        return Estimate(float(canary), float(baseline), float(difference), float(ends[0]), float(ends[1]))
 
 
 def as_share(total: ArrayLike, squares: ArrayLike, ratio: float) -> tuple[Floats, Floats]:

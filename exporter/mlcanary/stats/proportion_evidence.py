@@ -17,12 +17,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass, field
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from mlcanary.stats.accumulator import Floats
-from mlcanary.stats.design_effect import DesignEffect, tempered
+from mlcanary.stats.design_effect import DesignEffect, design_effects, tempered
 from mlcanary.stats.effect_grid import EffectGrid
 from mlcanary.stats.evidence import Estimate
 from mlcanary.stats.hypergeometric import log_mgf
@@ -189,17 +190,65 @@ def update_together(
     evidences: Sequence[ProportionEvidence], blocks: Sequence[tuple[float, float, float, float]]
 ) -> None:
     """`update` of many single comparisons with (n_c, x_c, n_b, x_b) each: the same bits, many times faster."""
-    groups: dict[int, list[tuple[ProportionEvidence, tuple[float, float, float, float], Floats]]] = {}
-    for evidence, block in zip(evidences, blocks, strict=True):
+    groups: dict[tuple[float, bool, bool], list[int]] = {}
+    for i, (evidence, block) in enumerate(zip(evidences, blocks, strict=True)):
         if block[0] > 0 and block[2] > 0:
-            tilts = evidence.needed_tilts()
-            groups.setdefault(tilts.size, []).append((evidence, block, tilts))
-    for group in groups.values():
-        counts = np.array([block for _, block, _ in group], dtype=np.float64)
-        n_c, x_c, n_b, x_b = (np.ascontiguousarray(counts[:, i]) for i in range(4))
-        log_m = log_mgf(n_c, n_b, x_c + x_b, np.stack([tilts for _, _, tilts in group]))
-        for i, (evidence, _, _) in enumerate(group):
-            evidence.add(n_c[i], x_c[i], n_b[i], x_b[i], log_m[i])
+            kind = evidence.mde, evidence.margin is not None, evidence.with_interval
+            groups.setdefault(kind, []).append(i)
+    for (mde, margin, with_interval), places in groups.items():
+        group = [evidences[i] for i in places]
+        n_c, x_c, n_b, x_b = np.array([blocks[i] for i in places], dtype=np.float64).T.copy()
+        log_m = log_mgf(n_c, n_b, x_c + x_b, np.stack([evidence.needed_tilts() for evidence in group]))
+        together = ProportionEvidence(mde, 0.0, 1.0 if margin else None, 1.0, (len(group),), with_interval)
+        _move(group, together)
+        together.add(n_c, x_c, n_b, x_b, log_m)
+        for name in _SUMS:
+            for evidence, row in zip(group, getattr(together, name), strict=True):
+                setattr(evidence, name, row.copy())
+        for evidence, row in zip(group, together.dependence.state, strict=True):
+            evidence.dependence.state = row.copy()
+
+
+_SUMS = ("totals", "exposure", "worse", "better", "cumulants")
+
+
+def _move(group: Sequence[ProportionEvidence], together: ProportionEvidence) -> None:
+    """The sums of single comparisons into one of many."""
+    for name in _SUMS:
+        setattr(together, name, np.stack([getattr(evidence, name) for evidence in group]))
+    together.dependence.state = np.stack([evidence.dependence.state for evidence in group])
+
+
+class Look(NamedTuple):
+    """What a single comparison says now, without its figures."""
+
+    log_e: float
+    log_e_noninferior: float | None
+    phi: float
+
+
+def looks_together(evidences: Sequence[ProportionEvidence]) -> list[Look]:
+    """Evidence of many single comparisons: the same bits as one by one, many times faster."""
+    if not evidences:
+        return []
+    phi = _phi_together(evidences)
+    weights = np.stack([odds_ratio_grid(evidence.mde).log_weights for evidence in evidences])
+    log_e = tempered(weights, np.stack([evidence.worse for evidence in evidences]), phi).tolist()
+    with_margin = [(i, e, e.margin) for i, e in enumerate(evidences) if e.margin is not None]
+    against: dict[int, float] = {}
+    if with_margin:
+        places = [i for i, _, _ in with_margin]
+        weights = np.stack([odds_ratio_grid(margin).log_weights for _, _, margin in with_margin])
+        better = np.stack([evidence.better for _, evidence, _ in with_margin])
+        against = dict(zip(places, tempered(weights, better, phi[places]).tolist(), strict=True))
+    return [
+        Look(value, against.get(i), found) for i, (value, found) in enumerate(zip(log_e, phi.tolist(), strict=True))
+    ]
+
+
+def _phi_together(evidences: Sequence[ProportionEvidence]) -> Floats:
+    assumed = np.array([evidence.dependence.assumed for evidence in evidences])
+    return design_effects(np.stack([evidence.dependence.state for evidence in evidences]), assumed)
 
 
 def estimates_together(evidences: Sequence[ProportionEvidence], confidence: float = 0.95) -> list[Estimate]:
@@ -216,7 +265,7 @@ def estimates_together(evidences: Sequence[ProportionEvidence], confidence: floa
             places = all_places[start : start + _ESTIMATES_AT_ONCE]
             group = [evidences[i] for i in places]
             surplus = np.array([e.exposure[1] for e in group])
-            cumulants, phi = np.stack([e.cumulants for e in group]), np.array([e.phi for e in group])
+            cumulants, phi = np.stack([e.cumulants for e in group]), _phi_together(group)
             lower, upper = bounds(surplus, cumulants, phi, odds_ratio_grid(mde), threshold)
             for i, evidence, *interval in zip(places, group, lower.tolist(), upper.tolist(), strict=True):
                 found[i] = _carried(evidence, *interval)

@@ -1,0 +1,110 @@
+"""Finished logs as one stream: the records of all files in the order in which their lines were written.
+
+Guarantee: a function of what the files hold, and of nothing else. A line is taken to be as old as the newest line
+before it in its file, so a label that tells of yesterday comes when it was written. Of five neighbouring lines the
+median counts: up to two clocks in five lines that run ahead do not move the others. A line without a time has that of
+its neighbours. Lines of equal age come by file, then in their order.
+Cost: memory for a block or two of each file; a logarithm of the number of files for each line.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+import numpy as np
+
+from mlcanary.formats.native import NativeFormat
+from mlcanary.records import Record
+from mlcanary.replay import share_read
+from mlcanary.sources.files import FileSource
+from mlcanary.stats.accumulator import Floats
+
+Progress = Callable[[int, float], None]
+"""Told the lines read and the share of bytes done."""
+
+_NEIGHBOURS = 5
+
+
+class Timeline:
+    """Reads `source` to its end. `now`: Unix seconds, bounds times in the future.
+
+    `lines` and `rejected` grow while it is iterated.
+    """
+
+    def __init__(self, source: FileSource, decode: NativeFormat, now: float, progress: Progress) -> None:
+        self.lines = 0
+        self.rejected: Counter[str] = Counter()
+        self._source, self._decode, self._now, self._progress = source, decode, now, progress
+        self._reached: dict[str, float] = {}
+        self._waiting: dict[str, deque[tuple[float, Record]]] = {}
+        self._heads: list[tuple[float, str]] = []
+
+    def __iter__(self) -> Iterator[tuple[float, Record]]:
+        """(Unix seconds, record); -inf while nothing before a line tells a time."""
+        # The file furthest behind is read first, so whatever is unread is at least as far as the file just read was.
+        while (block := self._source.read(self._reached)) is not None:
+            bound = self._reached.get(block.source, -math.inf)
+            self._take(block.source, block.data)
+            self._progress(self.lines, share_read(self._source))
+            yield from self._until(bound)
+        yield from self._until(math.inf)
+
+    def _take(self, name: str, data: bytes) -> None:
+        decoded = self._decode.decode_block(data, self._now)
+        self.lines += decoded.lines
+        self.rejected.update(reject.reason for reject in decoded.rejects)
+        if not decoded.records:
+            return
+        before = self._reached.get(name, -math.inf)
+        times = np.array([record.ts for record in decoded.records])
+        times[times == self._now] = np.nan  # the decoder's word for a line without a time
+        ages = written_at(times, before)
+        self._reached[name] = float(ages[-1])
+        queue = self._waiting.setdefault(name, deque())
+        if not queue:
+            heapq.heappush(self._heads, (float(ages[0]), name))
+        queue.extend(zip(ages.tolist(), _timed(decoded.records, ages, np.isnan(times)), strict=True))
+
+    def _until(self, bound: float) -> Iterator[tuple[float, Record]]:
+        heads = self._heads
+        while heads and (heads[0][0] < bound or bound == math.inf):
+            name = heads[0][1]
+            queue = self._waiting[name]
+            yield queue.popleft()
+            if queue:
+                heapq.heapreplace(heads, (queue[0][0], name))
+            else:
+                heapq.heappop(heads)
+
+
+def written_at(times: Floats, before: float) -> Floats:
+    """When each of these lines of one file was written, never before the line above it.
+
+    Input: their own times, at least one, NaN for none; `before`: the age of the line above them.
+
+    >>> written_at(np.array([10.0, 11.0, 9e9, np.nan, 12.0, 5.0, 13.0]), 0.0).tolist()
+    [11.0, 11.0, 11.0, 11.0, 12.0, 12.0, 12.0]
+    """
+    known = times[~np.isnan(times)]
+    if not len(known):
+        return np.full(len(times), before)
+    size = min(_NEIGHBOURS, len(known))
+    first = np.clip(np.arange(len(known)) - size // 2, 0, len(known) - size)
+    smooth = np.sort(known[first[:, None] + np.arange(size)], axis=1)[:, (size - 1) // 2]
+    place = np.maximum(np.cumsum(~np.isnan(times)) - 1, 0)
+    ages: Floats = np.maximum(np.maximum.accumulate(smooth[place]), before)
+    return ages
+
+
+def _timed(records: Sequence[Record], ages: Floats, missing: np.ndarray) -> Sequence[Record]:
+    """The records, those without a time of their own with the age of their line where it is known."""
+    if not missing.any():
+        return records
+    return [
+        msgspec.structs.replace(record, ts=age) if none and math.isfinite(age) else record
+        for record, age, none in zip(records, ages.tolist(), missing.tolist(), strict=True)
+    ]
