@@ -189,7 +189,9 @@ def run(form: Form, folder: Path, say: Callable[[str], None] = lambda _text: Non
         prometheus(folder, _scraping(form, port, address)) as url,
         judging(folder, form, url, address) as judge,
     ):
-        wait_for("the end of the traffic", lambda: _watched(judge, sidecars, by_model, say), form.limit)
+        while not _watched(judge, sidecars, by_model, say):
+            assert time.monotonic() - began < form.limit, "the judge has not read all of the traffic"
+            time.sleep(2 * form.scrape)
         for each in releases:
             if each.since:
                 _look_back(url, each)
@@ -199,7 +201,6 @@ def run(form: Form, folder: Path, say: Callable[[str], None] = lambda _text: Non
 
 def _watched(judge: str, sidecars: Sidecars, by_model: dict[str, Planted], say: Callable[[str], None]) -> bool:
     """Note what the judge says now; whether it has read everything."""
-    time.sleep(1.0)
     told = get(f"{judge}/v1/verdicts")
     for answer in told["canaries"] if told else ():
         each = by_model[answer["key"]["model"]]
