@@ -202,7 +202,9 @@ def run(form: Form, folder: Path, say: Callable[[str], None] = lambda _text: Non
 def _watched(judge: str, sidecars: Sidecars, by_model: dict[str, Planted], say: Callable[[str], None]) -> bool:
     """Note what the judge says now; whether it has read everything."""
     told = get(f"{judge}/v1/verdicts")
-    for answer in told["canaries"] if told else ():
+    if not told or not told.get("read_at"):  # it has not looked yet, or is too busy to answer
+        return False
+    for answer in told["canaries"]:
         each = by_model[answer["key"]["model"]]
         each.verdict = answer["verdict"]
         if answer["verdict"] == Verdict.ROLLBACK and not each.since:
@@ -210,7 +212,7 @@ def _watched(judge: str, sidecars: Sidecars, by_model: dict[str, Planted], say: 
             sidecars.retire(each.live.model)
             say(f"step {sidecars.steps[CANARY]}, {each.fault}: {each.text}")
     ends = [sidecars.ended_at.get(version) for version in VERSIONS]
-    return bool(told) and all(end is not None and told["read_at"] > end for end in ends)
+    return all(end is not None and told["read_at"] > end for end in ends)
 
 
 def _look_back(url: str, each: Planted) -> None:
