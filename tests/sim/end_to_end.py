@@ -4,7 +4,9 @@ Two pages, one per sidecar of a version, count the traffic of 150 releases; a sc
 minutes. Healthy canaries climb from 10 to 50 % of the traffic, whose volume, failures, clicks and positives follow the
 hour; faulty ones have half of it and go bad at a minute of their own. What is rolled back is taken off the pages, as a
 handler would. Delays are in minutes of traffic and in requests of the canary, as the judge has read them, beside what
-the best test of a fixed size needs at the alpha of the family.
+the best test of a fixed size needs at the alpha of the family. That test knows when the fault began; the evidence
+remembers the healthy time before it, so the last column tells the ratio for a canary that is bad from its first request
+(the judge's core alone, without Prometheus).
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from prometheus_tools import free_port, get, prometheus, server, wait_for  # noq
 from sim.bars import SEED, Rate, table  # noqa: E402
 from sim.fixed_sizes import of_auc, of_log_loss, of_shift, of_two_shares  # noqa: E402
 from sim.releases import daily, hour  # noqa: E402
+from sim.releases import run as judged_alone  # noqa: E402
 
 STEP = 120.0
 """Seconds of traffic between two scrapes."""
@@ -186,7 +189,9 @@ def run(form: Form, folder: Path, say: Callable[[str], None] = lambda _text: Non
         prometheus(folder, _scraping(form, port, address)) as url,
         judging(folder, form, url, address) as judge,
     ):
-        wait_for("the end of the traffic", lambda: _watched(judge, sidecars, by_model, say), form.limit)
+        while not _watched(judge, sidecars, by_model, say):
+            assert time.monotonic() - began < form.limit, "the judge has not read all of the traffic"
+            time.sleep(2 * form.scrape)
         for each in releases:
             if each.since:
                 _look_back(url, each)
@@ -196,9 +201,10 @@ def run(form: Form, folder: Path, say: Callable[[str], None] = lambda _text: Non
 
 def _watched(judge: str, sidecars: Sidecars, by_model: dict[str, Planted], say: Callable[[str], None]) -> bool:
     """Note what the judge says now; whether it has read everything."""
-    time.sleep(1.0)
     told = get(f"{judge}/v1/verdicts")
-    for answer in told["canaries"] if told else ():
+    if not told or not told.get("read_at"):  # it has not looked yet, or is too busy to answer
+        return False
+    for answer in told["canaries"]:
         each = by_model[answer["key"]["model"]]
         each.verdict = answer["verdict"]
         if answer["verdict"] == Verdict.ROLLBACK and not each.since:
@@ -206,7 +212,7 @@ def _watched(judge: str, sidecars: Sidecars, by_model: dict[str, Planted], say: 
             sidecars.retire(each.live.model)
             say(f"step {sidecars.steps[CANARY]}, {each.fault}: {each.text}")
     ends = [sidecars.ended_at.get(version) for version in VERSIONS]
-    return bool(told) and all(end is not None and told["read_at"] > end for end in ends)
+    return all(end is not None and told["read_at"] > end for end in ends)
 
 
 def _look_back(url: str, each: Planted) -> None:
@@ -264,17 +270,30 @@ def judging(folder: Path, form: Form, url: str, address: str) -> Iterator[str]:
         yield f"http://{address}"
 
 
+def rows_from_the_start(fault: str, runs: int, form: Form) -> float:
+    """Median requests of a canary that is bad from the first one, until its rollback."""
+    usual, rows = daily(Arm()), []
+    for i in range(runs):
+        release = Release(
+            SEED + i, _goes_bad(FAULTS[fault], 0.0), usual, lambda _t: 0.5, lambda t: form.rate * hour(t, 0.3), STEP
+        )
+        ended = judged_alone(release, form.steps * STEP)
+        rows.append(np.inf if ended.rows is None else ended.rows)
+    return median(rows)
+
+
 def rows_of(ended: Ended) -> Iterator[list[str]]:
     """The table on faults."""
     for fault, fixed in fixed_sizes().items():
         all_of_it = ended.of(fault)
         found = [each for each in all_of_it if each.found]
         named = sum(each.leading in LED_BY[fault] for each in found)
-        figures = ["-", "-", "-", "-"]
+        figures = ["-"] * 5
         if found:
             rows = median(each.fault_rows for each in found)
             minutes = median(each.minutes for each in found)
-            figures = [f"{minutes:,.0f}", f"{rows:,.0f}", f"{fixed:,.0f}", f"{rows / fixed:.2f}"]
+            at_once = rows_from_the_start(fault, 20, Form()) / fixed
+            figures = [f"{minutes:,.0f}", f"{rows:,.0f}", f"{fixed:,.0f}", f"{rows / fixed:.2f}", f"{at_once:.2f}"]
         yield [fault, f"{len(found)} of {len(all_of_it)}", f"{named} of {len(found)}", *figures]
 
 
@@ -296,6 +315,7 @@ def main() -> None:
         "\n",
     )
     header = ["fault", "found", "named", "median minutes", "median canary requests", "fixed size", "ratio"]
+    header.append("ratio, bad from the start")
     print(table(header, list(rows_of(ended))))
     print(f"\n{ended.seconds / 60:.0f} minutes; Prometheus has {len(ended.series)} rollbacks.", file=sys.stderr)
 
