@@ -293,6 +293,7 @@ def test_every_change_of_the_verdict_is_recorded_in_a_chain_that_can_be_explaine
         until(judge, prometheus, second)
         for key, shown in judge.view.canaries.items():
             if shown.assessment.verdict != verdicts[-1]:
+                assert isinstance(judge._store, Store)
                 body = judge._store.record(key)
                 assert body is not None
                 record = read_record(body)
