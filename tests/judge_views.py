@@ -20,7 +20,7 @@ from mlcanary.judge.contract import (
     family_threshold,
     promote_threshold,
 )
-from mlcanary.judge.view import JudgedCanary, View
+from mlcanary.judge.publish.view import JudgedCanary, View
 
 START = 1_800_000_000.0
 PLAN = Plan(

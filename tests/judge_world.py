@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlcanary.catalog import LATENCY_BUCKETS
-from mlcanary.judge import reading as read
-from mlcanary.judge.counters import ArmGains, Counters
-from mlcanary.judge.reading import Reading, ReadingError, Sample
-from mlcanary.judge.roles import Arms, canary_models, find_arms
+from mlcanary.judge.intake import reading as read
+from mlcanary.judge.intake.counters import ArmGains, Counters
+from mlcanary.judge.intake.reading import Reading, ReadingError, Sample
+from mlcanary.judge.intake.roles import Arms, canary_models, find_arms
 
 LOOKBACK = 300.0
 

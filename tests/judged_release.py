@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from mlcanary.judge.reading import Reading, ReadingError, Sample
+from mlcanary.judge.intake.reading import Reading, ReadingError, Sample
 
 EPOCH = 1_700_000_010.0
 """A multiple of 30 seconds."""
@@ -78,7 +78,7 @@ class Release:
 
 
 class MemoryPrometheus:
-    """Scraped pages, and a clock that the test sets. Implements `judge.reading.Reader`.
+    """Scraped pages, and a clock that the test sets. Implements `judge.intake.reading.Reader`.
 
     `failing`: called before each answer; raises ReadingError while the API cannot be reached.
     """

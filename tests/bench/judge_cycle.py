@@ -28,12 +28,12 @@ import numpy as np
 import requests
 
 from mlcanary.catalog import LATENCY_BUCKETS
-from mlcanary.judge import metrics
-from mlcanary.judge import reading as read
 from mlcanary.judge.canary import Canary
-from mlcanary.judge.counters import Counters
 from mlcanary.judge.cycle import Judge
-from mlcanary.judge.prometheus import PrometheusReader
+from mlcanary.judge.intake import reading as read
+from mlcanary.judge.intake.counters import Counters
+from mlcanary.judge.intake.prometheus import PrometheusReader
+from mlcanary.judge.publish import metrics
 from mlcanary.judge.settings import parse_settings
 from mlcanary.judge.store import Store
 

@@ -9,9 +9,9 @@ import pytest
 
 from mlcanary.catalog import Gate, Verdict
 from mlcanary.judge import snapshots
-from mlcanary.judge.baseline_watch import LASTING, BaselineWatch
 from mlcanary.judge.canary import Canary
 from mlcanary.judge.contract import CanaryKey, Counts, Plan, Step, Structure
+from mlcanary.judge.gates.baseline_watch import LASTING, BaselineWatch
 from sim.bars import SEED
 
 STEP = 30.0

@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from judge_world import ARMS, BASELINE, CANARY, Sidecar, Watch
 from mlcanary.errors import StateError
-from mlcanary.judge import reading as read
-from mlcanary.judge.counters import KEPT, ArmGains, Counters
-from mlcanary.judge.reading import Reading, Sample
-from mlcanary.judge.roles import find_arms
+from mlcanary.judge.intake import reading as read
+from mlcanary.judge.intake.counters import KEPT, ArmGains, Counters
+from mlcanary.judge.intake.reading import Reading, Sample
+from mlcanary.judge.intake.roles import find_arms
 
 
 def test_restart_resets_every_counter_of_the_page() -> None:

@@ -10,12 +10,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from judge_world import ARMS, BASELINE, CANARY, MODEL, Watch
-from mlcanary.judge import layouts
-from mlcanary.judge import reading as read
 from mlcanary.judge.contract import Structure
-from mlcanary.judge.counters import Counters
-from mlcanary.judge.reading import Reading, Sample
-from mlcanary.judge.roles import find_arms, split_arms
+from mlcanary.judge.intake import layouts
+from mlcanary.judge.intake import reading as read
+from mlcanary.judge.intake.counters import Counters
+from mlcanary.judge.intake.reading import Reading, Sample
+from mlcanary.judge.intake.roles import find_arms, split_arms
 
 GOLDEN = Path(__file__).parents[1] / "golden/exposition/small.txt"
 

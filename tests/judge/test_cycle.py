@@ -12,7 +12,7 @@ from judged_release import EPOCH, MemoryPrometheus, Page, Release, scraped, unre
 from mlcanary.judge.canary import Canary, fold
 from mlcanary.judge.contract import CanaryKey, Step
 from mlcanary.judge.cycle import Judge
-from mlcanary.judge.reading import ReadingError
+from mlcanary.judge.intake.reading import ReadingError
 from mlcanary.judge.records import explain, read_record
 from mlcanary.judge.settings import Settings, parse_settings
 from mlcanary.judge.store import Store

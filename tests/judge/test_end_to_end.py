@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from judge_arms import Arm, counts
 from live_releases import VERSIONS, Sidecars
 from mlcanary.catalog import BY_NAME, Kind
-from mlcanary.judge import reading as read
+from mlcanary.judge.intake import reading as read
 from mlcanary.judge.sentences import spelled
 from sim.end_to_end import FAULTS, HEALTHY, LED_BY, Ended, Form, planted, run
 from sim.fixed_sizes import auc, of_auc, of_log_loss, of_shift, of_two_shares

@@ -22,9 +22,9 @@ from judge_replay import NOW, SECONDS, SETTINGS, look, release, start
 from judged_release import EPOCH, SCRAPE, MemoryPrometheus, scraped, unreachable
 from mlcanary.judge.contract import Step
 from mlcanary.judge.cycle import Judge
+from mlcanary.judge.publish.view import JudgedCanary
 from mlcanary.judge.records import read_record, record_hash
 from mlcanary.judge.store import Store
-from mlcanary.judge.view import JudgedCanary
 
 SEEDS = range(10)
 

@@ -10,7 +10,7 @@ import pytest
 from mlcanary.catalog import Gate
 from mlcanary.judge import snapshots
 from mlcanary.judge.contract import Counts, Facts, Plan, Step, Structure
-from mlcanary.judge.gates import SPLIT_GRACE, Gates
+from mlcanary.judge.gates.gates import SPLIT_GRACE, Gates
 from sim.bars import SEED, Rate
 
 STEP = 30.0

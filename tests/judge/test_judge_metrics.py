@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 import judge_views as views
 from mlcanary.catalog import CATALOG, Family, Gate, Group, Verdict
 from mlcanary.judge.contract import CanaryKey
-from mlcanary.judge.metrics import READINGS, render
-from mlcanary.judge.view import JudgedCanary, View
+from mlcanary.judge.publish.metrics import READINGS, render
+from mlcanary.judge.publish.view import JudgedCanary, View
 from prometheus_tools import program, run
 
 Page = dict[tuple[str, tuple[tuple[str, str], ...]], float]

@@ -10,11 +10,11 @@ import pytest
 
 import judge_views as views
 from mlcanary.catalog import Family, Gate, Verdict
-from mlcanary.judge import page
 from mlcanary.judge.contract import FeatureAssessment, GateAssessment
-from mlcanary.judge.curves import Limit, Line, chart
-from mlcanary.judge.figures import duration, eta, figure, interval, log_evidence, nearest, signed, when
-from mlcanary.judge.view import JudgedCanary, View
+from mlcanary.judge.publish import page
+from mlcanary.judge.publish.curves import Limit, Line, chart
+from mlcanary.judge.publish.figures import duration, eta, figure, interval, log_evidence, nearest, signed, when
+from mlcanary.judge.publish.view import JudgedCanary, View
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 

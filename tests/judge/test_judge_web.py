@@ -15,9 +15,9 @@ from yarl import URL
 import judge_views as views
 from mlcanary.catalog import Verdict
 from mlcanary.judge.contract import CanaryKey
-from mlcanary.judge.metrics import CONTENT_TYPE, render
-from mlcanary.judge.view import JudgedCanary, View
-from mlcanary.judge.web import RESULTS, routes
+from mlcanary.judge.publish.metrics import CONTENT_TYPE, render
+from mlcanary.judge.publish.view import JudgedCanary, View
+from mlcanary.judge.publish.web import RESULTS, routes
 from mlcanary.webserver.server import create_application, serving
 
 Record = Callable[[CanaryKey], bytes | None]

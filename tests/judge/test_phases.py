@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from mlcanary.judge.phases import LONGEST, PhaseClock
+from mlcanary.judge.gates.phases import LONGEST, PhaseClock
 from sim.bars import SEED
 
 STEP = 30.0

@@ -16,12 +16,12 @@ import pytest
 
 from judge_world import BASELINE, CANARY, MODEL, Sidecar, World
 from mlcanary.catalog import BY_NAME
-from mlcanary.judge import prometheus as judged
-from mlcanary.judge import reading as read
-from mlcanary.judge.counters import Counters
-from mlcanary.judge.prometheus import PrometheusReader
-from mlcanary.judge.reading import Reading, ReadingError
-from mlcanary.judge.roles import find_arms
+from mlcanary.judge.intake import prometheus as judged
+from mlcanary.judge.intake import reading as read
+from mlcanary.judge.intake.counters import Counters
+from mlcanary.judge.intake.prometheus import PrometheusReader
+from mlcanary.judge.intake.reading import Reading, ReadingError
+from mlcanary.judge.intake.roles import find_arms
 from prometheus_tools import free_port, prometheus, run
 
 Answer = tuple[int, dict[str, str], bytes]

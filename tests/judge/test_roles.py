@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcanary.catalog import Role
-from mlcanary.judge.reading import INFO, Reading, Sample
-from mlcanary.judge.roles import Arms, canary_models, find_arms, split_arms
+from mlcanary.judge.intake.reading import INFO, Reading, Sample
+from mlcanary.judge.intake.roles import Arms, canary_models, find_arms, split_arms
 
 
 def reading(*facts: tuple[str, str], model: str = "churn", **labels: str) -> Reading:

@@ -13,8 +13,8 @@ from judged_release import scraped
 from mlcanary.exposition.families import families
 from mlcanary.exposition.text import TextRenderer
 from mlcanary.formats.native import NativeFormat
-from mlcanary.judge import reading as read
 from mlcanary.judge.cycle import Judge
+from mlcanary.judge.intake import reading as read
 from mlcanary.judge.store import Store
 from mlcanary.judged_replay.archive import MemoryArchive, MonitorReader
 from mlcanary.measures.plan import ModelPlan

@@ -13,7 +13,7 @@ import yaml
 
 from mlcanary.catalog import ACTION_LABEL, ACTION_ROLLBACK, CATALOG, INDICATORS, OBJECTIVES, Group, Kind
 from mlcanary.catalog.judge import MARGINS
-from mlcanary.judge import reading
+from mlcanary.judge.intake import reading
 from prometheus_tools import ROOT, RULE_FILES, RULES, run
 from promtool_cases import asks_for_rollback, recorded_names, shipped_groups, told_by
 

@@ -13,7 +13,7 @@ import msgspec
 from mlcanary import __version__
 from mlcanary.errors import ConfigError, InputError
 from mlcanary.judge.contract import Assessment, CanaryKey, Plan, Step
-from mlcanary.judge.figures import NOTHING, count, figure, interval, log_evidence, signed, when
+from mlcanary.judge.publish.figures import NOTHING, count, figure, interval, log_evidence, signed, when
 from mlcanary.judge.records import Explanation, Record, explain, read_record
 
 _SECONDS = 30.0

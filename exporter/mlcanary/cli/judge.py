@@ -13,7 +13,7 @@ from mlcanary.errors import ConfigError
 from mlcanary.judge.settings import Settings, load_settings
 
 try:
-    from mlcanary.judge.prometheus import PrometheusReader
+    from mlcanary.judge.intake.prometheus import PrometheusReader
     from mlcanary.judge.service import RunOptions, serve
 except ModuleNotFoundError as error:
     missing = (error.name or "").partition(".")[0]

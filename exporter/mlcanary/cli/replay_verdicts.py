@@ -13,7 +13,7 @@ import msgspec
 from mlcanary.cli.explain import columns, evidence
 from mlcanary.errors import ConfigError
 from mlcanary.judge.contract import Plan
-from mlcanary.judge.figures import NOTHING, count, duration, log_evidence, when
+from mlcanary.judge.publish.figures import NOTHING, count, duration, log_evidence, when
 from mlcanary.judge.settings import load_settings
 from mlcanary.judged_replay.joint_features import JointEvidence
 from mlcanary.judged_replay.run import Change, JudgedRelease, JudgedReplay, judged_replay

@@ -34,13 +34,13 @@ from mlcanary.judge.contract import (
     promote_threshold,
 )
 from mlcanary.judge.evidence_curve import EvidenceCurve
-from mlcanary.judge.feature_group import FeatureGroup
-from mlcanary.judge.gates import Gates
-from mlcanary.judge.measure import Measure, with_figures
-from mlcanary.judge.phases import PhaseClock
+from mlcanary.judge.gates.gates import Gates
+from mlcanary.judge.gates.phases import PhaseClock
+from mlcanary.judge.measures.feature_group import FeatureGroup
+from mlcanary.judge.measures.measure import Measure, with_figures
+from mlcanary.judge.measures.proportion_measure import Block, ProportionMeasure
+from mlcanary.judge.measures.registry import WEIGHTS, input_of, measures_of
 from mlcanary.judge.planning import eta_seconds
-from mlcanary.judge.proportion_measure import Block, ProportionMeasure
-from mlcanary.judge.registry import WEIGHTS, input_of, measures_of
 from mlcanary.judge.verdict import Decision, Situation, decide, may_expand
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.evidence_family import e_bh, mean_log_e

@@ -24,14 +24,14 @@ from mlcanary.catalog import Verdict
 from mlcanary.errors import StateError
 from mlcanary.judge.canary import Canary
 from mlcanary.judge.contract import CanaryKey, Plan, Step
-from mlcanary.judge.counters import ArmGains, Counters
-from mlcanary.judge.reading import Reader, Reading, ReadingError
+from mlcanary.judge.intake.counters import ArmGains, Counters
+from mlcanary.judge.intake.reading import Reader, Reading, ReadingError
+from mlcanary.judge.intake.roles import ModelName
+from mlcanary.judge.intake.roster import Attendant, Roster, arms_of, attend, began, is_split, model_of, objectives
+from mlcanary.judge.publish.view import JudgedCanary, View
 from mlcanary.judge.records import build_record, record_hash
-from mlcanary.judge.roles import ModelName
-from mlcanary.judge.roster import Attendant, Roster, arms_of, attend, began, is_split, model_of, objectives
 from mlcanary.judge.settings import Settings
 from mlcanary.judge.store import Archive, Changes, Life, NewRecord, SavedCanary
-from mlcanary.judge.view import JudgedCanary, View
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """The judge as a process: one thread that judges, one event loop that answers, one leader per state file.
 
 A process that finds its state file held stands by: it answers with `leader` 0 and no canaries, and takes over when the
-file is free. Routes are those of `judge.web`. SIGHUP loads the configuration again: it holds for canaries that begin
-later. SIGTERM ends after the grid time in hand.
+file is free. Routes are those of `judge.publish.web`. SIGHUP loads the configuration again: it holds for canaries that
+begin later. SIGTERM ends after the grid time in hand.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pathlib import Path
 
 import mlcanary
 from mlcanary.errors import ConfigError
-from mlcanary.judge import web
 from mlcanary.judge.contract import CanaryKey
 from mlcanary.judge.cycle import Judge
-from mlcanary.judge.reading import Reader
+from mlcanary.judge.intake.reading import Reader
+from mlcanary.judge.publish import web
+from mlcanary.judge.publish.view import View
 from mlcanary.judge.settings import Settings
 from mlcanary.judge.store import Checkpoint, HeldError, Store
-from mlcanary.judge.view import View
 from mlcanary.webserver.config import WebConfigFile
 from mlcanary.webserver.server import create_application, serving
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from mlcanary.catalog import BY_NAME
-from mlcanary.judge import reading as read
 from mlcanary.judge.contract import CanaryKey, Plan, Step
-from mlcanary.judge.reading import Reading
+from mlcanary.judge.intake import reading as read
+from mlcanary.judge.intake.reading import Reading
 from mlcanary.judge.store import FIRST_HASH, Changes, NewRecord, Saved
 from mlcanary.monitor.monitor import Monitor
 
@@ -19,7 +19,7 @@ _WANTED = frozenset({read.INFO, *read.COUNTERS, *read.FACTS, *read.REFERENCES})
 
 
 class MonitorReader:
-    """Implements `judge.reading.Reader`. All files are one exporter: they share one join, and so one page.
+    """Implements `judge.intake.reading.Reader`. All files are one exporter: they share one join, and so one page.
 
     `mlcanary_up` is not among the series: a file that cannot be read ends a replay.
     """

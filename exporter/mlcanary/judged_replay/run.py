@@ -25,10 +25,10 @@ from mlcanary.formats.native import NativeFormat
 from mlcanary.judge.canary import Canary
 from mlcanary.judge.contract import Assessment, CanaryKey, CurvePoint, Plan, Step
 from mlcanary.judge.cycle import Judge
-from mlcanary.judge.roles import find_arms
+from mlcanary.judge.intake.roles import find_arms
+from mlcanary.judge.publish.view import JudgedCanary
 from mlcanary.judge.settings import PlanSettings, Settings
 from mlcanary.judge.store import NewRecord
-from mlcanary.judge.view import JudgedCanary
 from mlcanary.judged_replay.archive import MemoryArchive, MonitorReader
 from mlcanary.judged_replay.joint_features import JointEvidence, JointFeatures
 from mlcanary.judged_replay.timeline import Progress, Timeline

@@ -9,9 +9,9 @@ import numpy as np
 
 from mlcanary.catalog import Family
 from mlcanary.judge.contract import Plan, Structure
-from mlcanary.judge.mean_measures import AUCMeasure, MeanMeasure, Sums, UserMeasure
-from mlcanary.judge.measure import Measure
-from mlcanary.judge.proportion_measure import ProportionMeasure, Trials
+from mlcanary.judge.measures.mean_measures import AUCMeasure, MeanMeasure, Sums, UserMeasure
+from mlcanary.judge.measures.measure import Measure
+from mlcanary.judge.measures.proportion_measure import ProportionMeasure, Trials
 from mlcanary.stats.accumulator import Floats
 
 LATENCY_SHARES = (0.5, 0.1, 0.05, 0.01)

@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcanary.judge import reading as read
-from mlcanary.judge.told import Page
+from mlcanary.judge.intake import reading as read
+from mlcanary.judge.intake.told import Page
 from mlcanary.stats.accumulator import Floats
 
 Own = tuple[str, ...]

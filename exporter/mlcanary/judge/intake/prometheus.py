@@ -19,9 +19,9 @@ from pathlib import Path
 import msgspec
 import requests
 
-from mlcanary.judge import reading as read
-from mlcanary.judge.reading import Reader, Reading, ReadingError, Sample
-from mlcanary.judge.roles import canary_models
+from mlcanary.judge.intake import reading as read
+from mlcanary.judge.intake.reading import Reader, Reading, ReadingError, Sample
+from mlcanary.judge.intake.roles import canary_models
 
 __all__ = ["PrometheusReader", "Reader", "Reading", "ReadingError", "Sample"]
 

@@ -15,8 +15,8 @@ from itertools import chain
 import mlcanary
 from mlcanary.catalog import CATALOG, Gate, Group, MetricSpec, Verdict
 from mlcanary.judge.contract import Assessment, CanaryKey, MeasureAssessment, change_threshold
-from mlcanary.judge.lookup import current
-from mlcanary.judge.view import JudgedCanary, View
+from mlcanary.judge.publish.lookup import current
+from mlcanary.judge.publish.view import JudgedCanary, View
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 READINGS = ("ok", "unreachable", "refused")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 
-from mlcanary.judge.figures import log_evidence, when
+from mlcanary.judge.publish.figures import log_evidence, when
 
 STYLE = """
 :root{--axis:#8886;--bad:#c0392b;--good:#237a4b;--c0:#0b66b2;--c1:#b35900;--c2:#12805c;--c3:#9c3587;--c4:#6b6100}

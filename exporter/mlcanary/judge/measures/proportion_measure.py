@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlcanary.catalog import Family
-from mlcanary.judge.blocks import Pending
 from mlcanary.judge.contract import MeasureAssessment, Plan
-from mlcanary.judge.measure import LEAST_HISTORY, UNKNOWN, Limits, assessment
+from mlcanary.judge.measures.blocks import Pending
+from mlcanary.judge.measures.measure import LEAST_HISTORY, UNKNOWN, Limits, assessment
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.change_evidence import Restarts
 from mlcanary.stats.evidence import Estimate

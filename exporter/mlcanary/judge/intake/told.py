@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mlcanary.judge import reading as read
-from mlcanary.judge.reading import Reading, Sample
-from mlcanary.judge.roles import ModelName
+from mlcanary.judge.intake import reading as read
+from mlcanary.judge.intake.reading import Reading, Sample
+from mlcanary.judge.intake.roles import ModelName
 
 Page = tuple[tuple[str, str], ...]
 """Labels of an exporter, sorted: all that are not the metric's own."""

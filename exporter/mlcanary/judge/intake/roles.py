@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from mlcanary.catalog import Role
-from mlcanary.judge.reading import INFO, Reading
+from mlcanary.judge.intake.reading import INFO, Reading
 
 SPLIT_NAME = " (A/A)"
 """What is put behind the version of a baseline whose exporters are compared with each other."""

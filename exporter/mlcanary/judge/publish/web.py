@@ -33,10 +33,10 @@ import msgspec
 from aiohttp import web
 
 from mlcanary.catalog import Verdict
-from mlcanary.judge import metrics, page
 from mlcanary.judge.contract import Assessment, CanaryKey
-from mlcanary.judge.lookup import Shown, current, matching, names
-from mlcanary.judge.view import JudgedCanary, View
+from mlcanary.judge.publish import metrics, page
+from mlcanary.judge.publish.lookup import Shown, current, matching, names
+from mlcanary.judge.publish.view import JudgedCanary, View
 
 RESULTS: Mapping[Verdict, str] = {
     Verdict.PROMOTE: "healthy",

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcanary.judge.blocks import Pending
 from mlcanary.judge.contract import FEATURE, FeatureAssessment, Plan, Structure
+from mlcanary.judge.measures.blocks import Pending
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.category_evidence import CategoriesEvidence
 from mlcanary.stats.feature_evidence import FeaturesEvidence, Guilty

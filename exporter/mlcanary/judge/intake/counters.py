@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcanary.errors import StateError
-from mlcanary.judge import layouts
-from mlcanary.judge import reading as read
 from mlcanary.judge.contract import FEATURE, Counts, Facts, Structure
-from mlcanary.judge.pages import ModelCounters, Own, SavedModel, Unit
-from mlcanary.judge.reading import Reading, Sample
-from mlcanary.judge.roles import Arms, ModelName
-from mlcanary.judge.told import Page, Told, facts, page_of
+from mlcanary.judge.intake import layouts
+from mlcanary.judge.intake import reading as read
+from mlcanary.judge.intake.pages import ModelCounters, Own, SavedModel, Unit
+from mlcanary.judge.intake.reading import Reading, Sample
+from mlcanary.judge.intake.roles import Arms, ModelName
+from mlcanary.judge.intake.told import Page, Told, facts, page_of
 from mlcanary.stats.accumulator import Floats
 
 Ints = NDArray[np.intp]

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from mlcanary.catalog.judge import MARGINS, RELATIVE_MARGINS, Family
 from mlcanary.catalog.objectives import OBJECTIVES
 from mlcanary.judge.contract import FEATURE, Step, Structure
-from mlcanary.judge.registry import latency_edges
+from mlcanary.judge.gates.sub_windows import SubWindows
+from mlcanary.judge.measures.registry import latency_edges
 from mlcanary.judge.sentences import percent, spelled
-from mlcanary.judge.sub_windows import SubWindows
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.share_change import share_change
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlcanary.catalog import Family, Gate
-from mlcanary.judge.baseline_watch import BaselineWatch
-from mlcanary.judge.blocks import Pending
 from mlcanary.judge.contract import GateAssessment, Plan, Step
+from mlcanary.judge.gates.baseline_watch import BaselineWatch
+from mlcanary.judge.gates.sub_windows import SubWindows
+from mlcanary.judge.measures.blocks import Pending
 from mlcanary.judge.sentences import percent
-from mlcanary.judge.sub_windows import SubWindows
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.proportion_evidence import ProportionEvidence, update_together
 from mlcanary.stats.traffic_split import SplitEvidence

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mlcanary.judge.contract import CanaryKey
-from mlcanary.judge.reading import THRESHOLD, Reading
-from mlcanary.judge.roles import SPLIT_NAME, Arms, ModelName, find_arms, roles, split_arms
+from mlcanary.judge.intake.reading import THRESHOLD, Reading
+from mlcanary.judge.intake.roles import SPLIT_NAME, Arms, ModelName, find_arms, roles, split_arms
 
 
 @dataclass(frozen=True, slots=True)

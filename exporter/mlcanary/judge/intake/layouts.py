@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mlcanary.catalog import ANSWERED, NEGATIVE, NO_PREDICTION, OTHER, POSITIVE
-from mlcanary.judge import reading as read
 from mlcanary.judge.contract import FEATURE, Structure
-from mlcanary.judge.pages import Own
+from mlcanary.judge.intake import reading as read
+from mlcanary.judge.intake.pages import Own
 from mlcanary.stats.accumulator import Floats
 
 Families = Mapping[str, Mapping[Own, int]]

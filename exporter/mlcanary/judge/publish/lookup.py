@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mlcanary.judge.contract import CanaryKey
-from mlcanary.judge.view import JudgedCanary, View
+from mlcanary.judge.publish.view import JudgedCanary, View
 
 Shown = tuple[CanaryKey, JudgedCanary]
 

@@ -8,9 +8,9 @@ from urllib.parse import quote, urlencode
 
 from mlcanary import __version__
 from mlcanary.catalog import Family, Verdict
-from mlcanary.judge import curves
 from mlcanary.judge.contract import Assessment, CanaryKey, CurvePoint, FeatureAssessment
-from mlcanary.judge.figures import (
+from mlcanary.judge.publish import curves
+from mlcanary.judge.publish.figures import (
     NOTHING,
     count,
     duration,
@@ -23,8 +23,8 @@ from mlcanary.judge.figures import (
     signed,
     when,
 )
-from mlcanary.judge.lookup import current
-from mlcanary.judge.view import JudgedCanary, View
+from mlcanary.judge.publish.lookup import current
+from mlcanary.judge.publish.view import JudgedCanary, View
 from mlcanary.webserver.html import Cell, Link, Mark, document, table
 
 _STYLE = """

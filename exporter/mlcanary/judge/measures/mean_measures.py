@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from mlcanary.catalog import Family
 from mlcanary.catalog.judge import RELATIVE_MARGINS
-from mlcanary.judge.blocks import Pending
 from mlcanary.judge.contract import MeasureAssessment, Plan
-from mlcanary.judge.measure import LEAST_HISTORY, UNKNOWN, Limits, assessment, signed
+from mlcanary.judge.measures.blocks import Pending
+from mlcanary.judge.measures.measure import LEAST_HISTORY, UNKNOWN, Limits, assessment, signed
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.auc_evidence import AUCEvidence
 from mlcanary.stats.bucket_evidence import BucketEvidence

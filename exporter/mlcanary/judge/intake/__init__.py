@@ -1,0 +1,1 @@
+"""What Prometheus holds, turned into what both arms gained: readings, roles, counters."""

@@ -1,0 +1,1 @@
+"""What the judge shows: metrics, HTTP for pipelines, pages for people. Changes nothing."""
