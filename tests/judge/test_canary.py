@@ -175,3 +175,27 @@ def test_a_sudden_outage_is_no_cluster(failing: float) -> None:
         found.append(canary.verdict)
     assert Verdict.ROLLBACK not in found[:40]
     assert found[42] is Verdict.ROLLBACK, canary.assess().text
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_what_is_counted_while_the_split_is_wrong_is_no_evidence_later(configured: bool) -> None:
+    """Users of another kind come to the canary for a while; nobody can tell where no share is configured."""
+
+    def wrong(t: float) -> bool:
+        return 600 <= t < 3000
+
+    release = Release(
+        23,
+        canary=lambda t: Arm(ctr=0.05 if wrong(t) else 0.1),
+        share=lambda t: 0.4 if wrong(t) else 0.1,
+        interval=60.0,
+        facts=lambda _t: Facts(expected_share=0.1 if configured else None),
+    )
+    canary, said = Canary(KEY, plan()), []
+    for step in release.steps(9000):
+        canary.advance(step)
+        said.append(canary.verdict)
+    assert (Verdict.ROLLBACK in said) is not configured
+    if configured:
+        assert canary.skipped["split_mismatch"] >= 30
+        assert canary.assess().gates == (), "the split is right again"

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mlcanary.catalog import Family, Verdict
+from mlcanary.catalog import Family, Gate, Verdict
 from mlcanary.judge import snapshots
 from mlcanary.judge.contract import (
     FEATURE,
@@ -48,6 +48,9 @@ from mlcanary.stats.proportion_evidence import estimates_together, looks_togethe
 
 REFERENCE_STEPS = 20
 """Steps between two comparisons with the reference profile: it never decides anything."""
+
+TAINTING = frozenset({Gate.SPLIT_MISMATCH, Gate.LABEL_COVERAGE})
+"""Gates that also leave out what is counted meanwhile: else it would ask for a rollback as soon as they open."""
 
 CLUSTER_BLOCKS = 20
 """Blocks of a measure from which its design effect may suspend it."""
@@ -88,7 +91,7 @@ class Canary:
         self._steps += 1
         self._of_features = self._of_measures = self._in_force = None
         self._meet(step)
-        for i, arm in enumerate(_arms(step)):
+        for i, arm in enumerate((step.canary, step.baseline)):
             if sum(arm.get("requests", ())) > 0:
                 self._traffic[i] = step.end
         reason = self._left_out(step)
@@ -133,11 +136,12 @@ class Canary:
     def _take(self, step: Step) -> None:
         requests = (self._counts(step.canary, "requests"), self._counts(step.baseline, "requests"))
         phase = self._phases.update(step.end, float(requests[0].sum()), float(requests[1].sum()))
+        tainted = self._tainted()
         blocks: list[Block] = []
         for name, measure in self._measures.items():
             source = self._inputs[name]
             canary, baseline = self._counts(step.canary, source), self._counts(step.baseline, source)
-            if not (canary.any() or baseline.any()):
+            if measure.family in tainted or not (canary.any() or baseline.any()):
                 continue
             self._settle(measure.family)
             if isinstance(measure, ProportionMeasure):
@@ -149,12 +153,24 @@ class Canary:
             if isinstance(measure, ProportionMeasure):
                 measure.note_change()
         for group in self._groups:
-            arms = [np.concatenate([self._counts(arm, name) for name in group.names]) for arm in _arms(step)]
-            if arms[0].any() or arms[1].any():
+            arms = [
+                np.concatenate([self._counts(arm, name) for name in group.names])
+                for arm in (step.canary, step.baseline)
+            ]
+            if Family.FEATURES not in tainted and (arms[0].any() or arms[1].any()):
                 group.take(arms[0], arms[1], step.start, step.end)
                 self._settle(Family.FEATURES)
             if self._steps % REFERENCE_STEPS == 0:
                 group.look_at_reference()
+
+    def _tainted(self) -> frozenset[Family]:
+        """Families whose counts prove nothing while the arms get unlike requests or unlike labels.
+
+        By the gates of the step before: what is counted now has no part in whether it counts.
+        """
+        found = [gate for gate in self._gates.current(self.plan) if gate.gate in TAINTING]
+        self.skipped.update(gate.gate.value for gate in found)
+        return frozenset(family for gate in found for family in (gate.families or tuple(Family)))
 
     def _settle(self, family: Family) -> None:
         """The mean over a family needs weights that are fixed before its first block."""
@@ -382,7 +398,3 @@ def fold(key: CanaryKey, plan: Plan, steps: Sequence[Step]) -> Assessment:
 def _bare(name: str, log_e: float) -> FeatureAssessment:
     """A feature without the place of its difference, which is dear and told only with a rollback."""
     return FeatureAssessment(name.removeprefix(FEATURE), log_e, "", 0.0, 0.0)
-
-
-def _arms(step: Step) -> tuple[Counts, Counts]:
-    return step.canary, step.baseline
