@@ -294,7 +294,7 @@ def test_every_change_of_the_verdict_is_recorded_in_a_chain_that_can_be_explaine
         for key, shown in judge.view.canaries.items():
             if shown.assessment.verdict != verdicts[-1]:
                 assert isinstance(judge._store, Store)
-                record = read_record(body := judge._store.record(key) or b"")
+                record = read_record(judge._store.record(key) or b"")
                 assert record.assessment == shown.assessment
                 assert (record.mlcanary, record.previous, record.plan) == ("1.2.3", previous[-1], shown.plan)
                 assert explain(record, lambda k, p, s: fold(k, p, tuple(s))).equal
