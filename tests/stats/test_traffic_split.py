@@ -85,11 +85,15 @@ def test_users_who_send_many_requests_are_no_mismatch() -> None:
 
 
 def test_bursts_within_steps_are_seen_without_users() -> None:
-    rng = np.random.default_rng(SEED)
-    evidence = SplitEvidence(0.1)
-    for _ in range(100):
-        evidence.update(*(5.0 * rng.multinomial(40, [0.1, 0.9])))
-    assert evidence.phi == pytest.approx(5.0, rel=0.4)
+    """The largest upper bound of four lengths of blocks: hardly ever understated, in the middle half too large."""
+    found = []
+    for seed in range(9):
+        rng, evidence = np.random.default_rng(seed), SplitEvidence(0.1)
+        for _ in range(100):
+            evidence.update(*(5.0 * rng.multinomial(40, [0.1, 0.9])))
+        found.append(evidence.phi)
+    assert min(found) > 4.0
+    assert float(np.median(found)) < 7.5
 
 
 def test_a_skew_of_three_points_is_found_soon() -> None:

@@ -52,8 +52,8 @@ class Gates:
     >>> from mlcanary.judge.contract import Facts
     >>> gates = Gates()
     >>> gates.update(Step(0.0, 30.0, {}, {}, facts=Facts(conflict="two baselines")), {})
-    >>> gates.current(Plan())
-    (GateAssessment(gate=<Gate.ROLE_CONFLICT: 'role_conflict'>, why='two baselines.'),)
+    >>> [(found.gate.value, found.why) for found in gates.current(Plan())]
+    [('role_conflict', 'two baselines.')]
     """
 
     margins: dict[str, float] = field(default_factory=dict)
