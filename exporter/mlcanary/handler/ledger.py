@@ -13,7 +13,6 @@ loop without awaiting in between, which also makes them atomic there.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,13 +20,14 @@ from pathlib import Path
 
 import msgspec
 
+from mlcanary import durable
 from mlcanary.errors import StateError
 from mlcanary.handler import audit, tables
 from mlcanary.handler.incidents import Action, ActionState, Event, Incident, IncidentState
 from mlcanary.handler.payload import Alert
 from mlcanary.handler.policy import LedgerView
 
-Checkpoint = Callable[[str], None]
+Checkpoint = durable.Checkpoint
 """Called before and after each commit and each call to a target, with its name. Nothing in production."""
 
 EVERYTHING = "*"
@@ -265,23 +265,8 @@ class Ledger:
 
     # --- inside
 
-    @contextlib.contextmanager
-    def _transaction(self, name: str) -> Iterator[None]:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._checkpoint(f"before commit {name}")
-            self._db.execute("COMMIT")
-            self._checkpoint(f"after commit {name}")
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                if self._db.in_transaction:  # a commit that failed may leave it open, and block every later one
-                    self._db.execute("ROLLBACK")
-            raise StateError(f"the ledger cannot be written: {error}", hint="nothing is done without it") from error
+    def _transaction(self, name: str) -> contextlib.AbstractContextManager[None]:
+        return durable.transaction(self._db, name, self._checkpoint, _unwritten)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -345,14 +330,12 @@ class Ledger:
             return [tables.incident_of(row) for row in rows]
 
 
+def _unwritten(error: sqlite3.Error) -> StateError:
+    return StateError(f"the ledger cannot be written: {error}", hint="nothing is done without it")
+
+
 def _lock(path: Path) -> int:
-    try:
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StateError(f"{path}.lock: {error}", hint="check --state.path") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise StateError(f"{path}: another handler holds it", hint="run one handler per state file") from error
-    return lock
+    held = durable.lock(path)
+    if held is None:
+        raise StateError(f"{path}: another handler holds it", hint="run one handler per state file")
+    return held

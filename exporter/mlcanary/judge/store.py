@@ -12,21 +12,21 @@ Calls block for the time of a disk flush; they come from one thread at a time, b
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
+from mlcanary import durable
 from mlcanary.errors import StateError
 from mlcanary.judge.contract import CanaryKey, Counts, Plan, Step
 
-Checkpoint = Callable[[str], None]
+Checkpoint = durable.Checkpoint
 """Called before and after each commit with its name. Nothing in production."""
 
 LAYOUT = 1
@@ -291,23 +291,11 @@ class Store:
             raise StateError(f"{self.path}: no canary {key.model}/{key.version} that began at {key.start:.0f}")
         return found[0]
 
-    @contextlib.contextmanager
-    def _transaction(self, name: str) -> Iterator[None]:
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._checkpoint(f"before commit {name}")
-            self._db.execute("COMMIT")
-            self._checkpoint(f"after commit {name}")
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                if self._db.in_transaction:  # a commit that failed may leave it open, and block every later one
-                    self._db.execute("ROLLBACK")
-            raise StateError(f"{self.path}: cannot write: {error}", hint="free space or fix permissions") from error
+    def _transaction(self, name: str) -> contextlib.AbstractContextManager[None]:
+        return durable.transaction(self._db, name, self._checkpoint, self._unwritten)
+
+    def _unwritten(self, error: sqlite3.Error) -> StateError:
+        return StateError(f"{self.path}: cannot write: {error}", hint="free space or fix permissions")
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -350,13 +338,7 @@ def _whole(counts: Counts) -> dict[str, list[float]]:
 
 
 def _lock(path: Path) -> int:
-    try:
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StateError(f"{path}.lock: {error.strerror}", hint="check --state.path") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise HeldError(f"{path}: another judge leads", hint="this one waits for it to end") from error
-    return lock
+    held = durable.lock(path)
+    if held is None:
+        raise HeldError(f"{path}: another judge leads", hint="this one waits for it to end")
+    return held
