@@ -19,8 +19,12 @@ def per(name: str, label: str) -> str:
 
 def verdicts() -> list[Json]:
     """The judge."""
+    return [row("Judge"), *_decisions(), *_grounds()]
+
+
+def _decisions() -> list[Json]:
+    """What is said, and the evidence over time."""
     return [
-        row("Judge"),
         table(
             "Verdicts",
             "What the judge says of each canary now, and why. Evidence is the log e-value of the family nearest "
@@ -65,6 +69,12 @@ def verdicts() -> list[Json]:
             ),
             query(f"max({said('margin')} / {said('margin')})", "limit margin"),
         ),
+    ]
+
+
+def _grounds() -> list[Json]:
+    """Measures and features one by one, what suspends, and how the judge itself is doing."""
+    return [
         table(
             "Measures",
             "Each measure of each canary: difference to the baseline with its interval, margin and log e-values.",

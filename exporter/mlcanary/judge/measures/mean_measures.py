@@ -9,7 +9,7 @@ from mlcanary.catalog import Family
 from mlcanary.catalog.judge import RELATIVE_MARGINS
 from mlcanary.judge.contract import MeasureAssessment, Plan
 from mlcanary.judge.measures.blocks import Pending
-from mlcanary.judge.measures.measure import LEAST_HISTORY, UNKNOWN, Limits, assessment, signed
+from mlcanary.judge.measures.measure import LEAST_HISTORY, UNKNOWN, Limits, Measure, assessment, signed
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.auc_evidence import AUCEvidence
 from mlcanary.stats.bucket_evidence import BucketEvidence
@@ -82,11 +82,7 @@ class MeanMeasure:
 
     def assess(self) -> MeasureAssessment:
         """As `Measure.assess`."""
-        against = self.evidence.log_e_noninferior()
-        n_c, n_b = (float(n) for n in self.evidence.trials)
-        known = None if against is None else float(against)
-        limits, log_e = self.limits, self.log_e()
-        return assessment(self, self.unit, log_e, known, UNKNOWN, limits, trials=(n_c, n_b), blocks=self.blocks)
+        return _assessed(self, self.unit, self.evidence, self.limits, self.blocks)
 
     def estimate(self, found: Estimate | None = None) -> Estimate:
         """As `Measure.estimate`."""
@@ -134,11 +130,7 @@ class AUCMeasure:
 
     def assess(self) -> MeasureAssessment:
         """As `Measure.assess`."""
-        against = self.evidence.log_e_noninferior()
-        n_c, n_b = (float(n) for n in self.evidence.trials)
-        known = None if against is None else float(against)
-        limits, log_e = self.limits, self.log_e()
-        return assessment(self, "ratio", log_e, known, UNKNOWN, limits, trials=(n_c, n_b), blocks=self.blocks)
+        return _assessed(self, "ratio", self.evidence, self.limits, self.blocks)
 
     def estimate(self, found: Estimate | None = None) -> Estimate:
         """As `Measure.estimate`."""
@@ -215,18 +207,7 @@ class UserMeasure:
 
     def assess(self) -> MeasureAssessment:
         """As `Measure.assess`."""
-        against = self.evidence.log_e_noninferior()
-        n_c, n_b = (float(n) for n in self.evidence.trials)
-        return assessment(
-            self,
-            self.unit,
-            self.log_e(),
-            None if against is None else float(against),
-            UNKNOWN,
-            self.limits,
-            trials=(n_c, n_b),
-            blocks=int(self.evidence.blocks),
-        )
+        return _assessed(self, self.unit, self.evidence, self.limits, int(self.evidence.blocks))
 
     def estimate(self, found: Estimate | None = None) -> Estimate:
         """As `Measure.estimate`."""
@@ -236,3 +217,13 @@ class UserMeasure:
         if self.squares is not None:
             return signed(found, -1.0)
         return Estimate(1.0 - found.canary, 1.0 - found.baseline, found.difference, found.lower, found.upper)
+
+
+def _assessed(
+    measure: Measure, unit: str, evidence: MeanEvidence | AUCEvidence | BucketEvidence, limits: Limits, blocks: int
+) -> MeasureAssessment:
+    """What every measure by E2 says of itself; its figures come with the interval, which is dear."""
+    against = evidence.log_e_noninferior()
+    n_c, n_b = (float(n) for n in evidence.trials)
+    known = None if against is None else float(against)
+    return assessment(measure, unit, measure.log_e(), known, UNKNOWN, limits, trials=(n_c, n_b), blocks=blocks)
