@@ -124,5 +124,5 @@ def _joint(found: JointEvidence, plan: Plan) -> str:
     alone = log_evidence(-math.log(plan.alpha))
     return (
         f"joint features: log E {log_evidence(found.log_e)} (alone it would need {alone}), AUC {auc}, "
-        f"{len(found.features)} numeric features{more}, {rows}; informs only"
+        f"{len(found.features)} numeric feature{'s' * (len(found.features) != 1)}{more}, {rows}; informs only"
     )
