@@ -198,7 +198,8 @@ class Effector:
         self._env.metrics.add("effects_total", name, result.action)
         if result.action is ActionState.CONFIRMED:
             self._env.metrics.set("rollback_last_timestamp_seconds", now, name)
-        if result.incident in (IncidentState.FAILED, IncidentState.STUCK):
+        ended = result.incident in (IncidentState.FAILED, IncidentState.STUCK)
+        if ended and action.kind is not ActionKind.REASSERT:  # a reassert leaves its incident as it is
             self._env.metrics.add("rollbacks_total", name, self._plan.model, result.incident)
 
     def plan_rollback(self, incident: Incident, desired: State, expected: State | None, now: float) -> Action:

@@ -27,11 +27,12 @@ _MAX_OUTPUT = 65536
 
 
 class CommandSettings(Schema, frozen=True, tag_field="type", tag="command"):
-    """`argv[0]` is an absolute path, as there is no PATH to search."""
+    """`argv[0]` is an absolute path, as there is no PATH to search. `weighted`: it can set any split."""
 
     argv: Argv
     versions: Versions
     observe: Argv | None = None
+    weighted: bool = False
     timeout: Seconds = Seconds(30.0)
 
 
@@ -44,6 +45,7 @@ class CommandTarget:
 
     def __init__(self, settings: CommandSettings) -> None:
         self._settings = settings
+        self.weighted = settings.weighted
 
     async def observe(self) -> State | Unobservable:
         """What the second command prints."""
@@ -73,6 +75,18 @@ class CommandTarget:
 
     async def complete(self, desired: State, guard: Guard) -> None:
         """The command is all there is."""
+
+    async def rehearse(self, desired: State, guard: Guard) -> None:
+        """Whether the guard holds and the program is there to be run."""
+        observed = await self.observe()
+        program = self._settings.argv[0]
+        pending = not isinstance(observed, State) or check_guard(observed, desired, guard)
+        if pending and not os.access(program, os.X_OK):
+            raise RefusedError(f"{program}: cannot be run")
+
+    async def owner(self) -> str:
+        """Nobody can be told."""
+        return ""
 
     async def _run(self, argv: tuple[str, ...], stdin: bytes, action_id: str) -> bytes:
         try:

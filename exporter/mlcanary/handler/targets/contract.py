@@ -17,6 +17,9 @@ from mlcanary.errors import ActionError
 MAX_WEIGHT = 256
 """Largest weight that every router at hand accepts (HAProxy's limit)."""
 
+ROUNDING = 0.005
+"""How far a share may lie from the one that was asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -36,6 +39,16 @@ class State:
     def only(cls, active: str, versions: Iterable[str]) -> State:
         """The state in which `active` alone serves."""
         return cls.of({version: int(version == active) for version in versions})
+
+    @classmethod
+    def split(cls, candidate: str, share: float, stable: str, versions: Iterable[str]) -> State:
+        """`candidate` has a share of the traffic and `stable` the rest; weights of a hundred, so a share is a percent.
+
+        >>> State.split("v2", 0.05, "v1", ("v1", "v2", "v3")).weights
+        (('v1', 95), ('v2', 5), ('v3', 0))
+        """
+        percent = round(100 * share)
+        return cls.of({**dict.fromkeys(versions, 0), stable: 100 - percent, candidate: percent})
 
     @property
     def total(self) -> int:
@@ -63,6 +76,14 @@ class State:
         Routers round weights, or allow the configured ones only; who gets nothing is what an action is about.
         """
         return {v for v, weight in self.weights if weight} == {v for v, weight in seen.weights if weight}
+
+    def reached_by(self, seen: State) -> bool:
+        """Whether `seen` splits the traffic as this state does, but for rounding: nobody's share is half a percent off.
+
+        Who has nothing here has nothing there. What a step of a release asks; a rollback asks `fulfilled_by`.
+        """
+        versions = {v for v, _ in (*self.weights, *seen.weights)}
+        return self.fulfilled_by(seen) and all(abs(self.share(v) - seen.share(v)) <= ROUNDING for v in versions)
 
     def to_json(self) -> str:
         """Text for the ledger."""
@@ -109,6 +130,9 @@ class Target(Protocol):
     a RefusedError nobody knows what happened: `observe` decides.
     """
 
+    weighted: bool
+    """Whether traffic can be split in any proportion: what mode drive needs. False: one version serves at a time."""
+
     async def observe(self) -> State | Unobservable:
         """The state now. Writes nothing."""
 
@@ -117,6 +141,12 @@ class Target(Protocol):
 
     async def complete(self, desired: State, guard: Guard) -> None:
         """Repeat the harmless last steps (a reload) of an action that was cut off after the state was set."""
+
+    async def rehearse(self, desired: State, guard: Guard) -> None:
+        """Raise what `apply` would raise, as far as can be told without a write (a dry run of the server)."""
+
+    async def owner(self) -> str:
+        """Another controller that writes what this target writes, as the target tells; "" if none is seen."""
 
 
 def check_guard(observed: State, desired: State, guard: Guard) -> bool:

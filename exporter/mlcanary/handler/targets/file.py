@@ -52,6 +52,8 @@ class FileSettings(Schema, frozen=True, tag_field="type", tag="file"):
 class FileTarget:
     """See `contract.Target`."""
 
+    weighted = False
+
     def __init__(self, settings: FileSettings) -> None:
         self._settings = settings
         self._path = Path(settings.path)
@@ -89,6 +91,15 @@ class FileTarget:
             await call("POST", reload.url, Access(self._settings.timeout), headers=headers)
         else:
             _signal(Path(reload.pid_file), signal.Signals[f"SIG{reload.signal}"])
+
+    async def rehearse(self, desired: State, guard: Guard) -> None:
+        """Whether the guard holds and the directory can be written."""
+        if check_guard(await self.observe(), desired, guard) and not os.access(self._path.parent, os.W_OK):
+            raise RefusedError(f"{self._path}: its directory cannot be written")
+
+    async def owner(self) -> str:
+        """Nobody can be told: a file names no writers."""
+        return ""
 
     def _read(self) -> object:
         if self._settings.kind == "symlink":

@@ -45,6 +45,8 @@ class HAProxySettings(Schema, frozen=True, tag_field="type", tag="haproxy"):
 class HAProxyTarget:
     """See `contract.Target`. One connection per call, as the runtime API closes it after each line."""
 
+    weighted = True
+
     def __init__(self, settings: HAProxySettings) -> None:
         self._settings = settings
 
@@ -85,6 +87,15 @@ class HAProxyTarget:
 
     async def complete(self, desired: State, guard: Guard) -> None:
         """Weights are all there is."""
+
+    async def rehearse(self, desired: State, guard: Guard) -> None:
+        """Whether the guard holds and every destination runs; the runtime API has no dry run."""
+        if check_guard(await self.observe(), desired, guard):
+            await self._require_running([v for v, weight in desired.weights if weight > 0])
+
+    async def owner(self) -> str:
+        """Nobody can be told: the runtime API names no writers."""
+        return ""
 
     async def _admit(self, versions: list[str], desired: State) -> None:
         """Give weight to versions that have none, before anybody loses any. Raises RefusedError."""

@@ -42,6 +42,8 @@ class HTTPSettings(Schema, frozen=True, tag_field="type", tag="http"):
 class HTTPTarget:
     """See `contract.Target`. Every attempt of an action carries the same `Idempotency-Key`."""
 
+    weighted = False
+
     def __init__(self, settings: HTTPSettings) -> None:
         self._settings = settings
         self._access = Access(settings.timeout, settings.bearer_token_file, settings.ca_file)
@@ -81,3 +83,13 @@ class HTTPTarget:
 
     async def complete(self, desired: State, guard: Guard) -> None:
         """One call is all there is."""
+
+    async def rehearse(self, desired: State, guard: Guard) -> None:
+        """Whether the guard holds; the other side has no dry run."""
+        observed = await self.observe()
+        if isinstance(observed, State):
+            check_guard(observed, desired, guard)
+
+    async def owner(self) -> str:
+        """Nobody can be told."""
+        return ""
