@@ -14,7 +14,8 @@ import pytest
 from handler_world import running
 from mlcanary.errors import ActionError
 from mlcanary.handler.targets.contract import ConflictError, Guard, RefusedError, State
-from mlcanary.handler.targets.file import FileSettings, FileTarget, Reload
+from mlcanary.handler.targets.file import FileSettings, FileTarget
+from mlcanary.handler.targets.reload import Reload
 
 V1, V2 = State.of({"v1": 1, "v2": 0}), State.of({"v1": 0, "v2": 1})
 GUARD = Guard("a1", V2)
