@@ -19,13 +19,24 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes of others: its own errors, and those of Python for bad UTF-8 and for depth."""
 
 
+class AnswerError(RefusedError):
+    """The server answered with `status`, 3xx or 4xx, and with the bytes `answer`."""
+
+    def __init__(self, message: str, status: int, answer: bytes) -> None:
+        super().__init__(message)
+        self.status = status
+        self.answer = answer
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a server is reached: timeout in seconds, token file and certificate authority, both optional."""
+    """How a server is reached: timeout in seconds; token file or user and password file; certificate authority."""
 
     timeout: float
     bearer_token_file: str = ""
     ca_file: str = ""
+    username: str = ""
+    password_file: str = ""
 
 
 async def call(
@@ -33,8 +44,8 @@ async def call(
 ) -> bytes:
     """The body of a 2xx answer.
 
-    Raises RefusedError if the server cannot have done anything (not reached, 3xx, 4xx), ActionError if it may
-    have (timeout, 5xx, cut connection, oversized answer).
+    Raises RefusedError if the server cannot have done anything (not reached; 3xx and 4xx as AnswerError),
+    ActionError if it may have (timeout, 5xx, cut connection, oversized answer).
     """
     authorization, context = _credentials(access)
     sent = {**(headers or {}), **authorization}
@@ -55,7 +66,7 @@ async def call(
     if status >= 500:
         raise ActionError(f"{method} {url}: HTTP {status}")
     if not 200 <= status < 300:
-        raise RefusedError(f"{method} {url}: HTTP {status}")
+        raise AnswerError(f"{method} {url}: HTTP {status}", status, answer)
     return answer
 
 
@@ -63,11 +74,14 @@ def _credentials(access: Access) -> tuple[dict[str, str], ssl.SSLContext | bool]
     """Read at each call, so that a rotated token or authority counts at once."""
     try:
         context = ssl.create_default_context(cafile=access.ca_file) if access.ca_file else True
+        if access.username:
+            password = Path(access.password_file).read_text(encoding="utf-8").rstrip("\r\n")
+            return {"Authorization": aiohttp.BasicAuth(access.username, password, "utf-8").encode()}, context
         if not access.bearer_token_file:
             return {}, context
         token = Path(access.bearer_token_file).read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
-        hint = "check bearer_token_file and ca_file"
+        hint = "check bearer_token_file, password_file and ca_file"
         raise RefusedError(f"credentials cannot be read: {error}", hint=hint) from error
     return {"Authorization": f"Bearer {token}"}, context
 

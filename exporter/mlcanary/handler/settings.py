@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -35,6 +36,7 @@ LabelName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Path_ = tuple[str | int, ...]
+_RESERVED_ALIAS = re.compile(r"[vV][0-9]+|(?i:latest)")
 
 
 class PrometheusSettings(Schema, frozen=True):
@@ -254,6 +256,7 @@ def _check(document: HandlerSettings, text: str, source: str) -> None:
             if not _is_name(version):
                 allowed = "letters, digits, dot, underscore and hyphen, 1 to 64 of them"
                 raise error_at(text, source, (*place, "target", key), f"version {version!r}", allowed)
+        _check_distinct(target, text, source, (*place, "target", key))
         if target.destination is not None and target.destination not in versions:
             allowed = ", ".join(versions)
             raise error_at(text, source, (*place, "destination"), repr(target.destination), allowed)
@@ -265,6 +268,18 @@ def _check(document: HandlerSettings, text: str, source: str) -> None:
 
 def _is_name(text: str) -> bool:
     return 0 < len(text) <= 64 and all(c.isascii() and (c.isalnum() or c in "._-") for c in text)
+
+
+def _check_distinct(target: TargetSettings, text: str, source: str, place: Path_) -> None:
+    """Two versions behind one server or one value cannot be told apart."""
+    names = (
+        target.target.versions if isinstance(target.target.versions, dict) else getattr(target.target, str(place[-1]))
+    )
+    owners: dict[object, str] = {}
+    for version, name in names.items() if isinstance(names, dict) else ():
+        if name in owners:
+            raise error_at(text, source, (*place, version), f"{name!r}, as {owners[name]} has", "one that no other has")
+        owners[name] = version
 
 
 def _check_kind(target: TargetSettings, text: str, source: str, place: Path_) -> None:
@@ -279,8 +294,24 @@ def _check_kind(target: TargetSettings, text: str, source: str, place: Path_) ->
     if reload is not None and bool(reload.pid_file) == bool(reload.url):
         found = "both" if reload.url else "neither"
         raise error_at(text, source, (*place, "reload"), found, "pid_file or url")
-    if tag == "http":
-        _check_url(getattr(kind, "url", ""), text, source, (*place, "url"))
+    if tag == "mlflow" and _RESERVED_ALIAS.fullmatch(alias := getattr(kind, "alias", "")):
+        allowed = "another name: MLflow keeps latest and v1, v2, ... for itself"
+        raise error_at(text, source, (*place, "alias"), repr(alias), allowed)
+    if getattr(kind, "username", "") and getattr(kind, "bearer_token_file", ""):
+        raise error_at(text, source, (*place, "username"), "a bearer_token_file too", "one of them")
+    if bool(getattr(kind, "username", "")) != bool(getattr(kind, "password_file", "")):
+        raise error_at(text, source, place, "one of username and password_file", "both or none")
+    for path, url in _urls(kind):
+        _check_url(url, text, source, (*place, *path))
+
+
+def _urls(section: msgspec.Struct) -> Iterator[tuple[Path_, str]]:
+    """Addresses in a section and in those under it, with their keys."""
+    for key, value in msgspec.structs.asdict(section).items():
+        if isinstance(value, msgspec.Struct):
+            yield from (((key, *path), url) for path, url in _urls(value))
+        elif isinstance(value, str) and (key == "url" or key.endswith("_url")):
+            yield (key,), value
 
 
 def _check_url(url: str, text: str, source: str, place: Path_) -> None:

@@ -16,10 +16,10 @@ from mlcanary.documents import Schema, Seconds
 from mlcanary.errors import ActionError
 from mlcanary.handler.calls import UNREADABLE
 from mlcanary.handler.targets.contract import Guard, RefusedError, State, Unobservable, check_guard
+from mlcanary.handler.targets.http import Weight
 from mlcanary.handler.targets.processes import Argv, run
 
 Versions = Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
-Weight = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 _ACTION_ID = "MLCANARY_ACTION_ID"
 
 

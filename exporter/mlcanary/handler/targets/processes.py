@@ -20,11 +20,11 @@ _SHOWN = 500
 
 
 async def run(
-    argv: Sequence[str], timeout: float, *, stdin: bytes = b"", environment: Mapping[str, str] | None = None
+    argv: Sequence[str], limit: float, *, stdin: bytes = b"", environment: Mapping[str, str] | None = None
 ) -> bytes:
     """What the program printed. Its group has ended when this returns.
 
-    Input: `timeout` in seconds. Raises RefusedError if it cannot be started, ActionError if it takes too long,
+    Input: `limit` in seconds. Raises RefusedError if it cannot be started, ActionError if it takes too long,
     exits with another status than 0 or prints more than `MAX_OUTPUT_BYTES`.
     """
     try:
@@ -40,10 +40,10 @@ async def run(
     except (OSError, ValueError) as error:  # the latter: a zero byte in an argument
         raise RefusedError(f"{argv[0]}: cannot be started: {error}") from error
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(limit):
             output, complaint = await process.communicate(stdin)
     except TimeoutError as error:
-        raise ActionError(f"{argv[0]}: still running after {timeout:g} s, ended") from error
+        raise ActionError(f"{argv[0]}: still running after {limit:g} s, ended") from error
     finally:
         await _end(process)
     if process.returncode != 0:

@@ -7,13 +7,17 @@ from mlcanary.handler.targets.contract import Target
 from mlcanary.handler.targets.file import FileSettings, FileTarget
 from mlcanary.handler.targets.haproxy import HAProxySettings, HAProxyTarget
 from mlcanary.handler.targets.http import HTTPSettings, HTTPTarget
+from mlcanary.handler.targets.mlflow import MLflowSettings, MLflowTarget
+from mlcanary.handler.targets.nginx import NginxSettings, NginxTarget
 
-TargetKind = HAProxySettings | FileSettings | HTTPSettings | CommandSettings
+TargetKind = HAProxySettings | NginxSettings | FileSettings | MLflowSettings | HTTPSettings | CommandSettings
 """The `target:` section: which kind, by its key `type`."""
 
 KINDS: dict[str, type[Target]] = {
     "haproxy": HAProxyTarget,
+    "nginx": NginxTarget,
     "file": FileTarget,
+    "mlflow": MLflowTarget,
     "http": HTTPTarget,
     "command": CommandTarget,
 }
@@ -24,8 +28,12 @@ def create(settings: TargetKind) -> Target:
     match settings:
         case HAProxySettings():
             return HAProxyTarget(settings)
+        case NginxSettings():
+            return NginxTarget(settings)
         case FileSettings():
             return FileTarget(settings)
+        case MLflowSettings():
+            return MLflowTarget(settings)
         case HTTPSettings():
             return HTTPTarget(settings)
         case CommandSettings():

@@ -19,9 +19,9 @@ class Reload(Schema, frozen=True):
     signal: Literal["HUP", "USR1", "USR2"] = "HUP"
     url: Url | None = None
 
-    async def order(self, action_id: str, timeout: float) -> None:
+    async def order(self, action_id: str, limit: float) -> None:
         """Have the server read its state again. Raises ActionError."""
         if self.url is not None:
-            await call("POST", self.url, Access(timeout), headers={"Idempotency-Key": action_id})
+            await call("POST", self.url, Access(limit), headers={"Idempotency-Key": action_id})
         else:
             send_signal(Path(self.pid_file), signal.Signals[f"SIG{self.signal}"])
