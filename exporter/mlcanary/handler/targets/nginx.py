@@ -11,6 +11,7 @@ traffic the one that gives belongs between the two others.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -92,17 +93,14 @@ def render(settings: NginxSettings, state: State) -> str:
 def parse(settings: NginxSettings, text: str) -> State:
     """The weights of an include file that `render` wrote with these settings. Raises ConflictError for any other."""
     mark = _MARK.search(text)
-    try:
-        state = State.from_json(mark[1]) if mark else None
-        ours = state is not None and render(settings, state) == text
-    except (RefusedError, *UNREADABLE):
-        ours = False
-    if state is None or not ours:
-        raise ConflictError(
-            f"{settings.include}: not as mlcanary wrote it for this key, variable and these upstreams",
-            hint="another hand or an older configuration wrote it; look at it, then put the rendered include there",
-        )
-    return state
+    with contextlib.suppress(RefusedError, *UNREADABLE):
+        state = State.from_json(mark[1] if mark else "")
+        if render(settings, state) == text:
+            return state
+    raise ConflictError(
+        f"{settings.include}: not as mlcanary wrote it for this key, variable and these upstreams",
+        hint="another hand or an older configuration wrote it; look at it, then put the rendered include there",
+    )
 
 
 class NginxTarget:
