@@ -146,7 +146,7 @@ async def test_without_a_pid_file_nginx_is_told_by_itself(nginx: Nginx) -> None:
 async def test_a_split_that_fails_the_test_is_taken_back(nginx: Nginx) -> None:
     target = NginxTarget(nginx.settings())
     nginx.config.write_text(nginx.config.read_text() + "nonsense;\n")
-    with pytest.raises(RefusedError, match='the old one is back.*unknown directive "nonsense"'):
+    with pytest.raises(RefusedError, match=r'the old one is back.*unknown directive "nonsense"'):
         await target.apply(DESIRED, GUARD)
     assert await target.observe() == NOW
     assert nginx.left() == []
@@ -205,7 +205,7 @@ async def test_a_server_that_does_not_run_gets_no_new_file(tmp_path: Path) -> No
         with pytest.raises(RefusedError, match="nginx does not run, the file stays"):
             await order(DESIRED, GUARD)
     assert await target.observe() == NOW
-    with pytest.raises(ActionError, match="cannot be|status|Cannot connect"):
+    with pytest.raises(ActionError, match="Cannot connect"):
         await NginxTarget(server.settings()).observe()
 
 
