@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,7 +77,8 @@ def _credentials(access: Access) -> tuple[dict[str, str], ssl.SSLContext | bool]
         context = ssl.create_default_context(cafile=access.ca_file) if access.ca_file else True
         if access.username:
             password = Path(access.password_file).read_text(encoding="utf-8").rstrip("\r\n")
-            return {"Authorization": aiohttp.BasicAuth(access.username, password, "utf-8").encode()}, context
+            pair = base64.b64encode(f"{access.username}:{password}".encode()).decode("ascii")
+            return {"Authorization": f"Basic {pair}"}, context
         if not access.bearer_token_file:
             return {}, context
         token = Path(access.bearer_token_file).read_text(encoding="ascii").strip()

@@ -72,7 +72,7 @@ async def test_a_deleted_version_does_not_get_the_alias(server: Registry, model:
     server.delete(model, 1)
     target = MLflowTarget(server.settings(model))
     for order in (target.rehearse, target.apply):
-        with pytest.raises(RefusedError, match="version=1. not found") as caught:
+        with pytest.raises(RefusedError, match=r"version=1\) not found") as caught:
             await order(V1, GUARD)
         assert caught.value.hint == "a deleted version cannot serve"
     assert server.pointed(model) == "2"
@@ -180,6 +180,7 @@ async def test_a_server_that_is_not_there_changed_nothing() -> None:
         ({"alias": "Latest"}, "target.alias: found 'Latest'; allowed: another name"),
         ({"alias": "a.b"}, "target.alias: found 'a.b'"),
         ({"versions": {"v1": 1, "v2": 1}}, "target.versions.v2: found 1, as v1 has; allowed: one that no other has"),
+        ({"username": "a:b", "password_file": "/x"}, "target.username: found 'a:b'"),
         ({"username": "ann"}, "found one of username and password_file; allowed: both or none"),
         ({"username": "ann", "password_file": "/x", "bearer_token_file": "/y"}, "found a bearer_token_file too"),
         ({"tracking_url": "http://169.254.169.254/"}, "target.tracking_url: found 'http://169.254.169.254/'"),

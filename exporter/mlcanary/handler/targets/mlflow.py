@@ -21,6 +21,7 @@ from mlcanary.handler.targets.reload import Reload
 TrackingUrl = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")]
 Alias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[^/:\0]{1,256}$")]
+Username = Annotated[str, msgspec.Meta(pattern=r"^[^:\0-\x1f]{0,256}$")]
 VersionNumber = Annotated[int, msgspec.Meta(ge=1)]
 _API = "/api/2.0/mlflow"
 _READY = "READY"
@@ -38,7 +39,7 @@ class MLflowSettings(Schema, frozen=True, tag_field="type", tag="mlflow"):
     alias: Alias = "champion"
     reload: Reload | None = None
     bearer_token_file: str = ""
-    username: str = ""
+    username: Username = ""
     password_file: str = ""
     ca_file: str = ""
     timeout: Seconds = Seconds(10.0)
