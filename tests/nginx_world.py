@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from importlib.resources import files
@@ -13,6 +14,7 @@ from mlcanary.documents import Seconds
 from mlcanary.handler.targets.contract import State
 from mlcanary.handler.targets.nginx import NginxSettings, NginxTarget, Status, render
 
+BINARY = shutil.which("nginx") or "/usr/sbin/nginx"
 UPSTREAMS = {"v1": "models_v1", "v2": "models_v2"}
 
 
@@ -54,7 +56,7 @@ class Nginx:
             "include": str(self.include),
             "key": "$mlcanary_key",
             "versions": UPSTREAMS,
-            "command": ("/usr/sbin/nginx",),
+            "command": (BINARY,),
             "config": str(self.config),
             "pid_file": str(self.pid_file),
             "status": Status(url=self.status_url),
@@ -67,7 +69,7 @@ class Nginx:
     def running(self, split: State) -> Iterator[Process]:
         """The process for the length of the block, once the split is in force."""
         self.include.write_text(render(self.settings(), split))
-        argv = ["/usr/sbin/nginx", "-e", str(self.directory / "error.log"), "-c", str(self.config)]
+        argv = [BINARY, "-e", str(self.directory / "error.log"), "-c", str(self.config)]
         with running(argv, stderr=subprocess.DEVNULL) as process:
             yield process
 

@@ -285,11 +285,10 @@ def _check_distinct(target: TargetSettings, text: str, source: str, place: Path_
 def _check_kind(target: TargetSettings, text: str, source: str, place: Path_) -> None:
     kind = target.target
     tag = kind.__struct_config__.tag
-    if tag == "command":
-        for key in ("argv", "observe"):
-            argv = getattr(kind, key)
-            if argv is not None and not argv[0].startswith("/"):
-                raise error_at(text, source, (*place, key), repr(argv[0]), "an absolute path, as there is no PATH")
+    for key in ("argv", "observe", "command"):
+        argv = getattr(kind, key, None)
+        if argv is not None and not argv[0].startswith("/"):
+            raise error_at(text, source, (*place, key), repr(argv[0]), "an absolute path, as there is no PATH")
     reload = getattr(kind, "reload", None)
     if reload is not None and bool(reload.pid_file) == bool(reload.url):
         found = "both" if reload.url else "neither"
