@@ -16,7 +16,7 @@ from mlcanary.handler.targets.haproxy import HAProxySettings, HAProxyTarget
 from mlcanary.handler.targets.nginx import NginxTarget
 from mlcanary.handler.targets.registry import create
 from nginx_world import Nginx
-from sticky_users import STEPS, StickyHAProxy, climb, steady_traffic
+from sticky_split_world import STEPS, StickyHAProxy, climb, steady_traffic
 
 START = State.of({"v1": 100, "v2": 0})
 
