@@ -14,11 +14,11 @@ from pathlib import Path
 import aiohttp
 
 from handler_world import TOKEN, free_port
-from mlcanary.handler.audit import AuditRow
-from mlcanary.handler.effect import Pace
-from mlcanary.handler.incidents import Incident
+from mlcanary.handler.core.incidents import Incident
+from mlcanary.handler.ledger.audit import AuditRow
 from mlcanary.handler.service import HandlerService, RunOptions, routes
 from mlcanary.handler.settings import Settings, parse_settings
+from mlcanary.handler.work.effect import Pace
 from mlcanary.webserver.config import WebConfigFile
 from mlcanary.webserver.server import create_application, serving
 

@@ -20,13 +20,13 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes of others: its own errors, and those of Python for bad UTF-8 and for depth."""
 
 
-class AnswerError(RefusedError):
-    """The server answered with `status`, 3xx or 4xx, and with the bytes `answer`."""
+class HTTPRefusedError(RefusedError):
+    """The server answered 3xx or 4xx: `status`, and `body`, at most `MAX_ANSWER_BYTES` of it."""
 
-    def __init__(self, message: str, status: int, answer: bytes) -> None:
+    def __init__(self, message: str, status: int, body: bytes) -> None:
         super().__init__(message)
         self.status = status
-        self.answer = answer
+        self.body = body
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ async def call(
 ) -> bytes:
     """The body of a 2xx answer.
 
-    Raises RefusedError if the server cannot have done anything (not reached; 3xx and 4xx as AnswerError),
+    Raises RefusedError if the server cannot have done anything (not reached; 3xx and 4xx as HTTPRefusedError),
     ActionError if it may have (timeout, 5xx, cut connection, oversized answer).
     """
     authorization, context = _credentials(access)
@@ -67,7 +67,7 @@ async def call(
     if status >= 500:
         raise ActionError(f"{method} {url}: HTTP {status}")
     if not 200 <= status < 300:
-        raise AnswerError(f"{method} {url}: HTTP {status}", status, answer)
+        raise HTTPRefusedError(f"{method} {url}: HTTP {status}", status, answer)
     return answer
 
 

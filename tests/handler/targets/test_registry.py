@@ -10,6 +10,7 @@ import pytest
 from mlcanary.handler.targets import registry
 from mlcanary.handler.targets.command import CommandSettings
 from mlcanary.handler.targets.contract import State
+from mlcanary.handler.targets.external import ExternalSettings
 from mlcanary.handler.targets.file import FileSettings
 from mlcanary.handler.targets.haproxy import HAProxySettings
 from mlcanary.handler.targets.http import HTTPSettings
@@ -24,6 +25,7 @@ EXAMPLES = [
     MLflowSettings(tracking_url="http://127.0.0.1:5000", name="clicks", versions={"v1": 1, "v2": 2}),
     HTTPSettings(url="http://127.0.0.1/x", versions=BOTH),
     CommandSettings(argv=("/bin/true",), versions=("v1", "v2")),
+    ExternalSettings(versions=("v1", "v2")),
 ]
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from mlcanary.documents import Schema, Seconds
 from mlcanary.errors import ActionError
-from mlcanary.handler.calls import UNREADABLE, Access, AnswerError, call
+from mlcanary.handler.calls import UNREADABLE, Access, HTTPRefusedError, call
 from mlcanary.handler.targets.contract import Guard, RefusedError, State, check_guard
 from mlcanary.handler.targets.reload import Reload
 
@@ -138,9 +138,9 @@ class MLflowTarget:
         headers = {"Content-Type": "application/json"} if body else {}
         try:
             return await call(method, url, self._access, body=body, headers=headers)
-        except AnswerError as error:
+        except HTTPRefusedError as error:
             try:
-                said = msgspec.json.decode(error.answer, type=_Complaint).message
+                said = msgspec.json.decode(error.body, type=_Complaint).message
             except UNREADABLE:
                 raise error from None
             raise RefusedError(f"MLflow answered HTTP {error.status}: {said[:200]!r}", hint=hint) from error
