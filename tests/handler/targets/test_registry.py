@@ -18,7 +18,7 @@ from mlcanary.handler.targets.mlflow import MLflowSettings
 from mlcanary.handler.targets.nginx import NginxSettings
 
 BOTH = {"v1": "a", "v2": "b"}
-EXAMPLES = [
+EXAMPLES: list[registry.TargetKind] = [
     HAProxySettings(socket="/run/s", backend="b", servers=BOTH),
     NginxSettings(include="/etc/nginx/split.conf", key="$remote_addr", versions={"v1": "a", "v2": "b"}),
     FileSettings(path="/srv/current", values=BOTH),

@@ -14,13 +14,7 @@ from mlcanary.handler.targets.mlflow import MLflowSettings, MLflowTarget
 from mlcanary.handler.targets.nginx import NginxSettings, NginxTarget
 
 TargetKind = (
-    HAProxySettings
-    | NginxSettings
-    | FileSettings
-    | MLflowSettings
-    | HTTPSettings
-    | CommandSettings
-    | ExternalSettings
+    HAProxySettings | NginxSettings | FileSettings | MLflowSettings | HTTPSettings | CommandSettings | ExternalSettings
 )
 """The `target:` section: which kind, by its key `type`."""
 
