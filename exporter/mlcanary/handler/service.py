@@ -34,6 +34,7 @@ from mlcanary.handler.settings import Settings, TargetPlan, require_safe_exposur
 from mlcanary.handler.targets.registry import create
 from mlcanary.handler.worker import TargetWorker
 from mlcanary.webserver.config import WebConfigFile
+from mlcanary.webserver.identity import Scope, requires
 from mlcanary.webserver.server import ListenAddress, create_application, serving
 
 log = logging.getLogger(__name__)
@@ -309,13 +310,13 @@ def _matches(plan: TargetPlan, alert: Alert) -> bool:
 def routes(application: web.Application, service: HandlerService) -> None:
     """Add the handler's routes, as listed in the module."""
     router = application.router
-    router.add_post("/v1/alerts", service.receive)
-    router.add_post("/-/freeze", service.freeze)
-    router.add_post("/-/unfreeze", service.unfreeze)
-    router.add_route("POST", "/-/reload", service.answer_reload)
-    router.add_route("PUT", "/-/reload", service.answer_reload)
-    router.add_get("/metrics", service.answer_metrics)
-    router.add_get("/", service.answer_landing)
+    router.add_post("/v1/alerts", requires(Scope.ALERT)(service.receive))
+    router.add_post("/-/freeze", requires(Scope.OPERATE)(service.freeze))
+    router.add_post("/-/unfreeze", requires(Scope.OPERATE)(service.unfreeze))
+    router.add_route("POST", "/-/reload", requires(Scope.OPERATE)(service.answer_reload))
+    router.add_route("PUT", "/-/reload", requires(Scope.OPERATE)(service.answer_reload))
+    router.add_get("/metrics", requires(Scope.READ)(service.answer_metrics))
+    router.add_get("/", requires(Scope.READ)(service.answer_landing))
 
 
 async def serve(
