@@ -13,13 +13,15 @@ from aiohttp import web
 
 from handler_world import BAD, GOOD, QueryAPI, Release, configuration, free_port
 from mlcanary.catalog import BY_NAME
-from mlcanary.handler import evidence, readings
-from mlcanary.handler.evidence import Case
-from mlcanary.handler.payload import Measure, Window
-from mlcanary.handler.policy import Evidence
-from mlcanary.handler.prometheus import EvidenceError, Prometheus, only_value, selector
-from mlcanary.handler.recorded import RECORDED
-from mlcanary.handler.settings import PrometheusSettings, TargetPlan, parse_settings
+from mlcanary.handler.core.policy import Evidence
+from mlcanary.handler.evidence import gather as evidence
+from mlcanary.handler.evidence import readings
+from mlcanary.handler.evidence.gather import Case
+from mlcanary.handler.evidence.prometheus import EvidenceError, Prometheus, only_value, selector
+from mlcanary.handler.evidence.recorded import RECORDED
+from mlcanary.handler.intake.payload import Measure, Window
+from mlcanary.handler.schema import PrometheusSettings
+from mlcanary.handler.settings import TargetPlan, parse_settings
 
 LINK = "{type: file, path: /srv/current, values: {v1: a, v2: b}}"
 EVERY_CASE = [

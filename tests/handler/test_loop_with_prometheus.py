@@ -17,11 +17,13 @@ from aiohttp import web
 from handler_service import handling
 from handler_world import BAD, GOOD, MODEL, TOKEN, HAProxy, Release, configuration, free_port, until
 from mlcanary.catalog import Gate, Verdict
-from mlcanary.handler import evidence, readings
-from mlcanary.handler.payload import Measure, Window
-from mlcanary.handler.prometheus import Prometheus
-from mlcanary.handler.recorded import RECORDED
-from mlcanary.handler.settings import PrometheusSettings, parse_settings
+from mlcanary.handler.evidence import gather as evidence
+from mlcanary.handler.evidence import readings
+from mlcanary.handler.evidence.prometheus import Prometheus
+from mlcanary.handler.evidence.recorded import RECORDED
+from mlcanary.handler.intake.payload import Measure, Window
+from mlcanary.handler.schema import PrometheusSettings
+from mlcanary.handler.settings import parse_settings
 from prometheus_tools import RULES, alertmanager, get, prometheus
 
 T = TypeVar("T")

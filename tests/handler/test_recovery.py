@@ -15,8 +15,9 @@ from aiohttp import web
 from handler_service import Handle, handling
 from handler_world import BAD, GOOD, HAProxy, Link, QueryAPI, Release, configuration, free_port, payload, until
 from mlcanary.errors import ConfigError
-from mlcanary.handler.incidents import Action, ActionKind, ActionState, Incident, IncidentState
-from mlcanary.handler.ledger import Ledger
+from mlcanary.handler.core.incidents import Action, ActionKind, Incident
+from mlcanary.handler.core.machines import ActionState, IncidentState
+from mlcanary.handler.ledger.store import Ledger
 from mlcanary.handler.targets.contract import State
 
 BEFORE, AFTER = State.of({GOOD: 90, BAD: 10}), State.of({GOOD: 100, BAD: 0})

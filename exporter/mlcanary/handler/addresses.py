@@ -10,6 +10,7 @@ Link-local addresses hold the metadata services of the clouds (169.254.169.254, 
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import re
 import socket
@@ -92,7 +93,7 @@ class CheckedResolver(AbstractResolver):
         kept = [answer for answer in found if not refused(answer["host"])]
         if not kept:
             reasons = {refused(answer["host"]) for answer in found} or {"no address"}
-            raise OSError(f"{host} resolves to {', '.join(sorted(reasons))}")
+            raise OSError(errno.EACCES, f"{host} resolves to {', '.join(sorted(reasons))}")
         return kept
 
     async def close(self) -> None:

@@ -57,7 +57,7 @@ async def call(
         ):
             answer = await _capped(response)
             status = response.status
-    except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+    except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
         raise RefusedError(f"{method} {url}: {error}") from error
     except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
         raise ActionError(f"{method} {url}: {error or type(error).__name__}") from error

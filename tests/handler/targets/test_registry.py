@@ -10,6 +10,7 @@ import pytest
 from mlcanary.handler.targets import registry
 from mlcanary.handler.targets.command import CommandSettings
 from mlcanary.handler.targets.contract import State
+from mlcanary.handler.targets.external import ExternalSettings
 from mlcanary.handler.targets.file import FileSettings
 from mlcanary.handler.targets.haproxy import HAProxySettings
 from mlcanary.handler.targets.http import HTTPSettings
@@ -20,6 +21,7 @@ EXAMPLES = [
     FileSettings(path="/srv/current", values=BOTH),
     HTTPSettings(url="http://127.0.0.1/x", versions=BOTH),
     CommandSettings(argv=("/bin/true",), versions=("v1", "v2")),
+    ExternalSettings(versions=("v1", "v2")),
 ]
 
 

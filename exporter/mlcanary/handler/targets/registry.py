@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from mlcanary.handler.targets.command import CommandSettings, CommandTarget
 from mlcanary.handler.targets.contract import Target
+from mlcanary.handler.targets.external import ExternalSettings, ExternalTarget
 from mlcanary.handler.targets.file import FileSettings, FileTarget
 from mlcanary.handler.targets.haproxy import HAProxySettings, HAProxyTarget
 from mlcanary.handler.targets.http import HTTPSettings, HTTPTarget
 
-TargetKind = HAProxySettings | FileSettings | HTTPSettings | CommandSettings
+TargetKind = HAProxySettings | FileSettings | HTTPSettings | CommandSettings | ExternalSettings
 """The `target:` section: which kind, by its key `type`."""
 
 KINDS: dict[str, type[Target]] = {
@@ -16,6 +17,7 @@ KINDS: dict[str, type[Target]] = {
     "file": FileTarget,
     "http": HTTPTarget,
     "command": CommandTarget,
+    "external": ExternalTarget,
 }
 
 
@@ -30,3 +32,5 @@ def create(settings: TargetKind) -> Target:
             return HTTPTarget(settings)
         case CommandSettings():
             return CommandTarget(settings)
+        case ExternalSettings():
+            return ExternalTarget(settings)

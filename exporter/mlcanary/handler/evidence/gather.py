@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlcanary.catalog import ACTION_ROLLBACK
-from mlcanary.handler import verdicts
-from mlcanary.handler.payload import Measure, Window
-from mlcanary.handler.policy import Evidence, Finding
-from mlcanary.handler.prometheus import Prometheus, Sample, only_value, selector
-from mlcanary.handler.recorded import PAST_OFFSET, RECORDED, Change, Matchers, change, reference
+from mlcanary.handler.core.policy import Evidence, Finding
+from mlcanary.handler.evidence import verdicts
+from mlcanary.handler.evidence.prometheus import Prometheus, Sample, only_value, selector
+from mlcanary.handler.evidence.recorded import PAST_OFFSET, RECORDED, Change, Matchers, change, reference
+from mlcanary.handler.intake.payload import Measure, Window
 from mlcanary.handler.settings import TargetPlan
 
 Z_LIMIT = {Window.FAST: 6.0, Window.SLOW: 4.26}

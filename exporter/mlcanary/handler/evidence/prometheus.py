@@ -18,7 +18,7 @@ import msgspec
 
 from mlcanary.errors import ActionError, MLCanaryError
 from mlcanary.handler.calls import UNREADABLE, Access, call
-from mlcanary.handler.settings import PrometheusSettings
+from mlcanary.handler.schema import PrometheusSettings
 
 
 class EvidenceError(MLCanaryError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mlcanary.handler.prometheus import EvidenceError, Prometheus, Sample, any_of, only_value, selector
+from mlcanary.handler.core.verification import Reading, SeriesKey
+from mlcanary.handler.evidence.prometheus import EvidenceError, Prometheus, Sample, any_of, only_value, selector
 from mlcanary.handler.settings import TargetPlan
-from mlcanary.handler.verification import Reading, SeriesKey
 
 _LOSS_PARTS = {
     "mlcanary_log_loss_sum": "sum",

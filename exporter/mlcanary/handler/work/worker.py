@@ -14,11 +14,9 @@ from collections.abc import Sequence
 import msgspec
 
 from mlcanary.errors import ActionError, StateError
-from mlcanary.handler import evidence as evidence_of
-from mlcanary.handler.effect import Effector, Environment
-from mlcanary.handler.incidents import OPEN_STATES, ActionKind, Event, Incident, IncidentState
-from mlcanary.handler.payload import Measure, Window
-from mlcanary.handler.policy import (
+from mlcanary.handler.core.incidents import ActionKind, Event, Incident
+from mlcanary.handler.core.machines import OPEN_INCIDENTS, IncidentState
+from mlcanary.handler.core.policy import (
     DAY,
     EXPIRING,
     FINAL,
@@ -32,11 +30,15 @@ from mlcanary.handler.policy import (
     decide,
     decide_early,
 )
-from mlcanary.handler.prometheus import EvidenceError
-from mlcanary.handler.readings import read
+from mlcanary.handler.core.releases import FreezeLevel
+from mlcanary.handler.core.verification import Progress, Reference, Verdict, advance
+from mlcanary.handler.evidence import gather as evidence_of
+from mlcanary.handler.evidence.prometheus import EvidenceError
+from mlcanary.handler.evidence.readings import read
+from mlcanary.handler.intake.payload import Measure, Window
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import State, Target, Unobservable
-from mlcanary.handler.verification import Progress, Reference, Verdict, advance
+from mlcanary.handler.work.effect import Effector, Environment
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ class TargetWorker:
     async def step(self) -> float:
         """Do what is due; gives the seconds until something else may be. Raises StateError."""
         name, ledger = self.plan.name, self._env.ledger
-        self._env.metrics.set("frozen", float(ledger.frozen(name)), name)
+        self._env.metrics.set("frozen", float(ledger.frozen(name) is FreezeLevel.ALL), name)
         floor = _SHORTEST_DELAY
         try:
             for action in ledger.unfinished(name):
@@ -160,7 +162,7 @@ class TargetWorker:
         return Question(
             version=version if version in plan.versions else None,
             firing=True,
-            reacts=plan.mode == "react",
+            reacts=plan.acts,
             versions=plan.versions,
             destination=plan.destination,
             cooldown=plan.cooldown,
@@ -296,7 +298,7 @@ class TargetWorker:
 
     async def _reassert(self, incident: Incident, seen: State) -> None:
         now, ledger, name = self._env.clock(), self._env.ledger, self.plan.name
-        if ledger.frozen(name) or self.plan.mode != "react":
+        if ledger.frozen(name) is FreezeLevel.ALL or not self.plan.acts:
             return
         done = [a for a in ledger.actions(incident.id) if a.kind is ActionKind.REASSERT]
         if len(done) >= MAX_REASSERTS:
@@ -314,7 +316,7 @@ class TargetWorker:
     def _delay(self) -> float:
         now, name, ledger = self._env.clock(), self.plan.name, self._env.ledger
         incident = ledger.open_incident(name)
-        for state in OPEN_STATES:
+        for state in OPEN_INCIDENTS:
             count = float(incident is not None and incident.state is state)
             self._env.metrics.set("incident_open", count, name, state)
         due = [min(self._next_look, now + self.plan.reconcile)]

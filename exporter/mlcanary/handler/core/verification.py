@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mlcanary.handler.payload import Measure
+from mlcanary.handler.intake.payload import Measure
 from mlcanary.handler.settings import Verification
 
 NOISE_Z = 3.0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlcanary
-from mlcanary.handler.audit import AuditRow
+from mlcanary.handler.ledger.audit import AuditRow
 from mlcanary.webserver.html import document, table
 
 _SHOWN = 2000

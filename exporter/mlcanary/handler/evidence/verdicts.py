@@ -12,10 +12,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 from mlcanary.catalog import Verdict
-from mlcanary.handler.payload import Measure, Window
-from mlcanary.handler.policy import Finding
-from mlcanary.handler.prometheus import Sample, only_value, selector
-from mlcanary.handler.recorded import PAST_OFFSET, RECORDED, Change, Matchers, change, reference
+from mlcanary.handler.core.policy import Finding
+from mlcanary.handler.evidence.prometheus import Sample, only_value, selector
+from mlcanary.handler.evidence.recorded import PAST_OFFSET, RECORDED, Change, Matchers, change, reference
+from mlcanary.handler.intake.payload import Measure, Window
 
 READ_SECONDS = 300.0
 """A judge that has read nothing for longer has no verdict: the limit of the rules in judge.alerts.yml."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlcanary.catalog import OBJECTIVES
-from mlcanary.handler.payload import Measure, Window
-from mlcanary.handler.prometheus import Sample, only_value, selector
+from mlcanary.handler.evidence.prometheus import Sample, only_value, selector
+from mlcanary.handler.intake.payload import Measure, Window
 
 WINDOW_SECONDS = {Window.FAST: 300.0, Window.SLOW: 3600.0}
 PAST_OFFSET = {Window.FAST: "30m", Window.SLOW: "3h"}

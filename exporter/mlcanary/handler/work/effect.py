@@ -24,10 +24,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlcanary.errors import ActionError
-from mlcanary.handler.incidents import Action, ActionKind, ActionState, Incident, IncidentState
-from mlcanary.handler.ledger import Checkpoint, Ledger
+from mlcanary.handler.core.incidents import Action, ActionKind, Incident
+from mlcanary.handler.core.machines import ActionState, IncidentState
+from mlcanary.handler.evidence.prometheus import Prometheus
+from mlcanary.handler.ledger.incidents import Dispatch
+from mlcanary.handler.ledger.store import Checkpoint, Ledger
 from mlcanary.handler.metrics import HandlerMetrics
-from mlcanary.handler.prometheus import Prometheus
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import ConflictError, Guard, RefusedError, State, Target, Unobservable
 
@@ -99,8 +101,9 @@ class Effector:
     async def carry_out(self, action: Action) -> None:
         """Dispatch a planned or cut-off action and record how it ended. Raises StateError."""
         for left in reversed(range(self._env.pace.attempts)):
-            if not self._env.ledger.dispatch(action, self._env.clock()):
-                self._finish(action, _Result(ActionState.FAILED, IncidentState.ABANDONED, "frozen"))
+            sent = self._env.ledger.dispatch(action, self._env.clock(), gaining=self._gaining(action))
+            if sent is not Dispatch.OUT:
+                self._finish(action, _Result(ActionState.FAILED, IncidentState.ABANDONED, sent))
                 return
             action = dataclasses.replace(action, attempt=action.attempt + 1)
             result = await self._attempt(action)
@@ -117,7 +120,7 @@ class Effector:
             self._finish(action, _Result(ActionState.FAILED, IncidentState.ABANDONED, note))
             return
         late = self._env.clock() - action.dispatched > self._plan.verification.deadline
-        late = late or self._plan.mode != "react"
+        late = late or not self._plan.acts
         try:
             seen = await self.observe()
         except ActionError as error:
@@ -185,10 +188,15 @@ class Effector:
                 return seen
             await asyncio.sleep(self._env.pace.look)
 
+    def _gaining(self, action: Action) -> tuple[str, ...]:
+        """Digests of the versions that get more traffic than they had."""
+        before, after = action.expected or State.of({}), action.desired
+        return tuple(self._plan.digest(v) for v, _ in after.weights if after.share(v) > before.share(v))
+
     def _finish(self, action: Action, result: _Result) -> None:
         now, ledger, name = self._env.clock(), self._env.ledger, self._plan.name
         if action.kind is ActionKind.REASSERT:
-            ledger.finish_reassert(action, result.action, note=result.note, now=now)
+            ledger.finish_beside(action, result.action, note=result.note, now=now)
         else:
             ledger.finish(action, result.action, result.incident, note=result.note, now=now)
         level = logging.INFO if result.action is ActionState.CONFIRMED else logging.ERROR

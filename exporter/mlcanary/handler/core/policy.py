@@ -26,6 +26,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mlcanary.handler.core.releases import FreezeLevel
+
 DAY = 86400.0
 
 
@@ -73,12 +75,21 @@ class Question:
 class LedgerView:
     """What the ledger knows of the target, in one transaction.
 
-    `open_version` is the bad version of the open incident; `changed` are the times of actions, newest last.
+    `open_version` is the bad version of the open incident; `changed` are the times of automatic rollbacks, newest last,
+    and `others` those of every other target's newest. `proven` and `quarantined` are digests.
     """
 
-    frozen: bool
+    level: FreezeLevel
     open_version: str | None
     changed: tuple[float, ...]
+    others: tuple[float, ...] = ()
+    proven: frozenset[str] = frozenset()
+    quarantined: frozenset[str] = frozenset()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether every automatic action is stopped."""
+        return self.level is FreezeLevel.ALL
 
 
 @dataclass(frozen=True, slots=True)
