@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from mlcanary.errors import ActionError
@@ -55,7 +55,10 @@ PATIENT = Pace()
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the workers share. `clock` gives Unix seconds, `new_id` a fresh random name."""
+    """What the workers share. `clock` gives Unix seconds, `new_id` a fresh random name, `sleep` waits for seconds.
+
+    `tell` queues a message to people: its kind (`notices.SENTENCES`), the target, and what there is to say.
+    """
 
     ledger: Ledger
     prometheus: Prometheus
@@ -64,6 +67,8 @@ class Environment:
     new_id: Callable[[], str]
     checkpoint: Checkpoint
     pace: Pace = PATIENT
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    tell: Callable[[str, str, Mapping[str, object]], None] = lambda _kind, _target, _body: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +103,19 @@ class Effector:
                 self._env.metrics.set("target_share_ratio", seen.share(version), *labels)
         return seen
 
-    async def carry_out(self, action: Action) -> None:
-        """Dispatch a planned or cut-off action and record how it ended. Raises StateError."""
+    async def carry_out(self, action: Action) -> ActionState:
+        """Dispatch a planned or cut-off action, record how it ended and give that. Raises StateError."""
         for left in reversed(range(self._env.pace.attempts)):
             sent = self._env.ledger.dispatch(action, self._env.clock(), gaining=self._gaining(action))
             if sent is not Dispatch.OUT:
-                self._finish(action, _Result(ActionState.FAILED, IncidentState.ABANDONED, sent))
-                return
+                return self._finish(action, _Result(ActionState.FAILED, IncidentState.ABANDONED, sent))
             action = dataclasses.replace(action, attempt=action.attempt + 1)
             result = await self._attempt(action)
             if not result.again or left == 0:
-                self._finish(action, result)
-                return
+                break
             log.warning("action is tried again", extra={"action": action.id, "why": result.note})
-            await asyncio.sleep(self._env.pace.pause)
+            await self._env.sleep(self._env.pace.pause)
+        return self._finish(action, result)
 
     async def resume(self, action: Action) -> None:
         """Take up an action that a crash cut off. Raises ActionError while the target cannot be looked at."""
@@ -132,7 +136,7 @@ class Effector:
         if isinstance(seen, Unobservable):
             note = f"cut off under way, and the target cannot be read back: {seen.reason}"
             self._finish(action, _Result(ActionState.UNKNOWN, IncidentState.STUCK, note))
-        elif action.desired.fulfilled_by(seen):
+        elif _done(action, seen):
             await self._complete(action)
         elif seen != action.expected:
             self._finish(action, _conflict(seen))
@@ -167,7 +171,7 @@ class Effector:
         if seen is None:
             note = f"the target cannot be read back: {note}"
             return _Result(ActionState.UNKNOWN, IncidentState.STUCK, note)
-        if action.desired.fulfilled_by(seen):
+        if _done(action, seen):
             return _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note)
         if seen == action.expected:
             note = str(error) if error is not None else "the target accepted the order and did not change"
@@ -186,29 +190,30 @@ class Effector:
             waiting = seen is None or (seen == action.expected and seen != action.desired)
             if not waiting or self._env.clock() >= deadline:
                 return seen
-            await asyncio.sleep(self._env.pace.look)
+            await self._env.sleep(self._env.pace.look)
 
     def _gaining(self, action: Action) -> tuple[str, ...]:
         """Digests of the versions that get more traffic than they had."""
         before, after = action.expected or State.of({}), action.desired
         return tuple(self._plan.digest(v) for v, _ in after.weights if after.share(v) > before.share(v))
 
-    def _finish(self, action: Action, result: _Result) -> None:
+    def _finish(self, action: Action, result: _Result) -> ActionState:
         now, ledger, name = self._env.clock(), self._env.ledger, self._plan.name
-        if action.kind is ActionKind.REASSERT:
+        if action.kind is not ActionKind.ROLLBACK:
             ledger.finish_beside(action, result.action, note=result.note, now=now)
         else:
             ledger.finish(action, result.action, result.incident, note=result.note, now=now)
         level = logging.INFO if result.action is ActionState.CONFIRMED else logging.ERROR
         log.log(level, "action ended", extra={"action": action.id, "state": result.action, "why": result.note})
         if result.incident is IncidentState.ABANDONED:
-            return
+            return result.action
         self._env.metrics.add("effects_total", name, result.action)
-        if result.action is ActionState.CONFIRMED:
+        if result.action is ActionState.CONFIRMED and action.kind is not ActionKind.STEP:
             self._env.metrics.set("rollback_last_timestamp_seconds", now, name)
         ended = result.incident in (IncidentState.FAILED, IncidentState.STUCK)
-        if ended and action.kind is not ActionKind.REASSERT:  # a reassert leaves its incident as it is
+        if ended and action.kind is ActionKind.ROLLBACK:  # the others leave an incident as it is
             self._env.metrics.add("rollbacks_total", name, self._plan.model, result.incident)
+        return result.action
 
     def plan_rollback(self, incident: Incident, desired: State, expected: State | None, now: float) -> Action:
         """The one rollback of an incident, not yet stored."""
@@ -232,6 +237,11 @@ class Effector:
             dispatched=0.0,
             note="",
         )
+
+
+def _done(action: Action, seen: State) -> bool:
+    """A step of a release asks for its split, a rollback for who serves: routers round."""
+    return action.desired.reached_by(seen) if action.kind is ActionKind.STEP else action.desired.fulfilled_by(seen)
 
 
 def _conflict(seen: State) -> _Result:

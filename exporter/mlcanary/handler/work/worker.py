@@ -38,6 +38,7 @@ from mlcanary.handler.evidence.readings import read
 from mlcanary.handler.intake.payload import Measure, Window
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import State, Target, Unobservable
+from mlcanary.handler.work.driver import Driver
 from mlcanary.handler.work.effect import Effector, Environment
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class TargetWorker:
         self.ready = False
         self._env = environment
         self._effector = Effector(plan, target, environment)
+        self._driver = Driver(plan, self._effector, environment)
         self._woken = asyncio.Event()
         self._stopping = False
         self._progress: Progress | None = None
@@ -111,11 +113,12 @@ class TargetWorker:
         incident = ledger.open_incident(name)
         if incident is not None and incident.state is IncidentState.VERIFYING:
             await self._verify(incident)
+        released = await self._driver.step()
         now = self._env.clock()
         if not now < self._next_look <= now + self.plan.reconcile:  # later than that: the clock went back
             self._next_look = now + self.plan.reconcile
             await self._reconcile()
-        return max(floor, self._delay())
+        return max(floor, min(released, self._delay()))
 
     # --- deciding
 
