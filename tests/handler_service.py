@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from aiohttp.web import Application
 
 from handler_world import TOKEN, free_port
 from mlcanary.handler.core.incidents import Incident
@@ -33,6 +34,7 @@ class Handle:
     session: aiohttp.ClientSession
     url: str
     directory: Path
+    application: Application
 
     async def post(
         self,
@@ -81,10 +83,14 @@ async def handling(
     checkpoint: Callable[[str], None] = lambda _name: None,
     clock: Callable[[], float] = time.time,
     prune_every: float = 3600.0,
+    web: str = "bearer_token_file: token\n",
 ) -> AsyncIterator[Handle]:
-    """A handler with this configuration for the length of the block. The ledger lies in `directory`."""
+    """A handler with this configuration for the length of the block. The ledger lies in `directory`.
+
+    `web` is the web configuration; `TOKEN` lies in the file `token` beside it.
+    """
     (directory / "token").write_text(TOKEN)
-    (directory / "web.yml").write_text("bearer_token_file: token\n")
+    (directory / "web.yml").write_text(web)
     (directory / "handler.yml").write_text(text)
     web_config = WebConfigFile(directory / "web.yml")
 
@@ -107,7 +113,7 @@ async def handling(
     async with serving(application, options.listen, web_config) as bound, aiohttp.ClientSession() as session:
         task = asyncio.create_task(service.run(stop))
         try:
-            yield Handle(service, session, f"http://{bound[0]}", directory)
+            yield Handle(service, session, f"http://{bound[0]}", directory, application)
         finally:
             stop.set()
             await task
