@@ -110,6 +110,11 @@ class Nginx:
         return sorted(path.name for path in self.directory.iterdir() if path.name.startswith("."))
 
 
+def digest_of(text: str) -> str:
+    """The digest that an include file gives to nginx."""
+    return text.rpartition("default ")[2].partition(";")[0]
+
+
 def shipped(name: str, changes: dict[str, str]) -> str:
     """A snippet with addresses of the test in the place of those to be changed."""
     text = files("mlcanary.handler").joinpath("snippets", name).read_text(encoding="utf-8")

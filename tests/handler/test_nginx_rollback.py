@@ -11,7 +11,7 @@ from handler_service import ended, handling
 from handler_world import BAD, GOOD, Process, QueryAPI, Release, configuration, payload
 from mlcanary.handler.targets.contract import State
 from mlcanary.handler.targets.nginx import NginxTarget, render
-from nginx_world import BINARY, Nginx
+from nginx_world import BINARY, Nginx, digest_of
 
 BEFORE, AFTER = State.of({GOOD: 90, BAD: 10}), State.of({GOOD: 100, BAD: 0})
 Fault = Callable[[Nginx, Process], None]
@@ -54,7 +54,7 @@ async def test_what_nginx_serves_is_what_the_handler_says(
     target = NginxTarget(nginx.settings())
     with nginx.running(BEFORE) as process:
         await nginx.in_force(target, BEFORE)
-        digests = {_digest(nginx, state): state for state in (BEFORE, AFTER)}
+        digests = {digest_of(render(nginx.settings(), state)): state for state in (BEFORE, AFTER)}
         fault(nginx, process)
 
         def shares() -> dict[str, float]:
@@ -67,7 +67,3 @@ async def test_what_nginx_serves_is_what_the_handler_says(
                 await handler.post(payload())
                 assert await ended(handler) == ends
         assert digests.get(nginx.serves()) == after
-
-
-def _digest(nginx: Nginx, state: State) -> str:
-    return render(nginx.settings(), state).rpartition("default ")[2].partition(";")[0]

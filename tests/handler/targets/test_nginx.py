@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
 from handler_world import free_port
+from loopback_server import loopback
 from mlcanary.errors import ActionError
+from mlcanary.handler.targets import nginx as nginx_module
 from mlcanary.handler.targets.contract import ConflictError, Guard, RefusedError, State
 from mlcanary.handler.targets.nginx import NginxSettings, NginxTarget, Split, Status, parse, render
-from nginx_world import Nginx
+from nginx_world import Nginx, digest_of
 
 NOW, DESIRED = State.of({"v1": 90, "v2": 10}), State.of({"v1": 100, "v2": 0})
 GUARD = Guard("a1", NOW)
@@ -245,6 +248,29 @@ async def test_a_split_that_is_not_in_force_is_told(nginx: Nginx) -> None:
             await order()
     await target.complete(DESIRED, GUARD)
     await nginx.in_force(target, DESIRED)
+
+
+async def test_an_old_worker_that_answers_after_a_new_one_is_no_change_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nginx_module, "_PAUSE", 0.0)
+    server, answers = Nginx(tmp_path), list[str]()
+    new, old = (digest_of(render(server.settings(), state)) for state in (DESIRED, NOW))
+    server.include.write_text(render(server.settings(), DESIRED, before=NOW))
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text=answers.pop(0))
+
+    async with loopback(web.get("/", answer)) as url:
+        target = NginxTarget(server.settings(status=Status(url=f"{url}/")))
+        answers[:] = [old]
+        assert await target.observe() == NOW
+        answers[:] = [new, old, old, new, *[old] * 20]
+        assert [await target.observe() for _ in range(3)] == [DESIRED, DESIRED, NOW]
+        assert answers == []
+        answers[:] = ["hello"]
+        with pytest.raises(ActionError, match="nginx serves the split 'hello'"):
+            await NginxTarget(server.settings(status=Status(url=f"{url}/"))).observe()
 
 
 async def test_a_status_that_nobody_answers_is_an_error(nginx: Nginx) -> None:

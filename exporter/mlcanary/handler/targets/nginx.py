@@ -11,6 +11,7 @@ traffic the one that gives belongs between the two others.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import glob
 import hashlib
@@ -37,6 +38,7 @@ Key = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:|/{}-]*\$[A-Za-z0-9_.:
 Upstream = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 _MARK = re.compile(r"^# mlcanary split 1 (\{.*\})$", re.MULTILINE)
 _BEFORE = re.compile(r"^# before it (\{.*\})$", re.MULTILINE)
+_LOOKS, _PAUSE = 20, 0.1  # old workers answer for some 100 ms after new ones do
 _PARTS = 10_000  # split_clients reads percentages with two decimals
 
 
@@ -130,6 +132,7 @@ class NginxTarget:
     def __init__(self, settings: NginxSettings) -> None:
         self._settings = settings
         self._path = Path(settings.include)
+        self._taken_over = ""  # the newest split that nginx was seen to serve
 
     async def observe(self) -> State:
         """The weights of the file; with `status` those in force: of the file, or of the one before it."""
@@ -137,10 +140,12 @@ class NginxTarget:
         status = self._settings.status
         if status is None:
             return split.state
-        served = (await call("GET", status.url, Access(self._settings.timeout)))[:64].decode("utf-8", "replace").strip()
-        for state in (split.state, split.before):
-            if state is not None and served == _digest(_block(self._settings, state)):
-                return state
+        digest = _digest(_block(self._settings, split.state))
+        served = await self._settled(status, digest)
+        if served == digest:
+            return split.state
+        if split.before is not None and served == _digest(_block(self._settings, split.before)):
+            return split.before
         raise ActionError(
             f"{self._path}: not in force: nginx serves the split {served!r}, neither the file's nor the one before it",
             hint="reload nginx by hand; if that changes nothing, it refuses its configuration: see its error log",
@@ -191,6 +196,23 @@ class NginxTarget:
     async def owner(self) -> str:
         """Nobody can be told: a file that others write is a conflict, seen by `observe`."""
         return ""
+
+    async def _settled(self, status: Status, digest: str) -> str:
+        """The digest in force. An old worker that answers after a new one did is no change back: it is asked again."""
+        served = ""
+        try:
+            async with asyncio.timeout(self._settings.timeout):
+                for _ in range(_LOOKS):
+                    answer = await call("GET", status.url, Access(self._settings.timeout))
+                    served = answer[:64].decode("utf-8", "replace").strip()
+                    if served == digest:
+                        self._taken_over = digest
+                    if served == digest or self._taken_over != digest:
+                        break
+                    await asyncio.sleep(_PAUSE)
+        except TimeoutError as error:
+            raise ActionError(f"GET {status.url}: no settled answer in {self._settings.timeout:g} s") from error
+        return served
 
     def _split(self) -> Split:
         try:
