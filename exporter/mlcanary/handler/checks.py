@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 import re
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mlcanary.documents import Seconds, error_at
+from mlcanary.handler.addresses import refused
 from mlcanary.handler.schema import DefaultSettings, HandlerSettings, ReleaseSettings, TargetSettings
 from mlcanary.handler.targets.mlflow import MLflowSettings
 from mlcanary.handler.targets.registry import create
@@ -130,14 +130,10 @@ def _urls(section: msgspec.Struct) -> Iterator[tuple[Place, str]]:
 
 
 def _check_url(url: str, text: str, source: str, place: Place) -> None:
-    """Link-local addresses answer with the credentials of the machine: a rollback has no business there."""
-    try:
-        host = ipaddress.ip_address(urlsplit(url).hostname or "")
-    except ValueError:
-        return
-    plain = getattr(host, "ipv4_mapped", None) or host
-    if plain.is_link_local or plain.is_multicast or plain.is_unspecified:
-        raise error_at(text, source, place, repr(url), "an address that is not link-local, multicast or 0.0.0.0")
+    """Metadata services answer with the credentials of the machine: a rollback has no business there."""
+    if refused(urlsplit(url).hostname or ""):
+        allowed = "an address, written as usual, that is not link-local, multicast, 0.0.0.0 or a metadata service"
+        raise error_at(text, source, place, repr(url), allowed)
 
 
 def _check_durations(section: TargetSettings | DefaultSettings, text: str, source: str, place: Place) -> None:
