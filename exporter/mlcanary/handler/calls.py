@@ -19,6 +19,15 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes of others: its own errors, and those of Python for bad UTF-8 and for depth."""
 
 
+class HTTPRefusedError(RefusedError):
+    """The server answered 3xx or 4xx: `status`, and `body`, at most `MAX_ANSWER_BYTES` of it."""
+
+    def __init__(self, message: str, status: int, body: bytes) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """How a server is reached: timeout in seconds, token file and certificate authority, both optional."""
@@ -33,8 +42,8 @@ async def call(
 ) -> bytes:
     """The body of a 2xx answer.
 
-    Raises RefusedError if the server cannot have done anything (not reached, 3xx, 4xx), ActionError if it may
-    have (timeout, 5xx, cut connection, oversized answer).
+    Raises RefusedError if the server cannot have done anything (not reached; 3xx and 4xx as HTTPRefusedError),
+    ActionError if it may have (timeout, 5xx, cut connection, oversized answer).
     """
     authorization, context = _credentials(access)
     sent = {**(headers or {}), **authorization}
@@ -55,7 +64,7 @@ async def call(
     if status >= 500:
         raise ActionError(f"{method} {url}: HTTP {status}")
     if not 200 <= status < 300:
-        raise RefusedError(f"{method} {url}: HTTP {status}")
+        raise HTTPRefusedError(f"{method} {url}: HTTP {status}", status, answer)
     return answer
 
 

@@ -7,6 +7,7 @@ that is read back decides.
     desired, any weights   any       confirmed     verifying
     as before              any       dispatched    acting (again, same id), in the end failed
     something else         any       conflict      failed
+    on its way, if slow    any       unknown       stuck, after `settle` of the target
     cannot be read         ok        unknown       verifying (only traffic can tell)
     cannot be read         refused   failed        failed
     cannot be read         silence   unknown       stuck: never repeated
@@ -49,6 +50,8 @@ class Pace:
 
 
 PATIENT = Pace()
+_LOOKS_WHILE_SETTLING = 60
+_LONGEST_LOOK = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class Effector:
         self._plan = plan
         self._target = target
         self._env = environment
+        self._slowness = float(getattr(plan.kind, "settle", 0.0))  # of a kind whose changes take their time
 
     async def observe(self) -> State | Unobservable:
         """The state of the target; keeps its gauges. Raises ActionError."""
@@ -131,7 +135,7 @@ class Effector:
             self._finish(action, _Result(ActionState.UNKNOWN, IncidentState.STUCK, note))
         elif action.desired.fulfilled_by(seen):
             await self._complete(action)
-        elif seen != action.expected:
+        elif seen != action.expected and not self._on_its_way(seen, action):
             self._finish(action, _conflict(seen))
         elif late:
             note = "cut off under way; too long ago to act on the same evidence, or no longer in mode react"
@@ -169,11 +173,17 @@ class Effector:
         if seen == action.expected:
             note = str(error) if error is not None else "the target accepted the order and did not change"
             return _Result(ActionState.FAILED, IncidentState.FAILED, note, again=True)
+        if self._on_its_way(seen, action):
+            note = f"still on its way after {self._slowness:g} s, at {seen.to_json()}"
+            return _Result(ActionState.UNKNOWN, IncidentState.STUCK, note)
         return _conflict(seen)
 
     async def _settled(self, action: Action, *, wait: bool) -> State | Unobservable | None:
         """The state once it is no longer as before, or the last one seen; None if it could not be read."""
-        deadline = self._env.clock() + (self._env.pace.settle if wait else 0.0)
+        pace = self._env.pace
+        settle = max(pace.settle, self._slowness)
+        look = max(pace.look, min(settle / _LOOKS_WHILE_SETTLING, _LONGEST_LOOK))
+        deadline = self._env.clock() + (settle if wait else 0.0)
         seen: State | Unobservable | None = None
         while True:
             try:
@@ -181,9 +191,17 @@ class Effector:
             except ActionError as error:
                 log.warning("target cannot be read", extra={"action": action.id, "error": str(error)})
             waiting = seen is None or (seen == action.expected and seen != action.desired)
+            waiting = waiting or (isinstance(seen, State) and self._on_its_way(seen, action))
             if not waiting or self._env.clock() >= deadline:
                 return seen
-            await asyncio.sleep(self._env.pace.look)
+            await asyncio.sleep(look)
+
+    def _on_its_way(self, seen: State, action: Action) -> bool:
+        """Whether a slow target that serves one version at a time is between the state before and the desired one."""
+        if self._slowness == 0.0 or self._target.weighted or action.expected is None:
+            return False
+        known = {v for state in (action.expected, action.desired) for v, weight in state.weights if weight}
+        return not action.desired.fulfilled_by(seen) and all(v in known for v, weight in seen.weights if weight)
 
     def _finish(self, action: Action, result: _Result) -> None:
         now, ledger, name = self._env.clock(), self._env.ledger, self._plan.name

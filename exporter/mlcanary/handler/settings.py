@@ -279,8 +279,9 @@ def _check_kind(target: TargetSettings, text: str, source: str, place: Path_) ->
     if reload is not None and bool(reload.pid_file) == bool(reload.url):
         found = "both" if reload.url else "neither"
         raise error_at(text, source, (*place, "reload"), found, "pid_file or url")
-    if tag == "http":
-        _check_url(getattr(kind, "url", ""), text, source, (*place, "url"))
+    for key in ("url", "server"):
+        if isinstance(url := getattr(kind, key, None), str):
+            _check_url(url, text, source, (*place, key))
 
 
 def _check_url(url: str, text: str, source: str, place: Path_) -> None:

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from mlcanary.handler.targets.argo_rollouts import ArgoRolloutsSettings, ArgoRolloutsTarget
 from mlcanary.handler.targets.command import CommandSettings, CommandTarget
 from mlcanary.handler.targets.contract import Target
+from mlcanary.handler.targets.deployment import DeploymentSettings, DeploymentTarget
 from mlcanary.handler.targets.file import FileSettings, FileTarget
+from mlcanary.handler.targets.gateway_api import GatewayAPISettings, GatewayAPITarget
 from mlcanary.handler.targets.haproxy import HAProxySettings, HAProxyTarget
 from mlcanary.handler.targets.http import HTTPSettings, HTTPTarget
+from mlcanary.handler.targets.istio import IstioSettings, IstioTarget
+from mlcanary.handler.targets.kserve import KServeSettings, KServeTarget
+from mlcanary.handler.targets.sagemaker import SageMakerSettings, SageMakerTarget
 
-TargetKind = HAProxySettings | FileSettings | HTTPSettings | CommandSettings
+TargetKind = (
+    HAProxySettings
+    | FileSettings
+    | HTTPSettings
+    | CommandSettings
+    | DeploymentSettings
+    | ArgoRolloutsSettings
+    | IstioSettings
+    | GatewayAPISettings
+    | KServeSettings
+    | SageMakerSettings
+)
 """The `target:` section: which kind, by its key `type`."""
 
-KINDS: dict[str, type[Target]] = {
+KINDS: dict[str, type[Any]] = {
     "haproxy": HAProxyTarget,
     "file": FileTarget,
     "http": HTTPTarget,
     "command": CommandTarget,
+    "deployment": DeploymentTarget,
+    "argo_rollouts": ArgoRolloutsTarget,
+    "istio": IstioTarget,
+    "gateway_api": GatewayAPITarget,
+    "kserve": KServeTarget,
+    "sagemaker": SageMakerTarget,
 }
 
 
 def create(settings: TargetKind) -> Target:
     """The target that a section describes. Touches nothing yet."""
-    match settings:
-        case HAProxySettings():
-            return HAProxyTarget(settings)
-        case FileSettings():
-            return FileTarget(settings)
-        case HTTPSettings():
-            return HTTPTarget(settings)
-        case CommandSettings():
-            return CommandTarget(settings)
+    created: Target = KINDS[str(settings.__struct_config__.tag)](settings)
+    return created
