@@ -165,17 +165,15 @@ class Effector:
         note = str(error) if error is not None else "confirmed by reading back"
         if isinstance(seen, Unobservable):
             return _unseen(error, seen)
-        if seen is None:
-            note = f"the target cannot be read back: {note}"
-            return _Result(ActionState.UNKNOWN, IncidentState.STUCK, note)
+        on_its_way = seen is not None and self._on_its_way(seen, action)
+        if seen is None or (on_its_way and error is None):
+            late = f"still on its way after {self._slowness:g} s" if seen else f"the target cannot be read back: {note}"
+            return _Result(ActionState.UNKNOWN, IncidentState.STUCK, late)
         if action.desired.fulfilled_by(seen):
             return _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note)
-        if seen == action.expected:
+        if seen == action.expected or on_its_way:
             note = str(error) if error is not None else "the target accepted the order and did not change"
             return _Result(ActionState.FAILED, IncidentState.FAILED, note, again=True)
-        if self._on_its_way(seen, action):
-            note = f"still on its way after {self._slowness:g} s, at {seen.to_json()}"
-            return _Result(ActionState.UNKNOWN, IncidentState.STUCK, note)
         return _conflict(seen)
 
     async def _settled(self, action: Action, *, wait: bool) -> State | Unobservable | None:
@@ -201,7 +199,8 @@ class Effector:
         if self._slowness == 0.0 or self._target.weighted or action.expected is None:
             return False
         known = {v for state in (action.expected, action.desired) for v, weight in state.weights if weight}
-        return not action.desired.fulfilled_by(seen) and all(v in known for v, weight in seen.weights if weight)
+        between = seen != action.expected and not action.desired.fulfilled_by(seen)
+        return between and all(v in known for v, weight in seen.weights if weight)
 
     def _finish(self, action: Action, result: _Result) -> None:
         now, ledger, name = self._env.clock(), self._env.ledger, self._plan.name

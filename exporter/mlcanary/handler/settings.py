@@ -15,6 +15,7 @@ file, line, key, what was found and what is allowed. A section of a target overr
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -270,6 +271,10 @@ def _is_name(text: str) -> bool:
 def _check_kind(target: TargetSettings, text: str, source: str, place: Path_) -> None:
     kind = target.target
     tag = kind.__struct_config__.tag
+    if tag == "sagemaker" and importlib.util.find_spec("boto3") is None:
+        allowed = "a type whose packages are installed"
+        hint = "pip install 'mlcanary[sagemaker]'"
+        raise error_at(text, source, (*place, "type"), "'sagemaker' without boto3", allowed, hint=hint)
     if tag == "command":
         for key in ("argv", "observe"):
             argv = getattr(kind, key)
