@@ -8,11 +8,17 @@ from typing import get_args
 import pytest
 
 from mlcanary.handler.targets import registry
+from mlcanary.handler.targets.argo_rollouts import ArgoRolloutsSettings
 from mlcanary.handler.targets.command import CommandSettings
 from mlcanary.handler.targets.contract import State
+from mlcanary.handler.targets.deployment import DeploymentSettings
 from mlcanary.handler.targets.file import FileSettings
+from mlcanary.handler.targets.gateway_api import GatewayAPISettings
 from mlcanary.handler.targets.haproxy import HAProxySettings
 from mlcanary.handler.targets.http import HTTPSettings
+from mlcanary.handler.targets.istio import IstioSettings
+from mlcanary.handler.targets.kserve import KServeSettings
+from mlcanary.handler.targets.sagemaker import SageMakerSettings
 
 BOTH = {"v1": "a", "v2": "b"}
 EXAMPLES = [
@@ -20,6 +26,12 @@ EXAMPLES = [
     FileSettings(path="/srv/current", values=BOTH),
     HTTPSettings(url="http://127.0.0.1/x", versions=BOTH),
     CommandSettings(argv=("/bin/true",), versions=("v1", "v2")),
+    DeploymentSettings(name="clicks", namespace="models", versions=BOTH),
+    ArgoRolloutsSettings(name="clicks", namespace="models", versions=BOTH),
+    IstioSettings(name="clicks", namespace="models", versions=BOTH),
+    GatewayAPISettings(name="clicks", namespace="models", versions=BOTH),
+    KServeSettings(name="clicks", namespace="models", versions=BOTH, mode="knative"),
+    SageMakerSettings(endpoint="clicks", region="eu-central-1", versions=BOTH),
 ]
 
 

@@ -13,7 +13,9 @@ Source: SageMaker API, DescribeEndpoint and UpdateEndpointWeightsAndCapacities.
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.util
+import threading
 from typing import Annotated, Any
 
 import msgspec
@@ -25,6 +27,7 @@ from mlcanary.handler.targets.http import Url
 
 AWSName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")]
 Region = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")]
+_MAKING = threading.Lock()  # a session makes one client at a time
 _READY = "InService"
 _SERVING = (_READY, "Updating", "SystemUpdating", "RollingBack")
 
@@ -63,6 +66,7 @@ class SageMakerTarget:
         if importlib.util.find_spec("boto3") is None:
             raise ConfigError("a target of type sagemaker needs boto3", hint="pip install 'mlcanary[sagemaker]'")
         self._settings = settings
+        self._client: Any = None
         self._title = f"endpoint {settings.endpoint}"
 
     async def observe(self) -> State:
@@ -134,20 +138,33 @@ class SageMakerTarget:
         return State.of({v: _rounded(weights[n], 0 if whole else total) for v, n in self._settings.versions.items()})
 
     async def _call(self, operation: str, **arguments: object) -> object:
+        client = await asyncio.to_thread(self._connected)  # reads files of boto3 once, which is not the API's time
         limit = self._settings.timeout
         try:
             async with asyncio.timeout(limit):
-                return await asyncio.to_thread(self._ask, operation, arguments)
+                return await asyncio.to_thread(self._ask, client, operation, arguments)
         except TimeoutError as error:
             raise ActionError(f"{self._title}: {operation}: no answer within {limit:g} s") from error
 
-    def _ask(self, operation: str, arguments: dict[str, object]) -> object:
-        import boto3  # noqa: PLC0415 - an extra, and a second of start-up that no other target should pay
-        from botocore import exceptions  # noqa: PLC0415
+    def _connected(self) -> Any:
+        """The client, made at the first call. Connects to nothing yet."""
+        from botocore import exceptions  # noqa: PLC0415 - an extra that no other target should load
         from botocore.config import Config  # noqa: PLC0415
 
         limit = float(self._settings.timeout)
         config = Config(connect_timeout=limit, read_timeout=limit, retries={"total_max_attempts": 1})
+        with _MAKING:
+            if self._client is None:
+                try:
+                    session = _session(self._settings.region)
+                    self._client = session.client("sagemaker", endpoint_url=self._settings.url, config=config)
+                except (exceptions.BotoCoreError, ValueError) as error:
+                    raise RefusedError(f"{self._title}: {error}", hint="check region, url and AWS_PROFILE") from error
+        return self._client
+
+    def _ask(self, client: Any, operation: str, arguments: dict[str, object]) -> object:
+        from botocore import exceptions  # noqa: PLC0415
+
         never_sent = (
             exceptions.EndpointConnectionError,
             exceptions.ConnectTimeoutError,
@@ -156,8 +173,6 @@ class SageMakerTarget:
             exceptions.ParamValidationError,
         )
         try:
-            session = boto3.session.Session(region_name=self._settings.region)
-            client: Any = session.client("sagemaker", endpoint_url=self._settings.url, config=config)
             return getattr(client, operation)(**arguments)
         except exceptions.ClientError as error:
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -167,6 +182,14 @@ class SageMakerTarget:
             raise RefusedError(f"{self._title}: {operation}: {error}") from error
         except exceptions.BotoCoreError as error:
             raise ActionError(f"{self._title}: {operation}: {error}") from error
+
+
+@functools.cache
+def _session(region: str) -> Any:
+    """One per region: it holds the description of the API, which takes most of a second to read."""
+    import boto3  # noqa: PLC0415
+
+    return boto3.session.Session(region_name=region)
 
 
 def _rounded(weight: float, total: float) -> int:
