@@ -33,6 +33,9 @@ STEPS = [State.of({"v1": 100 - share, "v2": share}) for share in (0, 1, 5, 25, 5
 SLOTS = {"v1": "stable", "v2": "canary"}
 
 
+ADMISSION = {"VirtualService": [istio_admission], "InferenceService": [kserve_admission]}
+
+
 @dataclass
 class World:
     """A target in its world. `writes` counts what was changed there."""
@@ -45,9 +48,7 @@ class World:
 async def kubernetes(
     directory: Path, document: Object, make: Callable[[dict[str, Any]], Target]
 ) -> AsyncIterator[World]:
-    api = KubernetesAPI(admission=[istio_admission, kserve_admission][document["kind"] == "InferenceService" :][:1])
-    if document["kind"] == "HTTPRoute":
-        api.admission = []
+    api = KubernetesAPI(admission=ADMISSION.get(document["kind"], []))
     api.add(document)
     if document["kind"] == "InferenceService":
         api.after_write = [KServeController(api).step, KServeController(api).step]
