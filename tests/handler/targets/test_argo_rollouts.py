@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubernetes_api import KubernetesAPI
+from kubernetes_api import KubernetesAPI, Object
 from kubernetes_objects import HASHES, IMAGES, ROLLOUT_HASH, RolloutController, place, replica_set, rollout
 from mlcanary.errors import ActionError
 from mlcanary.handler.targets.argo_rollouts import ArgoRolloutsSettings, ArgoRolloutsTarget
@@ -166,6 +166,6 @@ async def test_a_rehearsal_asks_for_dry_runs_of_both_patches(api: KubernetesAPI,
 async def test_argo_itself_is_no_stranger(api: KubernetesAPI, tmp_path: Path) -> None:
     argo = target(api, tmp_path)
     assert await argo.owner() == ""
-    fields = {"f:spec": {"f:template": {"f:spec": {}}}}
+    fields: Object = {"f:spec": {"f:template": {"f:spec": {}}}}
     api.one("Rollout")["metadata"]["managedFields"] = [{"manager": "kustomize-controller", "fieldsV1": fields}]
     assert await argo.owner() == "field manager kustomize-controller"

@@ -152,7 +152,7 @@ async def test_a_version_can_be_named_by_a_label_or_an_annotation(api: Kubernete
 
 
 async def test_the_owner_of_the_template_is_told(api: KubernetesAPI, target: DeploymentTarget) -> None:
-    fields = {"f:spec": {"f:template": {"f:spec": {}}}}
+    fields: Object = {"f:spec": {"f:template": {"f:spec": {}}}}
     metadata = api.one("Deployment")["metadata"]
     metadata["managedFields"] = [
         {"manager": "kubectl-client-side-apply", "operation": "Update", "fieldsV1": fields},

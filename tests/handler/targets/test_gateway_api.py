@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubernetes_api import KubernetesAPI
+from kubernetes_api import KubernetesAPI, Object
 from kubernetes_objects import http_route, place
 from mlcanary.errors import ActionError
 from mlcanary.handler.targets.contract import Guard, RefusedError, State
@@ -84,6 +84,6 @@ async def test_the_plugin_of_argo_rollouts_is_told(api: KubernetesAPI, target: G
     assert await target.owner() == ""
     api.one("HTTPRoute")["metadata"]["labels"] = {"rollouts.argoproj.io/gatewayapi-canary": "in-progress"}
     assert await target.owner() == "rollouts.argoproj.io/gatewayapi-canary: in-progress"
-    fields = {"f:spec": {"f:rules": {}}}
+    fields: Object = {"f:spec": {"f:rules": {}}}
     api.one("HTTPRoute")["metadata"] |= {"labels": {}, "managedFields": [{"manager": "flagger", "fieldsV1": fields}]}
     assert await target.owner() == "field manager flagger"

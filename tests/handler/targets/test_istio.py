@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kubernetes_api import KubernetesAPI
+from kubernetes_api import KubernetesAPI, Object
 from kubernetes_objects import istio_admission, place, virtual_service
 from mlcanary.errors import ActionError
 from mlcanary.handler.targets.contract import ConflictError, Guard, RefusedError, State
@@ -124,7 +124,7 @@ async def test_traffic_of_a_destination_that_is_no_version_is_told(api: Kubernet
     assert await target.observe() == NOW
 
 
-WEIGHTS = {"f:spec": {"f:http": {}}}
+WEIGHTS: Object = {"f:spec": {"f:http": {}}}
 OWNERS = [
     ({"managedFields": [{"manager": "kubectl-edit", "fieldsV1": WEIGHTS}]}, ""),
     ({"managedFields": [{"manager": "mlcanary", "fieldsV1": WEIGHTS}]}, ""),

@@ -145,7 +145,7 @@ async def test_a_refusal_of_its_admission_is_told(standard: KubernetesAPI, tmp_p
 
 async def test_who_else_owns_the_share_is_told(knative: KubernetesAPI, tmp_path: Path) -> None:
     metadata = knative.one("InferenceService")["metadata"]
-    fields = {"f:spec": {"f:predictor": {"f:model": {}}}}
+    fields: Object = {"f:spec": {"f:predictor": {"f:model": {}}}}
     metadata["managedFields"] = [{"manager": "argocd-controller", "fieldsV1": fields}]
     assert await target(knative, tmp_path, "knative").owner() == ""
     fields["f:spec"]["f:predictor"]["f:canaryTrafficPercent"] = {}

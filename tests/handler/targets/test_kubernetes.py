@@ -31,7 +31,8 @@ async def api() -> AsyncIterator[KubernetesAPI]:
 
 
 def settings(api: KubernetesAPI, directory: Path, **changes: object) -> IstioSettings:
-    return IstioSettings(**place(api, directory / "token", **changes), versions=VERSIONS)
+    keys = {**place(api, directory / "token"), **changes}
+    return IstioSettings(**keys, versions=VERSIONS)
 
 
 def test_inside_a_cluster_the_pod_s_account_is_used() -> None:

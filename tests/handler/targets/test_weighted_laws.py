@@ -33,7 +33,10 @@ STEPS = [State.of({"v1": 100 - share, "v2": share}) for share in (0, 1, 5, 25, 5
 SLOTS = {"v1": "stable", "v2": "canary"}
 
 
-ADMISSION = {"VirtualService": [istio_admission], "InferenceService": [kserve_admission]}
+ADMISSION: dict[str, list[Callable[[Object], str]]] = {
+    "VirtualService": [istio_admission],
+    "InferenceService": [kserve_admission],
+}
 
 
 @dataclass
