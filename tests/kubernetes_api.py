@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from handler_world import free_port
+from loopback_server import loopback
 
 Object = dict[str, Any]
 TOKEN = "a-service-account-token-of-the-tests"
@@ -78,17 +78,8 @@ class KubernetesAPI:
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[KubernetesAPI]:
         """Answer for the length of the block."""
-        application = web.Application()
-        application.router.add_route("*", "/{path:.*}", self._answer)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        port = free_port()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        self.url = f"http://127.0.0.1:{port}"
-        try:
+        async with loopback(web.route("*", "/{path:.*}", self._answer)) as self.url:
             yield self
-        finally:
-            await runner.cleanup()
 
     def add(self, *documents: Object) -> None:
         """Create objects."""

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from moto import mock_aws
 
-from handler_world import free_port
+from loopback_server import loopback
 
 REGION = "eu-central-1"
 
@@ -64,18 +64,11 @@ class Endpoint:
     async def serving(self, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Endpoint]:
         """Answer for the length of the block."""
         _credentials(monkeypatch)
-        application = web.Application()
-        application.router.add_post("/", self._answer)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        port = free_port()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        self.url = f"http://127.0.0.1:{port}"
-        try:
-            yield self
-        finally:
-            self.released.set()
-            await runner.cleanup()
+        async with loopback(web.post("/", self._answer)) as self.url:
+            try:
+                yield self
+            finally:
+                self.released.set()
 
     def finish(self) -> None:
         """The update under way ends well."""

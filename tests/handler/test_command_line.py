@@ -54,7 +54,7 @@ def test_a_bad_configuration_ends_with_the_place_and_status_2(config: Path) -> N
     config.write_text(config.read_text().replace("mode: react", "mode: act"))
     code, _, errors = ended("--config.file", str(config), "--config.check")
     assert code == 2
-    assert errors == f"mlcanary: {config}:3: defaults.mode: found 'act'; allowed: observe, react\n"
+    assert errors == f"mlcanary: {config}:3: defaults.mode: found 'act'; allowed: drive, judge, observe, react\n"
 
 
 def test_mode_react_off_loopback_without_authentication_does_not_start(config: Path) -> None:

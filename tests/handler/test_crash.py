@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from handler_world import GOOD, HAProxy, Link, QueryAPI, Release, configuration, free_port, payload, until
-from mlcanary.handler import audit
+from mlcanary.handler.ledger import audit
 
 ENTRY = Path(__file__).parent.parent / "handler_crash_entry.py"
 COMMITS = ("event", "plan", "dispatch", "finish", "close")

@@ -12,14 +12,17 @@ import pytest
 from aiohttp import web
 
 from handler_world import BAD, GOOD, QueryAPI, Release, configuration, free_port
+from loopback_server import loopback
 from mlcanary.catalog import BY_NAME
-from mlcanary.handler import evidence, readings
-from mlcanary.handler.evidence import Case
-from mlcanary.handler.payload import Measure, Window
-from mlcanary.handler.policy import Evidence
-from mlcanary.handler.prometheus import EvidenceError, Prometheus, only_value, selector
-from mlcanary.handler.recorded import RECORDED
-from mlcanary.handler.settings import PrometheusSettings, TargetPlan, parse_settings
+from mlcanary.handler.core.policy import Evidence
+from mlcanary.handler.evidence import gather as evidence
+from mlcanary.handler.evidence import readings
+from mlcanary.handler.evidence.gather import Case
+from mlcanary.handler.evidence.prometheus import EvidenceError, Prometheus, only_value, selector
+from mlcanary.handler.evidence.recorded import RECORDED
+from mlcanary.handler.intake.payload import Measure, Window
+from mlcanary.handler.schema import PrometheusSettings
+from mlcanary.handler.settings import TargetPlan, parse_settings
 
 LINK = "{type: file, path: /srv/current, values: {v1: a, v2: b}}"
 EVERY_CASE = [
@@ -168,16 +171,8 @@ async def answering(status: int, body: bytes) -> AsyncIterator[Prometheus]:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(status=status, body=body, headers={"Location": "/x"})
 
-    application = web.Application()
-    application.router.add_get("/api/v1/query", answer)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield Prometheus(PrometheusSettings(url=f"http://127.0.0.1:{port}/"))
-    finally:
-        await runner.cleanup()
+    async with loopback(web.get("/api/v1/query", answer)) as url:
+        yield Prometheus(PrometheusSettings(url=f"{url}/"))
 
 
 def answer_of(result: bytes, extra: bytes = b"") -> bytes:

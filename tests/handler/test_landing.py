@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mlcanary.handler.audit import AuditRow
-from mlcanary.handler.landing import TargetStatus, page
+from mlcanary.handler.ledger.audit import AuditRow
+from mlcanary.handler.web.page import TargetStatus, page
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 

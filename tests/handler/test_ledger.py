@@ -14,10 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlcanary.errors import StateError
-from mlcanary.handler import audit
-from mlcanary.handler.incidents import Action, ActionKind, ActionState, Event, Incident, IncidentState
-from mlcanary.handler.ledger import EVERYTHING, MOST_WAITING, Ledger
-from mlcanary.handler.payload import Alert, Measure, Window
+from mlcanary.handler.core.incidents import Action, ActionKind, Event, Incident
+from mlcanary.handler.core.machines import ActionState, IncidentState
+from mlcanary.handler.core.releases import FreezeLevel
+from mlcanary.handler.intake.payload import Alert, Measure, Window
+from mlcanary.handler.ledger import audit
+from mlcanary.handler.ledger.incidents import Dispatch
+from mlcanary.handler.ledger.store import EVERYTHING, MOST_WAITING, Ledger
 from mlcanary.handler.targets.contract import State
 
 NOW = 1_700_000_000.0
@@ -102,14 +105,14 @@ def test_everything_survives_a_restart(tmp_path: Path) -> None:
     with opened(tmp_path / "l.sqlite") as ledger:
         ledger.receive([(alert(), "router")], NOW)
         assert plan(ledger)
-        assert ledger.dispatch(action(), NOW + 1)
+        assert ledger.dispatch(action(), NOW + 1) is Dispatch.OUT
         ledger.freeze("flag", reason="x", actor="me", now=NOW)
     with opened(tmp_path / "l.sqlite") as ledger:
         (found,) = ledger.unfinished("router")
         assert (found.state, found.attempt, found.dispatched) == (ActionState.DISPATCHED, 1, NOW + 1)
         assert (found.desired, found.expected) == (AFTER, BEFORE)
         assert ledger.open_incident("router") == incident()
-        assert (ledger.frozen("flag"), ledger.frozen("router")) == (True, False)
+        assert (ledger.frozen("flag"), ledger.frozen("router")) == (FreezeLevel.ALL, FreezeLevel.NONE)
         assert ledger.view("router", 0.0).changed == (NOW + 1,)
         assert ledger.pending("router", NOW, recheck=15.0) == []
 
@@ -160,10 +163,10 @@ def test_a_reason_is_audited_when_it_changes(ledger: Ledger) -> None:
 def test_a_frozen_target_is_not_dispatched(ledger: Ledger, scope: str) -> None:
     plan(ledger)
     ledger.freeze(scope, reason="", actor="me", now=NOW)
-    assert not ledger.dispatch(action(), NOW)
+    assert ledger.dispatch(action(), NOW) is Dispatch.FROZEN
     assert ledger.unfinished("router")[0].state is ActionState.PLANNED
     ledger.unfreeze(scope, actor="me", now=NOW)
-    assert ledger.dispatch(action(), NOW)
+    assert ledger.dispatch(action(), NOW) is Dispatch.OUT
 
 
 def test_the_freeze_file_counts_while_it_exists(tmp_path: Path) -> None:
@@ -171,9 +174,9 @@ def test_the_freeze_file_counts_while_it_exists(tmp_path: Path) -> None:
     with opened(tmp_path / "l.sqlite", stop) as ledger:
         plan(ledger)
         stop.touch()
-        assert not ledger.dispatch(action(), NOW)
+        assert ledger.dispatch(action(), NOW) is Dispatch.FROZEN
         stop.unlink()
-        assert ledger.dispatch(action(), NOW)
+        assert ledger.dispatch(action(), NOW) is Dispatch.OUT
 
 
 def test_a_ledger_that_cannot_be_written_dispatches_nothing(tmp_path: Path) -> None:
@@ -197,7 +200,7 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_alone(tmp_path: Path) -> N
     newer = sqlite3.connect(path)
     newer.execute("PRAGMA user_version=99")
     newer.close()
-    with pytest.raises(StateError, match="schema version 99; allowed: 1"), opened(path):
+    with pytest.raises(StateError, match="schema version 99; allowed: up to 2"), opened(path):
         pass
 
 

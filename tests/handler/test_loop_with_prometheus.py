@@ -16,12 +16,15 @@ from aiohttp import web
 
 from handler_service import handling
 from handler_world import BAD, GOOD, MODEL, TOKEN, HAProxy, Release, configuration, free_port, until
+from loopback_server import loopback
 from mlcanary.catalog import Gate, Verdict
-from mlcanary.handler import evidence, readings
-from mlcanary.handler.payload import Measure, Window
-from mlcanary.handler.prometheus import Prometheus
-from mlcanary.handler.recorded import RECORDED
-from mlcanary.handler.settings import PrometheusSettings, parse_settings
+from mlcanary.handler.evidence import gather as evidence
+from mlcanary.handler.evidence import readings
+from mlcanary.handler.evidence.prometheus import Prometheus
+from mlcanary.handler.evidence.recorded import RECORDED
+from mlcanary.handler.intake.payload import Measure, Window
+from mlcanary.handler.schema import PrometheusSettings
+from mlcanary.handler.settings import parse_settings
 from prometheus_tools import RULES, alertmanager, get, prometheus
 
 T = TypeVar("T")
@@ -85,16 +88,8 @@ async def sidecar(release: Release) -> AsyncIterator[int]:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(text=page(release))
 
-    application = web.Application()
-    application.router.add_get("/metrics", answer)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield port
-    finally:
-        await runner.cleanup()
+    async with loopback(web.get("/metrics", answer)) as url:
+        yield int(url.rpartition(":")[2])
 
 
 def prometheus_configuration(

@@ -7,8 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from handler_world import configuration
 from mlcanary.catalog import CATALOG, Group
+from mlcanary.handler.core.policy import Reason
 from mlcanary.handler.metrics import HandlerMetrics
-from mlcanary.handler.policy import Reason
 from mlcanary.handler.settings import parse_settings
 from prometheus_tools import program, run
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from handler_world import alert, payload
 from mlcanary.errors import InputError
-from mlcanary.handler.payload import SAFE, Alert, Ignored, Measure, Window, parse
+from mlcanary.handler.intake.payload import SAFE, Alert, Ignored, Measure, Window, parse
 
 
 def test_a_real_body_becomes_a_frozen_alert() -> None:

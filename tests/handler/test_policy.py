@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from mlcanary.handler.policy import (
+from mlcanary.handler.core.policy import (
     EXPIRING,
     FINAL,
     Act,
@@ -19,11 +19,12 @@ from mlcanary.handler.policy import (
     Suppress,
     decide,
 )
+from mlcanary.handler.core.releases import FreezeLevel
 
 Row = tuple[Reason, dict[str, object], dict[str, object], dict[str, object]]
 NOW = 1_700_000_000.0
 QUESTION = Question("v2", True, True, ("v1", "v2", "v3"), None, 600.0, 2)
-VIEW = LedgerView(False, None, ())
+VIEW = LedgerView(FreezeLevel.NONE, None, ())
 EVIDENCE = Evidence(
     sources_up=True,
     roles=(("v1", "baseline"), ("v2", "canary")),
@@ -39,7 +40,7 @@ EVIDENCE = Evidence(
 ROWS: list[Row] = [
     (Reason.UNKNOWN_TARGET, {"version": None}, {}, {}),
     (Reason.RESOLVED, {"firing": False}, {}, {}),
-    (Reason.FROZEN, {}, {"frozen": True}, {}),
+    (Reason.FROZEN, {}, {"level": FreezeLevel.ALL}, {}),
     (Reason.JUDGED, {}, {}, {"judged": True}),
     (Reason.SOURCE_BROKEN, {}, {}, {"sources_up": False}),
     (Reason.ROLE_CONFLICT, {}, {}, {"roles": (("v1", "baseline"), ("v2", "canary"), ("v2", "shadow"))}),
@@ -130,20 +131,20 @@ def test_no_evidence_is_no_decision() -> None:
 
 
 def test_an_open_incident_about_the_version_takes_the_alert_in() -> None:
-    assert decide(QUESTION, LedgerView(True, "v2", ()), None, NOW) == Attach()
+    assert decide(QUESTION, LedgerView(FreezeLevel.ALL, "v2", ()), None, NOW) == Attach()
 
 
 def test_an_open_incident_about_another_version_holds_the_target() -> None:
-    assert decide(QUESTION, LedgerView(False, "v3", ()), EVIDENCE, NOW) == Suppress(Reason.COOLDOWN)
+    assert decide(QUESTION, LedgerView(FreezeLevel.NONE, "v3", ()), EVIDENCE, NOW) == Suppress(Reason.COOLDOWN)
 
 
 def test_a_clock_that_went_back_keeps_the_cooldown() -> None:
-    view = LedgerView(False, None, (NOW + 5000.0,))
+    view = LedgerView(FreezeLevel.NONE, None, (NOW + 5000.0,))
     assert decide(QUESTION, view, EVIDENCE, NOW) == Suppress(Reason.COOLDOWN)
 
 
 def test_an_old_action_is_out_of_cooldown_and_budget() -> None:
-    view = LedgerView(False, None, (NOW - 86_401.0, NOW - 86_402.0, NOW - 601.0))
+    view = LedgerView(FreezeLevel.NONE, None, (NOW - 86_401.0, NOW - 86_402.0, NOW - 601.0))
     assert decide(QUESTION, view, EVIDENCE, NOW) == Act("v1")
 
 

@@ -23,8 +23,9 @@ from kubernetes_objects import (
     replica_set,
     rollout,
 )
-from mlcanary.handler.incidents import Action, ActionKind, ActionState, Incident, IncidentState
-from mlcanary.handler.ledger import Ledger
+from mlcanary.handler.core.incidents import Action, ActionKind, Incident
+from mlcanary.handler.core.machines import ActionState, IncidentState
+from mlcanary.handler.ledger.store import Ledger
 from mlcanary.handler.targets.contract import State
 
 ON, OFF = State.of({GOOD: 0, BAD: 1}), State.of({GOOD: 1, BAD: 0})
@@ -86,7 +87,7 @@ async def test_a_rollout_of_many_steps_is_one_order(tmp_path: Path) -> None:
 async def test_a_rollout_that_does_not_get_on_is_no_success(
     tmp_path: Path, steps: int, ends: tuple[str, str, int]
 ) -> None:
-    async with deployed() as api, handled(tmp_path, api, "400ms") as handler:
+    async with deployed() as api, handled(tmp_path, api, "300ms") as handler:
         controller = DeploymentController(api)
         api.after_write = [controller.step] * steps
         await handler.post(payload())

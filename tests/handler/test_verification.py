@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcanary.handler.payload import Measure
+from mlcanary.handler.core.verification import Progress, Reading, Reference, Verdict, advance, recovered
+from mlcanary.handler.intake.payload import Measure
 from mlcanary.handler.settings import EvidenceLimits, Verification
-from mlcanary.handler.verification import Progress, Reading, Reference, Verdict, advance, recovered
 
 PLAN = Verification(window=30.0, windows=2, max_share=0.005, min_predictions=100, tolerance=10.0, min_labels=50)
 EFFECT = 1000.0

@@ -23,8 +23,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from mlcanary.catalog import ACTION_LABEL, ACTION_ROLLBACK
 from mlcanary.demo.dataset import MODEL
 from mlcanary.demo.stack import DemoError
-from mlcanary.handler import audit
-from mlcanary.handler.audit import AuditRow
+from mlcanary.handler.ledger import audit
+from mlcanary.handler.ledger.audit import AuditRow
 
 _MANY_ROWS = 10_000
 _WINDOW = "30s"

@@ -17,15 +17,15 @@ from prometheus_client.registry import Collector
 
 import mlcanary
 from mlcanary.catalog import CATALOG, ROLLBACK_OUTCOMES, Group, Kind, MetricSpec
-from mlcanary.handler.incidents import OPEN_STATES, ActionState
-from mlcanary.handler.policy import Reason
+from mlcanary.handler.core.machines import OPEN_INCIDENTS, ActionState
+from mlcanary.handler.core.policy import Reason
 from mlcanary.handler.settings import TargetPlan
 
 _ROWS = {row.name.removeprefix("mlcanary_"): row for row in CATALOG if row.group is Group.HANDLER}
 UNMATCHED = "none"
 """Value of the label `target` for an alert that no target answers for."""
 
-CODES = ("202", "400", "413", "503")
+CODES = ("202", "400", "401", "403", "404", "408", "409", "413", "503")
 RESULTS = (ActionState.CONFIRMED, ActionState.FAILED, ActionState.CONFLICT, ActionState.UNKNOWN)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -53,7 +53,7 @@ class HandlerMetrics(Collector):
             self.add("effects_total", plan.name, result, by=0.0)
         for outcome in ROLLBACK_OUTCOMES:
             self.add("rollbacks_total", plan.name, plan.model, outcome, by=0.0)
-        for state in OPEN_STATES:
+        for state in OPEN_INCIDENTS:
             self.set("incident_open", 0.0, plan.name, state)
         self.set("frozen", 0.0, plan.name)
 

@@ -1,13 +1,4 @@
-"""The handler as a process: webhook, workers, operator's endpoints, reload.
-
-    POST /v1/alerts                      Alertmanager's webhook; 202 after the events are on disk
-    POST /-/freeze   ?target=&reason=    stop automatic action, on one target or on all
-    POST /-/unfreeze ?target=
-    POST /-/reload                       as SIGHUP; a configuration that does not load changes nothing
-    GET  /metrics, /, /-/healthy, /-/ready
-
-The endpoints that change something ask for credentials even on loopback: a page in a browser can post there.
-"""
+"""The handler as a process: ledger, workers, reload; what others may ask of it lies in `web`."""
 
 from __future__ import annotations
 
@@ -21,25 +12,23 @@ from pathlib import Path
 
 from aiohttp import web
 
-from mlcanary.errors import ConfigError, InputError, StateError
-from mlcanary.handler import landing
-from mlcanary.handler.effect import PATIENT, Environment, Pace
-from mlcanary.handler.incidents import ActionState, Incident, IncidentState
-from mlcanary.handler.ledger import EVERYTHING, Checkpoint, Ledger
-from mlcanary.handler.metrics import CONTENT_TYPE, UNMATCHED, HandlerMetrics
-from mlcanary.handler.payload import Alert, Delivery, parse
-from mlcanary.handler.policy import Reason
-from mlcanary.handler.prometheus import Prometheus
-from mlcanary.handler.settings import Settings, TargetPlan, require_safe_exposure
+from mlcanary.errors import ConfigError, StateError
+from mlcanary.handler.core.incidents import Incident
+from mlcanary.handler.core.machines import ActionState, IncidentState
+from mlcanary.handler.evidence.prometheus import Prometheus
+from mlcanary.handler.ledger.store import Checkpoint, Ledger
+from mlcanary.handler.metrics import HandlerMetrics
+from mlcanary.handler.settings import Settings, require_safe_exposure
 from mlcanary.handler.targets.registry import create
-from mlcanary.handler.worker import TargetWorker
+from mlcanary.handler.web import operators, webhook
+from mlcanary.handler.web.admission import admission
+from mlcanary.handler.work.effect import PATIENT, Environment, Pace
+from mlcanary.handler.work.notices import Notifier
+from mlcanary.handler.work.worker import TargetWorker
 from mlcanary.webserver.config import WebConfigFile
 from mlcanary.webserver.server import ListenAddress, create_application, serving
 
 log = logging.getLogger(__name__)
-
-_AUDIT_ROWS = 50
-_REASON_LIMIT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +83,18 @@ class HandlerService:
             while not stop.is_set():
                 self._changed.clear()
                 changed = asyncio.create_task(self._changed.wait())
-                waiting = {stopped, changed, *self._tasks.values()}
+                working = {self._messages, *self._tasks.values()}
+                waiting = {stopped, changed, *working}
                 done, _ = await asyncio.wait(
                     waiting, timeout=self._options.prune_every, return_when=asyncio.FIRST_COMPLETED
                 )
                 changed.cancel()
                 if not done:
                     self._prune()
-                for task in done & set(self._tasks.values()):
-                    if not task.cancelled() and task.exception() is not None:
+                for task in done & working:
+                    if task.cancelled():  # stopped by a reload
+                        continue
+                    if task.exception() is not None:
                         log.critical("a bug in a worker ends the handler", extra={"target": task.get_name()})
                     task.result()
         finally:
@@ -115,6 +107,10 @@ class HandlerService:
             self.ledger.prune(self._options.clock())
         except StateError:
             log.exception("the ledger could not be pruned, it is tried again")
+
+    def now(self) -> float:
+        """Unix seconds by the handler's clock."""
+        return self._options.clock()
 
     def ready(self) -> str:
         """What is missing before the handler can be relied on; empty if nothing is."""
@@ -137,17 +133,20 @@ class HandlerService:
         if settings.freeze_file != self.settings.freeze_file:
             raise ConfigError("freeze_file changes at a restart only")
         exposed = [a for a in self._options.listen if not ListenAddress.parse(a).loopback]
-        require_safe_exposure(settings, exposed, self._authenticates())
+        require_safe_exposure(settings, exposed, self.authenticates())
         await self._stop_workers()
         self.settings = settings
         self._start_workers()
         log.info("configuration loaded again", extra={"digest": settings.digest})
 
-    def _authenticates(self) -> bool:
+    def authenticates(self) -> bool:
+        """Whether callers must prove who they are."""
         return self._web_config is not None and self._web_config.current().authenticates
 
     def _start_workers(self) -> None:
         options = self._options
+        self._notifier = Notifier(self.ledger, self.settings.notify, self.metrics, options.clock)
+        self._messages = asyncio.create_task(self._notifier.run(), name="messages")
         environment = Environment(
             ledger=self.ledger,
             prometheus=Prometheus(self.settings.prometheus),
@@ -156,6 +155,7 @@ class HandlerService:
             new_id=options.new_id,
             checkpoint=options.checkpoint,
             pace=options.pace,
+            tell=self._notifier.tell,
         )
         for plan in self.settings.targets:
             self.metrics.introduce(plan)
@@ -181,141 +181,20 @@ class HandlerService:
     async def _stop_workers(self) -> None:
         for worker in self.workers.values():
             worker.stop()
+        self._messages.cancel()
+        await asyncio.wait({self._messages})
         tasks, self._tasks, self.workers = list(self._tasks.values()), {}, {}
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, BaseException):
                 log.error("worker ended with an error", exc_info=result)
 
-    # --- the webhook
 
-    async def receive(self, request: web.Request) -> web.Response:
-        """`POST /v1/alerts`."""
-        try:
-            delivery = parse(await request.read())
-            counts = self._store(delivery)
-        except web.HTTPRequestEntityTooLarge:
-            self.metrics.add("webhook_requests_total", "413")
-            raise
-        except InputError as error:
-            self.metrics.add("webhook_requests_total", "400")
-            log.warning("webhook refused", extra={"error": str(error)[:_REASON_LIMIT]})
-            return web.json_response({"error": str(error)[:_REASON_LIMIT]}, status=400)
-        except StateError as error:
-            self.metrics.add("webhook_requests_total", "503")
-            log.exception("webhook could not be stored")
-            return web.json_response({"error": str(error)}, status=503)
-        self.metrics.add("webhook_requests_total", "202")
-        now = self._options.clock()
-        self.metrics.set("webhook_last_received_timestamp_seconds", now)
-        if delivery.watchdog:
-            self.metrics.set("watchdog_last_received_timestamp_seconds", now)
-        if delivery.truncated:
-            log.error("alerts were left out by the sender: set max_alerts: 0 there")
-        return web.json_response(counts, status=202)
-
-    def _store(self, delivery: Delivery) -> dict[str, int]:
-        wanted: list[tuple[Alert, str]] = []
-        ignored = len(delivery.ignored)
-        for alert in delivery.alerts:
-            names = [plan.name for plan in self.settings.targets if _matches(plan, alert)]
-            if not names:
-                self.metrics.add("decisions_total", UNMATCHED, "suppress", Reason.UNKNOWN_TARGET)
-            if not alert.firing:  # nothing is promoted on that
-                for name in names:
-                    self.metrics.add("decisions_total", name, "suppress", Reason.RESOLVED)
-            ignored += not names or not alert.firing
-            wanted += [(alert, name) for name in names if alert.firing]
-        new = self.ledger.receive(wanted, self._options.clock()) if wanted else []
-        for (_, name), is_new in zip(wanted, new, strict=True):
-            if not is_new:
-                self.metrics.add("decisions_total", name, "suppress", Reason.DUPLICATE)
-            if (worker := self.workers.get(name)) is not None:
-                worker.wake()
-        return {"accepted": sum(new), "duplicate": len(new) - sum(new), "ignored": ignored}
-
-    # --- operators and people
-
-    async def freeze(self, request: web.Request) -> web.Response:
-        """`POST /-/freeze`."""
-        reason = request.query.get("reason", "")[:_REASON_LIMIT]
-        return self._operate(
-            request, lambda scope, now: self.ledger.freeze(scope, reason=reason, actor="http", now=now)
-        )
-
-    async def unfreeze(self, request: web.Request) -> web.Response:
-        """`POST /-/unfreeze`."""
-        return self._operate(request, lambda scope, now: self.ledger.unfreeze(scope, actor="http", now=now))
-
-    def _operate(self, request: web.Request, change: Callable[[str, float], None]) -> web.Response:
-        if not self._authenticates():
-            hint = "set bearer_token_file or basic_auth_users in --web.config.file, or use freeze_file"
-            return web.json_response({"error": f"needs credentials: {hint}"}, status=403)
-        scope = request.query.get("target", EVERYTHING)
-        if scope != EVERYTHING and scope not in self.workers:
-            return web.json_response({"error": "no such target"}, status=404)
-        try:
-            change(scope, self._options.clock())
-        except StateError as error:
-            return web.json_response({"error": str(error)}, status=503)
-        for worker in self.workers.values():
-            worker.wake()
-        return web.json_response({"frozen": {name: self.ledger.frozen(name) for name in self.workers}})
-
-    async def answer_reload(self, _request: web.Request) -> web.Response:
-        """`POST /-/reload`."""
-        if not self._authenticates():
-            return web.json_response({"error": "needs credentials; SIGHUP does the same"}, status=403)
-        try:
-            await self.reload()
-        except ConfigError as error:
-            log.error("configuration rejected, the old one stays", extra={"error": str(error)})  # noqa: TRY400
-            return web.json_response({"error": str(error)}, status=500)
-        return web.json_response({"digest": self.settings.digest})
-
-    async def answer_metrics(self, _request: web.Request) -> web.Response:
-        """`GET /metrics`."""
-        return web.Response(body=self.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
-
-    async def answer_landing(self, _request: web.Request) -> web.Response:
-        """`GET /`."""
-        targets = [self._status(plan) for plan in self.settings.targets]
-        rows = self.ledger.audit_rows(_AUDIT_ROWS)
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return web.Response(text=landing.page(targets, rows), content_type="text/html", headers=headers)
-
-    def _status(self, plan: TargetPlan) -> landing.TargetStatus:
-        shares = ", ".join(f"{version} {self._share(plan, version)}" for version in plan.versions)
-        incident = self.ledger.last_incident(plan.name)
-        worker = self.workers.get(plan.name)
-        progress = worker.progress.note if worker is not None and worker.progress is not None else ""
-        about = f"{incident.bad} -> {incident.good}: {incident.state}" if incident else ""
-        note = progress if incident and incident.open else incident.note if incident else ""
-        frozen = self.ledger.frozen(plan.name)
-        return landing.TargetStatus(plan.name, plan.model, plan.mode, frozen, shares, about, note)
-
-    def _share(self, plan: TargetPlan, version: str) -> str:
-        series = ("target_share_ratio", plan.name, plan.model, version)
-        seen = self.metrics.value("target_up", plan.name) == 1.0 and self.metrics.known(*series)
-        return f"{self.metrics.value(*series):.0%}" if seen else "unknown"
-
-
-def _matches(plan: TargetPlan, alert: Alert) -> bool:
-    """Whether a configured target answers for the alert: model, version and every configured label."""
-    labels = dict(alert.labels)
-    same = all(labels.get(name) == value for name, value in plan.labels)
-    return same and alert.model == plan.model and alert.version in plan.versions
-
-
-def routes(application: web.Application, service: HandlerService) -> None:
-    """Add the handler's routes, as listed in the module."""
-    router = application.router
-    router.add_post("/v1/alerts", service.receive)
-    router.add_post("/-/freeze", service.freeze)
-    router.add_post("/-/unfreeze", service.unfreeze)
-    router.add_route("POST", "/-/reload", service.answer_reload)
-    router.add_route("PUT", "/-/reload", service.answer_reload)
-    router.add_get("/metrics", service.answer_metrics)
-    router.add_get("/", service.answer_landing)
+def application_of(service: HandlerService, web_config: WebConfigFile | None) -> web.Application:
+    """Every route of the handler, guarded."""
+    application = create_application(web_config=web_config, ready=service.ready, admission=admission(service))
+    webhook.routes(application, service)
+    operators.routes(application, service)
+    return application
 
 
 async def serve(
@@ -342,8 +221,7 @@ async def serve(
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, hang_up)
-    application = create_application(web_config=web_config, ready=service.ready)
-    routes(application, service)
+    application = application_of(service, web_config)
     async with serving(application, options.listen, web_config) as bound:
         listening(bound)
         await service.run(stop)

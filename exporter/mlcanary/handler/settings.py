@@ -15,49 +15,28 @@ file, line, key, what was found and what is allowed. A section of a target overr
 from __future__ import annotations
 
 import hashlib
-import importlib.util
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Literal
 
 import msgspec
 
-from mlcanary.documents import Schema, Seconds, error_at, load_document
+from mlcanary.documents import Schema, Seconds, load_document
 from mlcanary.errors import ConfigError
-from mlcanary.handler.targets.http import Url
+from mlcanary.handler.checks import check
+from mlcanary.handler.schema import (
+    DefaultSettings,
+    GrafanaSettings,
+    HandlerSettings,
+    Mode,
+    NotifySettings,
+    PrometheusSettings,
+    ServedSettings,
+    StormSettings,
+    TargetSettings,
+)
 from mlcanary.handler.targets.registry import TargetKind
-
-Mode = Literal["observe", "react"]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-LabelName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
-Count = Annotated[int, msgspec.Meta(ge=1)]
-Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
-Path_ = tuple[str | int, ...]
-
-
-class PrometheusSettings(Schema, frozen=True):
-    """Where evidence is asked for."""
-
-    url: Url
-    timeout: Seconds = Seconds(5.0)
-    bearer_token_file: str = ""
-    ca_file: str = ""
-
-
-class VerificationSettings(Schema, frozen=True):
-    """Proof of an effect. Absent keys come from `defaults`, then from `Verification`."""
-
-    window: Seconds | None = None
-    windows: Count | None = None
-    max_share: Share | None = None
-    min_predictions: Count | None = None
-    deadline: Seconds | None = None
-    tolerance: Seconds | None = None
-    measure: Literal["if_labeled", "required"] | None = None
-    min_labels: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +58,6 @@ class Verification:
     min_labels: int = 200
 
 
-class EvidenceSettings(Schema, frozen=True):
-    """How evidence is gathered. Absent keys come from `defaults`, then from `EvidenceLimits`."""
-
-    max_age: Seconds | None = None
-    serving_window: Seconds | None = None
-    deadline: Seconds | None = None
-    recheck: Seconds | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class EvidenceLimits:
     """Limits on evidence, seconds.
@@ -102,40 +72,41 @@ class EvidenceLimits:
     recheck: float = 15.0
 
 
-class DefaultSettings(Schema, frozen=True):
-    """What targets share."""
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Whether a rollback waits for a person, for how long (seconds), and whether the one who ordered it may approve."""
 
-    mode: Mode = "observe"
-    cooldown: Seconds = Seconds(3600.0)
-    budget: Count = 2
-    reconcile: Seconds = Seconds(15.0)
-    reconcile_for: Seconds = Seconds(3600.0)
-    verification: VerificationSettings = VerificationSettings()
-    evidence: EvidenceSettings = EvidenceSettings()
+    required: bool = False
+    expires: float = 1800.0
+    four_eyes: bool = False
 
 
-class TargetSettings(Schema, frozen=True):
-    """One target of one model."""
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What one server of a version can take, in requests per second; None: nobody knows, and nothing is checked.
 
-    name: Name
-    model: Name
-    target: TargetKind
-    mode: Mode | None = None
-    labels: dict[LabelName, Name] = msgspec.field(default_factory=dict)
-    destination: Name | None = None
-    cooldown: Seconds | None = None
-    budget: Count | None = None
-    verification: VerificationSettings = VerificationSettings()
-    evidence: EvidenceSettings = EvidenceSettings()
+    A version may be given traffic while servers x `requests_per_second` is at least its load x `headroom`; what does
+    not fit is moved in stages, looked at every `stage_wait` seconds, until `deadline` seconds have gone.
+    """
+
+    requests_per_second: float | None = None
+    headroom: float = 1.2
+    stage_wait: float = 30.0
+    deadline: float = 600.0
 
 
-class HandlerSettings(Schema, frozen=True):
-    """The whole file."""
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How mode drive gives a candidate traffic: percents, rising to 100.
 
-    prometheus: PrometheusSettings
-    targets: Annotated[tuple[TargetSettings, ...], msgspec.Meta(min_length=1)]
-    defaults: DefaultSettings = DefaultSettings()
-    freeze_file: str = ""
+    A step ends on at least `min_trials` requests of the candidate that were judged in it. A hold of `hold_deadline`
+    seconds is told to a person; `soak` seconds with all traffic prove a version.
+    """
+
+    steps: tuple[int, ...] = (1, 5, 10, 25, 50, 100)
+    min_trials: int = 500
+    hold_deadline: float = 86400.0
+    soak: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +115,7 @@ class TargetPlan:
 
     `labels` must be carried by an alert and select the series (cluster, namespace). `destination` is the
     version that takes the traffic, None for the one with the role baseline. `budget` counts automatic
-    actions in 24 h.
+    actions in 24 h. `configuration` is the digest of the file.
     """
 
     name: str
@@ -154,12 +125,28 @@ class TargetPlan:
     versions: tuple[str, ...]
     labels: tuple[tuple[str, str], ...]
     destination: str | None
+    digests: tuple[tuple[str, str], ...]
     cooldown: float
     budget: int
     reconcile: float
     reconcile_for: float
     verification: Verification
+    served: ServedSettings | None
     evidence: EvidenceLimits
+    approval: Approval
+    capacity: Capacity
+    release: Steps
+    storm: StormSettings
+    configuration: str
+
+    @property
+    def acts(self) -> bool:
+        """Whether the target is ever written without a person."""
+        return self.mode in ("react", "drive")
+
+    def digest(self, version: str) -> str:
+        """The artefact of a version: its configured digest, else its name."""
+        return dict(self.digests).get(version, version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +155,15 @@ class Settings:
 
     prometheus: PrometheusSettings
     targets: tuple[TargetPlan, ...]
+    notify: tuple[NotifySettings, ...]
+    grafana: GrafanaSettings | None
     freeze_file: str
     digest: str
 
     @property
     def reacts(self) -> bool:
         """Whether any target may be changed."""
-        return any(target.mode == "react" for target in self.targets)
+        return any(target.acts for target in self.targets)
 
 
 def load_settings(path: Path) -> Settings:
@@ -189,12 +178,15 @@ def load_settings(path: Path) -> Settings:
 def parse_settings(text: str, source: str) -> Settings:
     """The configuration of a text; `source` names it in messages. Raises ConfigError."""
     document = load_document(text, source, HandlerSettings)
-    _check(document, text, source)
+    check(document, text, source)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Settings(
         prometheus=document.prometheus,
-        targets=tuple(_plan(target, document.defaults) for target in document.targets),
+        targets=tuple(_plan(target, document.defaults, document.storm, digest) for target in document.targets),
+        notify=document.notify,
+        grafana=document.grafana,
         freeze_file=document.freeze_file,
-        digest=hashlib.sha256(text.encode()).hexdigest()[:16],
+        digest=digest,
     )
 
 
@@ -204,15 +196,15 @@ def require_safe_exposure(settings: Settings, exposed: Sequence[str], authentica
     Input: `exposed` are the listen addresses that are not loopback.
     """
     if settings.reacts and exposed and not authenticates:
-        name = next(t.name for t in settings.targets if t.mode == "react")
+        name, mode = next((t.name, t.mode) for t in settings.targets if t.acts)
         raise ConfigError(
-            f"target {name} has mode react, but {exposed[0]} is open to the network without authentication",
+            f"target {name} has mode {mode}, but {exposed[0]} is open to the network without authentication",
             hint="set bearer_token_file or basic_auth_users in --web.config.file, "
             "or --web.listen-address=127.0.0.1:10879, or mode: observe",
         )
 
 
-def _plan(target: TargetSettings, defaults: DefaultSettings) -> TargetPlan:
+def _plan(target: TargetSettings, defaults: DefaultSettings, storm: StormSettings, digest: str) -> TargetPlan:
     return TargetPlan(
         name=target.name,
         model=target.model,
@@ -221,87 +213,26 @@ def _plan(target: TargetSettings, defaults: DefaultSettings) -> TargetPlan:
         versions=tuple(target.target.versions),
         labels=tuple(sorted(target.labels.items())),
         destination=target.destination,
+        digests=tuple(sorted(target.digests.items())),
         cooldown=target.cooldown if target.cooldown is not None else defaults.cooldown,
         budget=target.budget or defaults.budget,
         reconcile=defaults.reconcile,
         reconcile_for=defaults.reconcile_for,
         verification=msgspec.convert({**_given(defaults.verification), **_given(target.verification)}, Verification),
+        served=target.served,
         evidence=msgspec.convert({**_given(defaults.evidence), **_given(target.evidence)}, EvidenceLimits),
+        approval=msgspec.convert({**_given(defaults.approval), **_given(target.approval)}, Approval),
+        capacity=msgspec.convert({**_given(defaults.capacity), **_given(target.capacity)}, Capacity),
+        release=msgspec.convert({**_given(defaults.release), **_given(target.release)}, Steps),
+        storm=storm,
+        configuration=digest,
     )
 
 
-def _given(section: VerificationSettings | EvidenceSettings) -> dict[str, object]:
+def _given(section: Schema) -> dict[str, object]:
+    """What a section says, without the keys that it leaves out."""
     return {
         key: float(value) if isinstance(value, Seconds) else value
         for key, value in msgspec.structs.asdict(section).items()
         if value is not None
     }
-
-
-def _check(document: HandlerSettings, text: str, source: str) -> None:
-    """Rules that span keys."""
-    names: set[str] = set()
-    for i, target in enumerate(document.targets):
-        place: Path_ = ("targets", i)
-        if target.name in names:
-            raise error_at(text, source, (*place, "name"), f"{target.name!r} twice", "a name once")
-        names.add(target.name)
-        versions = tuple(target.target.versions)
-        key = {"haproxy": "servers", "file": "values"}.get(str(target.target.__struct_config__.tag), "versions")
-        if len(set(versions)) < 2:
-            found = f"{len(set(versions))} version" + "s" * (len(set(versions)) != 1)
-            raise error_at(text, source, (*place, "target", key), found, "two or more versions")
-        for version in versions:
-            if not _is_name(version):
-                allowed = "letters, digits, dot, underscore and hyphen, 1 to 64 of them"
-                raise error_at(text, source, (*place, "target", key), f"version {version!r}", allowed)
-        if target.destination is not None and target.destination not in versions:
-            allowed = ", ".join(versions)
-            raise error_at(text, source, (*place, "destination"), repr(target.destination), allowed)
-        _check_kind(target, text, source, (*place, "target"))
-        _check_durations(target, text, source, place)
-    _check_durations(document.defaults, text, source, ("defaults",))
-    _check_url(document.prometheus.url, text, source, ("prometheus", "url"))
-
-
-def _is_name(text: str) -> bool:
-    return 0 < len(text) <= 64 and all(c.isascii() and (c.isalnum() or c in "._-") for c in text)
-
-
-def _check_kind(target: TargetSettings, text: str, source: str, place: Path_) -> None:
-    kind = target.target
-    tag = kind.__struct_config__.tag
-    if tag == "sagemaker" and importlib.util.find_spec("boto3") is None:
-        allowed = "a type whose packages are installed"
-        hint = "pip install 'mlcanary[sagemaker]'"
-        raise error_at(text, source, (*place, "type"), "'sagemaker' without boto3", allowed, hint=hint)
-    if tag == "command":
-        for key in ("argv", "observe"):
-            argv = getattr(kind, key)
-            if argv is not None and not argv[0].startswith("/"):
-                raise error_at(text, source, (*place, key), repr(argv[0]), "an absolute path, as there is no PATH")
-    reload = getattr(kind, "reload", None)
-    if reload is not None and bool(reload.pid_file) == bool(reload.url):
-        found = "both" if reload.url else "neither"
-        raise error_at(text, source, (*place, "reload"), found, "pid_file or url")
-    for key in ("url", "server"):
-        if isinstance(url := getattr(kind, key, None), str):
-            _check_url(url, text, source, (*place, key))
-
-
-def _check_url(url: str, text: str, source: str, place: Path_) -> None:
-    """Link-local addresses answer with the credentials of the machine: a rollback has no business there."""
-    try:
-        host = ipaddress.ip_address(urlsplit(url).hostname or "")
-    except ValueError:
-        return
-    plain = getattr(host, "ipv4_mapped", None) or host
-    if plain.is_link_local or plain.is_multicast or plain.is_unspecified:
-        raise error_at(text, source, place, repr(url), "an address that is not link-local, multicast or 0.0.0.0")
-
-
-def _check_durations(section: TargetSettings | DefaultSettings, text: str, source: str, place: Path_) -> None:
-    for name, inner in (("verification", section.verification), ("evidence", section.evidence)):
-        for key, value in msgspec.structs.asdict(inner).items():
-            if isinstance(value, Seconds) and value <= 0 and key != "tolerance":
-                raise error_at(text, source, (*place, name, key), f"{value:g} s", "more than 0")

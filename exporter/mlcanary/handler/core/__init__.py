@@ -1,0 +1,1 @@
+"""The part that only thinks: rows, state machines, decisions, proof. Pure."""

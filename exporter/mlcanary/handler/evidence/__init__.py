@@ -1,0 +1,1 @@
+"""What the handler asks Prometheus by itself."""

@@ -1,0 +1,1 @@
+"""From what others send to frozen values."""

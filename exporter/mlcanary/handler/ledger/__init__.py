@@ -1,0 +1,1 @@
+"""Durable memory: one SQLite file, one process."""

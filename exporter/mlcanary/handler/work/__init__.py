@@ -1,0 +1,1 @@
+"""One worker per target: decide, act, verify, look whether it stays so."""

@@ -1,0 +1,275 @@
+"""Carry out one action on one target, through crashes, refusals, silence and lies.
+
+Order: commit the intent, call, look, commit the result. What the target answers is never believed: the state
+that is read back decides.
+
+    read back              answer    action        incident
+    desired, any weights   any       confirmed     verifying
+    as before              any       dispatched    acting (again, same id), in the end failed
+    something else         any       conflict      failed
+    on its way, if slow    any       unknown       stuck, after `settle` of the target
+    cannot be read         ok        unknown       verifying (only traffic can tell)
+    cannot be read         refused   failed        failed
+    cannot be read         silence   unknown       stuck: never repeated
+
+After a restart the same table holds for what was under way; an action that was only planned is dropped and
+its events are decided afresh, on fresh evidence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from mlcanary.errors import ActionError
+from mlcanary.handler.core.incidents import Action, ActionKind, Incident
+from mlcanary.handler.core.machines import ActionState, IncidentState
+from mlcanary.handler.evidence.prometheus import Prometheus
+from mlcanary.handler.ledger.incidents import Dispatch
+from mlcanary.handler.ledger.store import Checkpoint, Ledger
+from mlcanary.handler.metrics import HandlerMetrics
+from mlcanary.handler.settings import TargetPlan
+from mlcanary.handler.targets.contract import ConflictError, Guard, RefusedError, State, Target, Unobservable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How patiently a target is treated; seconds.
+
+    An action is tried `attempts` times with `pause` between; a target may take `settle` to show a new state,
+    looked at every `look`.
+    """
+
+    attempts: int = 3
+    pause: float = 1.0
+    settle: float = 3.0
+    look: float = 0.1
+
+
+PATIENT = Pace()
+_LOOKS_WHILE_SETTLING = 60
+_LONGEST_LOOK = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the workers share. `clock` gives Unix seconds, `new_id` a fresh random name, `sleep` waits for seconds.
+
+    `tell` queues a message to people: its kind (`notices.SENTENCES`), the target, and what there is to say.
+    """
+
+    ledger: Ledger
+    prometheus: Prometheus
+    metrics: HandlerMetrics
+    clock: Callable[[], float]
+    new_id: Callable[[], str]
+    checkpoint: Checkpoint
+    pace: Pace = PATIENT
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    tell: Callable[[str, str, Mapping[str, object]], None] = lambda _kind, _target, _body: None
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """How an attempt ended. `again` asks for another one."""
+
+    action: ActionState
+    incident: IncidentState
+    note: str
+    again: bool = False
+
+
+class Effector:
+    """Carries out actions on one target. One task at a time uses it: that is the lock of the target."""
+
+    def __init__(self, plan: TargetPlan, target: Target, environment: Environment) -> None:
+        self._plan = plan
+        self._target = target
+        self._env = environment
+        self._slowness = float(getattr(plan.kind, "settle", 0.0))  # of a kind whose changes take their time
+
+    async def observe(self) -> State | Unobservable:
+        """The state of the target; keeps its gauges. Raises ActionError."""
+        try:
+            seen = await self._target.observe()
+        except ActionError:
+            self._env.metrics.set("target_up", 0.0, self._plan.name)
+            raise
+        self._env.metrics.set("target_up", 1.0, self._plan.name)
+        if isinstance(seen, State):
+            for version, _ in seen.weights:
+                labels = (self._plan.name, self._plan.model, version)
+                self._env.metrics.set("target_share_ratio", seen.share(version), *labels)
+        return seen
+
+    async def carry_out(self, action: Action) -> ActionState:
+        """Dispatch a planned or cut-off action, record how it ended and give that. Raises StateError."""
+        for left in reversed(range(self._env.pace.attempts)):
+            sent = self._env.ledger.dispatch(action, self._env.clock(), gaining=self._gaining(action))
+            if sent is not Dispatch.OUT:
+                return self._finish(action, _Result(ActionState.FAILED, IncidentState.ABANDONED, sent))
+            action = dataclasses.replace(action, attempt=action.attempt + 1)
+            result = await self._attempt(action)
+            if not result.again or left == 0:
+                break
+            log.warning("action is tried again", extra={"action": action.id, "why": result.note})
+            await self._env.sleep(self._env.pace.pause)
+        return self._finish(action, result)
+
+    async def resume(self, action: Action) -> None:
+        """Take up an action that a crash cut off. Raises ActionError while the target cannot be looked at."""
+        if action.state is ActionState.PLANNED:
+            note = "cut off before the dispatch"
+            self._finish(action, _Result(ActionState.FAILED, IncidentState.ABANDONED, note))
+            return
+        late = self._env.clock() - action.dispatched > self._plan.verification.deadline
+        late = late or not self._plan.acts
+        try:
+            seen = await self.observe()
+        except ActionError as error:
+            if not late:
+                raise
+            note = f"cut off under way, and the target cannot be read: {error}"
+            self._finish(action, _Result(ActionState.UNKNOWN, IncidentState.STUCK, note))
+            return
+        if isinstance(seen, Unobservable):
+            note = f"cut off under way, and the target cannot be read back: {seen.reason}"
+            self._finish(action, _Result(ActionState.UNKNOWN, IncidentState.STUCK, note))
+        elif _done(action, seen):
+            await self._complete(action)
+        elif seen != action.expected and not self._on_its_way(seen, action):
+            self._finish(action, _conflict(seen))
+        elif late:
+            note = "cut off under way; too long ago to act on the same evidence, or no longer in mode react"
+            self._finish(action, _Result(ActionState.FAILED, IncidentState.FAILED, note))
+        else:
+            await self.carry_out(action)
+
+    async def _complete(self, action: Action) -> None:
+        try:
+            await self._target.complete(action.desired, Guard(action.id, action.expected))
+            note = "found done after a restart"
+        except ActionError as error:
+            note = f"found done after a restart, but: {error}"
+        self._finish(action, _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note))
+
+    async def _attempt(self, action: Action) -> _Result:
+        error: ActionError | None = None
+        self._env.checkpoint("before call apply")
+        try:
+            await self._target.apply(action.desired, Guard(action.id, action.expected))
+        except ConflictError as conflict:
+            return _Result(ActionState.CONFLICT, IncidentState.FAILED, str(conflict))
+        except ActionError as refusal:
+            error = refusal
+        self._env.checkpoint("after call apply")
+        seen = await self._settled(action, wait=error is None)
+        note = str(error) if error is not None else "confirmed by reading back"
+        if isinstance(seen, Unobservable):
+            return _unseen(error, seen)
+        on_its_way = seen is not None and self._on_its_way(seen, action)
+        if seen is None or (on_its_way and error is None):
+            late = f"still on its way after {self._slowness:g} s" if seen else f"the target cannot be read back: {note}"
+            return _Result(ActionState.UNKNOWN, IncidentState.STUCK, late)
+        if _done(action, seen):
+            return _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note)
+        if seen == action.expected or on_its_way:
+            note = str(error) if error is not None else "the target accepted the order and did not change"
+            return _Result(ActionState.FAILED, IncidentState.FAILED, note, again=True)
+        return _conflict(seen)
+
+    async def _settled(self, action: Action, *, wait: bool) -> State | Unobservable | None:
+        """The state once it is no longer as before, or the last one seen; None if it could not be read."""
+        pace = self._env.pace
+        settle = max(pace.settle, self._slowness)
+        look = max(pace.look, min(settle / _LOOKS_WHILE_SETTLING, _LONGEST_LOOK))
+        deadline = self._env.clock() + (settle if wait else 0.0)
+        seen: State | Unobservable | None = None
+        while True:
+            try:
+                seen = await self.observe()
+            except ActionError as error:
+                log.warning("target cannot be read", extra={"action": action.id, "error": str(error)})
+            waiting = seen is None or (seen == action.expected and seen != action.desired)
+            waiting = waiting or (isinstance(seen, State) and self._on_its_way(seen, action))
+            if not waiting or self._env.clock() >= deadline:
+                return seen
+            await self._env.sleep(look)
+
+    def _on_its_way(self, seen: State, action: Action) -> bool:
+        """Whether a slow target that serves one version at a time is between the state before and the desired one."""
+        if self._slowness == 0.0 or self._target.weighted or action.expected is None:
+            return False
+        known = {v for state in (action.expected, action.desired) for v, weight in state.weights if weight}
+        between = seen != action.expected and not action.desired.fulfilled_by(seen)
+        return between and all(v in known for v, weight in seen.weights if weight)
+
+    def _gaining(self, action: Action) -> tuple[str, ...]:
+        """Digests of the versions that get more traffic than they had."""
+        before, after = action.expected or State.of({}), action.desired
+        return tuple(self._plan.digest(v) for v, _ in after.weights if after.share(v) > before.share(v))
+
+    def _finish(self, action: Action, result: _Result) -> ActionState:
+        now, ledger, name = self._env.clock(), self._env.ledger, self._plan.name
+        if action.kind is not ActionKind.ROLLBACK:
+            ledger.finish_beside(action, result.action, note=result.note, now=now)
+        else:
+            ledger.finish(action, result.action, result.incident, note=result.note, now=now)
+        level = logging.INFO if result.action is ActionState.CONFIRMED else logging.ERROR
+        log.log(level, "action ended", extra={"action": action.id, "state": result.action, "why": result.note})
+        if result.incident is IncidentState.ABANDONED:
+            return result.action
+        self._env.metrics.add("effects_total", name, result.action)
+        if result.action is ActionState.CONFIRMED and action.kind is not ActionKind.STEP:
+            self._env.metrics.set("rollback_last_timestamp_seconds", now, name)
+        ended = result.incident in (IncidentState.FAILED, IncidentState.STUCK)
+        if ended and action.kind is ActionKind.ROLLBACK:  # the others leave an incident as it is
+            self._env.metrics.add("rollbacks_total", name, self._plan.model, result.incident)
+        return result.action
+
+    def plan_rollback(self, incident: Incident, desired: State, expected: State | None, now: float) -> Action:
+        """The one rollback of an incident, not yet stored."""
+        return self._action(ActionKind.ROLLBACK, incident.id, desired, expected, now)
+
+    def plan_reassert(self, incident: Incident, desired: State, expected: State, now: float) -> Action:
+        """The state of an incident once more, not yet stored."""
+        return self._action(ActionKind.REASSERT, incident.id, desired, expected, now)
+
+    def _action(self, kind: ActionKind, incident: str, desired: State, expected: State | None, now: float) -> Action:
+        return Action(
+            id=self._env.new_id(),
+            incident=incident,
+            target=self._plan.name,
+            kind=kind,
+            desired=desired,
+            expected=expected,
+            state=ActionState.PLANNED,
+            attempt=0,
+            planned=now,
+            dispatched=0.0,
+            note="",
+        )
+
+
+def _done(action: Action, seen: State) -> bool:
+    """A step of a release asks for its split, a rollback for who serves: routers round."""
+    return action.desired.reached_by(seen) if action.kind is ActionKind.STEP else action.desired.fulfilled_by(seen)
+
+
+def _conflict(seen: State) -> _Result:
+    note = f"found {seen.to_json()}: another writer changes the target"
+    return _Result(ActionState.CONFLICT, IncidentState.FAILED, note)
+
+
+def _unseen(error: ActionError | None, seen: Unobservable) -> _Result:
+    if error is None:
+        note = f"the target answered, but cannot be read back: {seen.reason}"
+        return _Result(ActionState.UNKNOWN, IncidentState.VERIFYING, note)
+    if isinstance(error, RefusedError):
+        return _Result(ActionState.FAILED, IncidentState.FAILED, str(error))
+    return _Result(ActionState.UNKNOWN, IncidentState.STUCK, f"not repeated: {error}")
