@@ -21,7 +21,7 @@ def place(api: KubernetesAPI, token_file: Path, name: str = "clicks", **changes:
         "namespace": NAMESPACE,
         "server": api.url,
         "bearer_token_file": str(token_file),
-        "timeout": 1.0,
+        "timeout": 5.0,
         **changes,
     }
 

@@ -123,7 +123,7 @@ async def test_an_older_version_comes_back_by_its_template_and_is_promoted(api: 
 
 async def test_a_template_that_argo_does_not_take_up_is_tried_again(api: KubernetesAPI, tmp_path: Path) -> None:
     api.after_write = []
-    argo, older = target(api, tmp_path, revert=True, timeout=0.4), State.of({"v1": 0, "v2": 0, "v3": 1})
+    argo, older = target(api, tmp_path, revert=True, timeout=1.0), State.of({"v1": 0, "v2": 0, "v3": 1})
     with pytest.raises(ActionError, match="Argo has not taken it up yet") as caught:
         await argo.apply(older, GUARD)
     assert not isinstance(caught.value, RefusedError)

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -188,6 +189,13 @@ async def kubectl(api: KubernetesAPI, directory: Path, *arguments: str) -> None:
     assert process.returncode == 0, complaint.decode()
 
 
+def without_nulls(value: Any) -> Any:
+    """Without members that are null: older clients write `creationTimestamp: null`, newer ones leave it out."""
+    if isinstance(value, dict):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
 async def test_the_patch_is_the_one_that_kubectl_sends_but_for_the_guard(tmp_path: Path) -> None:
     bodies = []
     for ours in (True, False):
@@ -205,22 +213,14 @@ async def test_the_patch_is_the_one_that_kubectl_sends_but_for_the_guard(tmp_pat
     (our_path, ours_body, our_end), (their_path, their_body, their_end) = bodies
     assert our_path == their_path
     assert ours_body[0] == {"op": "test", "path": "/metadata/resourceVersion", "value": "1"}
-    assert ours_body[1:] == their_body
-    assert our_end == their_end
+    assert without_nulls(ours_body[1:]) == without_nulls(their_body)
+    assert without_nulls(our_end) == without_nulls(their_end)
 
 
-async def test_a_rehearsal_is_the_dry_run_that_kubectl_makes(tmp_path: Path) -> None:
-    queries = []
-    for ours in (True, False):
-        api = KubernetesAPI(token="")
-        api.add(deployment(), *old_and_new())
-        async with api.serving():
-            if ours:
-                settings = DeploymentSettings(**place(api, tmp_path / "token"), versions=IMAGES)
-                await DeploymentTarget(settings).rehearse(V1, GUARD)
-            else:
-                arguments = ("rollout", "undo", "deployment/clicks", "--to-revision=1", "--dry-run=server")
-                await kubectl(api, tmp_path, *arguments)
-        assert api.writes == 0
-        queries.append(api.patches[0].query["dryRun"])
-    assert queries == ["All", "All"]
+async def test_a_rehearsal_is_the_same_patch_as_a_dry_run(api: KubernetesAPI, target: DeploymentTarget) -> None:
+    await target.rehearse(V1, GUARD)
+    assert (api.writes, template_image(api)) == (0, IMAGES["v2"])
+    await target.apply(V1, GUARD)
+    rehearsed, done = api.patches
+    assert rehearsed.body == done.body
+    assert rehearsed.query == {"dryRun": "All", **done.query}

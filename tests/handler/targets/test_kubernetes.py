@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from handler_world import free_port
 from kubernetes_api import KubernetesAPI
 from kubernetes_objects import place, virtual_service
+from loopback_server import loopback
 from mlcanary.errors import ActionError, ConfigError
 from mlcanary.handler.calls import HTTPRefusedError
 from mlcanary.handler.settings import parse_settings
@@ -77,9 +79,10 @@ async def test_after_silence_or_a_server_error_nobody_knows(
     api: KubernetesAPI, tmp_path: Path, fault: int | str, writes: int
 ) -> None:
     api.faults = [fault]
-    target = IstioTarget(settings(api, tmp_path, timeout=0.3))
+    target = IstioTarget(settings(api, tmp_path))
+    hasty = IstioTarget(settings(api, tmp_path, timeout=0.5))
     with pytest.raises(ActionError) as caught:
-        await target.apply(DESIRED, GUARD)
+        await (hasty if fault == "hang" else target).apply(DESIRED, GUARD)
     assert not isinstance(caught.value, RefusedError)
     assert api.writes == writes
     assert await target.observe() == (DESIRED if writes else NOW)
@@ -98,6 +101,28 @@ async def test_a_server_that_is_not_there_changed_nothing(api: KubernetesAPI, tm
     elsewhere = settings(api, tmp_path, server=f"http://127.0.0.1:{free_port()}")
     with pytest.raises(RefusedError):
         await IstioTarget(elsewhere).observe()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (403, b"<html>\n<b>a proxy says\tno</b>", "HTTP 403: <html> <b>a proxy says no</b>"),
+        (403, b"\xff\xfe" + b"x" * 5000, "HTTP 403: .{300}$"),
+        (302, b"", "HTTP 302"),
+        (200, b"[1]", "not an object of the API"),
+        (200, b"[" * 100_000, "not an object of the API"),
+        (200, b"caf\xe9", "not an object of the API"),
+    ],
+)
+async def test_bytes_that_are_no_answer_of_the_api_are_an_error_of_the_target(
+    api: KubernetesAPI, tmp_path: Path, status: int, body: bytes, told: str
+) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=status, body=body)
+
+    async with loopback(web.get("/{path:.*}", answer)) as server:
+        with pytest.raises(ActionError, match=told):
+            await IstioTarget(settings(api, tmp_path, server=server)).observe()
 
 
 async def test_a_status_is_merged_where_it_is_and_a_second_404_is_told(api: KubernetesAPI, tmp_path: Path) -> None:

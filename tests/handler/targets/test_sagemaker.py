@@ -106,7 +106,7 @@ async def test_a_refusal_changed_nothing_and_after_silence_nobody_knows(
 ) -> None:
     endpoint.fault = fault
     with pytest.raises(ActionError) as caught:
-        await target(endpoint.url, timeout=0.8).apply(DESIRED, GUARD)
+        await target(endpoint.url, timeout=0.5 if fault == "hang" else 5.0).apply(DESIRED, GUARD)
     assert isinstance(caught.value, RefusedError) is refused
 
 
