@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
 from mlcanary import durable
 from mlcanary.errors import StateError
 from mlcanary.handler.core.incidents import HANDLER
@@ -18,6 +20,9 @@ Checkpoint = durable.Checkpoint
 """Called before and after each commit and each call to a target, with its name. Nothing in production."""
 
 EVERYTHING = "*"
+STORM_BRAKE = "storm brake"
+"""Actor of the freeze of everything after too many rollbacks."""
+MOST_NOTICES = 1000
 FREEZE_FILE = "file"
 """Scope of the freeze by `freeze_file`, for people."""
 
@@ -92,6 +97,18 @@ class Book:
         columns = "INSERT OR REPLACE INTO freeze (scope, level, reason, actor, since)"
         self._db.execute(columns + " VALUES (?,?,?,?,?)", (scope, level, reason, actor, now))
         self._audit(now, "freeze", scope, {"reason": reason, "level": level}, actor=actor)
+        if actor in (HANDLER, STORM_BRAKE):
+            body = {"target": scope, "reason": reason, "level": level, "actor": actor}
+            self._queue("frozen", scope, body, now)
+
+    def _queue(self, kind: str, target: str, body: Mapping[str, object], now: float) -> bool:
+        """A message to people, in the transaction of what it tells of; False if too many wait."""
+        waiting = self._db.execute("SELECT COUNT(*) FROM outbox WHERE sent=0").fetchone()[0]
+        if waiting >= MOST_NOTICES:
+            return False
+        values = (now, kind, target, msgspec.json.encode(body, order="sorted").decode(), now)
+        self._db.execute("INSERT INTO outbox (at, kind, target, body, next_try) VALUES (?,?,?,?,?)", values)
+        return True
 
     def _frozen(self, target: str) -> FreezeLevel:
         if self._freeze_file is not None and self._freeze_file.exists():

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from mlcanary.errors import StateError
 from mlcanary.handler.core.releases import Notice, Order, OrderState
 from mlcanary.handler.ledger import tables
-from mlcanary.handler.ledger.book import Book
+from mlcanary.handler.ledger.book import MOST_NOTICES, Book
+
+__all__ = ["MOST_NOTICES", "MOST_ORDERS", "ControlRows"]
 
 MOST_ORDERS = 100
-MOST_NOTICES = 1000
 
 
 class ControlRows(Book):
@@ -51,12 +50,7 @@ class ControlRows(Book):
     def notify(self, kind: str, target: str, body: Mapping[str, object], *, now: float) -> bool:
         """Queue a message. False if too many wait: the newest is left out, and metrics and alerts still tell."""
         with self._transaction("notice"):
-            waiting = self._db.execute("SELECT COUNT(*) FROM outbox WHERE sent=0").fetchone()[0]
-            if waiting >= MOST_NOTICES:
-                return False
-            values = (now, kind, target, msgspec.json.encode(body, order="sorted").decode(), now)
-            self._db.execute("INSERT INTO outbox (at, kind, target, body, next_try) VALUES (?,?,?,?,?)", values)
-        return True
+            return self._queue(kind, target, body, now)
 
     def notices(self, now: float, count: int) -> list[Notice]:
         """Messages whose turn has come, oldest first."""
