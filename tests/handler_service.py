@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from aiohttp.web import Application
 
-from handler_world import TOKEN, free_port
+from handler_world import TOKEN, free_port, until
 from mlcanary.handler.core.incidents import Incident
 from mlcanary.handler.ledger.audit import AuditRow
-from mlcanary.handler.service import HandlerService, RunOptions, routes
+from mlcanary.handler.service import HandlerService, RunOptions, application_of
 from mlcanary.handler.settings import Settings, parse_settings
 from mlcanary.handler.work.effect import Pace
 from mlcanary.webserver.config import WebConfigFile
-from mlcanary.webserver.server import create_application, serving
+from mlcanary.webserver.server import serving
 
 QUICK = Pace(attempts=3, pause=0.05, settle=0.3, look=0.02)
 
@@ -33,10 +35,18 @@ class Handle:
     session: aiohttp.ClientSession
     url: str
     directory: Path
+    application: Application
 
-    async def post(self, body: bytes, *, token: str | None = TOKEN, path: str = "/v1/alerts") -> int:
+    async def post(
+        self,
+        body: bytes,
+        *,
+        token: str | None = TOKEN,
+        path: str = "/v1/alerts",
+        headers: Mapping[str, str] | None = None,
+    ) -> int:
         """The status of a POST."""
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **(headers or {})}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         async with self.session.post(self.url + path, data=io.BytesIO(body), headers=headers) as response:
@@ -74,10 +84,14 @@ async def handling(
     checkpoint: Callable[[str], None] = lambda _name: None,
     clock: Callable[[], float] = time.time,
     prune_every: float = 3600.0,
+    web: str = "bearer_token_file: token\n",
 ) -> AsyncIterator[Handle]:
-    """A handler with this configuration for the length of the block. The ledger lies in `directory`."""
+    """A handler with this configuration for the length of the block. The ledger lies in `directory`.
+
+    `web` is the web configuration; `TOKEN` lies in the file `token` beside it.
+    """
     (directory / "token").write_text(TOKEN)
-    (directory / "web.yml").write_text("bearer_token_file: token\n")
+    (directory / "web.yml").write_text(web)
     (directory / "handler.yml").write_text(text)
     web_config = WebConfigFile(directory / "web.yml")
 
@@ -95,13 +109,27 @@ async def handling(
         prune_every=prune_every,
     )
     service = HandlerService(parse_settings(text, "handler.yml"), options, load, web_config)
-    application = create_application(web_config=web_config, ready=service.ready)
-    routes(application, service)
+    application = application_of(service, web_config)
     stop = asyncio.Event()
     async with serving(application, options.listen, web_config) as bound, aiohttp.ClientSession() as session:
         task = asyncio.create_task(service.run(stop))
         try:
-            yield Handle(service, session, f"http://{bound[0]}", directory)
+            yield Handle(service, session, f"http://{bound[0]}", directory, application)
         finally:
             stop.set()
             await task
+
+
+async def ended(handle: Handle) -> tuple[str, str]:
+    """The states in which the incident and its action end; without an incident, why there is none."""
+
+    def decided() -> list[dict[str, str]]:
+        decisions: list[dict[str, str]] = [json.loads(row.body) for row in handle.audit("decision")]
+        return [decision for decision in decisions if decision["decision"] == "suppress"]
+
+    await until(lambda: bool(decided()) or handle.state() not in ("", "acting", "verifying"))
+    incident = handle.incident()
+    if incident is None:
+        return "none", decided()[-1]["reason"]
+    (action,) = handle.service.ledger.actions(incident.id)
+    return str(incident.state), str(action.state)

@@ -18,7 +18,6 @@ __all__ = ["Dispatch", "IncidentRows"]
 
 _TOLD = {
     IncidentState.AWAITING_APPROVAL: "approval",
-    IncidentState.VERIFYING: "rolled_back",
     IncidentState.RESOLVED: "rolled_back",
     IncidentState.INEFFECTIVE: "ineffective",
     IncidentState.STUCK: "stuck",
@@ -270,8 +269,8 @@ class IncidentRows(EventRows, DispatchRows):
         body = {
             "target": incident.target,
             "model": incident.model,
-            "bad": incident.bad,
-            "good": incident.good,
+            "version": incident.bad,
+            "destination": incident.good,
             "incident": incident.id,
             "plan": incident.plan,
             "state": state,

@@ -152,8 +152,8 @@ class Decider:
         if reason is Reason.NO_EVIDENCE:
             self._env.metrics.add("rollbacks_total", name, self.plan.model, "failed")
             log.error("no evidence to be had, a person must look", extra={"target": name, "why": body["note"]})
-            told = {"model": self.plan.model, "bad": events[0].version, "measure": events[0].measure}
-            self._env.notify("failed", name, {**told, "note": f"no evidence to be had: {body['note']}"})
+            told = {"model": self.plan.model, "version": events[0].version, "measure": events[0].measure}
+            self._env.tell("failed", name, {**told, "note": f"no evidence to be had: {body['note']}"})
 
 
 def question_of(plan: TargetPlan, version: str) -> Question:
