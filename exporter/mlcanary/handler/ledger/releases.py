@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from mlcanary.handler.core.incidents import Action, ActionKind
+from mlcanary.handler.core.incidents import HANDLER, Action, ActionKind
 from mlcanary.handler.core.machines import ACTION, RELEASE, ActionState, ReleaseState
 from mlcanary.handler.core.releases import Release, Version, VersionStatus
 from mlcanary.handler.ledger import tables
@@ -86,6 +86,8 @@ class ReleaseRows(Book):
     # --- inside
 
     def _set_version(self, v: Version) -> None:
+        if v.actor == HANDLER and v.status is not VersionStatus.QUARANTINED and self._quarantined(v.digest, [v.digest]):
+            return  # only a person takes a quarantine back
         self._db.execute("DELETE FROM version WHERE model=? AND digest=?", (v.model, v.digest))
         tables.insert(self._db, "version", v)
 
