@@ -124,9 +124,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message that waits to be sent to people. `kind`: which event it tells of; `body` is JSON."""
+    """A message that waits to be sent to a receiver. `kind`: which event it tells of; `body` is JSON."""
 
     id: int
+    receiver: str
     at: float
     kind: str
     target: str

@@ -64,8 +64,8 @@ CREATE TABLE IF NOT EXISTS orders (
     reason TEXT NOT NULL, force INTEGER NOT NULL, actor TEXT NOT NULL, received REAL NOT NULL, state TEXT NOT NULL,
     note TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS outbox (
-    id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, target TEXT NOT NULL, body TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0, next_try REAL NOT NULL, sent REAL NOT NULL DEFAULT 0);
+    id INTEGER PRIMARY KEY, receiver TEXT NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL, target TEXT NOT NULL,
+    body TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, next_try REAL NOT NULL, sent REAL NOT NULL DEFAULT 0);
 """
 _ADDED_IN_2 = (
     ("incident", "digest TEXT NOT NULL DEFAULT ''"),
@@ -108,7 +108,7 @@ SELECT_RELEASE = f"SELECT {', '.join(_RELEASE)} FROM release WHERE "
 SELECT_VERSION = f"SELECT {', '.join(_VERSION)} FROM version WHERE "
 SELECT_ORDER = f"SELECT {', '.join(_ORDER)} FROM orders WHERE "
 SELECT_FREEZE = "SELECT scope, level, reason, actor, since FROM freeze WHERE "
-SELECT_NOTICE = "SELECT id, at, kind, target, body, attempts, next_try FROM outbox WHERE "
+SELECT_NOTICE = "SELECT id, receiver, at, kind, target, body, attempts, next_try FROM outbox WHERE "
 INSERT_EVENT = (
     "INSERT OR IGNORE INTO event (group_key, fingerprint, starts_at, target, version, measure, window, raw,"
     " received, since, next_try) VALUES (?,?,?,?,?,?,?,?,?,?,?)"

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from mlcanary.errors import ActionError
@@ -57,7 +57,10 @@ PATIENT = Pace()
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the workers share. `clock` gives Unix seconds, `new_id` a fresh random name, `sleep` waits for seconds."""
+    """What the workers share. `clock` gives Unix seconds, `new_id` a fresh random name, `sleep` waits for seconds.
+
+    `tell` queues a message to people: its kind (`notices.SENTENCES`), the target, and what there is to say.
+    """
 
     ledger: Ledger
     prometheus: Prometheus
@@ -67,6 +70,7 @@ class Environment:
     checkpoint: Checkpoint
     pace: Pace = PATIENT
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    tell: Callable[[str, str, Mapping[str, object]], None] = lambda _kind, _target, _body: None
 
 
 @dataclass(frozen=True, slots=True)
