@@ -118,6 +118,7 @@ class Driver:
             note="",
         )
         ledger.submit(release, now)
+        self._show(release)
         self._tell("submitted", release)
         self.wake()
         return ""
@@ -130,7 +131,10 @@ class Driver:
             return f"version {version} is not configured; configured: {', '.join(plan.versions)}"
         if running is not None:
             return f"the release of {running.candidate} is open ({running.state}): withdraw it or wait for its end"
-        if plan.digest(version) in self._env.ledger.view(plan.name, self._env.clock()).quarantined:
+        view = self._env.ledger.view(plan.name, self._env.clock())
+        if view.open_version is not None:
+            return f"an incident about {view.open_version} is open: wait for its end"
+        if plan.digest(version) in view.quarantined:
             return f"artefact {plan.digest(version)} of {version} is quarantined, and stays so until a person says"
         return ""
 
@@ -149,6 +153,7 @@ class Driver:
         self._env.ledger.move_release(
             release, ReleaseState.WITHDRAWN, note=f"withdrawn by {actor}", now=self._env.clock()
         )
+        self._show(None)
         return ""
 
     async def promote(self, version: str, *, force: bool, reason: str, actor: str) -> str:
