@@ -6,6 +6,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ from handler_world import BAD, GOOD, HAProxy, QueryAPI, Release, configuration
 from mlcanary.handler.core import releases as rows
 from mlcanary.handler.core.incidents import HANDLER, Action, ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState, ReleaseState
-from mlcanary.handler.core.releases import FreezeLevel, Version, VersionStatus
+from mlcanary.handler.core.releases import FreezeLevel, Order, OrderKind, OrderState, Version, VersionStatus
 from mlcanary.handler.evidence.prometheus import Prometheus
 from mlcanary.handler.ledger.incidents import Dispatch
 from mlcanary.handler.ledger.store import Ledger
@@ -29,6 +30,9 @@ RELEASE = (
     "  release: {steps: [1, 10, 50, 100], min_trials: 500, soak: 10m, hold_deadline: 1h}\n"
     "  evidence: {recheck: 15s, deadline: 2m}\n"
 )
+
+
+READY, NOT_READY = [(GOOD, "baseline"), (BAD, "canary")], [(GOOD, "baseline"), (BAD, "shadow")]
 
 
 class Crash(BaseException):
@@ -46,6 +50,7 @@ class World:
     extra: str = RELEASE
     now: float = 1_700_000_000.0
     checkpoint: Callable[[str], None] = lambda _name: None
+    orders: int = 0
     told: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     metrics: HandlerMetrics = field(default_factory=HandlerMetrics)
 
@@ -86,6 +91,24 @@ class World:
             while await self.driver.step() == 0.0:
                 pass
         return self.newest().state
+
+    def give(self, kind: OrderKind, version: str = BAD, **more: Any) -> Order:
+        """An order that waits."""
+        fixed = {"plan": "", "reason": "", "force": False, "actor": "ann", "note": "", "state": OrderState.PENDING}
+        self.orders += 1
+        name = f"o{self.orders}"
+        row = Order(id=name, target="router", kind=kind, version=version, received=self.now, **{**fixed, **more})
+        self.ledger.give_order(row)
+        return row
+
+    async def order(self, kind: OrderKind, version: str = BAD, **more: Any) -> str:
+        """An order and why it was refused, "" if it was done."""
+        given = self.give(kind, version, **more)
+        await self.driver.step()
+        ended = self.ledger.order(given.id)
+        assert ended is not None
+        assert ended.state is (OrderState.REFUSED if ended.note else OrderState.DONE)
+        return ended.note
 
     async def until(self, state: str, *, step: int | None = None, every: float = 15.0) -> None:
         """Until the newest release is there."""
@@ -128,8 +151,19 @@ async def world(tmp_path: Path, haproxy: HAProxy) -> AsyncIterator[World]:
         found.ledger.close()
 
 
+def crash_once(point: str) -> Callable[[str], None]:
+    crashed: list[str] = []
+
+    def checkpoint(name: str) -> None:
+        if name == point and not crashed:
+            crashed.append(name)
+            raise Crash
+
+    return checkpoint
+
+
 async def submitted(world: World, *, to_step: int | None = None) -> None:
-    assert await world.driver.submit(BAD, actor="ann") == ""
+    assert await world.order(OrderKind.SUBMIT, BAD) == ""
     if to_step is not None:
         await world.until("step", step=to_step)
 
@@ -207,11 +241,11 @@ async def test_a_freeze_holds_and_its_end_lets_the_release_go_on(world: World, l
 
 
 async def test_a_release_stays_staged_until_the_ground_is_right(world: World) -> None:
-    world.api.release.roles = [(GOOD, "baseline"), (BAD, "shadow")]
+    world.api.release.roles = NOT_READY
     await submitted(world)
     assert await world.on(times=3) == "staged"
     assert "canary" in world.driver.note
-    world.api.release.roles = [(GOOD, "baseline"), (BAD, "canary")]
+    world.api.release.roles = READY
     world.proxy.ask("set weight models/canary 10")
     assert await world.on(times=3) == "staged"
     assert "more traffic than the first step" in world.driver.note
@@ -221,29 +255,33 @@ async def test_a_release_stays_staged_until_the_ground_is_right(world: World) ->
 
 
 async def test_what_cannot_be_released_is_refused(world: World) -> None:
-    driver = world.driver
-    assert "most of the traffic" in await driver.submit(GOOD, actor="ann")
-    assert "not configured" in await driver.submit("v9", actor="ann")
-    assert "no release of v2" in await driver.withdraw(BAD, actor="ann")
-    assert "submit it first" in await driver.promote(BAD, force=False, reason="", actor="ann")
+    assert "most of the traffic" in await world.order(OrderKind.SUBMIT, GOOD)
+    assert "not configured" in await world.order(OrderKind.SUBMIT, "v9")
+    assert "no release of v2" in await world.order(OrderKind.WITHDRAW)
+    assert "submit it first" in await world.order(OrderKind.PROMOTE, force=False, reason="")
     bad = Version("clicks", BAD, BAD, VersionStatus.QUARANTINED, "worse", HANDLER, world.now)
     world.ledger.set_version(bad, target="router")
-    assert "quarantined" in await driver.submit(BAD, actor="ann")
+    assert "quarantined" in await world.order(OrderKind.SUBMIT, BAD)
     assert world.ledger.releases("router", 1) == []
     world.ledger.set_version(
         Version("clicks", BAD, BAD, VersionStatus.CANDIDATE, "", "ann", world.now), target="router"
     )
+    world.api.release.roles = NOT_READY
     await submitted(world)
-    assert "is open (staged)" in await driver.submit(BAD, actor="ann")
-    assert not driver.under_way(BAD)
-    assert await driver.withdraw(BAD, actor="ann") == ""
+    assert "is open (staged)" in await world.order(OrderKind.SUBMIT, BAD)
+    assert await world.order(OrderKind.WITHDRAW) == ""
+    await world.on()
     assert world.metrics.value("releases_total", "router", "clicks", "withdrawn") == 1
+    assert "has ended: withdrawn" in await world.order(OrderKind.WITHDRAW)
+    world.api.release.roles = READY
     await submitted(world, to_step=0)
-    assert driver.under_way(BAD)
-    assert "order a rollback" in await driver.withdraw(BAD, actor="ann")
+    assert await world.order(OrderKind.WITHDRAW, reason="wrong file") == ""
+    (asked,) = world.ledger.pending_orders("router")
+    assert (asked.kind, asked.version, asked.reason, asked.actor) == (OrderKind.ROLLBACK, BAD, "wrong file", "ann")
 
 
 async def test_an_artefact_that_is_quarantined_while_staged_is_withdrawn(world: World) -> None:
+    world.api.release.roles = NOT_READY
     await submitted(world)
     bad = Version("clicks", BAD, BAD, VersionStatus.QUARANTINED, "worse", "ann", world.now)
     world.ledger.set_version(bad, target="router")
@@ -255,8 +293,8 @@ async def test_only_mode_drive_releases(world: World) -> None:
     world.ledger.close()
     world.mode = "react"
     world.start()
-    assert "mode react" in await world.driver.submit(BAD, actor="ann")
-    assert "others promote" in await world.driver.promote(BAD, force=True, reason="x", actor="ann")
+    assert "mode react" in await world.order(OrderKind.SUBMIT, BAD)
+    assert "others promote" in await world.order(OrderKind.PROMOTE, force=True, reason="x")
 
 
 async def test_a_release_waits_while_its_target_is_not_in_mode_drive(world: World) -> None:
@@ -345,11 +383,11 @@ async def test_a_soak_without_traffic_is_held_and_begins_anew(world: World) -> N
 
 async def test_promote_now_asks_the_judge_unless_a_person_forces_it(world: World) -> None:
     await submitted(world, to_step=1)
-    refused = await world.driver.promote(BAD, force=False, reason="", actor="ann")
+    refused = await world.order(OrderKind.PROMOTE, force=False, reason="")
     assert refused == "the judge says inconclusive; to do it all the same, order it with force and a reason"
-    assert "order it with force" in await world.driver.promote(BAD, force=True, reason="", actor="ann")
+    assert "order it with force" in await world.order(OrderKind.PROMOTE, force=True, reason="")
     world.ledger.freeze("router", reason="x", actor="ann", now=world.now, level=FreezeLevel.PROMOTE)
-    assert await world.driver.promote(BAD, force=True, reason="campaign", actor="ann") == ""
+    assert await world.order(OrderKind.PROMOTE, force=True, reason="campaign") == ""
     assert world.proxy.weights() == {GOOD: 0, BAD: 100}
     assert world.ledger.actions_of_release(world.newest().id)[-1].actor == "ann"
     assert await world.on() == "hold"
@@ -360,8 +398,37 @@ async def test_promote_now_asks_the_judge_unless_a_person_forces_it(world: World
 async def test_promote_now_of_a_healthy_candidate_skips_steps(world: World) -> None:
     await submitted(world, to_step=0)
     world.api.release.word = "promote"
-    assert await world.driver.promote(BAD, force=False, reason="", actor="ann") == ""
+    refused = await world.order(OrderKind.PROMOTE, plan="0123456789abcdef")
+    assert refused.startswith("the plan is another one by now: ")
+    assert await world.order(OrderKind.PROMOTE, plan=refused.rpartition(" ")[2]) == ""
     assert world.steps() == [(0, "confirmed"), (3, "confirmed")]
+
+
+async def test_a_submission_names_the_plan_of_the_first_step(world: World) -> None:
+    refused = await world.order(OrderKind.SUBMIT, plan="0123456789abcdef")
+    assert refused.startswith("the plan is another one by now: ")
+    assert await world.order(OrderKind.SUBMIT, plan=refused.rpartition(" ")[2]) == ""
+    await world.until("step")
+    assert world.ledger.actions_of_release(world.newest().id)[0].plan == refused.rpartition(" ")[2]
+
+
+@pytest.mark.parametrize("kind", [OrderKind.SUBMIT, OrderKind.WITHDRAW, OrderKind.PROMOTE])
+@pytest.mark.parametrize("point", ["before commit order", "after commit order"])
+async def test_a_crash_before_an_order_is_ended_does_not_do_it_twice(world: World, kind: OrderKind, point: str) -> None:
+    if kind is not OrderKind.SUBMIT:
+        await submitted(world, to_step=0 if kind is OrderKind.PROMOTE else None)
+    given = world.give(kind, force=True, reason="campaign")
+    world.checkpoint = crash_once(point)
+    with pytest.raises(Crash):
+        await world.on()
+    world.ledger.close()
+    world.start()
+    await world.on()
+    ended = world.ledger.order(given.id)
+    assert ended is not None
+    assert (ended.state, ended.note) == (OrderState.DONE, "")
+    assert len(world.ledger.releases("router", 10)) == 1
+    assert len([1 for step, state in world.steps() if step == 3 and state == "confirmed"]) == (kind == "promote")
 
 
 async def test_a_rollback_that_leaves_a_cooldown_keeps_the_next_release_staged(world: World) -> None:
@@ -372,7 +439,7 @@ async def test_a_rollback_that_leaves_a_cooldown_keeps_the_next_release_staged(w
     assert world.ledger.plan([], row, action, allowed=lambda _view: True, body={}, since=0.0, now=world.now)
     assert world.ledger.dispatch(action, world.now) is Dispatch.OUT
     world.ledger.finish(action, ActionState.CONFIRMED, IncidentState.VERIFYING, note="", now=world.now)
-    assert "an incident about v2 is open" in await world.driver.submit(BAD, actor="ann")
+    assert "an incident about v2 is open" in await world.order(OrderKind.SUBMIT, BAD)
     world.ledger.close_incident(row, IncidentState.RESOLVED, note="", now=world.now)
     await submitted(world)
     assert await world.on(3500.0) == "staged"
@@ -391,14 +458,7 @@ POINTS = [
 async def test_a_crash_anywhere_in_a_step_leaves_one_step_and_its_split(world: World, point: str) -> None:
     await submitted(world, to_step=1)
     await world.on()  # the trials of the step are counted from here on
-    crashed: list[str] = []
-
-    def checkpoint(name: str) -> None:
-        if name == point and not crashed:
-            crashed.append(name)
-            raise Crash
-
-    world.checkpoint = checkpoint
+    world.checkpoint = crash_once(point)
     with pytest.raises(Crash):
         await world.on(times=10)
     world.ledger.close()

@@ -59,19 +59,3 @@ async def test_a_bad_candidate_is_rolled_back_by_its_incident(tmp_path: Path, ha
         moves = [row for row in handler.audit("release") if '"state":"rolling_back"' in row.body]
         assert len(moves) == 1
         assert haproxy.weights()[BAD] == 0
-
-
-async def test_a_candidate_with_all_traffic_is_rolled_back_to_the_version_kept_warm(
-    tmp_path: Path, haproxy: HAProxy, api: QueryAPI
-) -> None:
-    api.release.word = "promote"
-    text = configuration(api.url, haproxy.section(), mode="drive", extra=EXTRA.replace("200ms", "1h"))
-    async with handling(tmp_path, text) as handler:
-        submit(handler)
-        await until(lambda: newest(handler).state == "soak")
-        assert haproxy.weights() == {GOOD: 0, BAD: 100}
-        api.release.firing = True
-        await handler.post(payload(alert()))
-        await until(lambda: newest(handler).state == "rolled_back")
-        assert haproxy.weights()[BAD] == 0
-        assert haproxy.weights()[GOOD] > 0
