@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp.web import Application
 
-from handler_world import TOKEN, free_port
+from handler_world import TOKEN, free_port, until
 from mlcanary.handler.core.incidents import Incident
 from mlcanary.handler.ledger.audit import AuditRow
 from mlcanary.handler.service import HandlerService, RunOptions, application_of
@@ -117,3 +118,18 @@ async def handling(
         finally:
             stop.set()
             await task
+
+
+async def ended(handle: Handle) -> tuple[str, str]:
+    """The states in which the incident and its action end; without an incident, why there is none."""
+
+    def decided() -> list[dict[str, str]]:
+        decisions: list[dict[str, str]] = [json.loads(row.body) for row in handle.audit("decision")]
+        return [decision for decision in decisions if decision["decision"] == "suppress"]
+
+    await until(lambda: bool(decided()) or handle.state() not in ("", "acting", "verifying"))
+    incident = handle.incident()
+    if incident is None:
+        return "none", decided()[-1]["reason"]
+    (action,) = handle.service.ledger.actions(incident.id)
+    return str(incident.state), str(action.state)

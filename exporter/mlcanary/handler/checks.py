@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import re
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from mlcanary.handler.addresses import refused
 from mlcanary.handler.schema import DefaultSettings, HandlerSettings, ReleaseSettings, TargetSettings
 from mlcanary.handler.targets.mlflow import MLflowSettings
 from mlcanary.handler.targets.registry import create
+from mlcanary.handler.targets.sagemaker import SageMakerSettings
 
 Place = tuple[str | int, ...]
 _RESERVED_ALIAS = re.compile(r"[vV][0-9]+|(?i:latest)")
@@ -96,6 +98,9 @@ def _check_distinct(target: TargetSettings, text: str, source: str, place: Place
 
 def _check_kind(target: TargetSettings, text: str, source: str, place: Place) -> None:
     kind = target.target
+    if isinstance(kind, SageMakerSettings) and importlib.util.find_spec("boto3") is None:
+        allowed, hint = "a type whose packages are installed", "pip install 'mlcanary[sagemaker]'"
+        raise error_at(text, source, (*place, "type"), "'sagemaker' without boto3", allowed, hint=hint)
     for key in ("argv", "observe", "command"):
         argv = getattr(kind, key, None)
         if argv is not None and not argv[0].startswith("/"):
