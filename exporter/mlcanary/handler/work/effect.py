@@ -257,10 +257,15 @@ class Effector:
         return result.action
 
     def _goes(self, action: Action, result: _Result) -> IncidentState:
-        """Where the incident goes: one whose bad version keeps some traffic for the next stage goes on acting."""
+        """Where the incident goes: one whose bad version keeps some traffic for the next stage goes on acting.
+
+        So does one that a freeze or a crash kept from its next stage: it has changed the target already.
+        """
         incident = self._env.ledger.incident(action.incident)
         partial = incident is not None and action.desired.weight(incident.bad) > 0
-        return IncidentState.ACTING if partial and result.incident is IncidentState.VERIFYING else result.incident
+        staged = result.incident is IncidentState.ABANDONED and action.stage > 0
+        goes_on = staged or (partial and result.incident is IncidentState.VERIFYING)
+        return IncidentState.ACTING if goes_on else result.incident
 
     def plan_rollback(
         self,
