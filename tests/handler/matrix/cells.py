@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from handler.matrix.faults import FAULTS, End, Fault, Moments
+from handler.matrix.kills import Killed, KillsSeen, kill
 from handler.matrix.rigs import Rig
 from handler.matrix.routers import HAProxyRig, NginxRig
 from handler.matrix.switches import CommandRig, FileRig, HTTPRig, MLflowRig
@@ -62,13 +63,15 @@ def impossible(rig: type[Rig], fault: Fault) -> str:
 def cells() -> Iterator[tuple[type[Rig], Fault]]:
     """Every cell that can exist, those of one part together."""
     for rig in RIGS:
-        for fault in FAULTS:
+        for fault in (*FAULTS, Killed()):
             if not impossible(rig, fault):
                 yield rig, fault
 
 
-async def play(rig: Rig, fault: Fault, directory: Path) -> Seen:
+async def play(rig: Rig, fault: Fault, directory: Path) -> Seen | KillsSeen:
     """Run a cell over a part that runs. The ledger lies in `directory`."""
+    if isinstance(fault, Killed):
+        return await kill(rig, directory, fault.schedule)
     rig.reset()
     end, moments, release = fault.end_of(rig.name), Moments(rig), Release(rig.shares)
 

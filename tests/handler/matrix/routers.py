@@ -156,8 +156,9 @@ class NginxRig(Rig):
         """`refuse`: a mistake of somebody in another file; `lie`: the same, and a test that does not see it; `partly`:
         the file is swapped, and the signal goes to a process that is not nginx.
         """
-        run = f'{BINARY} "$@" || exit $?\n/bin/grep -o "default [0-9a-f]*" {self.nginx.include} >>{self._passed}\n'
-        script = {HANG: "/bin/sleep 60\n", LIE: "exit 0\n"}.get(mode, run)
+        run = f'{BINARY} "$@" || exit $?\n'
+        note = f'/bin/grep -o "default [0-9a-f]*" {self.nginx.include} >>{self._passed}\n'
+        script = {HANG: "/bin/sleep 60\n", LIE: "exit 0\n", PARTLY: run}.get(mode, run + note)
         self._wrapper.write_text(f"#!/bin/sh\n{script}")
         self._wrapper.chmod(0o755)
         section = self.nginx.section(command=str(self._wrapper))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import sqlite3
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -22,6 +23,7 @@ from mlflow_world import Registry, mlflow_server
 
 SERVER = Path(__file__).parent / "little_server.py"
 NUMBERS = itertools.count()
+POINTED = "SELECT version FROM registered_model_aliases WHERE name=? AND alias='champion'"
 CONTENT = {"Content-Type": "application/json"}
 
 
@@ -323,9 +325,10 @@ class MLflowRig(Rig):
                 over.set()
 
     def truth(self) -> Shares:
-        """Where the alias is."""
-        good = float(self.registry.pointed(self._model) == "1")
-        return {GOOD: good, BAD: 1.0 - good}
+        """Where the alias is, in the database: the server would take its time for so many questions."""
+        with contextlib.closing(sqlite3.connect(self.directory / "mlflow.db", timeout=30.0)) as db:
+            (number,) = db.execute(POINTED, (self._model,)).fetchone()
+        return {GOOD: float(number == 1), BAD: float(number != 1)}
 
     def effects(self) -> int:
         """Counted by the relay, of where the alias then is."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,13 @@ import pytest
 
 from handler.matrix.cells import cells, play, started
 from handler.matrix.faults import Fault
+from handler.matrix.kills import Killed
 from handler.matrix.rigs import Rig
+from handler.matrix.routers import HAProxyRig
+from handler.matrix.switches import FileRig
+
+KILLED_ELSEWHERE = (HAProxyRig, FileRig)
+"""test_crash.py kills the handler over these: thirty runs each."""
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +26,8 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 
 def rows() -> Iterator[object]:
-    for kind, row in itertools.groupby(cells(), key=lambda cell: cell[0]):
-        for _, fault in row:
+    for kind, fault in cells():
+        if not (isinstance(fault, Killed) and kind in KILLED_ELSEWHERE):
             yield pytest.param(kind, fault, id=f"{kind.name}-{fault.name}")
 
 
