@@ -184,7 +184,7 @@ class Orders:
             if proposal.hash != incident.plan:
                 raise _another(proposal.hash)
         except _OrderRefusedError as refusal:
-            note = f"overtaken: {refusal}"
+            note = f"was overtaken: {refusal}"
             self._env.ledger.abandon(incident, note=note, reopen=True, now=self._env.clock())
             raise
         if proposal.first.state is None:
@@ -222,11 +222,11 @@ class Orders:
             raise _OrderRefusedError("no incident waits for approval")
         if order.plan and order.plan != incident.plan:
             raise _another(incident.plan)
-        note = f"refused by {order.actor}" + (f": {order.reason}" if order.reason else "")
+        note = f"was refused by {order.actor}" + (f": {order.reason}" if order.reason else "")
         self._env.ledger.abandon(incident, note=note, reopen=False, now=self._env.clock(), actor=order.actor)
 
     def _expire(self, incident: Incident) -> None:
-        note = f"nobody approved it within {self.plan.approval.expires:g} s"
+        note = f"was not approved within {self.plan.approval.expires:g} s"
         self._env.ledger.abandon(incident, note=note, reopen=False, now=self._env.clock())
         log.error("approval expired", extra={"incident": incident.id})
 
