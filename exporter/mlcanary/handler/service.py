@@ -130,6 +130,13 @@ class HandlerService:
                     f"target {incident.target} has an open incident and is missing in the new configuration",
                     hint="wait until it ends",
                 )
+        for target in self.settings.targets:
+            release = None if target.name in kept else self.ledger.open_release(target.name)
+            if release is not None:
+                raise ConfigError(
+                    f"target {target.name} has an open release and is missing in the new configuration",
+                    hint="withdraw it, or wait until it ends",
+                )
         if settings.freeze_file != self.settings.freeze_file:
             raise ConfigError("freeze_file changes at a restart only")
         exposed = [a for a in self._options.listen if not ListenAddress.parse(a).loopback]

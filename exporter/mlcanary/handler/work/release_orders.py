@@ -84,8 +84,6 @@ class ReleaseOrders:
             note="",
         )
         ledger.submit(release, now)
-        told = {"model": plan.model, "release": release.id, "version": release.candidate, "stable": release.stable}
-        self._env.tell("submitted", plan.name, told)
         return ""
 
     def _unfit(self, version: str) -> str:
