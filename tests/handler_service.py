@@ -7,7 +7,7 @@ import contextlib
 import io
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,11 @@ import aiohttp
 from handler_world import TOKEN, free_port
 from mlcanary.handler.core.incidents import Incident
 from mlcanary.handler.ledger.audit import AuditRow
-from mlcanary.handler.service import HandlerService, RunOptions, routes
+from mlcanary.handler.service import HandlerService, RunOptions, application_of
 from mlcanary.handler.settings import Settings, parse_settings
 from mlcanary.handler.work.effect import Pace
 from mlcanary.webserver.config import WebConfigFile
-from mlcanary.webserver.server import create_application, serving
+from mlcanary.webserver.server import serving
 
 QUICK = Pace(attempts=3, pause=0.05, settle=0.3, look=0.02)
 
@@ -34,9 +34,16 @@ class Handle:
     url: str
     directory: Path
 
-    async def post(self, body: bytes, *, token: str | None = TOKEN, path: str = "/v1/alerts") -> int:
+    async def post(
+        self,
+        body: bytes,
+        *,
+        token: str | None = TOKEN,
+        path: str = "/v1/alerts",
+        headers: Mapping[str, str] | None = None,
+    ) -> int:
         """The status of a POST."""
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **(headers or {})}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         async with self.session.post(self.url + path, data=io.BytesIO(body), headers=headers) as response:
@@ -95,8 +102,7 @@ async def handling(
         prune_every=prune_every,
     )
     service = HandlerService(parse_settings(text, "handler.yml"), options, load, web_config)
-    application = create_application(web_config=web_config, ready=service.ready)
-    routes(application, service)
+    application = application_of(service, web_config)
     stop = asyncio.Event()
     async with serving(application, options.listen, web_config) as bound, aiohttp.ClientSession() as session:
         task = asyncio.create_task(service.run(stop))

@@ -51,7 +51,8 @@ bearer_token_file: token
 
 @pytest.mark.parametrize("entry", CORPUS, ids=lambda entry: entry["text"])
 def test_each_mistake_is_named_with_file_line_key_found_and_allowed(tmp_path: Path, entry: dict[str, str]) -> None:
-    (tmp_path / "short").write_text("12345\n")
+    for name, token in (("short", "12345"), ("good", "g" * 16), ("twin", "g" * 16), ("other", "o" * 16)):
+        (tmp_path / name).write_text(f"{token}\n")
     path = write(tmp_path, entry["text"])
     with pytest.raises(ConfigError) as caught:
         WebConfigFile(path)

@@ -1,4 +1,4 @@
-"""Bounded HTTP calls of the handler: no redirect, no proxy from the environment, capped answers."""
+"""Bounded HTTP calls of the handler: no redirect, no proxy of the environment, no metadata service, capped answers."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
 from mlcanary.errors import ActionError
+from mlcanary.handler.addresses import CheckedResolver, refused
 from mlcanary.handler.targets.contract import RefusedError
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -36,19 +38,26 @@ async def call(
     Raises RefusedError if the server cannot have done anything (not reached, 3xx, 4xx), ActionError if it may
     have (timeout, 5xx, cut connection, oversized answer).
     """
+    if reason := refused(urlsplit(url).hostname or ""):
+        raise RefusedError(f"{method} {url}: the host is {reason}")
     authorization, context = _credentials(access)
     sent = {**(headers or {}), **authorization}
     limit = aiohttp.ClientTimeout(total=access.timeout)
     try:
         async with (
-            aiohttp.ClientSession(timeout=limit, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(resolver=CheckedResolver(aiohttp.ThreadedResolver())),
+                timeout=limit,
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            ) as session,
             session.request(
                 method, url, data=body or None, headers=sent, allow_redirects=False, ssl=context
             ) as response,
         ):
             answer = await _capped(response)
             status = response.status
-    except aiohttp.ClientConnectorError as error:
+    except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
         raise RefusedError(f"{method} {url}: {error}") from error
     except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
         raise ActionError(f"{method} {url}: {error or type(error).__name__}") from error

@@ -25,7 +25,7 @@ _ROWS = {row.name.removeprefix("mlcanary_"): row for row in CATALOG if row.group
 UNMATCHED = "none"
 """Value of the label `target` for an alert that no target answers for."""
 
-CODES = ("202", "400", "413", "503")
+CODES = ("202", "400", "401", "403", "404", "408", "409", "413", "503")
 RESULTS = (ActionState.CONFIRMED, ActionState.FAILED, ActionState.CONFLICT, ActionState.UNKNOWN)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -21,6 +21,7 @@ from mlcanary.handler.metrics import HandlerMetrics
 from mlcanary.handler.settings import Settings, require_safe_exposure
 from mlcanary.handler.targets.registry import create
 from mlcanary.handler.web import operators, webhook
+from mlcanary.handler.web.admission import admission
 from mlcanary.handler.work.effect import PATIENT, Environment, Pace
 from mlcanary.handler.work.worker import TargetWorker
 from mlcanary.webserver.config import WebConfigFile
@@ -179,10 +180,12 @@ class HandlerService:
                 log.error("worker ended with an error", exc_info=result)
 
 
-def routes(application: web.Application, service: HandlerService) -> None:
-    """Add every route of the handler."""
+def application_of(service: HandlerService, web_config: WebConfigFile | None) -> web.Application:
+    """Every route of the handler, guarded."""
+    application = create_application(web_config=web_config, ready=service.ready, admission=admission(service))
     webhook.routes(application, service)
     operators.routes(application, service)
+    return application
 
 
 async def serve(
@@ -209,8 +212,7 @@ async def serve(
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, hang_up)
-    application = create_application(web_config=web_config, ready=service.ready)
-    routes(application, service)
+    application = application_of(service, web_config)
     async with serving(application, options.listen, web_config) as bound:
         listening(bound)
         await service.run(stop)

@@ -6,7 +6,7 @@ leaves the last good configuration in force and is reported by `last_error`.
 
 Two keys of exporter-toolkit are narrower here, and say so when they are used: `client_auth_type` has no
 mode that asks for a certificate without verifying it, and the TLS versions start at 1.2. `bearer_token_file`
-is ours. Source: prometheus/exporter-toolkit, docs/web-configuration.md.
+and `principals` are ours. Source: prometheus/exporter-toolkit, docs/web-configuration.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from __future__ import annotations
 import logging
 import re
 import ssl
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +23,7 @@ import msgspec
 
 from mlcanary.documents import Schema, error_at, load_document
 from mlcanary.errors import ConfigError
+from mlcanary.webserver.principals import Directory, PrincipalConfig, check, directory
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class WebConfig(Schema, frozen=True):
     http_server_config: HTTPServerConfig = HTTPServerConfig()
     basic_auth_users: dict[str, str] = msgspec.field(default_factory=dict)
     bearer_token_file: str = ""
+    principals: tuple[PrincipalConfig, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +74,25 @@ class LoadedWebConfig:
     """A valid configuration with its secrets read.
 
     `generation` is the fingerprint of the files that it was made from. `token` is empty without
-    `bearer_token_file`; `context` is None without TLS.
+    `bearer_token_file`; `context` is None without TLS; `directory` tells who proves what.
     """
 
     config: WebConfig
-    token: str
+    token: str = field(repr=False)
+    directory: Directory
     context: ssl.SSLContext | None
     generation: tuple[tuple[str, int, int], ...]
 
     @property
     def authenticates(self) -> bool:
         """Whether a request must prove who sends it: a user, a token or a verified client certificate."""
+        return bool(self.config.basic_auth_users or self.token or self.config.principals or self.mutual)
+
+    @property
+    def mutual(self) -> bool:
+        """Whether every connection carries a verified client certificate."""
         tls = self.config.tls_server_config
-        mutual = tls is not None and tls.client_auth_type == "RequireAndVerifyClientCert"
-        return bool(self.config.basic_auth_users or self.token or mutual)
+        return tls is not None and tls.client_auth_type == "RequireAndVerifyClientCert"
 
 
 class WebConfigFile:
@@ -130,9 +138,11 @@ def _load(path: Path) -> LoadedWebConfig:
             raise error_at(text, str(path), key, "no bcrypt hash", "a hash as `htpasswd -nB` writes it")
     if tls is not None:
         _check_tls(tls, text, path)
+    token, known = _directory(config, text, path)
     return LoadedWebConfig(
         config=config,
-        token=_read_token(config, text, path),
+        token=token,
+        directory=known,
         context=_make_context(tls, text, path) if tls is not None else None,
         generation=generation,
     )
@@ -151,18 +161,36 @@ def _check_tls(tls: TLSServerConfig, text: str, path: Path) -> None:
         raise error_at(text, str(path), key, tls.min_version, f"at most max_version, {tls.max_version}")
 
 
-def _read_token(config: WebConfig, text: str, path: Path) -> str:
-    if not config.bearer_token_file:
+def _directory(config: WebConfig, text: str, path: Path) -> tuple[str, Directory]:
+    """The top-level token, empty without one, and who proves what."""
+    tls, users = config.tls_server_config, tuple(config.basic_auth_users)
+    sans = tls.client_allowed_sans if tls is not None and tls.client_auth_type != "NoClientCert" else None
+
+    def complain(key: Sequence[str | int], found: str, allowed: str) -> ConfigError:
+        return error_at(text, str(path), key, found, allowed)
+
+    check(config.principals, users=users, sans=sans, complain=complain)
+    token = _read_token(config.bearer_token_file, ("bearer_token_file",), text, path)
+    own: list[str] = []
+    for i, entry in enumerate(config.principals):
+        key = ("principals", i, "bearer_token_file")
+        own.append(_read_token(entry.bearer_token_file, key, text, path))
+        if own[-1] and own[-1] in (token, *own[:-1]):
+            raise complain(key, "a token that stands for another too", "a token of its own")
+    return token, directory(config.principals, users, token, own)
+
+
+def _read_token(name: str, key: tuple[str | int, ...], text: str, path: Path) -> str:
+    if not name:
         return ""
     try:
-        token = _beside(path, config.bearer_token_file).read_text(encoding="ascii").strip()
+        token = _beside(path, name).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise error_at(
-            text, str(path), ("bearer_token_file",), f"a file that cannot be read ({error})", "an ASCII file"
-        ) from error
+        found = f"a file that cannot be read ({error})"
+        raise error_at(text, str(path), key, found, "an ASCII file") from error
     if len(token) < MIN_TOKEN_LENGTH or not token.isprintable() or " " in token:
         allowed = f"one line of at least {MIN_TOKEN_LENGTH} printable characters without blanks"
-        raise error_at(text, str(path), ("bearer_token_file",), f"a token of {len(token)} characters", allowed)
+        raise error_at(text, str(path), key, f"a token of {len(token)} characters", allowed)
     return token
 
 
@@ -192,7 +220,7 @@ def _beside(path: Path, name: str) -> Path:
 
 def _fingerprint(path: Path, config: WebConfig) -> tuple[tuple[str, int, int], ...]:
     tls = config.tls_server_config
-    names = [path.name, config.bearer_token_file]
+    names = [path.name, config.bearer_token_file, *(entry.bearer_token_file for entry in config.principals)]
     names += [tls.cert_file, tls.key_file, tls.client_ca_file] if tls else []
     found = []
     for name in filter(None, names):

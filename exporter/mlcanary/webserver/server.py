@@ -11,34 +11,33 @@ Guarantee: every route except `/-/healthy` and `/-/ready` asks for the configure
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import logging
 import re
-import secrets
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from mlcanary.errors import ConfigError
-from mlcanary.webserver.authentication import Authenticator, certificate_allowed
-from mlcanary.webserver.config import LoadedWebConfig, WebConfigFile
+from mlcanary.webserver.config import WebConfigFile
+from mlcanary.webserver.connections import CONNECTIONS, DEFAULT_PATIENCE, Connections, Patience, watch
+from mlcanary.webserver.guard import DEFAULT_ADMISSION, Admission, guard
 
 log = logging.getLogger(__name__)
 
 Readiness = Callable[[], str]
 """Tells what is still missing; an empty text means ready. Called on the event loop: must not block."""
 
-OPEN_PATHS = frozenset({"/-/healthy", "/-/ready"})
-"""Answered without credentials: probes have none, and the answers tell nothing."""
-
 MAX_BODY_BYTES = 1024 * 1024
 SHUTDOWN_SECONDS = 5.0
+LINGERING_SECONDS = 2.0
+"""How long the rest of a refused body is read and thrown away, so that the sender can read the answer."""
+
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>\d{1,5})")
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +70,18 @@ class ListenAddress:
 
 
 def create_application(
-    *, web_config: WebConfigFile | None, ready: Readiness, max_body_bytes: int = MAX_BODY_BYTES
+    *,
+    web_config: WebConfigFile | None,
+    ready: Readiness,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    admission: Admission = DEFAULT_ADMISSION,
 ) -> web.Application:
-    """An application with authentication, configured headers, `/-/healthy` and `/-/ready` (GET and HEAD).
+    """An application with identities and scopes, configured headers, `/-/healthy` and `/-/ready` (GET and HEAD).
 
-    A body above `max_body_bytes` is answered with 413 when a route reads it.
+    A body above `max_body_bytes` is answered with 413 when a route reads it. A route declares its scope with
+    `requires`; one that declares none needs `admission.undeclared`.
     """
-    middleware = [_guard(web_config)] if web_config is not None else []
-    application = web.Application(middlewares=middleware, client_max_size=max_body_bytes)
+    application = web.Application(middlewares=[guard(web_config, admission)], client_max_size=max_body_bytes)
 
     async def healthy(_request: web.Request) -> web.Response:
         return web.Response(text="healthy\n")
@@ -92,49 +95,31 @@ def create_application(
     return application
 
 
-def _guard(web_config: WebConfigFile) -> Middleware:
-    authenticator = Authenticator(secrets.token_bytes(32))
-
-    @web.middleware
-    async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        loaded = web_config.current()
-        headers = loaded.config.http_server_config.headers
-        try:
-            response = await checked(request, handler, loaded)
-        except web.HTTPException as error:
-            error.headers.update(headers)
-            raise
-        if not response.prepared:
-            response.headers.update(headers)
-        return response
-
-    async def checked(request: web.Request, handler: _Handler, loaded: LoadedWebConfig) -> web.StreamResponse:
-        if request.path in OPEN_PATHS and request.method in ("GET", "HEAD"):
-            return await handler(request)
-        tls = loaded.config.tls_server_config
-        session = request.transport.get_extra_info("ssl_object") if request.transport else None
-        certificate = session.getpeercert() if session is not None else None
-        if tls is not None and not certificate_allowed(certificate, tls.client_allowed_sans):
-            return web.Response(status=403, text="this client certificate is not allowed\n")
-        if not await authenticator.accepts(request.headers.get("Authorization", ""), loaded):
-            challenge = 'Basic realm="mlcanary"' if loaded.config.basic_auth_users else 'Bearer realm="mlcanary"'
-            return web.Response(status=401, text="unauthorized\n", headers={"WWW-Authenticate": challenge})
-        return await handler(request)
-
-    return guard
-
-
 @contextlib.asynccontextmanager
 async def serving(
-    application: web.Application, addresses: Sequence[str], web_config: WebConfigFile | None
+    application: web.Application,
+    addresses: Sequence[str],
+    web_config: WebConfigFile | None,
+    patience: Patience = DEFAULT_PATIENCE,
 ) -> AsyncIterator[tuple[str, ...]]:
     """Serve on every address for the length of the block; gives the addresses as bound, port 0 resolved.
+
+    Connections that say nothing are closed as `patience` says.
 
     Raises ConfigError for an address that cannot be parsed or bound.
     """
     parsed = [ListenAddress.parse(text) for text in addresses]
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    connections = Connections(patience, asyncio.get_running_loop().time)
+    application[CONNECTIONS] = connections
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        keepalive_timeout=patience.idle_seconds,
+        lingering_time=LINGERING_SECONDS,
+    )
     await runner.setup()
+    watching = asyncio.create_task(watch(connections, lambda: runner.server.connections if runner.server else ()))
     try:
         context = _reloading_context(web_config)
         for text, address in zip(addresses, parsed, strict=True):
@@ -146,6 +131,7 @@ async def serving(
                 raise ConfigError(f"--web.listen-address: {text} cannot be bound: {error}", hint=hint) from error
         yield tuple(_written(bound) for bound in runner.addresses)
     finally:
+        watching.cancel()
         await runner.cleanup()
 
 

@@ -96,17 +96,17 @@ class _Payload(msgspec.Struct):
     truncatedAlerts: int = 0
 
 
-def parse(body: bytes) -> Delivery:
-    """The delivery of a body. Raises InputError for what is no version 4 payload."""
+def parse(body: bytes, version: str = VERSION, sender: str = "Alertmanager") -> Delivery:
+    """The delivery of a body. Raises InputError for what is no payload of that version of the sender's."""
     try:
         payload = msgspec.json.decode(body, type=_Payload)
         starts = [msgspec.convert(alert.startsAt, datetime.datetime) for alert in payload.alerts]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"no Alertmanager payload: {error}", hint="send Alertmanager webhook JSON") from error
-    if payload.version != VERSION:
-        raise InputError(f"payload version {payload.version[:20]!r}; allowed: {VERSION}")
+        raise InputError(f"no {sender} payload: {error}", hint=f"send {sender} webhook JSON") from error
+    if payload.version != version:
+        raise InputError(f"payload version {payload.version[:20]!r}; allowed: {version}")
     if len(payload.groupKey) > _LONGEST_GROUP_KEY or any(start.tzinfo is None for start in starts):
-        raise InputError("no Alertmanager payload: groupKey too long or startsAt without a zone")
+        raise InputError(f"no {sender} payload: groupKey too long or startsAt without a zone")
     alerts: list[Alert] = []
     ignored: list[Ignored] = []
     for alert in payload.alerts:

@@ -22,6 +22,7 @@ from mlcanary.handler.ledger.store import EVERYTHING
 from mlcanary.handler.metrics import CONTENT_TYPE
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.web import page
+from mlcanary.webserver.identity import Scope, identity_of, requires
 
 if TYPE_CHECKING:
     from mlcanary.handler.service import HandlerService
@@ -41,18 +42,17 @@ class Operators:
     async def freeze(self, request: web.Request) -> web.Response:
         """`POST /-/freeze`."""
         reason = request.query.get("reason", "")[:_REASON_LIMIT]
+        actor = identity_of(request).name
         return self._operate(
-            request, lambda scope, now: self._service.ledger.freeze(scope, reason=reason, actor="http", now=now)
+            request, lambda scope, now: self._service.ledger.freeze(scope, reason=reason, actor=actor, now=now)
         )
 
     async def unfreeze(self, request: web.Request) -> web.Response:
         """`POST /-/unfreeze`."""
-        return self._operate(request, lambda scope, now: self._service.ledger.unfreeze(scope, actor="http", now=now))
+        actor = identity_of(request).name
+        return self._operate(request, lambda scope, now: self._service.ledger.unfreeze(scope, actor=actor, now=now))
 
     def _operate(self, request: web.Request, change: Callable[[str, float], None]) -> web.Response:
-        if not self._service.authenticates():
-            hint = "set bearer_token_file or basic_auth_users in --web.config.file, or use freeze_file"
-            return web.json_response({"error": f"needs credentials: {hint}"}, status=403)
         scope = request.query.get("target", EVERYTHING)
         if scope != EVERYTHING and scope not in self._service.workers:
             return web.json_response({"error": "no such target"}, status=404)
@@ -68,8 +68,6 @@ class Operators:
 
     async def answer_reload(self, _request: web.Request) -> web.Response:
         """`POST /-/reload`."""
-        if not self._service.authenticates():
-            return web.json_response({"error": "needs credentials; SIGHUP does the same"}, status=403)
         try:
             await self._service.reload()
         except ConfigError as error:
@@ -108,9 +106,9 @@ def routes(application: web.Application, service: HandlerService) -> None:
     """Add the routes of the module."""
     face = Operators(service)
     router = application.router
-    router.add_post("/-/freeze", face.freeze)
-    router.add_post("/-/unfreeze", face.unfreeze)
-    router.add_route("POST", "/-/reload", face.answer_reload)
-    router.add_route("PUT", "/-/reload", face.answer_reload)
-    router.add_get("/metrics", face.answer_metrics)
-    router.add_get("/", face.answer_landing)
+    router.add_post("/-/freeze", requires(Scope.OPERATE)(face.freeze))
+    router.add_post("/-/unfreeze", requires(Scope.OPERATE)(face.unfreeze))
+    router.add_route("POST", "/-/reload", requires(Scope.OPERATE)(face.answer_reload))
+    router.add_route("PUT", "/-/reload", requires(Scope.OPERATE)(face.answer_reload))
+    router.add_get("/metrics", requires(Scope.READ)(face.answer_metrics))
+    router.add_get("/", requires(Scope.READ)(face.answer_landing))

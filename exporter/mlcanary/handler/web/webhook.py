@@ -1,24 +1,39 @@
-"""`POST /v1/alerts`: Alertmanager's webhook. 202 after the events are on disk."""
+"""The webhooks: alerts come in, and are answered with 202 after they are on disk.
+
+    POST /v1/alerts      Alertmanager's
+    POST /v1/grafana     Grafana's, signed with the secret of `grafana.secret_file`
+
+Deliveries that come in while the disk is busy are committed together. What cannot be stored is answered with
+503, which the sender tries again; nothing is dropped in silence.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from mlcanary.errors import InputError, StateError
 from mlcanary.handler.core.policy import Reason
+from mlcanary.handler.intake.grafana import SIGNATURE_HEADER, SignatureCheck, SignatureFault, parse_grafana
 from mlcanary.handler.intake.payload import Alert, Delivery, parse
+from mlcanary.handler.intake.queue import CommitQueue
 from mlcanary.handler.metrics import UNMATCHED
 from mlcanary.handler.settings import TargetPlan
+from mlcanary.webserver.identity import Scope, requires
 
 if TYPE_CHECKING:
     from mlcanary.handler.service import HandlerService
 
 log = logging.getLogger(__name__)
 
+ALERTS_PATH, GRAFANA_PATH = "/v1/alerts", "/v1/grafana"
 _REASON_LIMIT = 200
+_SHORTEST_SECRET = 16
+_RETRY_AFTER = {"Retry-After": "1"}
 
 
 class Webhook:
@@ -26,23 +41,55 @@ class Webhook:
 
     def __init__(self, service: HandlerService) -> None:
         self._service = service
+        self._queue = CommitQueue(lambda wanted: service.ledger.receive(wanted, service.now()))
+        self._signatures = SignatureCheck()
 
     async def receive(self, request: web.Request) -> web.Response:
         """`POST /v1/alerts`."""
+        return await self._take(await self._body(request), parse)
+
+    async def receive_grafana(self, request: web.Request) -> web.Response:
+        """`POST /v1/grafana`."""
+        settings = self._service.settings.grafana
+        if settings is None:
+            return self._refuse(404, "Grafana's webhook is off: set grafana.secret_file in --config.file")
+        secret = _secret(settings.secret_file)
+        if len(secret) < _SHORTEST_SECRET:
+            return self._refuse(503, f"grafana.secret_file holds no secret of {_SHORTEST_SECRET} characters or more")
+        body = await self._body(request)
+        signature = request.headers.get(SIGNATURE_HEADER, "")
+        timestamp = request.headers.get(settings.timestamp_header, "")
+        fault = self._signatures.fault(secret, timestamp, signature, body, self._service.now())
+        if fault is not None:
+            status = 409 if fault is SignatureFault.REPLAYED else 401
+            needed = f"{SIGNATURE_HEADER} over {settings.timestamp_header}, a colon and the body"
+            return self._refuse(status, f"signature {fault}: needs {needed}")
+        answer = await self._take(body, parse_grafana)
+        if answer.status != 202:
+            self._signatures.forget(signature)
+        return answer
+
+    async def _body(self, request: web.Request) -> bytes:
         try:
-            delivery = parse(await request.read())
-            counts = self._store(delivery)
+            return await request.read()
         except web.HTTPRequestEntityTooLarge:
             self._service.metrics.add("webhook_requests_total", "413")
             raise
+
+    def _refuse(self, status: int, error: str) -> web.Response:
+        self._service.metrics.add("webhook_requests_total", str(status))
+        log.warning("webhook refused", extra={"status": status, "error": error[:_REASON_LIMIT]})
+        headers = _RETRY_AFTER if status == 503 else None
+        return web.json_response({"error": error[:_REASON_LIMIT]}, status=status, headers=headers)
+
+    async def _take(self, body: bytes, read: Callable[[bytes], Delivery]) -> web.Response:
+        try:
+            delivery = read(body)
+            counts = await self._store(delivery)
         except InputError as error:
-            self._service.metrics.add("webhook_requests_total", "400")
-            log.warning("webhook refused", extra={"error": str(error)[:_REASON_LIMIT]})
-            return web.json_response({"error": str(error)[:_REASON_LIMIT]}, status=400)
+            return self._refuse(400, str(error))
         except StateError as error:
-            self._service.metrics.add("webhook_requests_total", "503")
-            log.exception("webhook could not be stored")
-            return web.json_response({"error": str(error)}, status=503)
+            return self._refuse(503, str(error))
         self._service.metrics.add("webhook_requests_total", "202")
         now = self._service.now()
         self._service.metrics.set("webhook_last_received_timestamp_seconds", now)
@@ -52,7 +99,7 @@ class Webhook:
             log.error("alerts were left out by the sender: set max_alerts: 0 there")
         return web.json_response(counts, status=202)
 
-    def _store(self, delivery: Delivery) -> dict[str, int]:
+    async def _store(self, delivery: Delivery) -> dict[str, int]:
         wanted: list[tuple[Alert, str]] = []
         ignored = len(delivery.ignored)
         for alert in delivery.alerts:
@@ -64,13 +111,22 @@ class Webhook:
                     self._service.metrics.add("decisions_total", name, "suppress", Reason.RESOLVED)
             ignored += not names or not alert.firing
             wanted += [(alert, name) for name in names if alert.firing]
-        new = self._service.ledger.receive(wanted, self._service.now()) if wanted else []
+        new = await self._queue.put(wanted)
         for (_, name), is_new in zip(wanted, new, strict=True):
             if not is_new:
                 self._service.metrics.add("decisions_total", name, "suppress", Reason.DUPLICATE)
             if (worker := self._service.workers.get(name)) is not None:
                 worker.wake()
         return {"accepted": sum(new), "duplicate": len(new) - sum(new), "ignored": ignored}
+
+
+def _secret(name: str) -> bytes:
+    """Read at each request, so that a rotated secret counts at once. Empty if it cannot be."""
+    try:
+        return Path(name).read_bytes().strip()
+    except OSError as error:
+        log.error("grafana.secret_file cannot be read", extra={"error": str(error)})  # noqa: TRY400
+        return b""
 
 
 def _matches(plan: TargetPlan, alert: Alert) -> bool:
@@ -81,5 +137,7 @@ def _matches(plan: TargetPlan, alert: Alert) -> bool:
 
 
 def routes(application: web.Application, service: HandlerService) -> None:
-    """Add the route of the module."""
-    application.router.add_post("/v1/alerts", Webhook(service).receive)
+    """Add the routes of the module."""
+    webhook = Webhook(service)
+    application.router.add_post(ALERTS_PATH, requires(Scope.ALERT)(webhook.receive))
+    application.router.add_post(GRAFANA_PATH, requires(Scope.ALERT)(webhook.receive_grafana))
