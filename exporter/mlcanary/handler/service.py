@@ -108,6 +108,10 @@ class HandlerService:
         """Unix seconds by the handler's clock."""
         return self._options.clock()
 
+    def new_id(self) -> str:
+        """A fresh random name."""
+        return self._options.new_id()
+
     def ready(self) -> str:
         """What is missing before the handler can be relied on; empty if nothing is."""
         waiting = [name for name, worker in self.workers.items() if not worker.ready]

@@ -40,6 +40,7 @@ from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import State, Target, Unobservable
 from mlcanary.handler.work.driver import Driver
 from mlcanary.handler.work.effect import Effector, Environment
+from mlcanary.handler.work.proposals import Proposals
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class TargetWorker:
         self._env = environment
         self._effector = Effector(plan, target, environment)
         self._driver = Driver(plan, self._effector, environment)
+        self.proposals = Proposals(plan, self._effector, environment)
         self._woken = asyncio.Event()
         self._stopping = False
         self._progress: Progress | None = None
