@@ -22,6 +22,8 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
+from loopback_server import loopback
+
 MODEL, GOOD, BAD = "clicks", "v1", "v2"
 TOKEN = "a-token-of-the-tests-only"
 Route = Callable[[], Mapping[str, float]]
@@ -114,17 +116,9 @@ class QueryAPI:
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[QueryAPI]:
         """Answer for the length of the block."""
-        application = web.Application()
-        application.router.add_get("/api/v1/query", self._answer)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        port = free_port()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        self.url = f"http://127.0.0.1:{port}"
-        try:
+        async with loopback(web.get("/api/v1/query", self._answer)) as url:
+            self.url = url
             yield self
-        finally:
-            await runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:
         expression = request.query["query"]

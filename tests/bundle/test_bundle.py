@@ -42,3 +42,5 @@ def test_the_wheel_carries_the_same_files(tmp_path: Path) -> None:
         for name in bundle.files():
             assert wheel.read(f"mlcanary/bundle_files/{name}") == (ROOT / name).read_bytes()
         assert "mlcanary/py.typed" in wheel.namelist()
+        for snippet in (ROOT / "exporter" / "mlcanary" / "handler" / "snippets").iterdir():
+            assert wheel.read(f"mlcanary/handler/snippets/{snippet.name}") == snippet.read_bytes()

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from handler_world import BAD, GOOD, QueryAPI, Release, configuration, free_port
+from loopback_server import loopback
 from mlcanary.catalog import BY_NAME
 from mlcanary.handler.core.policy import Evidence
 from mlcanary.handler.evidence import gather as evidence
@@ -170,16 +171,8 @@ async def answering(status: int, body: bytes) -> AsyncIterator[Prometheus]:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(status=status, body=body, headers={"Location": "/x"})
 
-    application = web.Application()
-    application.router.add_get("/api/v1/query", answer)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield Prometheus(PrometheusSettings(url=f"http://127.0.0.1:{port}/"))
-    finally:
-        await runner.cleanup()
+    async with loopback(web.get("/api/v1/query", answer)) as url:
+        yield Prometheus(PrometheusSettings(url=f"{url}/"))
 
 
 def answer_of(result: bytes, extra: bytes = b"") -> bytes:

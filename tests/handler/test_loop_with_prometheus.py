@@ -16,6 +16,7 @@ from aiohttp import web
 
 from handler_service import handling
 from handler_world import BAD, GOOD, MODEL, TOKEN, HAProxy, Release, configuration, free_port, until
+from loopback_server import loopback
 from mlcanary.catalog import Gate, Verdict
 from mlcanary.handler.evidence import gather as evidence
 from mlcanary.handler.evidence import readings
@@ -87,16 +88,8 @@ async def sidecar(release: Release) -> AsyncIterator[int]:
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(text=page(release))
 
-    application = web.Application()
-    application.router.add_get("/metrics", answer)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield port
-    finally:
-        await runner.cleanup()
+    async with loopback(web.get("/metrics", answer)) as url:
+        yield int(url.rpartition(":")[2])
 
 
 def prometheus_configuration(

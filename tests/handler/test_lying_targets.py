@@ -12,7 +12,8 @@ import pytest
 from aiohttp import web
 
 from handler_service import handling
-from handler_world import BAD, GOOD, QueryAPI, Release, configuration, free_port, payload, until
+from handler_world import BAD, GOOD, QueryAPI, Release, configuration, payload, until
+from loopback_server import loopback
 
 
 @dataclass
@@ -34,18 +35,9 @@ class Router:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[Router]:
-        application = web.Application()
-        application.router.add_post("/", self._post)
-        application.router.add_get("/", self._get)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        port = free_port()
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        self.url = f"http://127.0.0.1:{port}/"
-        try:
+        async with loopback(web.post("/", self._post), web.get("/", self._get)) as url:
+            self.url = f"{url}/"
             yield self
-        finally:
-            await runner.cleanup()
 
     async def _post(self, _request: web.Request) -> web.Response:
         self.orders += 1

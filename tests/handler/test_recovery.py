@@ -13,7 +13,8 @@ import pytest
 from aiohttp import web
 
 from handler_service import Handle, handling
-from handler_world import BAD, GOOD, HAProxy, Link, QueryAPI, Release, configuration, free_port, payload, until
+from handler_world import BAD, GOOD, HAProxy, Link, QueryAPI, Release, configuration, payload, until
+from loopback_server import loopback
 from mlcanary.errors import ConfigError
 from mlcanary.handler.core.incidents import Action, ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
@@ -125,16 +126,8 @@ async def silent_switch() -> AsyncIterator[tuple[str, list[str]]]:
         orders.append(request.headers["Idempotency-Key"])
         return web.Response()
 
-    application = web.Application()
-    application.router.add_post("/", post)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    try:
-        yield f"{{type: http, url: 'http://127.0.0.1:{port}/', versions: {{v1: v1, v2: v2}}}}", orders
-    finally:
-        await runner.cleanup()
+    async with loopback(web.post("/", post)) as url:
+        yield f"{{type: http, url: '{url}/', versions: {{v1: v1, v2: v2}}}}", orders
 
 
 async def test_a_target_that_cannot_be_read_back_is_never_ordered_twice(tmp_path: Path) -> None:

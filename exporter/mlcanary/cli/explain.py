@@ -1,4 +1,7 @@
-"""`mlcanary explain`: judge the steps of a decision record again and say whether the same comes out."""
+"""`mlcanary explain`: judge the steps of a decision record again and say whether the same comes out.
+
+With --verify: check the audit of a handler's ledger.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import click
 import msgspec
 
 from mlcanary import __version__
+from mlcanary.cli.ledger import verify_ledger
 from mlcanary.errors import ConfigError, InputError
 from mlcanary.judge.contract import Assessment, CanaryKey, Plan, Step
 from mlcanary.judge.publish.figures import NOTHING, count, figure, interval, log_evidence, signed, when
@@ -21,17 +25,25 @@ _FEATURES = 10
 
 
 @click.command("explain")
-@click.argument("what", nargs=-1, required=True, metavar="RECORD | MODEL VERSION")
+@click.argument("what", nargs=-1, required=True, metavar="RECORD | MODEL VERSION | LEDGER")
 @click.option("--url", help="Judge to ask for the newest record of MODEL VERSION, such as http://judge:10878.")
+@click.option("--verify", is_flag=True, help="Check the audit of a handler's LEDGER (its --state.path) instead.")
+@click.option("--last-hash", default="", help="With --verify: a hash from the handler's log that must be in the audit.")
 @click.option(
     "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Form of the answer."
 )
-def command(what: tuple[str, ...], url: str | None, output: str) -> None:
+def command(what: tuple[str, ...], url: str | None, verify: bool, last_hash: str, output: str) -> None:
     """Recompute a decision from its record: a file, - for standard input, or with --url a model and a version.
 
     Prints what was decided, when, why, and the evidence. Exit status 1 if judging the steps again does not give
     the same bits, 2 if the record is broken or was changed.
+
+    With --verify the ledger of a handler is checked, also while the handler runs: whether its audit is unbroken and
+    says the same as its tables. Exit status 1 if not.
     """
+    if verify:
+        verify_ledger(what, url, last_hash, output)
+        return
     record = read_record(_fetched(url, what) if url else _file(what))
     found = explain(record, _fold)
     if output == "json":

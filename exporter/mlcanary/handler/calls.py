@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,13 +22,24 @@ UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes of others: its own errors, and those of Python for bad UTF-8 and for depth."""
 
 
+class HTTPRefusedError(RefusedError):
+    """The server answered 3xx or 4xx: `status`, and `body`, at most `MAX_ANSWER_BYTES` of it."""
+
+    def __init__(self, message: str, status: int, body: bytes) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = body
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a server is reached: timeout in seconds, token file and certificate authority, both optional."""
+    """How a server is reached: timeout in seconds; token file or user and password file; certificate authority."""
 
     timeout: float
     bearer_token_file: str = ""
     ca_file: str = ""
+    username: str = ""
+    password_file: str = ""
 
 
 async def call(
@@ -35,8 +47,8 @@ async def call(
 ) -> bytes:
     """The body of a 2xx answer.
 
-    Raises RefusedError if the server cannot have done anything (not reached, 3xx, 4xx), ActionError if it may
-    have (timeout, 5xx, cut connection, oversized answer).
+    Raises RefusedError if the server cannot have done anything (not reached; 3xx and 4xx as HTTPRefusedError),
+    ActionError if it may have (timeout, 5xx, cut connection, oversized answer).
     """
     if reason := refused(urlsplit(url).hostname or ""):
         raise RefusedError(f"{method} {url}: the host is {reason}")
@@ -64,7 +76,7 @@ async def call(
     if status >= 500:
         raise ActionError(f"{method} {url}: HTTP {status}")
     if not 200 <= status < 300:
-        raise RefusedError(f"{method} {url}: HTTP {status}")
+        raise HTTPRefusedError(f"{method} {url}: HTTP {status}", status, answer)
     return answer
 
 
@@ -72,11 +84,15 @@ def _credentials(access: Access) -> tuple[dict[str, str], ssl.SSLContext | bool]
     """Read at each call, so that a rotated token or authority counts at once."""
     try:
         context = ssl.create_default_context(cafile=access.ca_file) if access.ca_file else True
+        if access.username:
+            password = Path(access.password_file).read_text(encoding="utf-8").rstrip("\r\n")
+            pair = base64.b64encode(f"{access.username}:{password}".encode()).decode("ascii")
+            return {"Authorization": f"Basic {pair}"}, context
         if not access.bearer_token_file:
             return {}, context
         token = Path(access.bearer_token_file).read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
-        hint = "check bearer_token_file and ca_file"
+        hint = "check bearer_token_file, password_file and ca_file"
         raise RefusedError(f"credentials cannot be read: {error}", hint=hint) from error
     return {"Authorization": f"Bearer {token}"}, context
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import re
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import msgspec
 
 from mlcanary.documents import Seconds, error_at
 from mlcanary.handler.schema import DefaultSettings, HandlerSettings, ReleaseSettings, TargetSettings
+from mlcanary.handler.targets.mlflow import MLflowSettings
 from mlcanary.handler.targets.registry import create
 
 Place = tuple[str | int, ...]
+_RESERVED_ALIAS = re.compile(r"[vV][0-9]+|(?i:latest)")
 
 
 def check(document: HandlerSettings, text: str, source: str) -> None:
@@ -32,6 +36,7 @@ def check(document: HandlerSettings, text: str, source: str) -> None:
             if not _is_name(version):
                 allowed = "letters, digits, dot, underscore and hyphen, 1 to 64 of them"
                 raise error_at(text, source, (*place, "target", key), f"version {version!r}", allowed)
+        _check_distinct(target, text, source, (*place, "target", key))
         if target.destination is not None and target.destination not in versions:
             allowed = ", ".join(versions)
             raise error_at(text, source, (*place, "destination"), repr(target.destination), allowed)
@@ -79,20 +84,49 @@ def _is_name(text: str) -> bool:
     return 0 < len(text) <= 64 and all(c.isascii() and (c.isalnum() or c in "._-") for c in text)
 
 
+def _check_distinct(target: TargetSettings, text: str, source: str, place: Place) -> None:
+    """Two versions behind one server or one value cannot be told apart."""
+    names = getattr(target.target, str(place[-1]))
+    owners: dict[object, str] = {}
+    for version, name in names.items() if isinstance(names, dict) else ():
+        if name in owners:
+            raise error_at(text, source, (*place, version), f"{name!r}, as {owners[name]} has", "one that no other has")
+        owners[name] = version
+
+
 def _check_kind(target: TargetSettings, text: str, source: str, place: Place) -> None:
     kind = target.target
-    tag = kind.__struct_config__.tag
-    if tag == "command":
-        for key in ("argv", "observe"):
-            argv = getattr(kind, key)
-            if argv is not None and not argv[0].startswith("/"):
-                raise error_at(text, source, (*place, key), repr(argv[0]), "an absolute path, as there is no PATH")
+    for key in ("argv", "observe", "command"):
+        argv = getattr(kind, key, None)
+        if argv is not None and not argv[0].startswith("/"):
+            raise error_at(text, source, (*place, key), repr(argv[0]), "an absolute path, as there is no PATH")
     reload = getattr(kind, "reload", None)
     if reload is not None and bool(reload.pid_file) == bool(reload.url):
         found = "both" if reload.url else "neither"
         raise error_at(text, source, (*place, "reload"), found, "pid_file or url")
-    if tag == "http":
-        _check_url(getattr(kind, "url", ""), text, source, (*place, "url"))
+    if isinstance(kind, MLflowSettings):
+        _check_mlflow(kind, text, source, place)
+    for path, url in _urls(kind):
+        _check_url(url, text, source, (*place, *path))
+
+
+def _check_mlflow(kind: MLflowSettings, text: str, source: str, place: Place) -> None:
+    if _RESERVED_ALIAS.fullmatch(kind.alias):
+        allowed = "another name: MLflow keeps latest and v1, v2, ... for itself"
+        raise error_at(text, source, (*place, "alias"), repr(kind.alias), allowed)
+    if kind.username and kind.bearer_token_file:
+        raise error_at(text, source, (*place, "username"), "a bearer_token_file too", "one of them")
+    if bool(kind.username) != bool(kind.password_file):
+        raise error_at(text, source, place, "one of username and password_file", "both or none")
+
+
+def _urls(section: msgspec.Struct) -> Iterator[tuple[Place, str]]:
+    """Addresses in a section and in those under it, with their keys."""
+    for key, value in msgspec.structs.asdict(section).items():
+        if isinstance(value, msgspec.Struct):
+            yield from (((key, *path), url) for path, url in _urls(value))
+        elif isinstance(value, str) and (key in ("url", "server") or key.endswith("_url")):
+            yield (key,), value
 
 
 def _check_url(url: str, text: str, source: str, place: Place) -> None:

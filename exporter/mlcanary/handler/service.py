@@ -23,6 +23,7 @@ from mlcanary.handler.targets.registry import create
 from mlcanary.handler.web import operators, webhook
 from mlcanary.handler.web.admission import admission
 from mlcanary.handler.work.effect import PATIENT, Environment, Pace
+from mlcanary.handler.work.notices import Notifier
 from mlcanary.handler.work.worker import TargetWorker
 from mlcanary.webserver.config import WebConfigFile
 from mlcanary.webserver.server import ListenAddress, create_application, serving
@@ -82,15 +83,18 @@ class HandlerService:
             while not stop.is_set():
                 self._changed.clear()
                 changed = asyncio.create_task(self._changed.wait())
-                waiting = {stopped, changed, *self._tasks.values()}
+                working = {self._messages, *self._tasks.values()}
+                waiting = {stopped, changed, *working}
                 done, _ = await asyncio.wait(
                     waiting, timeout=self._options.prune_every, return_when=asyncio.FIRST_COMPLETED
                 )
                 changed.cancel()
                 if not done:
                     self._prune()
-                for task in done & set(self._tasks.values()):
-                    if not task.cancelled() and task.exception() is not None:
+                for task in done & working:
+                    if task.cancelled():  # stopped by a reload
+                        continue
+                    if task.exception() is not None:
                         log.critical("a bug in a worker ends the handler", extra={"target": task.get_name()})
                     task.result()
         finally:
@@ -145,6 +149,8 @@ class HandlerService:
 
     def _start_workers(self) -> None:
         options = self._options
+        self._notifier = Notifier(self.ledger, self.settings.notify, self.metrics, options.clock)
+        self._messages = asyncio.create_task(self._notifier.run(), name="messages")
         environment = Environment(
             ledger=self.ledger,
             prometheus=Prometheus(self.settings.prometheus),
@@ -153,6 +159,7 @@ class HandlerService:
             new_id=options.new_id,
             checkpoint=options.checkpoint,
             pace=options.pace,
+            tell=self._notifier.tell,
         )
         for plan in self.settings.targets:
             self.metrics.introduce(plan)
@@ -178,6 +185,8 @@ class HandlerService:
     async def _stop_workers(self) -> None:
         for worker in self.workers.values():
             worker.stop()
+        self._messages.cancel()
+        await asyncio.wait({self._messages})
         tasks, self._tasks, self.workers = list(self._tasks.values()), {}, {}
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, BaseException):

@@ -11,7 +11,7 @@ import pytest
 from mlcanary.documents import Seconds
 from mlcanary.errors import ActionError
 from mlcanary.handler.targets.command import CommandSettings, CommandTarget
-from mlcanary.handler.targets.contract import Guard, RefusedError, State, Unobservable
+from mlcanary.handler.targets.contract import ConflictError, Guard, RefusedError, State, Unobservable
 
 V1, V2 = State.of({"v1": 1, "v2": 0}), State.of({"v1": 0, "v2": 1})
 GUARD = Guard("a1", V2)
@@ -85,3 +85,40 @@ async def test_an_observation_that_is_none_is_an_error(output: str) -> None:
 async def test_bytes_that_are_no_document_are_an_error_of_the_target(printed: str) -> None:
     with pytest.raises(ActionError, match="its output is no observation"):
         await target("/bin/true", observe=("/usr/bin/printf", printed)).observe()
+
+
+async def test_a_rehearsal_runs_the_observation_only(script: Path) -> None:
+    roll = target(sys.executable, str(script), observe=(sys.executable, str(script), "observe"))
+    await roll.rehearse(V1, GUARD)
+    await roll.complete(V1, GUARD)
+    with pytest.raises(ConflictError):
+        await roll.rehearse(V1, Guard("a1", State.of({"v1": 1, "v2": 1})))
+    with pytest.raises(RefusedError, match="cannot be run"):
+        await target("/no/such/command").rehearse(V1, Guard("a1", None))
+    with pytest.raises(RefusedError, match="cannot be run"):
+        await target("/no/such/command", observe=(sys.executable, str(script), "observe")).rehearse(V1, GUARD)
+    await target("/no/such/command", observe=(sys.executable, str(script), "observe")).rehearse(V2, GUARD)
+    assert not (script.parent / "seen.json").exists()
+    assert await roll.owner() == ""
+
+
+async def test_a_command_is_a_router_if_it_says_so(script: Path) -> None:
+    argv = (sys.executable, str(script))
+    assert not target(*argv).weighted
+    settings = CommandSettings(argv=argv, observe=(*argv, "observe"), versions=("v1", "v2"), weighted=True)
+    router = CommandTarget(settings)
+    desired = State.split("v2", 0.25, "v1", ("v1", "v2"))
+    await router.apply(desired, GUARD)
+    assert router.weighted
+    assert desired.reached_by(await seen(router))
+
+
+async def seen(router: CommandTarget) -> State:
+    observed = await router.observe()
+    assert isinstance(observed, State)
+    return observed
+
+
+async def test_an_output_without_end_is_an_error() -> None:
+    with pytest.raises(ActionError, match="more than 65536 bytes of output"):
+        await target("/bin/true", observe=("/usr/bin/head", "-c", "70000", "/dev/zero")).observe()

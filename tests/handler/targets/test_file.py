@@ -14,7 +14,8 @@ import pytest
 from handler_world import running
 from mlcanary.errors import ActionError
 from mlcanary.handler.targets.contract import ConflictError, Guard, RefusedError, State
-from mlcanary.handler.targets.file import FileSettings, FileTarget, Reload
+from mlcanary.handler.targets.file import FileSettings, FileTarget
+from mlcanary.handler.targets.reload import Reload
 
 V1, V2 = State.of({"v1": 1, "v2": 0}), State.of({"v1": 0, "v2": 1})
 GUARD = Guard("a1", V2)
@@ -124,3 +125,31 @@ async def test_bytes_that_are_no_document_are_an_error_of_the_target(tmp_path: P
     target = FileTarget(FileSettings(path=str(path), values=VALUES, kind="json"))
     with pytest.raises(ActionError, match="cannot be read"):
         await target.observe()
+
+
+async def test_a_rehearsal_raises_what_the_swap_would_and_writes_nothing(link: Path) -> None:
+    target = symlink(link)
+    await target.rehearse(V1, GUARD)
+    await target.rehearse(V2, GUARD)
+    with pytest.raises(ConflictError):
+        await target.rehearse(V1, Guard("a1", State.of({"v1": 0, "v2": 0})))
+    assert os.listdir(link.parent) == ["current"]
+    assert os.readlink(link) == "models/v2"
+    assert (target.weighted, await target.owner()) == (False, "")
+
+
+async def test_a_folder_that_cannot_be_written_is_seen_by_a_rehearsal() -> None:
+    path = Path("/proc/self/exe")  # a link in a folder that nobody writes, not even root
+    target = FileTarget(FileSettings(path=str(path), values={"v1": "other", "v2": os.readlink(path)}))
+    with pytest.raises(RefusedError, match="its directory cannot be written"):
+        await target.rehearse(V1, GUARD)
+    with pytest.raises(RefusedError, match="cannot be written"):
+        await target.apply(V1, GUARD)
+
+
+@pytest.mark.parametrize("content", ["0", "-1", "1 2", "hello", ""])
+async def test_a_pid_file_that_names_no_process_signals_nobody(link: Path, content: str) -> None:
+    pid_file = link.parent / "server.pid"
+    pid_file.write_text(content)
+    with pytest.raises(ActionError, match=r"cannot signal|is no process"):
+        await symlink(link, Reload(pid_file=str(pid_file))).complete(V1, GUARD)

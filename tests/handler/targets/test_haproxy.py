@@ -101,3 +101,34 @@ async def test_a_socket_that_nobody_serves_is_an_error(tmp_path: Path) -> None:
         await target(str(tmp_path / "none.sock")).observe()
     with pytest.raises(ActionError):
         await target(f"127.0.0.1:{free_port()}").observe()
+
+
+async def test_a_rehearsal_raises_what_the_action_would_and_writes_nothing(haproxy: HAProxy) -> None:
+    router = target(haproxy.socket)
+    await router.rehearse(DESIRED, GUARD)
+    await router.rehearse(NOW, GUARD)
+    with pytest.raises(ConflictError):
+        await router.rehearse(DESIRED, Guard("a1", State.of({"v1": 50, "v2": 50})))
+    haproxy.ask("set server models/stable state maint")
+    with pytest.raises(RefusedError, match="models/stable of version v1 is not running"):
+        await router.rehearse(DESIRED, GUARD)
+    await router.rehearse(NOW, GUARD)
+    assert haproxy.weights() == {"v1": 90, "v2": 10}
+    assert (router.weighted, await router.owner()) == (True, "")
+
+
+async def test_every_step_of_a_release_is_reached(haproxy: HAProxy) -> None:
+    router, before = target(haproxy.socket), NOW
+    for share in (0.01, 0.05, 0.25, 0.5, 1.0, 0.0):
+        desired = State.split("v2", share, "v1", ("v1", "v2"))
+        await router.apply(desired, Guard("a1", before))
+        before = await router.observe()
+        assert desired.reached_by(before)
+
+
+async def test_a_static_algorithm_takes_no_step(tmp_path: Path) -> None:
+    with HAProxy(tmp_path, balance="static-rr").running() as haproxy:
+        desired = State.split("v2", 0.25, "v1", ("v1", "v2"))
+        with pytest.raises(ActionError, match="static LB algorithm"):
+            await target(haproxy.socket).apply(desired, GUARD)
+        assert haproxy.weights() == {"v1": 90, "v2": 10}

@@ -14,11 +14,15 @@ from mlcanary.handler.targets.external import ExternalSettings
 from mlcanary.handler.targets.file import FileSettings
 from mlcanary.handler.targets.haproxy import HAProxySettings
 from mlcanary.handler.targets.http import HTTPSettings
+from mlcanary.handler.targets.mlflow import MLflowSettings
+from mlcanary.handler.targets.nginx import NginxSettings
 
 BOTH = {"v1": "a", "v2": "b"}
-EXAMPLES = [
+EXAMPLES: list[registry.TargetKind] = [
     HAProxySettings(socket="/run/s", backend="b", servers=BOTH),
+    NginxSettings(include="/etc/nginx/split.conf", key="$remote_addr", versions={"v1": "a", "v2": "b"}),
     FileSettings(path="/srv/current", values=BOTH),
+    MLflowSettings(tracking_url="http://127.0.0.1:5000", name="clicks", versions={"v1": 1, "v2": 2}),
     HTTPSettings(url="http://127.0.0.1/x", versions=BOTH),
     CommandSettings(argv=("/bin/true",), versions=("v1", "v2")),
     ExternalSettings(versions=("v1", "v2")),
@@ -37,6 +41,23 @@ def test_each_kind_is_created_from_its_section(settings: registry.TargetKind) ->
     assert tuple(settings.versions) == ("v1", "v2")
     assert (Path(__file__).parent / f"test_{tag}.py").exists()
     assert type(created).__module__.endswith(f".{tag}")
+
+
+def test_only_routers_split_the_traffic() -> None:
+    weighted = {settings.__struct_config__.tag: registry.create(settings).weighted for settings in EXAMPLES}
+    assert weighted == dict.fromkeys(weighted, False) | {"haproxy": True, "nginx": True}
+
+
+def test_a_split_is_reached_when_nobody_is_half_a_percent_off() -> None:
+    desired = State.split("v2", 0.05, "v1", ("v1", "v2", "v3"))
+    assert desired.reached_by(desired)
+    assert desired.reached_by(State.of({"v1": 243, "v2": 13}))
+    assert not desired.reached_by(State.of({"v1": 94, "v2": 6, "v3": 0}))
+    assert not desired.reached_by(State.of({"v1": 9_499, "v2": 500, "v3": 1}))
+    assert not desired.reached_by(State.of({"v1": 100, "v2": 0, "v3": 0}))
+    assert desired.fulfilled_by(State.of({"v1": 1, "v2": 1}))
+    assert not State.of({"v1": 100, "v2": 0}).reached_by(State.of({"v1": 0, "v2": 0}))
+    assert State.split("v2", 1.0, "v1", ("v1", "v2")) == State.of({"v1": 0, "v2": 100})
 
 
 def test_moving_traffic_keeps_the_others_and_never_ends_at_zero() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -48,25 +48,47 @@ class ControlRows(Book):
 
     # --- messages
 
-    def notify(self, kind: str, target: str, body: Mapping[str, object], *, now: float) -> bool:
-        """Queue a message. False if too many wait: the newest is left out, and metrics and alerts still tell."""
+    def notify(
+        self, receivers: Sequence[str], kind: str, target: str, body: Mapping[str, object], *, now: float
+    ) -> bool:
+        """Queue a message to each receiver. False, with nothing queued, if too many wait: metrics still tell."""
         with self._transaction("notice"):
-            waiting = self._db.execute("SELECT COUNT(*) FROM outbox WHERE sent=0").fetchone()[0]
-            if waiting >= MOST_NOTICES:
+            if self._waiting() + len(receivers) > MOST_NOTICES:
                 return False
-            values = (now, kind, target, msgspec.json.encode(body, order="sorted").decode(), now)
-            self._db.execute("INSERT INTO outbox (at, kind, target, body, next_try) VALUES (?,?,?,?,?)", values)
+            text = msgspec.json.encode(body, order="sorted").decode()
+            self._db.executemany(
+                "INSERT INTO outbox (receiver, at, kind, target, body, next_try) VALUES (?,?,?,?,?,?)",
+                [(receiver, now, kind, target, text, now) for receiver in receivers],
+            )
         return True
 
-    def notices(self, now: float, count: int) -> list[Notice]:
-        """Messages whose turn has come, oldest first."""
-        rows = self._all(tables.SELECT_NOTICE + "sent=0 AND next_try<=? ORDER BY id LIMIT ?", (now, count))
+    def notices_waiting(self) -> int:
+        """How many messages wait."""
+        with self._reading():
+            return self._waiting()
+
+    def _waiting(self) -> int:
+        return int(self._db.execute("SELECT COUNT(*) FROM outbox WHERE sent=0").fetchone()[0])
+
+    def notices(self, now: float, count: int, *, longest: float) -> list[Notice]:
+        """Messages whose turn has come, oldest first.
+
+        Nobody puts one off by more than `longest` seconds: one that is due later was put off by a clock that has gone
+        back since.
+        """
+        where = "sent=0 AND (next_try<=? OR next_try>?) ORDER BY id LIMIT ?"
+        rows = self._all(tables.SELECT_NOTICE + where, (now, now + longest, count))
         return [tables.notice_of(row) for row in rows]
 
     def sent(self, notice: Notice, now: float) -> None:
         """A message arrived."""
         with self._transaction("notice"):
             self._db.execute("UPDATE outbox SET sent=? WHERE id=?", (now, notice.id))
+
+    def drop_notice(self, notice: Notice) -> None:
+        """Give a message up."""
+        with self._transaction("notice"):
+            self._db.execute("DELETE FROM outbox WHERE id=?", (notice.id,))
 
     def not_sent(self, notice: Notice, next_try: float) -> None:
         """A message did not arrive; it is tried again."""

@@ -58,14 +58,14 @@ CREATE TABLE IF NOT EXISTS release (
     id TEXT PRIMARY KEY, target TEXT NOT NULL, model TEXT NOT NULL, candidate TEXT NOT NULL, digest TEXT NOT NULL,
     stable TEXT NOT NULL, state TEXT NOT NULL, step INTEGER NOT NULL, submitted REAL NOT NULL, since REAL NOT NULL,
     effect REAL NOT NULL, trials REAL NOT NULL, resume TEXT NOT NULL, closed REAL NOT NULL, actor TEXT NOT NULL,
-    note TEXT NOT NULL);
+    note TEXT NOT NULL, told REAL NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS orders (
     id TEXT PRIMARY KEY, target TEXT NOT NULL, kind TEXT NOT NULL, version TEXT NOT NULL, plan TEXT NOT NULL,
     reason TEXT NOT NULL, force INTEGER NOT NULL, actor TEXT NOT NULL, received REAL NOT NULL, state TEXT NOT NULL,
     note TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS outbox (
-    id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, target TEXT NOT NULL, body TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0, next_try REAL NOT NULL, sent REAL NOT NULL DEFAULT 0);
+    id INTEGER PRIMARY KEY, receiver TEXT NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL, target TEXT NOT NULL,
+    body TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, next_try REAL NOT NULL, sent REAL NOT NULL DEFAULT 0);
 """
 _ADDED_IN_2 = (
     ("incident", "digest TEXT NOT NULL DEFAULT ''"),
@@ -108,7 +108,7 @@ SELECT_RELEASE = f"SELECT {', '.join(_RELEASE)} FROM release WHERE "
 SELECT_VERSION = f"SELECT {', '.join(_VERSION)} FROM version WHERE "
 SELECT_ORDER = f"SELECT {', '.join(_ORDER)} FROM orders WHERE "
 SELECT_FREEZE = "SELECT scope, level, reason, actor, since FROM freeze WHERE "
-SELECT_NOTICE = "SELECT id, at, kind, target, body, attempts, next_try FROM outbox WHERE "
+SELECT_NOTICE = "SELECT id, receiver, at, kind, target, body, attempts, next_try FROM outbox WHERE "
 INSERT_EVENT = (
     "INSERT OR IGNORE INTO event (group_key, fingerprint, starts_at, target, version, measure, window, raw,"
     " received, since, next_try) VALUES (?,?,?,?,?,?,?,?,?,?,?)"

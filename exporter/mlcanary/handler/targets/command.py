@@ -7,10 +7,7 @@ argument list that prints `{"weights": {version: weight}}`; without it the targe
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import signal
 from typing import Annotated
 
 import msgspec
@@ -19,11 +16,11 @@ from mlcanary.documents import Schema, Seconds
 from mlcanary.errors import ActionError
 from mlcanary.handler.calls import UNREADABLE
 from mlcanary.handler.targets.contract import Guard, RefusedError, State, Unobservable, check_guard
+from mlcanary.handler.targets.http import Weight
+from mlcanary.handler.targets.processes import Argv, run
 
-Argv = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 Versions = Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
-Weight = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
-_MAX_OUTPUT = 65536
+_ACTION_ID = "MLCANARY_ACTION_ID"
 
 
 class CommandSettings(Schema, frozen=True, tag_field="type", tag="command"):
@@ -52,7 +49,7 @@ class CommandTarget:
         argv = self._settings.observe
         if argv is None:
             return Unobservable("configure observe")
-        output = await self._run(argv, b"", "")
+        output = await run(argv, self._settings.timeout)
         try:
             weights = msgspec.json.decode(output, type=_Observation).weights
         except UNREADABLE as error:
@@ -71,7 +68,9 @@ class CommandTarget:
             "desired": dict(desired.weights),
             "expected": dict(guard.expected.weights) if guard.expected else None,
         }
-        await self._run(self._settings.argv, msgspec.json.encode(order), guard.action_id)
+        environment = {_ACTION_ID: guard.action_id}
+        stdin = msgspec.json.encode(order)
+        await run(self._settings.argv, self._settings.timeout, stdin=stdin, environment=environment)
 
     async def complete(self, desired: State, guard: Guard) -> None:
         """The command is all there is."""
@@ -87,38 +86,3 @@ class CommandTarget:
     async def owner(self) -> str:
         """Nobody can be told."""
         return ""
-
-    async def _run(self, argv: tuple[str, ...], stdin: bytes, action_id: str) -> bytes:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env={"MLCANARY_ACTION_ID": action_id} if action_id else {},
-                cwd="/",
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise RefusedError(f"{argv[0]}: cannot be started: {error}") from error
-        try:
-            async with asyncio.timeout(self._settings.timeout):
-                output, complaint = await process.communicate(stdin)
-        except TimeoutError as error:
-            raise ActionError(f"{argv[0]}: still running after {self._settings.timeout:g} s, ended") from error
-        finally:
-            await _end(process)
-        if process.returncode != 0:
-            said = complaint[-300:].decode("utf-8", "replace").strip()
-            raise ActionError(f"{argv[0]}: exit status {process.returncode}: {said}")
-        if len(output) > _MAX_OUTPUT:
-            raise ActionError(f"{argv[0]}: more than {_MAX_OUTPUT} bytes of output")
-        return output
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a process that is still running, with its whole group, and reap it."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()

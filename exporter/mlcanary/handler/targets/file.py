@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,21 +14,12 @@ import msgspec
 
 from mlcanary.documents import Schema, Seconds
 from mlcanary.errors import ActionError
-from mlcanary.handler.calls import UNREADABLE, Access, call, pointed
+from mlcanary.handler.calls import UNREADABLE, pointed
 from mlcanary.handler.targets.contract import Guard, RefusedError, State, check_guard
-from mlcanary.handler.targets.http import Url
+from mlcanary.handler.targets.reload import Reload
 
 AbsolutePath = Annotated[str, msgspec.Meta(pattern=r"^/[^\0]+$")]
 JSONKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+$")]
-_START_TIME_FIELD = 19  # field 22 of proc(5), counted after the command name
-
-
-class Reload(Schema, frozen=True):
-    """`pid_file` and `signal`, or `url` (POST)."""
-
-    pid_file: str = ""
-    signal: Literal["HUP", "USR1", "USR2"] = "HUP"
-    url: Url | None = None
 
 
 class FileSettings(Schema, frozen=True, tag_field="type", tag="file"):
@@ -83,14 +72,8 @@ class FileTarget:
 
     async def complete(self, desired: State, guard: Guard) -> None:
         """Reload: harmless when repeated."""
-        reload = self._settings.reload
-        if reload is None:
-            return
-        if reload.url is not None:
-            headers = {"Idempotency-Key": guard.action_id}
-            await call("POST", reload.url, Access(self._settings.timeout), headers=headers)
-        else:
-            _signal(Path(reload.pid_file), signal.Signals[f"SIG{reload.signal}"])
+        if self._settings.reload is not None:
+            await self._settings.reload.order(guard.action_id, self._settings.timeout)
 
     async def rehearse(self, desired: State, guard: Guard) -> None:
         """Whether the guard holds and the directory can be written."""
@@ -125,18 +108,3 @@ class FileTarget:
             os.fsync(directory)
         finally:
             os.close(directory)
-
-
-def _signal(pid_file: Path, number: signal.Signals) -> None:
-    """Signal the process of a pid file, unless the process is younger than the file: then the id was reused."""
-    try:
-        pid = int(pid_file.read_text(encoding="ascii").strip())
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
-        age = uptime - int(fields[_START_TIME_FIELD]) / os.sysconf("SC_CLK_TCK")
-        file_age = time.time() - pid_file.stat().st_mtime
-        if file_age > age + 1.0:
-            raise ActionError(f"{pid_file}: process {pid} started after the file was written")
-        os.kill(pid, number)
-    except (OSError, ValueError) as error:
-        raise ActionError(f"{pid_file}: cannot signal: {error}", hint="is the server running?") from error

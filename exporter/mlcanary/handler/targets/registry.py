@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mlcanary.handler.targets.command import CommandSettings, CommandTarget
 from mlcanary.handler.targets.contract import Target
 from mlcanary.handler.targets.external import ExternalSettings, ExternalTarget
 from mlcanary.handler.targets.file import FileSettings, FileTarget
 from mlcanary.handler.targets.haproxy import HAProxySettings, HAProxyTarget
 from mlcanary.handler.targets.http import HTTPSettings, HTTPTarget
+from mlcanary.handler.targets.mlflow import MLflowSettings, MLflowTarget
+from mlcanary.handler.targets.nginx import NginxSettings, NginxTarget
 
-TargetKind = HAProxySettings | FileSettings | HTTPSettings | CommandSettings | ExternalSettings
+TargetKind = (
+    HAProxySettings | NginxSettings | FileSettings | MLflowSettings | HTTPSettings | CommandSettings | ExternalSettings
+)
 """The `target:` section: which kind, by its key `type`."""
 
-KINDS: dict[str, type[Target]] = {
+KINDS: dict[str, type[Any]] = {
     "haproxy": HAProxyTarget,
+    "nginx": NginxTarget,
     "file": FileTarget,
+    "mlflow": MLflowTarget,
     "http": HTTPTarget,
     "command": CommandTarget,
     "external": ExternalTarget,
@@ -23,14 +31,5 @@ KINDS: dict[str, type[Target]] = {
 
 def create(settings: TargetKind) -> Target:
     """The target that a section describes. Touches nothing yet."""
-    match settings:
-        case HAProxySettings():
-            return HAProxyTarget(settings)
-        case FileSettings():
-            return FileTarget(settings)
-        case HTTPSettings():
-            return HTTPTarget(settings)
-        case CommandSettings():
-            return CommandTarget(settings)
-        case ExternalSettings():
-            return ExternalTarget(settings)
+    created: Target = KINDS[str(settings.__struct_config__.tag)](settings)
+    return created

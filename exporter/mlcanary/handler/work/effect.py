@@ -20,12 +20,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from mlcanary.errors import ActionError
 from mlcanary.handler.core.incidents import Action, ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
+from mlcanary.handler.core.plans import Plan
+from mlcanary.handler.core.releases import Release
 from mlcanary.handler.evidence.prometheus import Prometheus
 from mlcanary.handler.ledger.incidents import Dispatch
 from mlcanary.handler.ledger.store import Checkpoint, Ledger
@@ -55,7 +57,10 @@ PATIENT = Pace()
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the workers share. `clock` gives Unix seconds, `new_id` a fresh random name, `sleep` waits for seconds."""
+    """What the workers share. `clock` gives Unix seconds, `new_id` a fresh random name, `sleep` waits for seconds.
+
+    `tell` queues a message to people: its kind (`notices.SENTENCES`), the target, and what there is to say.
+    """
 
     ledger: Ledger
     prometheus: Prometheus
@@ -65,6 +70,7 @@ class Environment:
     checkpoint: Checkpoint
     pace: Pace = PATIENT
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    tell: Callable[[str, str, Mapping[str, object]], None] = lambda _kind, _target, _body: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +225,19 @@ class Effector:
         """The state of an incident once more, not yet stored."""
         return self._action(ActionKind.REASSERT, incident.id, desired, expected, now)
 
+    def plan_split(self, release: Release, step: int, desired: State, expected: State, *, actor: str) -> Action:
+        """The split of a step of a release, not yet stored; of the step under way: to be set again."""
+        again = step == release.step and release.effect > 0
+        kind = ActionKind.REASSERT if again else ActionKind.STEP
+        name, to, digest = self._plan.name, release.candidate, self._plan.configuration
+        plan = Plan(name, kind, to, release.stable, desired, expected, digest)
+        action = self._action(kind, "", desired, expected, self._env.clock())
+        return dataclasses.replace(action, release=release.id, stage=step, plan=plan.hash, actor=actor)
+
+    async def owner(self) -> str:
+        """Another controller of the target, "" if none is seen. Raises ActionError."""
+        return await self._target.owner()
+
     def _action(self, kind: ActionKind, incident: str, desired: State, expected: State | None, now: float) -> Action:
         return Action(
             id=self._env.new_id(),
@@ -236,8 +255,8 @@ class Effector:
 
 
 def _done(action: Action, seen: State) -> bool:
-    """A step of a release asks for its split, a rollback for who serves: routers round."""
-    return action.desired.reached_by(seen) if action.kind is ActionKind.STEP else action.desired.fulfilled_by(seen)
+    """An action of a release asks for its split, a rollback for who serves: routers round."""
+    return action.desired.reached_by(seen) if action.release else action.desired.fulfilled_by(seen)
 
 
 def _conflict(seen: State) -> _Result:
