@@ -189,9 +189,7 @@ def split(release: Release, step: int, steps: Steps, versions: tuple[str, ...]) 
 # --- before the first step
 
 
-def _begin(
-    release: Release, judgement: Judgement | None, standing: Standing, ground: Ground, steps: Steps
-) -> Decision:
+def _begin(release: Release, judgement: Judgement | None, standing: Standing, ground: Ground, steps: Steps) -> Decision:
     if standing.quarantined and release.state is ReleaseState.STAGED:
         return Drop(f"artefact {release.digest} is quarantined")
     objection = _of_handler(standing) or _of_ground(release, judgement)

@@ -72,6 +72,14 @@ class ReleaseFromQuarantine(Asked, frozen=True):
 # --- answered
 
 
+class ErrorAnswer(Told, frozen=True, omit_defaults=True):
+    """What was wrong, what is allowed there, and what to do."""
+
+    error: str
+    allowed: list[str] = []
+    hint: str = ""
+
+
 class Share(Told, frozen=True):
     """A configured version. `share` is of the weights as last observed, null if they are not known."""
 

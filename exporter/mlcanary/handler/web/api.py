@@ -129,9 +129,7 @@ class Api:
 
     async def _judge(self, request: web.Request, kind: OrderKind) -> web.Response:
         asked = await asked_for(request, answers.PlanRequest)
-        return json_answer(
-            self._deeds.judge_incident(request.match_info["incident"], asked, actor(request), kind), 202
-        )
+        return json_answer(self._deeds.judge_incident(request.match_info["incident"], asked, actor(request), kind), 202)
 
     async def acknowledge(self, request: web.Request) -> web.Response:
         """`POST /v1/incidents/{incident}/acknowledge`."""

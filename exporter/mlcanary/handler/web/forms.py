@@ -115,7 +115,8 @@ def weights(shares: Sequence[Share]) -> str:
         told.append(text)
         words.append(f'<li><i class="{colour}"></i>{escape(text)}</li>')
     name = escape("weights: " + ", ".join(told))
-    return f'<div class="bar" role="img" aria-label="{name}">{"".join(parts)}</div><ul class="legend">{"".join(words)}</ul>'
+    bar = f'<div class="bar" role="img" aria-label="{name}">{"".join(parts)}</div>'
+    return f'{bar}<ul class="legend">{"".join(words)}</ul>'
 
 
 def steps(release: ReleaseAnswer) -> str:
@@ -155,7 +156,8 @@ def text_field(key: str, name: str, label: str, *, required: bool = False) -> st
     must = " required" if required else ""
     return (
         f'<label for="{escape(key)}">{escape(label)}</label>'
-        f'<input type="text" id="{escape(key)}" name="{escape(name)}" maxlength="{REASON_LIMIT}"{must} autocomplete="off">'
+        f'<input type="text" id="{escape(key)}" name="{escape(name)}" maxlength="{REASON_LIMIT}"{must}'
+        ' autocomplete="off">'
     )
 
 
@@ -165,7 +167,10 @@ def choice(key: str, name: str, label: str, options: Sequence[tuple[str, str]], 
         f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(text)}</option>'
         for value, text in options
     )
-    return f'<label for="{escape(key)}">{escape(label)}</label><select id="{escape(key)}" name="{escape(name)}">{listed}</select>'
+    return (
+        f'<label for="{escape(key)}">{escape(label)}</label>'
+        f'<select id="{escape(key)}" name="{escape(name)}">{listed}</select>'
+    )
 
 
 def percent(share: float | None) -> str:

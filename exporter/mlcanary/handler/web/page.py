@@ -158,7 +158,8 @@ def _deeds(everything: FreezeAnswer | None, viewer: Viewer) -> Iterator[str]:
     if not viewer.may(Scope.OPERATE):
         yield "<p class=note>To freeze or order something here, come with a name that has the scope operate.</p>"
     elif everything is None:
-        yield f'<h2>All targets</h2><div class="deeds">{freeze_form("/freeze", viewer, "Freeze all targets", "all")}</div>'
+        deed = freeze_form("/freeze", viewer, "Freeze all targets", "all")
+        yield f'<h2>All targets</h2><div class="deeds">{deed}</div>'
 
 
 def incident_table(incidents: Sequence[IncidentAnswer]) -> str:

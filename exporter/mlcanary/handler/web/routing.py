@@ -20,6 +20,7 @@ import msgspec
 from aiohttp import web
 
 from mlcanary.errors import MLCanaryError, StateError
+from mlcanary.handler.web.answers import ErrorAnswer
 from mlcanary.webserver.identity import Scope, requires
 
 log = logging.getLogger(__name__)
@@ -35,14 +36,6 @@ class RequestError(MLCanaryError):
         super().__init__(message, hint=hint)
         self.status = status
         self.allowed = list(allowed)
-
-
-class ErrorAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was wrong, what is allowed there, and what to do."""
-
-    error: str
-    allowed: list[str] = []
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +80,7 @@ def install(application: web.Application, face: Face, routes: Iterable[Route[Fac
         application.router.add_route(route.method, route.path, handler)
 
 
-def _guarded(
-    route: Route[Face], face: Face, refuse: Refuse
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _guarded(route: Route[Face], face: Face, refuse: Refuse) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     @functools.wraps(route.call)
     async def serve(request: web.Request) -> web.StreamResponse:
         try:
