@@ -81,10 +81,11 @@ async def handling(
     checkpoint: Callable[[str], None] = lambda _name: None,
     clock: Callable[[], float] = time.time,
     prune_every: float = 3600.0,
+    web_config_text: str = "bearer_token_file: token\n",
 ) -> AsyncIterator[Handle]:
     """A handler with this configuration for the length of the block. The ledger lies in `directory`."""
     (directory / "token").write_text(TOKEN)
-    (directory / "web.yml").write_text("bearer_token_file: token\n")
+    (directory / "web.yml").write_text(web_config_text)
     (directory / "handler.yml").write_text(text)
     web_config = WebConfigFile(directory / "web.yml")
 

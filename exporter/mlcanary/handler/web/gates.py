@@ -35,7 +35,7 @@ GATES = ("promote", "rollback", "expand")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the handler knows of a version beside the judge's word. `against`: why it may have no more traffic, or ""."""
+    """What the handler knows of a version beside the judge's word. `against`: why no more traffic, or ""."""
 
     level: FreezeLevel
     against: str

@@ -88,12 +88,12 @@ class Proposals:
         return found
 
     async def _baseline(self) -> str:
-        info = selector("mlcanary_model_info", (("model", self._plan.model), *self._plan.labels, ("role", "baseline")))
+        info = selector("mlcanary_model_info", (("model", self._plan.model), *self._plan.labels))
         try:
-            samples = await self._env.prometheus.query(f"group by (version) ({info})")
+            samples = await self._env.prometheus.query(f"group by (version, role) ({info})")
         except EvidenceError as error:
             raise ProposalError(f"the baseline is not known: {error}", hint="set destination") from error
-        names = sorted({sample.label("version") for sample in samples})
+        names = sorted({s.label("version") for s in samples if s.label("role") == "baseline"})
         if len(names) != 1:
             raise ProposalError(f"{len(names)} versions are the baseline: {', '.join(names) or 'none'}")
         return names[0]
