@@ -48,7 +48,7 @@ button,a.button{font:inherit;display:inline-block;margin-top:.7rem;padding:.4rem
 border-radius:5px;background:ButtonFace;color:ButtonText;cursor:pointer;text-decoration:none}
 button.danger{background:#b3261e;border-color:#b3261e;color:#fff}
 button.go{background:#1f7a4d;border-color:#1f7a4d;color:#fff}
-:is(a,button,input,select,summary,[tabindex]):focus-visible{outline:3px solid var(--focus);outline-offset:2px}
+:is(a,button,input,select,summary):focus-visible{outline:3px solid var(--focus);outline-offset:2px}
 .scroll:focus-visible{outline:3px solid var(--focus)}
 code.hash{font-size:1.1rem;letter-spacing:.03em}
 p.note{opacity:.75;font-size:.9rem;margin:.4rem 0}
