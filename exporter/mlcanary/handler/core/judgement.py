@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Word(StrEnum):
-    """The judge's word on a version. Nothing that is stale, absent, ambiguous or no number is ever more than no_data."""
+    """The judge's word on a version. What is stale, absent, ambiguous or no number is never more than no_data."""
 
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"

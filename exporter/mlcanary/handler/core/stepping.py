@@ -17,6 +17,7 @@ nor bad: it holds.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -159,15 +160,7 @@ def decide(
     if objection is not None:
         waits = objection.against is Against.NO_EVIDENCE and standing.silence <= standing.patience
         return Stay(objection.against, objection.text) if waits else objection
-    if release.state is ReleaseState.SOAK:
-        left = release.since + steps.soak - now
-        # A clock that went back makes the soak longer, never shorter.
-        return Prove() if left <= 0 else Stay(Against.SOAKING, f"{left:.0f} s of the soak are left")
-    if release.effect == 0:
-        return Advance(release.step, "the split of this step is not set yet")
-    if full:
-        return Soak()
-    return _evidence(release, judgement, steps)
+    return _soak(release, steps, now) if release.state is ReleaseState.SOAK else _step(release, judgement, steps)
 
 
 def overdue(release: Release, steps: Steps, now: float) -> bool:
@@ -184,6 +177,26 @@ def share(release: Release, steps: Steps) -> float:
 def split(release: Release, step: int, steps: Steps, versions: tuple[str, ...]) -> State:
     """The weights of a step."""
     return State.split(release.candidate, steps.steps[step] / 100, release.stable, versions)
+
+
+def refuse_promotion(
+    release: Release, judgement: Judgement | None, standing: Standing, steps: Steps, *, forced: bool
+) -> str:
+    """Why a person's "all traffic now" is refused, "" if it is not: no freeze stops it; forced, the judge neither."""
+    if release.state not in (ReleaseState.STEP, ReleaseState.HOLD) or release.effect == 0:
+        return f"the release is {release.state}, and has no split that was confirmed"
+    if release.step >= len(steps.steps) - 1:
+        return f"{release.candidate} has all traffic already"
+    own = _of_handler(dataclasses.replace(standing, level=FreezeLevel.NONE))
+    if own is not None:
+        return own.text
+    if forced:
+        return ""
+    found = _of_ground(release, judgement)
+    if found is None and not _healthy(judgement):
+        word = judgement.word if judgement is not None else Word.NO_DATA
+        found = Hold(Against.NOT_YET_HEALTHY, f"the judge says {word}")
+    return "" if found is None else f"{found.text}; to do it all the same, order it with force and a reason"
 
 
 # --- before the first step
@@ -207,6 +220,8 @@ def _begin(release: Release, judgement: Judgement | None, standing: Standing, gr
 def _of_target(release: Release, ground: Ground, steps: Steps) -> Hold | None:
     if ground.seen is None:
         return Hold(Against.UNOBSERVED, "the target cannot be read")
+    if ground.seen.weight(release.stable) == 0:
+        return Hold(Against.OTHER_TRAFFIC, f"{release.stable} has no traffic")
     others = [v for v, weight in ground.seen.weights if weight and v not in (release.candidate, release.stable)]
     if others:
         return Hold(Against.OTHER_TRAFFIC, f"{', '.join(others)} has traffic beside {release.stable}")
@@ -226,21 +241,25 @@ def _objection(
 ) -> Hold | None:
     """The first thing that speaks against going on."""
     found = _of_handler(standing) or _of_ground(release, judgement)
-    if found is not None or judgement is None:
+    early = release.state is not ReleaseState.SOAK and now - (release.effect or release.since) <= standing.patience
+    if found is not None or judgement is None or early:  # so early the judge can have seen nothing of the step
         return found
-    if release.state is not ReleaseState.SOAK and now - (release.effect or release.since) <= standing.patience:
-        return None  # the judge cannot have seen anything of this step yet
-    if full:  # without traffic of the baseline nothing is compared: the judge must live, and the traffic must come
-        if not judgement.known:
-            return Hold(Against.NO_DATA, judgement.why)
-        if release.candidate not in judgement.serving:
-            return Hold(Against.NOT_SERVING, f"{release.candidate} predicts nothing")
-        return None
+    return _of_traffic(release, judgement) if full else _of_word(judgement)
+
+
+def _of_traffic(release: Release, judgement: Judgement) -> Hold | None:
+    """At full traffic nothing is compared, as the baseline has none: the judge must live, the traffic must come."""
+    if not judgement.known:
+        return Hold(Against.NO_DATA, judgement.why)
+    serves = release.candidate in judgement.serving
+    return None if serves else Hold(Against.NOT_SERVING, f"{release.candidate} predicts nothing")
+
+
+def _of_word(judgement: Judgement) -> Hold | None:
     if judgement.word is Word.NO_DATA:
         return Hold(Against.NO_DATA, judgement.why)
-    if judgement.word is Word.INCONCLUSIVE and judgement.gates:
-        return Hold(Against.SUSPENDED, f"the judge is suspended: {', '.join(judgement.gates)}")
-    return None
+    suspended = judgement.word is Word.INCONCLUSIVE and judgement.gates
+    return Hold(Against.SUSPENDED, f"the judge is suspended: {', '.join(judgement.gates)}") if suspended else None
 
 
 def _of_handler(standing: Standing) -> Hold | None:
@@ -288,6 +307,18 @@ def _resume(release: Release, objection: Hold | None, standing: Standing, now: f
         return Stay(Against.REFUSED, f"the split is tried again later: {release.note}")
     soaked = release.resume == ReleaseState.SOAK
     return Resume(ReleaseState.SOAK if soaked else ReleaseState.STEP)
+
+
+def _soak(release: Release, steps: Steps, now: float) -> Decision:
+    """Whether the soak is over. A clock that went back makes it longer, never shorter."""
+    left = release.since + steps.soak - now
+    return Prove() if left <= 0 else Stay(Against.SOAKING, f"{left:.0f} s of the soak are left")
+
+
+def _step(release: Release, judgement: Judgement | None, steps: Steps) -> Decision:
+    if release.effect == 0:
+        return Advance(release.step, "the split of this step is not set yet")
+    return Soak() if release.step >= len(steps.steps) - 1 else _evidence(release, judgement, steps)
 
 
 def _evidence(release: Release, judgement: Judgement | None, steps: Steps) -> Decision:

@@ -30,14 +30,17 @@ class ReleaseRows(Book):
         with self._transaction("release"):
             return self._move_release(release, state, note=note, now=now)
 
-    def plan_step(self, release: Release, action: Action, *, note: str, now: float) -> Release:
-        """Go to the step (or the soak) that `action.stage` names, with the action that sets its split."""
+    def plan_step(
+        self, release: Release, action: Action, *, note: str, evidence: Mapping[str, object], now: float
+    ) -> Release:
+        """Go to the step that `action.stage` names, with the action that sets its split and the evidence for it."""
         with self._transaction("plan"):
             ACTION.check("", action.state)
             tables.insert(self._db, "action", action)
             gone = self._move_release(release, ReleaseState.STEP, note=note, now=now, step=action.stage)
             body = {"release": release.id, "action": action.id, "step": action.stage, "plan": action.plan}
-            self._audit(now, "step", release.target, {**body, "note": note}, actor=action.actor)
+            told = {**body, "note": note, "evidence": evidence}
+            self._audit(now, "step", release.target, told, actor=action.actor)
         return gone
 
     def begin_step(self, release: Release, *, trials: float, now: float) -> Release:
@@ -58,7 +61,7 @@ class ReleaseRows(Book):
     def prove(self, release: Release, *, stable: str, evidence: Mapping[str, object], note: str, now: float) -> Release:
         """End a release: its candidate is the proven version now, and the version before stays one to go back to.
 
-        Input: `stable` is the digest of the version before. A quarantined artefact is never made proven.
+        Input: `stable` is the digest of the version before.
         """
         with self._transaction("prove"):
             known = self._status(release.model, stable)
