@@ -25,6 +25,7 @@ def target(text: str, *, mode: str = "drive") -> answers.TargetAnswer:
         freeze="all",
         freezes=[answers.FreezeAnswer("*", "all", text, text, 1.7e9)],
         release=release(text),
+        evidence=text,
         incident=incident(text),
         action=None,
         verification=None,
@@ -110,9 +111,9 @@ def test_hostile_text_stays_text() -> None:
 
 def test_every_control_has_a_label_and_every_form_a_token() -> None:
     for text in pages("x", VIEWER):
-        shown = re.findall(r'<(?:input type="text"|select) id="([^"]+)"', text)
+        shown = re.findall(r'<(?:input type="(?:text|checkbox)"|select) id="([^"]+)"', text)
         assert len(set(shown)) == len(shown)
-        assert set(shown) == set(re.findall(r'<label for="([^"]+)"', text))
+        assert set(shown) == set(re.findall(r'<label[^>]*for="([^"]+)"', text))
         assert text.count('<form method="post"') == text.count('name="csrf" value="token"')
         assert not re.search(r"<(script|img|link|iframe)|\son\w+=|https?://|tabindex", text)
 

@@ -228,7 +228,10 @@ class OrderAnswer(Told, frozen=True):
 
 
 class TargetAnswer(Told, frozen=True):
-    """The state of a target. `observed`: whether its weights could be read last time."""
+    """The state of a target. `observed`: whether its weights could be read last time.
+
+    `evidence`: what the judge says of the open release, and what it waits for.
+    """
 
     name: str
     model: str
@@ -238,6 +241,7 @@ class TargetAnswer(Told, frozen=True):
     freeze: str
     freezes: list[FreezeAnswer]
     release: ReleaseAnswer | None
+    evidence: str
     incident: IncidentAnswer | None
     action: ActionAnswer | None
     verification: VerificationAnswer | None

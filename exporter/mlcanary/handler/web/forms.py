@@ -161,6 +161,12 @@ def text_field(key: str, name: str, label: str, *, required: bool = False) -> st
     )
 
 
+def check(key: str, name: str, label: str) -> str:
+    """Something that may be said as well."""
+    box = f'<input type="checkbox" id="{escape(key)}" name="{escape(name)}" value="true">'
+    return f'<label class="check" for="{escape(key)}">{box}{escape(label)}</label>'
+
+
 def choice(key: str, name: str, label: str, options: Sequence[tuple[str, str]], chosen: str = "") -> str:
     """One of several. `options` are (value, text)."""
     listed = "".join(

@@ -132,7 +132,7 @@ def _card(target: TargetAnswer) -> str:
     release, incident = target.release, target.incident
     known = {
         "release": "" if release is None else release_line(release) + (steps(release) if release.open else ""),
-        "evidence": "" if release is None or not release.open else escape(release.note),
+        "evidence": escape(target.evidence),
         "incident": "" if incident is None else incident_line(incident),
         "note": "" if incident is None else escape(_note(target, incident)),
     }

@@ -163,7 +163,7 @@ class Pages:
 
 def _convert(fields: dict[str, str], shape: type[Asked]) -> Asked:
     try:
-        return msgspec.convert(fields, shape)
+        return msgspec.convert(fields, shape, strict=False)
     except msgspec.ValidationError as error:
         raise RequestError(400, f"the form: {error}", allowed=shape.__struct_fields__) from error
 

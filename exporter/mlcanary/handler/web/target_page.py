@@ -26,6 +26,7 @@ from mlcanary.handler.web.forms import (
     NOTHING,
     Viewer,
     ask,
+    check,
     choice,
     facts,
     form,
@@ -112,6 +113,7 @@ def confirm_page(plan: PlanAnswer, order: str, viewer: Viewer) -> str:
         *(hidden(k, v) for k, v in (("order", plan.order), ("version", plan.version), ("plan", plan.plan))),
         hidden("id", order),
         text_field("reason", "reason", "Why"),
+        check("force", "force", "also without proof, without capacity or out of quarantine (needs a reason)"),
     ]
     button = f"{word} {plan.version} now"
     body = [
@@ -172,7 +174,7 @@ def _state(target: TargetAnswer) -> Iterator[str]:
     yield facts(
         {
             "release": "" if release is None else release_line(release) + (steps(release) if release.open else ""),
-            "evidence": "" if release is None else escape(release.note),
+            "evidence": escape(target.evidence),
             "incident": "" if incident is None else incident_line(incident),
             "proof": "" if target.verification is None else escape(target.verification.note),
             "capacity": "" if limit is None else f"{limit:g} requests/s of one server, headroom {capacity.headroom:g}",

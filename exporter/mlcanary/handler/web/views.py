@@ -57,6 +57,7 @@ class Views:
             freeze=ledger.frozen(name),
             freezes=[freeze_of(f) for f in ledger.freezes() if f.scope in (name, EVERYTHING, "file")],
             release=None if release is None else release_of(release, plan),
+            evidence=self._evidence(name, release),
             incident=None if incident is None else incident_of(incident),
             action=None if newest is None else action_of(newest),
             verification=self._verification(plan, incident),
@@ -64,6 +65,12 @@ class Views:
                 capacity.requests_per_second, capacity.headroom, metrics.value("capacity_missing_ratio", name)
             ),
         )
+
+    def _evidence(self, name: str, release: Release | None) -> str:
+        if release is None or not release.open:
+            return ""
+        worker = self._service.workers.get(name)
+        return (worker.release_note if worker is not None else "") or release.note
 
     def _shares(self, plan: TargetPlan) -> list[answers.Share]:
         metrics = self._service.metrics

@@ -45,8 +45,7 @@ class Proposals:
         if kind is OrderKind.SUBMIT:
             if release is not None:
                 raise ProposalError(f"the release of {release.candidate} is open", hint="withdraw it or let it end")
-            stable = await self._destination(self._known(version), None)
-            return self._split(version, stable, self._plan.release.steps[0], observed)
+            return self._first_step(self._known(version), observed)
         raise ProposalError(f"an order to {kind} changes no weights")
 
     async def _rollback(self, bad: str, release: Release | None, observed: State | Unobservable) -> Plan:
@@ -56,6 +55,14 @@ class Proposals:
         if observed.weight(bad) == 0:
             raise ProposalError(f"{bad} has no traffic, so there is nothing to take back")
         return self._of(ActionKind.ROLLBACK, bad, good, observed.moved(bad, good), observed)
+
+    def _first_step(self, candidate: str, observed: State | Unobservable) -> Plan:
+        if not isinstance(observed, State) or not observed.total:
+            raise ProposalError("the target does not tell who serves, so nothing can be released beside it")
+        stable = max(observed.weights, key=lambda pair: pair[1])[0]
+        if stable == candidate:
+            raise ProposalError(f"{candidate} has most of the traffic already")
+        return self._split(candidate, stable, self._plan.release.steps[0], observed)
 
     def _split(self, candidate: str, stable: str, percent: int, observed: State | Unobservable) -> Plan:
         desired = State.split(candidate, percent / 100, stable, self._plan.versions)

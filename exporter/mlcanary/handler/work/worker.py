@@ -54,6 +54,11 @@ class TargetWorker:
         """How far the running verification is, for people."""
         return self._verifier.progress
 
+    @property
+    def release_note(self) -> str:
+        """What the open release waits for, for people."""
+        return self._driver.note
+
     def wake(self) -> None:
         """Look at the events now."""
         self._woken.set()
