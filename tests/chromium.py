@@ -45,8 +45,8 @@ _FOCUS = """(() => {
   if (!e || e === document.body) return null;
   const label = e.id ? document.querySelector(`label[for="${e.id}"]`) : null;
   const box = e.getBoundingClientRect();
-  return {tag: e.tagName.toLowerCase(), text: (label || e).textContent.trim(), outline: getComputedStyle(e).outlineStyle,
-          form: e.form ? e.form.querySelector('legend').textContent : '', shown: box.width > 0 && box.height > 0};
+  return {tag: e.tagName.toLowerCase(), text: (label || e).textContent.trim(),
+          outline: getComputedStyle(e).outlineStyle, form: e.form ? e.form.querySelector('legend').textContent : '', shown: box.width > 0 && box.height > 0};
 })()"""
 
 
@@ -152,7 +152,7 @@ class Tab:
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         await self.call("Emulation.setEmulatedMedia", features=scheme)
         found = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(found["data"]))
+        path.write_bytes(base64.b64decode(found["data"]))  # noqa: ASYNC240 - nothing else runs meanwhile
 
 
 @contextlib.asynccontextmanager

@@ -57,7 +57,7 @@ async def test_freezing_and_unfreezing_by_keyboard(tmp_path: Path, api: QueryAPI
         await tab.tab_to("Freeze", "Freeze")
         await tab.screenshot(tmp_path / "focus.png")
         await tab.follow("Space")
-        await tab.shows("steps up and promotions only by olga")
+        await tab.shows("steps up and promotions only, by olga")
         ledger = people.handler.service.ledger
         assert [(f.scope, f.level, f.actor, f.reason) for f in ledger.freezes()] == [
             ("router", "promote", "olga", "release day")

@@ -20,7 +20,8 @@ NOTHING = "–"
 _COLOURS = 6
 STYLE = """
 :root{--a:#2563eb;--b:#d97706;--focus:#2563eb}
-a{color:LinkText}section.card{border:1px solid var(--line);border-radius:8px;padding:.9rem 1.1rem;margin:1rem 0}
+a{color:LinkText}main{margin-top:1rem}
+section.card{border:1px solid var(--line);border-radius:8px;padding:.9rem 1.1rem;margin:1rem 0}
 section.card>h3{margin:0 0 .5rem;font-size:1.05rem}
 .bar{display:flex;height:.85rem;border-radius:4px;overflow:hidden;background:var(--soft);margin:.3rem 0}
 .bar span{display:block;min-width:2px}.c0{background:#2563eb}.c1{background:#d97706}.c2{background:#7c3aed}
@@ -38,7 +39,7 @@ dl.facts dt{opacity:.75}dl.facts dd{margin:0;overflow-wrap:anywhere}
 .notice{border-left:.35rem solid #8888;background:var(--soft);border-radius:3px;padding:.6rem 1rem;margin:1rem 0}
 .notice.bad{border-color:var(--bad);color:inherit}.notice.wait{border-color:var(--b)}
 .notice p{margin:.2rem 0}
-.deeds{display:grid;grid-template-columns:repeat(auto-fit,minmax(15rem,1fr));gap:.8rem}
+.deeds{display:grid;grid-template-columns:repeat(auto-fill,minmax(19rem,1fr));gap:.8rem}
 fieldset{border:1px solid var(--line);border-radius:6px;margin:0;padding:.5rem .9rem .9rem;min-width:0}
 legend{font-weight:600;padding:0 .3rem}label{display:block;margin:.4rem 0 .1rem;font-size:.9rem}
 input[type=text],select{font:inherit;width:100%;box-sizing:border-box;padding:.35rem .5rem;border:1px solid #8889;
@@ -98,7 +99,8 @@ def notice(kind: str, *paragraphs: str) -> str:
 
 def facts(rows: Mapping[str, str]) -> str:
     """Names and values; values are HTML, empty ones are left out."""
-    return '<dl class="facts">' + "".join(f"<dt>{escape(k)}</dt><dd>{v}</dd>" for k, v in rows.items() if v) + "</dl>"
+    told = "".join(f"<dt>{escape(k)}</dt><dd>{v}</dd>" for k, v in rows.items() if v)
+    return f'<dl class="facts">{told}</dl>' if told else ""
 
 
 def weights(shares: Sequence[Share]) -> str:

@@ -67,6 +67,8 @@ def page(
 
 def audit_table(rows: Sequence[AuditAnswer]) -> str:
     """Rows of the audit."""
+    if not rows:
+        return "<p>Nothing was decided or done yet.</p>"
     cells = [
         (str(r.id), when(r.at), r.actor, r.kind, r.target, msgspec.json.encode(r.body).decode()[:_SHOWN], r.hash[:12])
         for r in rows
@@ -92,7 +94,7 @@ def freeze_line(freeze: FreezeAnswer) -> str:
     what = dict(LEVELS)[freeze.level]
     since = f", since {when(freeze.since)}" if freeze.since else ""
     where = {EVERYTHING: "all targets: ", "file": ""}.get(freeze.scope, "")
-    return escape(f"{where}{what} by {freeze.actor}{since}" + (f": {freeze.reason}" if freeze.reason else ""))
+    return escape(f"{where}{what}, by {freeze.actor}{since}" + (f": {freeze.reason}" if freeze.reason else ""))
 
 
 def freeze_form(action: str, viewer: Viewer, legend: str, key: str) -> str:
