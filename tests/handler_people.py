@@ -91,5 +91,5 @@ async def serving_people(directory: Path, text: str) -> AsyncIterator[People]:
         principals.append(f"- {{name: {name}, user: {name}, scopes: [{scopes}]}}")
         principals.append(f"- {{name: {name}.program, bearer_token_file: {name}.token, scopes: [{scopes}]}}")
     config = "\n".join([*users, *principals, ""])
-    async with handling(directory, text, web_config_text=config) as handler:
+    async with handling(directory, text, web=config) as handler:
         yield People(handler)

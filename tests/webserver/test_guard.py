@@ -152,6 +152,28 @@ async def test_passwords_that_wait_to_be_checked_are_bounded(tmp_path: Path, mon
         assert world.refused == [Refused(503, "", "/alerts")]
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://proxied.test"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://{}"}, 200),
+        ({"Origin": "http://evil.test"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+async def test_a_page_of_another_site_changes_nothing(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+    async with served(tmp_path) as world, aiohttp.ClientSession() as session:
+        sent = {"Authorization": f"Bearer {TOKEN}", **{k: v.format(world.address) for k, v in headers.items()}}
+        async with session.post(f"http://{world.address}/people/a", headers=sent) as response:
+            assert response.status == status
+        async with session.get(f"http://{world.address}/people/a", headers=sent) as response:
+            assert response.status == 200
+
+
 @given(
     rate=st.floats(0.1, 1e4),
     burst=st.floats(1.0, 1e4),

@@ -7,6 +7,7 @@ that is read back decides.
     desired, any weights   any       confirmed     verifying
     as before              any       dispatched    acting (again, same id), in the end failed
     something else         any       conflict      failed
+    on its way, if slow    any       unknown       stuck, after `settle` of the target
     cannot be read         ok        unknown       verifying (only traffic can tell)
     cannot be read         refused   failed        failed
     cannot be read         silence   unknown       stuck: never repeated
@@ -53,6 +54,8 @@ class Pace:
 
 
 PATIENT = Pace()
+_LOOKS_WHILE_SETTLING = 60
+_LONGEST_LOOK = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class Effector:
         self._plan = plan
         self._target = target
         self._env = environment
+        self._slowness = float(getattr(plan.kind, "settle", 0.0))  # of a kind whose changes take their time
 
     async def observe(self) -> State | Unobservable:
         """The state of the target; keeps its gauges. Raises ActionError."""
@@ -140,7 +144,7 @@ class Effector:
             self._finish(action, _Result(ActionState.UNKNOWN, IncidentState.STUCK, note))
         elif _done(action, seen):
             await self._complete(action)
-        elif seen != action.expected:
+        elif seen != action.expected and not self._on_its_way(seen, action):
             self._finish(action, _conflict(seen))
         elif late:
             note = "cut off under way; too long ago to act on the same evidence, or no longer in mode react"
@@ -170,19 +174,23 @@ class Effector:
         note = str(error) if error is not None else "confirmed by reading back"
         if isinstance(seen, Unobservable):
             return _unseen(error, seen)
-        if seen is None:
-            note = f"the target cannot be read back: {note}"
-            return _Result(ActionState.UNKNOWN, IncidentState.STUCK, note)
+        on_its_way = seen is not None and self._on_its_way(seen, action)
+        if seen is None or (on_its_way and error is None):
+            late = f"still on its way after {self._slowness:g} s" if seen else f"the target cannot be read back: {note}"
+            return _Result(ActionState.UNKNOWN, IncidentState.STUCK, late)
         if _done(action, seen):
             return _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note)
-        if seen == action.expected:
+        if seen == action.expected or on_its_way:
             note = str(error) if error is not None else "the target accepted the order and did not change"
             return _Result(ActionState.FAILED, IncidentState.FAILED, note, again=True)
         return _conflict(seen)
 
     async def _settled(self, action: Action, *, wait: bool) -> State | Unobservable | None:
         """The state once it is no longer as before, or the last one seen; None if it could not be read."""
-        deadline = self._env.clock() + (self._env.pace.settle if wait else 0.0)
+        pace = self._env.pace
+        settle = max(pace.settle, self._slowness)
+        look = max(pace.look, min(settle / _LOOKS_WHILE_SETTLING, _LONGEST_LOOK))
+        deadline = self._env.clock() + (settle if wait else 0.0)
         seen: State | Unobservable | None = None
         while True:
             try:
@@ -190,9 +198,18 @@ class Effector:
             except ActionError as error:
                 log.warning("target cannot be read", extra={"action": action.id, "error": str(error)})
             waiting = seen is None or (seen == action.expected and seen != action.desired)
+            waiting = waiting or (isinstance(seen, State) and self._on_its_way(seen, action))
             if not waiting or self._env.clock() >= deadline:
                 return seen
-            await self._env.sleep(self._env.pace.look)
+            await self._env.sleep(look)
+
+    def _on_its_way(self, seen: State, action: Action) -> bool:
+        """Whether a slow target that serves one version at a time is between the state before and the desired one."""
+        if self._slowness == 0.0 or self._target.weighted or action.expected is None:
+            return False
+        known = {v for state in (action.expected, action.desired) for v, weight in state.weights if weight}
+        between = seen != action.expected and not action.desired.fulfilled_by(seen)
+        return between and all(v in known for v, weight in seen.weights if weight)
 
     def _gaining(self, action: Action) -> tuple[str, ...]:
         """Digests of the versions that get more traffic than they had."""
