@@ -20,7 +20,7 @@ from mlcanary.handler.ledger.store import Checkpoint, Ledger
 from mlcanary.handler.metrics import HandlerMetrics
 from mlcanary.handler.settings import Settings, require_safe_exposure
 from mlcanary.handler.targets.registry import create
-from mlcanary.handler.web import api, gates, operators, pages, webhook
+from mlcanary.handler.web import api, gates, openapi, operators, pages, webhook
 from mlcanary.handler.web.admission import admission
 from mlcanary.handler.work.effect import PATIENT, Environment, Pace
 from mlcanary.handler.work.notices import Notifier
@@ -198,6 +198,7 @@ def application_of(service: HandlerService, web_config: WebConfigFile | None) ->
     application = create_application(web_config=web_config, ready=service.ready, admission=admission(service))
     for part in (webhook, operators, api, gates, pages):
         part.routes(application, service)
+    openapi.routes(application)
     return application
 
 
