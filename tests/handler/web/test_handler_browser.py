@@ -11,7 +11,7 @@ import pytest
 
 from chromium import BINARY, Tab, browsing
 from handler_people import PASSWORD, People, serving_people
-from handler_world import HAProxy, QueryAPI, Release, configuration, until
+from handler_world import HAProxy, QueryAPI, Release, configuration, payload, until
 
 pytestmark = pytest.mark.skipif(shutil.which(BINARY) is None, reason="needs chromium: .ci/setup installs it")
 
@@ -66,4 +66,65 @@ async def test_freezing_and_unfreezing_by_keyboard(tmp_path: Path, api: QueryAPI
         await tab.tab_to("Unfreeze", "Unfreeze")
         await tab.follow("Enter")
         assert ledger.freezes() == []
+        only_here(tab, people)
+
+
+async def test_rolling_back_shows_the_plan_first_and_then_does_it(tmp_path: Path, api: QueryAPI, tab: Tab) -> None:
+    haproxy = HAProxy(tmp_path)
+    async with serving_people(tmp_path, configuration(api.url, haproxy.section())) as people:
+        await until(lambda: people.handler.count("target_up", "router") == 1)
+        await enter(tab, people, "/targets/router")
+        await tab.tab_to("Show the plan", "Roll back now")
+        await tab.follow("Enter")
+        await tab.shows("roll back v2 on router: v1 90% → 100%, v2 10% → 0%")
+        await tab.screenshot(tmp_path / "confirm.png")
+        assert haproxy.shares()["v2"] == 0.1
+        await tab.tab_to("Why", "Confirm")
+        await tab.type("complaints")
+        await tab.tab_to("Roll back v2 now", "Confirm")
+        await tab.follow("Enter")
+        await tab.shows("done")  # the page loads itself again until the worker has taken the order up
+        await tab.screenshot(tmp_path / "order.png")
+        await until(lambda: haproxy.shares()["v2"] == 0)
+        await until(lambda: people.handler.state() == "resolved")
+        incident = people.handler.incident()
+        assert incident is not None
+        assert (incident.actor, incident.bad) == ("olga", "v2")
+        (order,) = [row for row in people.handler.audit("order") if "complaints" in row.body]
+        assert f'"plan":"{incident.plan}"' in order.body
+        await tab.tab_to("to target router")
+        await tab.follow("Enter")
+        await tab.shows("closed: resolved")
+        await tab.screenshot(tmp_path / "target.png", dark=True)
+        await tab.tab_to("v2 → v1")
+        await tab.follow("Enter")
+        await tab.tab_to("Acknowledge", "Acknowledge")
+        await tab.follow("Space")
+        await tab.shows("olga, 20")
+        await tab.screenshot(tmp_path / "incident.png")
+        await until(lambda: people.handler.service.ledger.verify_audit() is None)
+        only_here(tab, people)
+
+
+async def test_approving_the_plan_of_an_alert(tmp_path: Path, api: QueryAPI, tab: Tab) -> None:
+    haproxy = HAProxy(tmp_path)
+    text = configuration(api.url, haproxy.section(), extra="  approval: {required: true}\n")
+    async with serving_people(tmp_path, text) as people:
+        assert await people.handler.post(payload()) == 202
+        await until(lambda: people.handler.state() == "awaiting_approval")
+        waits = people.handler.incident()
+        assert waits is not None
+        await enter(tab, people, by="alex")
+        await tab.shows(f"plan {waits.plan}")
+        await tab.screenshot(tmp_path / "waiting.png")
+        await tab.tab_to("look at the evidence and decide")
+        await tab.follow("Enter")
+        await tab.screenshot(tmp_path / "decide.png")
+        await tab.tab_to(f"Approve plan {waits.plan}", "Approve")
+        assert haproxy.shares()["v2"] == 0.1
+        await tab.follow("Enter")
+        await tab.shows("done")
+        await until(lambda: people.handler.state() == "resolved")
+        assert [row.actor for row in people.handler.audit("approve")] == ["alex"]
+        assert haproxy.shares()["v2"] == 0
         only_here(tab, people)

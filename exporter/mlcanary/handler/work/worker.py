@@ -47,7 +47,7 @@ class TargetWorker:
         self._keeper = Keeper(plan, self._effector, environment)
         self._orders = Orders(plan, self._effector, environment, self._shift, self._decider)
         self._driver = Driver(plan, self._effector, environment)
-        self.proposals = Proposals(plan, self._effector, environment)
+        self.proposals = Proposals(plan, self._effector, environment, self._orders)
         self._woken = asyncio.Event()
         self._stopping = False
 
