@@ -16,7 +16,7 @@ Body = Mapping[str, Any]
 
 def timeline(incident: Incident, rows: Sequence[AuditRow]) -> list[TimelineEntry]:
     """Received, opened, every action and effect, how it was proven, closed, and what people did; oldest first."""
-    asked = f"{incident.measure} over {incident.window}" if incident.measure else "an order"
+    asked = " over ".join(filter(None, (incident.measure, incident.window)))
     first = TimelineEntry(incident.received, "received", incident.actor, asked)
     return [first, *(entry for row in rows if (entry := _entry(incident, row)) is not None)]
 
@@ -27,12 +27,19 @@ def _entry(incident: Incident, row: AuditRow) -> TimelineEntry | None:
     if tell is None:
         return None
     what, note = tell(incident, body)
-    return TimelineEntry(row.at, what, row.actor, note)
+    return TimelineEntry(row.at, what, row.actor, note) if what else None
 
 
 def _opened(incident: Incident, body: Body) -> tuple[str, str]:
     waits = "" if body.get("action") else ", waits for approval"
     return f"opened{waits}", f"{incident.bad} → {incident.good}" + (f", plan {incident.plan}" if incident.plan else "")
+
+
+def _ordered(_incident: Incident, body: Body) -> tuple[str, str]:
+    if "order_kind" not in body:  # how it ended: the other rows tell that
+        return "", ""
+    forced = ", by force" if body.get("force") else ""
+    return f"ordered: {body['order_kind']}{forced}", str(body.get("reason", ""))
 
 
 def _dispatched(_incident: Incident, body: Body) -> tuple[str, str]:
@@ -49,6 +56,7 @@ def _closed(_incident: Incident, body: Body) -> tuple[str, str]:
 
 
 _TOLD: Mapping[str, Callable[[Incident, Body], tuple[str, str]]] = {
+    "order": _ordered,
     "plan": _opened,
     "approve": lambda _i, body: ("approved", f"plan {body.get('plan', '')}"),
     "stage": lambda _i, body: (f"stage {body.get('stage', '')} planned", ""),
