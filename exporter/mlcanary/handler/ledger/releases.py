@@ -158,4 +158,4 @@ class ReleaseRows(Book):
 
 
 def _version(release: Release, status: VersionStatus, reason: str, now: float) -> Version:
-    return Version(release.model, release.digest, release.candidate, status, reason, release.actor, now)
+    return Version(release.model, release.digest, release.candidate, status, reason, HANDLER, now)

@@ -273,20 +273,20 @@ class Effector:
         actor: str = "",
     ) -> Action:
         """The rollback of an incident, or a stage of it, not yet stored; by `actor` if not by who opened it."""
-        action = self._action(ActionKind.ROLLBACK, incident, desired, expected, now)
-        return dataclasses.replace(action, stage=stage, actor=actor or incident.actor)
+        action = self._action(ActionKind.ROLLBACK, incident.bad, incident.good, desired, expected, now)
+        return dataclasses.replace(action, incident=incident.id, stage=stage, actor=actor or incident.actor)
 
     def plan_reassert(self, incident: Incident, desired: State, expected: State, now: float) -> Action:
         """The state of an incident once more, not yet stored."""
-        return self._action(ActionKind.REASSERT, incident, desired, expected, now)
+        action = self._action(ActionKind.REASSERT, incident.bad, incident.good, desired, expected, now)
+        return dataclasses.replace(action, incident=incident.id)
 
     def plan_split(self, release: Release, step: int, desired: State, expected: State, *, actor: str) -> Action:
         """The split of a step of a release, not yet stored; of the step under way: to be set again."""
         again = step == release.step and release.effect > 0
-        kind = ActionKind.REASSERT if again else ActionKind.STEP
-        action = self._action(kind, None, desired, expected, self._env.clock())
-        plan = self.plan_hash(kind, release.candidate, release.stable, desired, expected)
-        return dataclasses.replace(action, release=release.id, stage=step, plan=plan, actor=actor)
+        kind, now = ActionKind.REASSERT if again else ActionKind.STEP, self._env.clock()
+        action = self._action(kind, release.candidate, release.stable, desired, expected, now)
+        return dataclasses.replace(action, release=release.id, stage=step, actor=actor)
 
     async def owner(self) -> str:
         """Another controller of the target, "" if none is seen. Raises ActionError."""
@@ -298,12 +298,12 @@ class Effector:
         return plan.hash
 
     def _action(
-        self, kind: ActionKind, incident: Incident | None, desired: State, expected: State | None, now: float
+        self, kind: ActionKind, version: str, other: str, desired: State, expected: State | None, now: float
     ) -> Action:
-        """An action of an incident with its plan, or of no incident, which its caller then says."""
+        """About a version whose traffic the other one gets or gives; it belongs to nothing yet."""
         return Action(
             id=self._env.new_id(),
-            incident="" if incident is None else incident.id,
+            incident="",
             target=self._plan.name,
             kind=kind,
             desired=desired,
@@ -313,7 +313,7 @@ class Effector:
             planned=now,
             dispatched=0.0,
             note="",
-            plan="" if incident is None else self.plan_hash(kind, incident.bad, incident.good, desired, expected),
+            plan=self.plan_hash(kind, version, other, desired, expected),
         )
 
 

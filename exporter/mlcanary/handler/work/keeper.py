@@ -75,9 +75,14 @@ class Keeper:
         )
         if incident is None or not recent or incident.state not in _SETTLED_STATES:
             return
-        if isinstance(seen, Unobservable) or seen.weight(incident.bad) == 0:
+        if isinstance(seen, Unobservable) or seen.weight(incident.bad) == 0 or self._released_again(incident):
             return
         await self._reassert(incident, seen)
+
+    def _released_again(self, incident: Incident) -> bool:
+        """Whether a person submitted the version once more: its traffic is the driver's then."""
+        newest = next(iter(self._env.ledger.releases(self.plan.name, 1)), None)
+        return newest is not None and newest.candidate == incident.bad and 0 < incident.closed <= newest.submitted
 
     async def _reassert(self, incident: Incident, seen: State) -> None:
         now, ledger, name = self._env.clock(), self._env.ledger, self.plan.name
