@@ -128,3 +128,50 @@ async def test_approving_the_plan_of_an_alert(tmp_path: Path, api: QueryAPI, tab
         assert [row.actor for row in people.handler.audit("approve")] == ["alex"]
         assert haproxy.shares()["v2"] == 0
         only_here(tab, people)
+
+
+DRIVE = (
+    "  release: {steps: [1, 50, 100], min_trials: 50, soak: 1h, hold_deadline: 1h}\n"
+    "  evidence: {recheck: 50ms, deadline: 500ms}\n"
+)
+
+
+async def test_releasing_a_version_and_promoting_it_by_hand(tmp_path: Path, api: QueryAPI, tab: Tab) -> None:
+    haproxy = HAProxy(tmp_path)
+    haproxy.ask("set weight models/stable 100; set weight models/canary 0")
+    api.release.rate, api.release.firing, api.release.word = 20_000.0, False, "hold"
+    text = configuration(api.url, haproxy.section(), mode="drive", extra=DRIVE)
+    async with serving_people(tmp_path, text) as people:
+        ledger = people.handler.service.ledger
+        await until(lambda: people.handler.count("target_up", "router") == 1)
+        await enter(tab, people, "/targets/router")
+        await tab.tab_to("Candidate", "Release a version")
+        await tab.type("v2")
+        await tab.tab_to("Submit", "Release a version")
+        await tab.follow("Enter")
+        await tab.shows("done")
+        await until(lambda: (r := ledger.open_release("router")) is not None and r.step == 1 and r.effect > 0)
+        await tab.tab_to("to target router")
+        await tab.follow("Enter")
+        await tab.shows("v2 beside v1")
+        assert await tab.value("document.querySelector('[aria-current=step]').textContent") == "50 %"
+        await tab.screenshot(tmp_path / "release.png")
+        await tab.tab_to("Show the plan", "Promote v2 now")
+        await tab.follow("Enter")
+        await tab.shows("promote v2 on router: v1 50% → 0%, v2 50% → 100%")
+        await tab.tab_to("Why", "Confirm")
+        await tab.type("the offline test was long")
+        await tab.tab_to("also without proof", "Confirm")
+        await tab.press("Space")
+        await tab.tab_to("Promote v2 now", "Confirm")
+        await tab.follow("Enter")
+        await tab.shows("done")
+        await until(lambda: haproxy.shares()["v2"] == 1.0)
+        release = ledger.open_release("router")
+        assert release is not None
+        action = ledger.step_under_way(release)
+        assert action is not None
+        (order,) = [row for row in people.handler.audit("order") if '"order_kind":"promote"' in row.body]
+        assert f'"plan":"{action.plan}"' in order.body
+        assert action.actor == "olga"
+        only_here(tab, people)
