@@ -132,11 +132,12 @@ async def test_a_scope_is_needed_for_every_change(people: People) -> None:
     assert people.handler.service.ledger.audit_rows(10) == []
 
 
-WRONG = (
+WRONG: tuple[tuple[str, str, object, int, list[str] | None], ...] = (
     ("GET", "/v1/targets/nobody", None, 404, ["router"]),
     ("GET", "/v1/incidents/nobody", None, 404, None),
     ("GET", "/v1/incidents?target=nobody", None, 404, ["router"]),
     ("GET", "/v1/releases?target=nobody", None, 404, ["router"]),
+    ("GET", "/v1/releases/nobody", None, 404, None),
     ("GET", "/v1/versions?model=nobody", None, 404, ["clicks"]),
     ("GET", "/v1/orders/nobody", None, 404, None),
     ("GET", "/v1/audit?after=-1", None, 400, None),

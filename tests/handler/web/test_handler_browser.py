@@ -153,7 +153,8 @@ async def test_releasing_a_version_and_promoting_it_by_hand(tmp_path: Path, api:
         await until(lambda: (r := ledger.open_release("router")) is not None and r.step == 1 and r.effect > 0)
         await tab.tab_to("to target router")
         await tab.follow("Enter")
-        await tab.shows("v2 beside v1")
+        await tab.shows("Newest release: v2 beside v1")
+        await tab.shows("step 2 planned")
         assert await tab.value("document.querySelector('[aria-current=step]').textContent") == "50 %"
         await tab.screenshot(tmp_path / "release.png")
         await tab.tab_to("Show the plan", "Promote v2 now")
@@ -174,4 +175,9 @@ async def test_releasing_a_version_and_promoting_it_by_hand(tmp_path: Path, api:
         (order,) = [row for row in people.handler.audit("order") if '"order_kind":"promote"' in row.body]
         assert f'"plan":"{action.plan}"' in order.body
         assert action.actor == "olga"
+        found = (await people.ask("GET", f"/v1/releases/{release.id}", by="rita")).json
+        told = [(entry["what"], entry["actor"]) for entry in found["timeline"]]
+        assert told[0] == ("submitted", "olga")
+        assert ("step 1 planned", "handler") in told
+        assert ("step 3 planned", "olga") in told
         only_here(tab, people)

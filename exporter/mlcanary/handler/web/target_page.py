@@ -62,15 +62,20 @@ def target_page(
     incidents: Sequence[IncidentAnswer],
     releases: Sequence[ReleaseAnswer],
     newest: IncidentDetail | None,
+    story: Sequence[TimelineEntry],
     viewer: Viewer,
 ) -> str:
-    """A target: its state, what can be done, the newest incident's timeline, earlier incidents and releases."""
+    """A target: its state, what can be done, the timelines of the newest incident and release, and the earlier ones.
+
+    `story` is the timeline of the newest release.
+    """
     body = [*_state(target), *_deeds(target, viewer)]
     if newest is not None:
         body += [f"<h2>Newest incident: {incident_line(newest.incident)}</h2>", timeline_table(newest.timeline)]
     if incidents:
         body += ["<h2>Incidents</h2>", incident_table(incidents)]
     if releases:
+        body += [f"<h2>Newest release: {release_line(releases[0])}</h2>", timeline_table(story)]
         body += ["<h2>Releases</h2>", _releases(releases)]
     if newest is None and not releases:
         body.append("<p>No incident and no release yet.</p>")

@@ -1,4 +1,4 @@
-"""The story of an incident from its audit rows, in words. Pure: rows in, entries out."""
+"""The story of an incident or a release from its audit rows, in words. Pure: rows in, entries out."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ def timeline(incident: Incident, rows: Sequence[AuditRow]) -> list[TimelineEntry
     asked = " over ".join(filter(None, (incident.measure, incident.window)))
     first = TimelineEntry(incident.received, "received", incident.actor, asked)
     return [first, *(entry for row in rows if (entry := _entry(incident, row)) is not None)]
+
+
+def release_timeline(rows: Sequence[AuditRow]) -> list[TimelineEntry]:
+    """Submitted, every step with its evidence, holds, how it ended; oldest first."""
+    entries: list[TimelineEntry] = []
+    for row in rows:
+        body = msgspec.json.decode(row.body, type=dict[str, Any])
+        tell = _TOLD_OF_RELEASE.get(row.kind)
+        if tell is not None:
+            what, note = tell(body)
+            entries.append(TimelineEntry(row.at, what, row.actor, note))
+    return entries
 
 
 def _entry(incident: Incident, row: AuditRow) -> TimelineEntry | None:
@@ -43,6 +55,10 @@ def _ordered(_incident: Incident, body: Body) -> tuple[str, str]:
 
 
 def _dispatched(_incident: Incident, body: Body) -> tuple[str, str]:
+    return _weights(body)
+
+
+def _weights(body: Body) -> tuple[str, str]:
     weights = ", ".join(f"{version} {weight}" for version, weight in sorted(body.get("desired", {}).items()))
     return f"sent to the target, attempt {body.get('attempt', 1)}", f"weights {weights}"
 
@@ -67,3 +83,12 @@ _TOLD: Mapping[str, Callable[[Incident, Body], tuple[str, str]]] = {
     "acknowledge": lambda _i, _body: ("acknowledged", ""),
 }
 """Audit kind -> what happened and a note. Other rows are in the audit alone."""
+
+_TOLD_OF_RELEASE: Mapping[str, Callable[[Body], tuple[str, str]]] = {
+    "submit": lambda body: ("submitted", f"{body.get('candidate', '')} beside {body.get('stable', '')}"),
+    "step": lambda body: (f"step {int(body.get('step', 0)) + 1} planned", str(body.get("note", ""))),
+    "reassert": lambda _body: ("undone by another writer, set again", ""),
+    "dispatch": _weights,
+    "effect": lambda body: (f"split {body.get('state', '')}", str(body.get("note", ""))),
+    "release": lambda body: (str(body.get("state", "")).replace("_", " "), str(body.get("note", ""))),
+}
