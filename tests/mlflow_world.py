@@ -46,7 +46,7 @@ ENVIRONMENT = {
 class Registry:
     """What tests ask of a server."""
 
-    def __init__(self, url: str, parent: int) -> None:
+    def __init__(self, url: str, parent: int = 0) -> None:
         self.url = url
         self._parent = parent
 
