@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from handler_service import Handle, handling
 from handler_world import BAD, GOOD, HAProxy, QueryAPI, Release, configuration, payload, until
+from mlcanary.handler.core.machines import ActionState
 from mlcanary.handler.core.releases import FreezeLevel
-from mlcanary.handler.ledger.store import EVERYTHING
+from mlcanary.handler.ledger.store import EVERYTHING, Ledger
 
 CAPACITY = "  capacity: {requests_per_second: 1200, headroom: 1.2, stage_wait: 200ms, deadline: 30s}\n"
 
@@ -102,6 +104,37 @@ async def test_stages_go_on_after_a_restart(tmp_path: Path, haproxy: HAProxy, ap
     async with handling(tmp_path, text) as handler:
         await until(lambda: handler.state() == "resolved")
         assert stages(handler) == [(0, 50), (1, 0)]
+
+
+async def test_a_stage_that_a_crash_kept_from_going_out_is_planned_again(
+    tmp_path: Path, haproxy: HAProxy, api: QueryAPI
+) -> None:
+    text = configuration(api.url, haproxy.section(), extra=CAPACITY)
+    async with handling(tmp_path, text) as handler:
+        await handler.post(payload())
+        await until(lambda: handler.count("effects_total", "router", "confirmed") == 1)
+    ledger = Ledger(tmp_path / "handler.sqlite", freeze_file=None, checkpoint=lambda _name: None)
+    incident = ledger.last_incident("router")
+    assert incident is not None
+    (first,) = ledger.actions(incident.id)
+    ledger.plan_stage(dataclasses.replace(first, id="a2", state=ActionState.PLANNED, attempt=0, stage=1), now=1.0)
+    ledger.close()
+    api.release.servers[GOOD] = 2.0
+    async with handling(tmp_path, text) as handler:
+        await until(lambda: handler.state() == "resolved")
+        assert stages(handler) == [(0, 50), (1, 50), (2, 0)]
+        assert [a.state for a in handler.service.ledger.actions(incident.id)] == ["confirmed", "failed", "confirmed"]
+
+
+async def test_an_approval_for_a_target_that_is_gone_is_dropped(
+    tmp_path: Path, haproxy: HAProxy, api: QueryAPI
+) -> None:
+    text = configuration(api.url, haproxy.section(), extra="  approval: {required: true}\n")
+    async with handling(tmp_path, text) as handler:
+        await handler.post(payload())
+        await until(lambda: handler.state() == "awaiting_approval")
+    async with handling(tmp_path, text.replace("name: router", "name: other")) as handler:
+        await until(lambda: handler.state() == "abandoned")
 
 
 async def test_three_targets_rolled_back_freeze_everything_and_the_third_is_done(

@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from mlcanary.errors import ConfigError, StateError
-from mlcanary.handler.core.incidents import Incident
+from mlcanary.handler.core.incidents import ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
 from mlcanary.handler.evidence.prometheus import Prometheus
 from mlcanary.handler.ledger.store import Checkpoint, Ledger
@@ -175,9 +175,17 @@ class HandlerService:
         """End an incident of a target that is no longer configured, with what was under way there."""
         now, stuck, note = self._options.clock(), IncidentState.STUCK, "the target is no longer configured"
         unfinished = self.ledger.unfinished(incident.target)
+        if incident.state is IncidentState.AWAITING_APPROVAL:
+            self.ledger.abandon(incident, note=note, reopen=False, now=now)
+            return
         for action in unfinished:
-            self.ledger.finish(action, ActionState.UNKNOWN, stuck, note=note, now=now)
-        if not unfinished:
+            sent = action.state is ActionState.DISPATCHED
+            if action.kind is ActionKind.ROLLBACK and sent:
+                self.ledger.finish(action, ActionState.UNKNOWN, stuck, note=note, now=now)
+            else:
+                ended = ActionState.UNKNOWN if sent else ActionState.FAILED
+                self.ledger.finish_beside(action, ended, note=note, now=now)
+        if self.ledger.open_incident(incident.target) is not None:
             self.ledger.close_incident(incident, stuck, note=note, now=now)
         self.metrics.add("rollbacks_total", incident.target, incident.model, stuck)
         log.error("incident of a target that is gone", extra={"incident": incident.id})

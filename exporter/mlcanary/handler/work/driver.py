@@ -26,7 +26,6 @@ from mlcanary.handler.core.stepping import (
     Count,
     Decision,
     Drop,
-    Ground,
     Hold,
     Prove,
     Resume,
@@ -92,9 +91,7 @@ class Driver:
             self._wake()
             return
         judgement, seen = await self._sight.judge(release), await self._sight.seen()
-        standing, ground = self._sight.standing(release), Ground(seen)
-        if release.step < 0:
-            ground = await self._sight.ground(seen)
+        standing, ground = self._sight.standing(release), await self._sight.ground(release, seen)
         decision = stepping.decide(release, judgement, standing, ground, self._plan.release, self._env.clock())
         if (
             seen is not None

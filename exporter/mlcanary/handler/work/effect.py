@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -210,7 +211,7 @@ class Effector:
         pace = self._env.pace
         settle = max(pace.settle, self._slowness)
         look = max(pace.look, min(settle / _LOOKS_WHILE_SETTLING, _LONGEST_LOOK))
-        deadline = self._env.clock() + (settle if wait else 0.0)
+        deadline, looks = self._env.clock() + settle, math.ceil(settle / look) if wait else 0
         seen: State | Unobservable | None = None
         while True:
             try:
@@ -219,8 +220,9 @@ class Effector:
                 log.warning("target cannot be read", extra={"action": action.id, "error": str(error)})
             waiting = seen is None or (seen == action.expected and seen != action.desired)
             waiting = waiting or (isinstance(seen, State) and self._on_its_way(seen, action))
-            if not waiting or self._env.clock() >= deadline:
+            if not waiting or looks == 0 or self._env.clock() >= deadline:
                 return seen
+            looks -= 1  # a clock that went back must not make this long
             await self._env.sleep(look)
 
     def _on_its_way(self, seen: State, action: Action) -> bool:
@@ -257,10 +259,15 @@ class Effector:
         return result.action
 
     def _goes(self, action: Action, result: _Result) -> IncidentState:
-        """Where the incident goes: one whose bad version keeps some traffic for the next stage goes on acting."""
+        """Where the incident goes: one whose bad version keeps some traffic for the next stage goes on acting.
+
+        So does one that a freeze or a crash kept from its next stage: it has changed the target already.
+        """
         incident = self._env.ledger.incident(action.incident)
         partial = incident is not None and action.desired.weight(incident.bad) > 0
-        return IncidentState.ACTING if partial and result.incident is IncidentState.VERIFYING else result.incident
+        staged = result.incident is IncidentState.ABANDONED and action.stage > 0
+        goes_on = staged or (partial and result.incident is IncidentState.VERIFYING)
+        return IncidentState.ACTING if goes_on else result.incident
 
     def plan_rollback(
         self,

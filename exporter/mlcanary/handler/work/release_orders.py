@@ -156,8 +156,9 @@ class ReleaseOrders:
         if self._promoted(release, order, last):
             return ""
         judgement, seen = await self._sight.judge(release), await self._sight.seen()
-        standing, forced = self._sight.standing(release), order.force and bool(order.reason)
-        refused = stepping.refuse_promotion(release, judgement, standing, plan.release, forced=forced)
+        ground, forced = await self._sight.ground(release, seen), order.force and bool(order.reason)
+        standing = self._sight.standing(release)
+        refused = stepping.refuse_promotion(release, judgement, standing, ground, plan.release, forced=forced)
         if not refused and (
             seen is None or self._sight.undone(release, seen) or self._env.ledger.unfinished(plan.name)
         ):
