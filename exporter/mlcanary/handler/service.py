@@ -83,7 +83,8 @@ class HandlerService:
             while not stop.is_set():
                 self._changed.clear()
                 changed = asyncio.create_task(self._changed.wait())
-                working = {self._messages, *self._tasks.values()}
+                # A task that a reload has cancelled is done at once: to wait for it would spin until the reload is over.
+                working = {task for task in (self._messages, *self._tasks.values()) if not task.cancelled()}
                 waiting = {stopped, changed, *working}
                 done, _ = await asyncio.wait(
                     waiting, timeout=self._options.prune_every, return_when=asyncio.FIRST_COMPLETED
@@ -92,7 +93,7 @@ class HandlerService:
                 if not done:
                     self._prune()
                 for task in done & working:
-                    if task.cancelled():  # stopped by a reload
+                    if task.cancelled():
                         continue
                     if task.exception() is not None:
                         log.critical("a bug in a worker ends the handler", extra={"target": task.get_name()})

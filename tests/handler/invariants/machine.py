@@ -268,9 +268,6 @@ class HandlerMachine(RuleBasedStateMachine):
 
     # --- the invariants
 
-    def _repr_step(self, rule: Any, data: Any, result: Any) -> str:
-        return super()._repr_step(rule, data, result)
-
     @invariant()
     def holds(self) -> None:
         STEPS["all"] += 1
@@ -287,12 +284,11 @@ class HandlerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.world is None:
             return
-        if not any(n in self.numbers for n, _ in self.w.checks.violations):
-            self.w.drain()
-            self._end()
-            for number, message in self.w.checks.violations:
-                assert number not in self.numbers, f"invariant {number} ({NAMES[number]}): {message}"
+        self.w.drain()
+        checks = self.w.checks
         self._end()
+        for number, message in checks.violations:
+            assert number not in self.numbers, f"invariant {number} ({NAMES[number]}): {message}"
 
     def _end(self) -> None:
         if self.world is not None:
@@ -300,7 +296,5 @@ class HandlerMachine(RuleBasedStateMachine):
             EVENTS.update(world.counts)
             CHECKED.update(world.checks.checked)
             world.end()
-            if world.checks.violations:
-                self.world = None
 
 

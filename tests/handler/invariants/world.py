@@ -7,6 +7,8 @@ the test moves it. Only its edges are replaced: `create` gives fake targets, `Pr
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
 import itertools
 import logging
 import re
@@ -21,7 +23,7 @@ from typing import Any, cast
 
 from handler.invariants.routers import TIMEOUT, Answer, FakeTarget, Router, land
 from handler.invariants.truth import Truth
-from handler.invariants.virtual_loop import VirtualLoop
+from handler.invariants.virtual_loop import SpinError, VirtualLoop
 from handler_world import BAD, GOOD
 from mlcanary.errors import StateError
 from mlcanary.handler import service as service_module
@@ -39,7 +41,6 @@ _LONGEST_PAUSE = 60.0
 
 CONFIGURATION = """
 prometheus: {url: 'http://127.0.0.1:9', timeout: 5s}
-freeze_file: FREEZE_FILE
 defaults:
   mode: observe
   cooldown: 300s
@@ -92,13 +93,8 @@ class World:
 
     def load(self) -> Settings:
         """The configuration as it stands now."""
-        text = CONFIGURATION.replace("FREEZE_FILE", str(self.freeze_path))
-        for name, mode in self.modes.items():
-            text += (
-                f"- {{name: {name}, model: {name}, mode: {mode}, {self.extra.get(name, '')}"
-                f"target: {{type: haproxy, socket: /run/{name}, backend: b, servers: {{{GOOD}: a, {BAD}: b}}}}}}\n"
-            )
-        return parse_settings(text, "handler.yml")
+        parsed = _parsed(tuple(self.modes.items()), tuple(self.extra.items()))
+        return dataclasses.replace(parsed, freeze_file=str(self.freeze_path))
 
     def plan(self, name: str) -> TargetPlan | None:
         """What the running process goes by for a target."""
@@ -126,6 +122,8 @@ class World:
         until = self.now + seconds
         for _ in range(turns):
             self.settle()
+            if self.service is None:
+                break
             if self.gates:
                 self.answer(Answer.OK)
                 continue
@@ -191,10 +189,17 @@ class World:
             self.loop.run_ready()
         except CrashError:
             self.crash("checkpoint")
+        except SpinError as error:
+            self.checks.fail(0, str(error))
+            self.crash("spin")
         if self._main is not None and self._main.done():
             error = None if self._main.cancelled() else self._main.exception()
+            if self.service is not None and not self._store.closed:
+                self.crash("error")
             self._main, self.service = None, None
-            if error is not None:
+            if isinstance(error, StateError) and self.store_fault:
+                self.counts["the process ended without a store"] += 1
+            elif error is not None:
                 self.checks.fail(0, f"the process ended with {type(error).__name__}: {error}")
 
     def answer(self, answer: Answer) -> str:
@@ -265,7 +270,8 @@ class World:
             self.service = HandlerService(self.settings, options, self.load, None)
         except CrashError:  # before anything runs
             return
-        self.service.ledger._db = cast(sqlite3.Connection, _Store(self.service.ledger._db, self))
+        self._store = _Store(self.service.ledger._db, self)
+        self.service.ledger._db = cast(sqlite3.Connection, self._store)
         self.webhook = Webhook(self.service)
         self._stop = asyncio.Event()
         self._main = self.loop.create_task(self.service.run(self._stop))
@@ -292,7 +298,11 @@ class World:
         if self.service is None:
             return
         self._stop.set()
-        self.run(10 * TIMEOUT)
+        for _ in range(10):
+            self.settle()
+            if self.service is None:
+                return
+            self.run(TIMEOUT)
         if self.service is not None:
             self.checks.fail(10, "the process did not stop")
             self.crash("stop that hangs")
@@ -373,6 +383,7 @@ class _Store:
     def __init__(self, db: sqlite3.Connection, world: World) -> None:
         self._db = db
         self._world = world
+        self.closed = False
 
     def execute(self, statement: str, *values: Any) -> Any:
         self._fail(statement)
@@ -394,7 +405,19 @@ class _Store:
         return self._db.in_transaction
 
     def close(self) -> None:
+        self.closed = True
         self._db.close()
+
+
+@functools.cache
+def _parsed(modes: tuple[tuple[str, str], ...], extra: tuple[tuple[str, str], ...]) -> Settings:
+    text = CONFIGURATION
+    for name, mode in modes:
+        text += (
+            f"- {{name: {name}, model: {name}, mode: {mode}, {dict(extra).get(name, '')}"
+            f"target: {{type: haproxy, socket: /run/{name}, backend: b, servers: {{{GOOD}: a, {BAD}: b}}}}}}\n"
+        )
+    return parse_settings(text, "handler.yml")
 
 
 def install() -> None:
