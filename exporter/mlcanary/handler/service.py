@@ -30,6 +30,9 @@ from mlcanary.webserver.server import ListenAddress, create_application, serving
 
 log = logging.getLogger(__name__)
 
+PAGE_SECONDS = 600.0
+"""The window of the rule MLCanaryRollbackFailed: what ended before was told or is shown by the process that ran then."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -72,6 +75,7 @@ class HandlerService:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._reloading = asyncio.Lock()
+        self._count_again()
 
     # --- life
 
@@ -102,6 +106,11 @@ class HandlerService:
             stopped.cancel()
             await self._stop_workers()
             self.ledger.close()
+
+    def _count_again(self) -> None:
+        """Count what ended badly a short time ago: a crash right after the commit must not lose the page."""
+        for incident in self.ledger.ended_badly(self._options.clock() - PAGE_SECONDS):
+            self.metrics.add("rollbacks_total", incident.target, incident.model, incident.state)
 
     def _prune(self) -> None:
         try:

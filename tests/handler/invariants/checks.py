@@ -19,6 +19,7 @@ from handler_world import BAD
 from mlcanary.handler.core.incidents import HANDLER, Action, ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
 from mlcanary.handler.ledger.verify import verify_file
+from mlcanary.handler.service import PAGE_SECONDS
 from mlcanary.handler.targets.contract import Guard, State
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ NAMES: Mapping[int, str] = {
 }
 DAY = 86400.0
 _EPS = 1e-6
+_MOST_OPENED = 8
 _PAGED = (IncidentState.FAILED, IncidentState.STUCK, IncidentState.INEFFECTIVE)
 
 
@@ -71,7 +73,9 @@ class Checks:
         self._written = Counter[str]()
         self._jumps: list[tuple[float, float]] = []
         self._downtime = 0.0
-        self._paged_before: Counter[tuple[str, str]] = Counter()
+        self._ended: dict[str, float] = {}
+        self._page_since = 0.0
+        self._opened: dict[str, list[float]] = defaultdict(list)
 
     # --- what the world tells
 
@@ -86,6 +90,7 @@ class Checks:
         self._inflight.clear()
         self.facts.clear()
         self.look()
+        self._page_since = self.world.clock() - PAGE_SECONDS + 1.0
 
     def jumped(self, seconds: float) -> None:
         self._jumps.append((self.world.now, seconds))
@@ -218,6 +223,13 @@ class Checks:
         known = self._effects.get(incident.id)
         if incident.effect and (known is None or known[0] != incident.effect):
             self._effects[incident.id] = (incident.effect, self.world.now)
+        if not change.source:
+            opened = [at for at in self._opened[incident.target] if at > self.world.now - 10.0]
+            self._opened[incident.target] = [*opened, self.world.now]
+            if len(opened) > _MOST_OPENED:
+                self.fail(4, f"{len(opened)} incidents in 10 s on {incident.target}: the same alert again and again")
+        if change.to in _PAGED and change.source != change.to:
+            self._ended[incident.id] = self.world.clock()
         if change.source != change.to:
             self._entered[incident.id] = (change.to, self.world.now)
         if change.to == IncidentState.RESOLVED and change.source != change.to:
@@ -323,9 +335,8 @@ class Checks:
             plan = self.world.plan(incident.target)
             if not incident.open or plan is None or state not in ("acting", "verifying"):
                 continue
-            back = sum(max(0.0, -by) for at, by in self._jumps if at >= since)
-            slack = self.world.slack
-            bound = 3 * plan.verification.deadline + slack + back
+            back = sum(by < 0 for _, by in self._jumps)  # each of them may start a deadline again
+            bound = (3 + back) * plan.verification.deadline + self.world.slack
             self.checked[10] += 1
             if self.world.now - since > bound:
                 self.fail(10, f"{incident.id} is {state} for {self.world.now - since:g} s, more than {bound:g}")
@@ -341,7 +352,7 @@ class Checks:
             return
         bad: dict[tuple[str, str, str], int] = defaultdict(int)
         for incident in self.watch.incidents.values():
-            if incident.state in _PAGED:
+            if incident.state in _PAGED and self._ended.get(incident.id, 0.0) >= self._page_since:
                 bad[incident.target, incident.model, incident.state] += 1
         for labels, count in bad.items():
             told = service.metrics.value("rollbacks_total", *labels)

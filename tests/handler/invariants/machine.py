@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from handler.invariants.checks import NAMES, Checks
 from handler.invariants.routers import APPLY_ANSWERS, OBSERVE_ANSWERS, Answer
+from handler.invariants.truth import Truth
 from handler.invariants.world import BAD, GOOD, MODELS, World, install
 from handler_world import alert, payload
 from mlcanary.handler.core.releases import FreezeLevel, Version, VersionStatus
@@ -17,21 +19,25 @@ from mlcanary.handler.ledger.store import EVERYTHING
 from mlcanary.handler.targets.contract import State
 
 STEPS: Counter[str] = Counter()
-"""How often each rule ran, over all examples."""
+"""How often each rule ran, over all examples; `steps` counts all of them."""
 EVENTS: Counter[str] = Counter()
 """What happened in the worlds, over all examples."""
 CHECKED: Counter[int] = Counter()
 """How often each invariant was held against something, over all examples."""
 
-SECONDS = st.sampled_from((0.0, 0.5, 2.0, 6.0, 12.0, 30.0, 60.0))
-NUMBERS = st.integers(0, len(MODELS) - 1)
-SCENES = (
-    ("react",),
-    ("react", "observe"),
-    ("react", "react", "react", "react"),
-    ("drive", "react"),
-)
-CHECKPOINTS = st.integers(1, 12)
+SECONDS = st.sampled_from((0.0, 0.5, 2.0, 6.0, 12.0, 30.0, 100.0))
+NUMBERS = st.sampled_from((0, 0, 0, 1, 2, 3))
+SCENES = (("react",), ("react", "observe"), ("react", "react", "react", "react"))
+KINDS = (("accuracy", "5m"), ("accuracy", "1h"), ("verdict", "judge"), ("errors", "5m"))
+BREAKS = (
+    "scraping", "source", "roles", "old rule", "hidden", "alert", "good falls", "bad recovers", "good dies", "bad dies",
+    "counters of good", "counters of bad", "judged", "verdict", "unreadable", "disobeys",
+)  # fmt: skip
+PERSON = (
+    "freeze", "freeze all", "freeze promotions", "unfreeze", "touch", "remove", "quarantine good", "quarantine bad",
+    "prove good", "forget",
+)  # fmt: skip
+OPERATIONS = ("restart", "reload", "observe", "react", "judge", "second", "store breaks", "disk full", "store heals")
 
 
 class HandlerMachine(RuleBasedStateMachine):
@@ -39,24 +45,21 @@ class HandlerMachine(RuleBasedStateMachine):
 
     numbers: ClassVar[frozenset[int]] = frozenset(NAMES)
     scenes: ClassVar[tuple[tuple[str, ...], ...]] = SCENES
+    drains: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
         install()
         self.world: World | None = None
         self.bodies: list[bytes] = []
+        self._alerts = 0
 
-    # --- the beginning
-
-    @initialize(scene=st.integers(0, 99), accuse=st.booleans(), readable=st.sampled_from((True, True, True, False)))
-    def begin(self, scene: int, accuse: bool, readable: bool) -> None:
+    @initialize(scene=st.integers(0, 11), readable=st.sampled_from((True, True, True, False)))
+    def begin(self, scene: int, readable: bool) -> None:
         self.world = World(self.scenes[scene % len(self.scenes)], Checks())
         self.w.routers[MODELS[0]].observable = readable
         self.w.start()
-        self.w.run(10.0)
-        if accuse:
-            self._send(MODELS[0], "accuracy", "5m", 0)
-            self.w.run(0.0)
+        self.w.run(6.0)
 
     @property
     def w(self) -> World:
@@ -66,35 +69,46 @@ class HandlerMachine(RuleBasedStateMachine):
     def _name(self, number: int) -> str:
         return MODELS[number % len(self.w.modes)]
 
+    def _truth(self, number: int) -> Truth:
+        truth = self.w.truths[self._name(number)]
+        truth.move(self.w.now)
+        return truth
+
     # --- time and calls
 
     @rule(seconds=SECONDS)
     def time_passes(self, seconds: float) -> None:
+        STEPS["time passes"] += 1
         self.w.run(seconds)
 
-    @rule(answer=st.sampled_from(APPLY_ANSWERS), skip=st.integers(0, 4))
+    @rule(answer=st.sampled_from(APPLY_ANSWERS), skip=st.integers(0, 3))
     def next_write_meets(self, answer: Answer, skip: int) -> None:
-        """Run up to the next write (or `skip` other calls), and decide how it is taken."""
-        for _ in range(40):
+        """Run up to the next write, or past `skip` other calls, and decide how it is taken."""
+        STEPS["next write meets"] += 1
+        for _ in range(20):
             self.w.run_to_gate()
             if not self.w.gates:
                 return
             kind = self.w.gates[0][0]
-            if kind == "apply" or (skip == 0 and kind != "ask"):
-                self.w.answer(answer if kind == "apply" else Answer.OK)
+            if kind == "apply":
+                self.w.answer(answer)
+                return
+            if skip == 0:
                 return
             self.w.answer(Answer.OK)
-            skip = max(0, skip - 1)
+            skip -= kind != "ask"
 
     @rule(answer=st.sampled_from(OBSERVE_ANSWERS))
     def next_call_meets(self, answer: Answer) -> None:
         """Run up to the next call, whatever it is, and decide how it is taken."""
+        STEPS["next call meets"] += 1
         self.w.run_to_gate()
         self.w.answer(answer)
 
     @rule()
     def stop_at_the_next_call(self) -> None:
         """Run up to the next call and leave it open: other rules come in between."""
+        STEPS["stop at the next call"] += 1
         self.w.run_to_gate()
 
     # --- the process
@@ -103,192 +117,191 @@ class HandlerMachine(RuleBasedStateMachine):
     @rule(landed=st.booleans())
     def crash(self, landed: bool) -> None:
         """SIGKILL at the call that is open, which the router may still carry out."""
-        if landed and self.w.gates and self.w.gates[0][0] == "apply":
+        STEPS["crash"] += 1
+        if landed and self.w.gates:
             self.w.land_open_call()
-        self.w.crash("a call")
+        self.w.crash(f"call {self.w.gates[0][0]}" if self.w.gates else "rest")
 
     @precondition(lambda self: self.w.service is not None)
-    @rule(checkpoints=CHECKPOINTS)
+    @rule(checkpoints=st.integers(1, 12))
     def crash_at_a_checkpoint(self, checkpoints: int) -> None:
+        STEPS["crash at a checkpoint"] += 1
         self.w.crash_in = checkpoints
 
     @precondition(lambda self: self.w.service is None)
     @rule(seconds=SECONDS)
     def start(self, seconds: float) -> None:
+        STEPS["start"] += 1
         self.w.run(seconds)
         self.w.start()
 
     @precondition(lambda self: self.w.service is not None)
-    @rule()
-    def restart(self) -> None:
-        """SIGTERM, then a new process."""
-        self.w.stop()
-        self.w.start()
-
-    @precondition(lambda self: self.w.service is not None)
-    @rule(number=NUMBERS, mode=st.sampled_from(("react", "react", "observe", "drive", "judge")))
-    def reload(self, number: int, mode: str) -> None:
-        self.w.modes[self._name(number)] = mode
-        if self.w.service is not None:
-            self.w.spawn(self.w.service.reload())
-
-    @rule()
-    def second_instance(self) -> None:
-        self.w.second_instance()
-
-    @rule(fault=st.sampled_from(("", "unreadable", "full")))
-    def store(self, fault: str) -> None:
-        self.w.store_fault = fault
+    @rule(what=st.sampled_from(OPERATIONS), number=NUMBERS)
+    def operation(self, what: str, number: int) -> None:
+        """Restart, reload, another mode, a second process, a store that fails."""
+        STEPS[f"operation: {what}"] += 1
+        match what:
+            case "restart":
+                self.w.stop()
+                self.w.start()
+            case "second":
+                self.w.second_instance()
+            case "store breaks" | "disk full" | "store heals":
+                self.w.store_fault = {"store breaks": "unreadable", "disk full": "full"}.get(what, "")
+            case _:
+                if what != "reload":
+                    self.w.modes[self._name(number)] = what
+                if self.w.service is not None:
+                    self.w.spawn(self.w.service.reload())
 
     # --- webhooks
 
     def _send(self, name: str, measure: str, window: str, start: int, status: str = "firing") -> None:
         labels = {"model": name, "measure": measure, "window": window}
         mark = f"{measure}{window}".replace("_", "").ljust(16, "0")[:16]
-        starts_at = f"2026-01-02T03:04:{start:02d}Z"
+        starts_at = f"2026-01-02T{start // 3600:02d}:{start // 60 % 60:02d}:{start % 60:02d}Z"
         self.bodies.append(payload(alert(status=status, fingerprint=mark, startsAt=starts_at, **labels)))
         self.w.deliver(self.bodies[-1])
 
-    @rule(
-        number=NUMBERS,
-        kind=st.sampled_from((("accuracy", "5m"), ("accuracy", "1h"), ("verdict", "judge"), ("errors", "5m"))),
-        start=st.integers(0, 3),
-    )
+    @rule(number=NUMBERS, kind=st.sampled_from(KINDS), repeats=st.integers(1, 2))
+    def accuse(self, number: int, kind: tuple[str, str], repeats: int) -> None:
+        """A bad canary gets traffic, and an alert says so."""
+        STEPS["accuse"] += 1
+        name = self._name(number)
+        self.w.heal(name)
+        truth = self._truth(number)
+        truth.quality = {GOOD: 0.9, BAD: 0.5}
+        truth.judged, truth.verdict = kind[0] == "verdict", 1.0
+        self.w.routers[name].write(self.w.now, State.of({GOOD: 90, BAD: 10}), "")
+        self._alerts += 1
+        for _ in range(repeats):
+            self._send(name, *kind, self._alerts)
+
+    @rule(number=NUMBERS, kind=st.sampled_from(KINDS), start=st.integers(0, 3))
     def webhook(self, number: int, kind: tuple[str, str], start: int) -> None:
+        """An alert that may have no ground."""
+        STEPS["webhook"] += 1
         self._send(self._name(number), *kind, start)
 
     @rule(number=NUMBERS, start=st.integers(0, 3))
     def resolve(self, number: int, start: int) -> None:
         """An alert that is over changes nothing."""
-        self.w.settle()
+        STEPS["resolve"] += 1
+        self.w.run(0.0)
+        self.w.checks.look()
         before = self.w.checks.watch.state()
         self._send(self._name(number), "accuracy", "5m", start, status="resolved")
         self.w.checks.look()
         after = self.w.checks.watch.state()
-        if before != after and self.w.service is not None:
+        if before != after:
             self.w.checks.fail(9, f"a resolve changed {before} to {after}")
 
     @precondition(lambda self: bool(self.bodies))
     @rule(which=st.integers(0, 9), times=st.integers(1, 3))
     def deliver_again(self, which: int, times: int) -> None:
         """Any earlier delivery once more, in any order."""
+        STEPS["deliver again"] += 1
         for _ in range(times):
-            self.w.deliver(self.bodies[which % len(self.bodies)])
+            self.w.deliver(self.bodies[-1 - which % len(self.bodies)])
 
     # --- people
 
-    @rule(number=NUMBERS, everything=st.booleans(), level=st.sampled_from((FreezeLevel.ALL, FreezeLevel.PROMOTE)))
-    def freeze(self, number: int, everything: bool, level: FreezeLevel) -> None:
-        scope = EVERYTHING if everything else self._name(number)
-        self.w.order(lambda ledger: ledger.freeze(scope, reason="r", actor="p", now=self.w.clock(), level=level))
-
-    @rule(number=NUMBERS)
-    def unfreeze(self, number: int) -> None:
-        for scope in (EVERYTHING, self._name(number)):
-            self.w.order(lambda ledger, scope=scope: ledger.unfreeze(scope, actor="p", now=self.w.clock()))
-
-    @rule(there=st.booleans())
-    def freeze_file(self, there: bool) -> None:
-        if there:
-            self.w.freeze_path.touch()
-        else:
-            self.w.freeze_path.unlink(missing_ok=True)
-
-    @rule(number=NUMBERS, version=st.sampled_from((GOOD, BAD)), status=st.sampled_from(VersionStatus))
-    def mark_version(self, number: int, version: str, status: VersionStatus) -> None:
-        """A person says what an artefact is."""
-        name = self._name(number)
-        marked = Version(name, version, version, status, "r", "p", self.w.clock())
-        self.w.order(lambda ledger: ledger.set_version(marked, target=name))
+    @rule(what=st.sampled_from(PERSON), number=NUMBERS)
+    def person(self, what: str, number: int) -> None:
+        """Freeze, unfreeze, say what an artefact is."""
+        STEPS[f"person: {what}"] += 1
+        name, now = self._name(number), self.w.clock()
+        match what.split():
+            case ["touch"]:
+                self.w.freeze_path.touch()
+            case ["remove"]:
+                self.w.freeze_path.unlink(missing_ok=True)
+            case ["freeze", *more]:
+                scope = EVERYTHING if more == ["all"] else name
+                level = FreezeLevel.PROMOTE if more == ["promotions"] else FreezeLevel.ALL
+                self.w.order(lambda ledger: ledger.freeze(scope, reason="r", actor="p", now=now, level=level))
+            case ["unfreeze"]:
+                self.w.order(lambda ledger: ledger.unfreeze(EVERYTHING, actor="p", now=now))
+                self.w.order(lambda ledger: ledger.unfreeze(name, actor="p", now=now))
+            case [word, *which]:
+                status = {"quarantine": VersionStatus.QUARANTINED, "prove": VersionStatus.PROVEN}
+                version = BAD if which == ["bad"] else GOOD
+                said = Version(name, version, version, status.get(word, VersionStatus.CANDIDATE), "r", "p", now)
+                self.w.order(lambda ledger: ledger.set_version(said, target=name))
 
     # --- the world
 
-    @rule(number=NUMBERS, good=st.integers(0, 100), bad=st.integers(0, 100))
+    @rule(number=NUMBERS, good=st.sampled_from((90, 0, 100, 37)), bad=st.sampled_from((10, 0, 50, 100)))
     def other_writer(self, number: int, good: int, bad: int) -> None:
-        name = self._name(number)
-        self.w.truths[name].move(self.w.now)
-        self.w.routers[name].write(self.w.now, State.of({GOOD: good + (good + bad == 0), BAD: bad}), "")
-
-    @rule(number=NUMBERS)
-    def other_writer_reverts(self, number: int) -> None:
-        self.other_writer(number, 90, 10)
+        """Somebody else sets the weights; most often as they were before."""
+        STEPS["other writer"] += 1
+        self._truth(number)
+        self.w.routers[self._name(number)].write(self.w.now, State.of({GOOD: good + (good + bad == 0), BAD: bad}), "")
 
     @rule(seconds=st.sampled_from((-7200.0, -60.0, -3.0, 3.0, 60.0, 700.0, 90000.0)))
     def clock_jumps(self, seconds: float) -> None:
+        STEPS["clock jumps"] += 1
         self.w.skew += seconds
         self.w.checks.jumped(seconds)
 
-    @rule(number=NUMBERS, what=st.sampled_from(("readable", "obeys")), value=st.booleans())
-    def router_changes(self, number: int, what: str, value: bool) -> None:
-        setattr(self.w.routers[self._name(number)], what, value)
-
-    @rule(number=NUMBERS, good=st.sampled_from((0.9, 0.9, 0.7)), bad=st.sampled_from((0.9, 0.5, 0.3)))
-    def quality(self, number: int, good: float, bad: float) -> None:
-        self._truth(number).quality = {GOOD: good, BAD: bad}
-
-    @rule(number=NUMBERS, version=st.sampled_from((GOOD, BAD)), alive=st.booleans())
-    def servers(self, number: int, version: str, alive: bool) -> None:
-        self._truth(number).alive[version] = alive
-
-    @rule(number=NUMBERS, version=st.sampled_from((GOOD, BAD)))
-    def counters_reset(self, number: int, version: str) -> None:
-        self._truth(number).reset_counters(version)
-
-    @rule(number=NUMBERS, fault=st.sampled_from(("scraping", "source", "roles", "old rule", "hidden", "alert")))
-    def monitoring_breaks(self, number: int, fault: str) -> None:
-        truth = self._truth(number)
-        match fault:
-            case "scraping":
-                truth.scraping = False
-            case "source":
-                truth.source_up = 0.0 if truth.source_up == 1.0 else None
-            case "roles":
-                truth.roles = [(GOOD, "baseline"), (BAD, "baseline")] if truth.judged else [(GOOD, "baseline")]
-            case "old rule":
-                truth.rule_age = truth.verdict_age = 500.0
-            case "hidden":
-                truth.hidden = True
-            case _:
-                truth.alert_firing = False
+    @rule(number=NUMBERS, what=st.sampled_from(BREAKS))
+    def breaks(self, number: int, what: str) -> None:
+        """Something around a target changes for the worse, or for the better."""
+        STEPS[f"breaks: {what}"] += 1
+        truth, router = self._truth(number), self.w.routers[self._name(number)]
+        one_canary = truth.roles == [(GOOD, "baseline"), (BAD, "canary")]
+        changes: dict[str, Callable[[], None]] = {
+            "scraping": lambda: setattr(truth, "scraping", False),
+            "source": lambda: setattr(truth, "source_up", 0.0 if truth.source_up == 1.0 else None),
+            "roles": lambda: setattr(
+                truth, "roles", [(v, "baseline") for v in (GOOD, BAD)] if one_canary else [(GOOD, "canary")]
+            ),
+            "old rule": lambda: (setattr(truth, "rule_age", 500.0), setattr(truth, "verdict_age", 500.0))[0],
+            "hidden": lambda: setattr(truth, "hidden", True),
+            "alert": lambda: setattr(truth, "alert_firing", False),
+            "good falls": lambda: truth.quality.update({GOOD: 0.7, BAD: 0.3}),
+            "bad recovers": lambda: truth.quality.update({BAD: 0.9}),
+            "good dies": lambda: truth.alive.update({GOOD: False}),
+            "bad dies": lambda: truth.alive.update({BAD: False}),
+            "counters of good": lambda: truth.reset_counters(GOOD),
+            "counters of bad": lambda: truth.reset_counters(BAD),
+            "judged": lambda: setattr(truth, "judged", not truth.judged),
+            "verdict": lambda: setattr(truth, "verdict", 1.0 - truth.verdict),
+            "unreadable": lambda: setattr(router, "readable", False),
+            "disobeys": lambda: setattr(router, "obeys", False),
+        }
+        changes[what]()
 
     @rule(number=NUMBERS)
     def all_is_well(self, number: int) -> None:
         """Everything that broke around a target works again."""
+        STEPS["all is well"] += 1
         self.w.heal(self._name(number))
-
-    @rule(number=NUMBERS, judged=st.booleans(), verdict=st.sampled_from((1.0, 0.0)))
-    def judge(self, number: int, judged: bool, verdict: float) -> None:
-        truth = self._truth(number)
-        truth.judged, truth.verdict = judged, verdict
-
-    def _truth(self, number: int) -> Any:
-        truth = self.w.truths[self._name(number)]
-        truth.move(self.w.now)
-        return truth
 
     # --- the invariants
 
     @invariant()
     def holds(self) -> None:
-        STEPS["all"] += 1
+        """The invariants, after every step."""
         if self.world is not None:
+            STEPS["steps"] += 1
             self.w.checks.step()
-            self._raise()
-
-    def _raise(self) -> None:
-        for number, message in self.w.checks.violations:
-            if number in self.numbers:
-                self._end()
-                raise AssertionError(f"invariant {number} ({NAMES[number]}): {message}")
+            self._raise(self.w.checks)
 
     def teardown(self) -> None:
         if self.world is None:
             return
-        self.w.drain()
+        if self.drains:
+            self.w.drain()
         checks = self.w.checks
         self._end()
+        self._raise(checks)
+
+    def _raise(self, checks: Checks) -> None:
         for number, message in checks.violations:
-            assert number not in self.numbers, f"invariant {number} ({NAMES[number]}): {message}"
+            if number in self.numbers:
+                self._end()
+                raise AssertionError(f"invariant {number} ({NAMES[number]}): {message}")
 
     def _end(self) -> None:
         if self.world is not None:
@@ -296,5 +309,3 @@ class HandlerMachine(RuleBasedStateMachine):
             EVENTS.update(world.counts)
             CHECKED.update(world.checks.checked)
             world.end()
-
-

@@ -28,6 +28,7 @@ from handler_world import BAD, GOOD
 from mlcanary.errors import StateError
 from mlcanary.handler import service as service_module
 from mlcanary.handler.evidence.prometheus import EvidenceError, Prometheus, Sample
+from mlcanary.handler.intake.queue import GATHERING
 from mlcanary.handler.ledger.store import Ledger
 from mlcanary.handler.service import HandlerService, RunOptions
 from mlcanary.handler.settings import Settings, TargetPlan, parse_settings
@@ -43,9 +44,9 @@ CONFIGURATION = """
 prometheus: {url: 'http://127.0.0.1:9', timeout: 5s}
 defaults:
   mode: observe
-  cooldown: 300s
-  budget: 2
-  reconcile: 5s
+  cooldown: 60s
+  budget: 3
+  reconcile: 10s
   reconcile_for: 300s
   verification: {window: 10s, windows: 2, min_predictions: 100, deadline: 90s, tolerance: 5s, min_labels: 100}
   evidence: {recheck: 5s, deadline: 60s, max_age: 30s, serving_window: 30s}
@@ -320,7 +321,8 @@ class World:
         if self.service is not None:
             request = cast(Any, SimpleNamespace(read=_reader(body), headers={}))
             self.spawn(self.webhook.receive(request))
-            self.run(0.0)
+            self.move(self.now + GATHERING)
+            self.settle()
 
     def order(self, do: Any) -> None:
         """Something a person does that writes the ledger: `do(ledger)`, then every worker looks."""

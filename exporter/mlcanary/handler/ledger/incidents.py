@@ -173,6 +173,11 @@ class IncidentRows(EventRows, ReleaseRows):
         """Every incident that still runs."""
         return self._incidents(tables.OPEN_INCIDENT, ())
 
+    def ended_badly(self, since: float) -> list[Incident]:
+        """Incidents that ended since then with the traffic not proven to be back: each of them pages."""
+        states = (IncidentState.FAILED, IncidentState.STUCK, IncidentState.INEFFECTIVE)
+        return self._incidents("state IN (?, ?, ?) AND closed >= ?", (*states, since))
+
     def open_incident(self, target: str) -> Incident | None:
         """The incident of a target that still runs."""
         return next(iter(self._incidents(f"target=? AND {tables.OPEN_INCIDENT}", (target,))), None)
