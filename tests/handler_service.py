@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from aiohttp.web import Application
 
-from handler_world import TOKEN, free_port
+from handler_world import TOKEN, free_port, until
 from mlcanary.handler.core.incidents import Incident
 from mlcanary.handler.ledger.audit import AuditRow
 from mlcanary.handler.service import HandlerService, RunOptions, application_of
@@ -33,6 +35,7 @@ class Handle:
     session: aiohttp.ClientSession
     url: str
     directory: Path
+    application: Application
 
     async def post(
         self,
@@ -81,10 +84,14 @@ async def handling(
     checkpoint: Callable[[str], None] = lambda _name: None,
     clock: Callable[[], float] = time.time,
     prune_every: float = 3600.0,
+    web: str = "bearer_token_file: token\n",
 ) -> AsyncIterator[Handle]:
-    """A handler with this configuration for the length of the block. The ledger lies in `directory`."""
+    """A handler with this configuration for the length of the block. The ledger lies in `directory`.
+
+    `web` is the web configuration; `TOKEN` lies in the file `token` beside it.
+    """
     (directory / "token").write_text(TOKEN)
-    (directory / "web.yml").write_text("bearer_token_file: token\n")
+    (directory / "web.yml").write_text(web)
     (directory / "handler.yml").write_text(text)
     web_config = WebConfigFile(directory / "web.yml")
 
@@ -107,7 +114,22 @@ async def handling(
     async with serving(application, options.listen, web_config) as bound, aiohttp.ClientSession() as session:
         task = asyncio.create_task(service.run(stop))
         try:
-            yield Handle(service, session, f"http://{bound[0]}", directory)
+            yield Handle(service, session, f"http://{bound[0]}", directory, application)
         finally:
             stop.set()
             await task
+
+
+async def ended(handle: Handle) -> tuple[str, str]:
+    """The states in which the incident and its action end; without an incident, why there is none."""
+
+    def decided() -> list[dict[str, str]]:
+        decisions: list[dict[str, str]] = [json.loads(row.body) for row in handle.audit("decision")]
+        return [decision for decision in decisions if decision["decision"] == "suppress"]
+
+    await until(lambda: bool(decided()) or handle.state() not in ("", "acting", "verifying"))
+    incident = handle.incident()
+    if incident is None:
+        return "none", decided()[-1]["reason"]
+    (action,) = handle.service.ledger.actions(incident.id)
+    return str(incident.state), str(action.state)

@@ -22,12 +22,14 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
+import own_ports
 from loopback_server import loopback
 
 MODEL, GOOD, BAD = "clicks", "v1", "v2"
 TOKEN = "a-token-of-the-tests-only"
 Route = Callable[[], Mapping[str, float]]
 Vector = list[tuple[dict[str, str], float]]
+free_port = own_ports.free_port
 
 
 async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], seconds: float = 60.0) -> None:
@@ -41,14 +43,6 @@ async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], s
             return
         assert time.monotonic() < deadline, f"not met within {seconds} s: {condition}"
         await asyncio.sleep(0.02)
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -73,6 +67,9 @@ class Release:
     families: dict[str, float] = field(default_factory=lambda: {"errors": -0.3, "quality": 9.0})
     measures: dict[str, float] = field(default_factory=lambda: {"accuracy": 1.0, "log_loss": 10.0})
     judged: bool = False
+    servers: dict[str, float] = field(default_factory=lambda: {GOOD: 1.0, BAD: 1.0})
+    alerts: list[dict[str, str]] = field(default_factory=list)
+    active_at: float | None = None
     others: dict[str, float] = field(default_factory=dict)
     accuracy_after: float = 0.9
     accuracy_of_bad: float = 0.5
@@ -80,10 +77,13 @@ class Release:
     labeled: dict[tuple[str, str, str], float] = field(default_factory=dict)
     newest: dict[str, float] = field(default_factory=dict)
     seen: float = 0.0
+    word: str | None = None
+    may_expand: bool = True
+    clock: Callable[[], float] = time.time
 
     def flow(self) -> dict[str, float]:
         """Let the traffic since the last call happen; gives the shares now."""
-        now = time.time()
+        now = self.clock()
         shares = dict(self.route())
         if self.seen:
             for version, share in shares.items():
@@ -161,7 +161,16 @@ def _labeled(release: Release) -> Vector:
     return [({"version": v, "actual": a, "predicted": p}, n) for (v, a, p), n in release.labeled.items()]
 
 
+def _judged(release: Release, value: float) -> Vector:
+    return [] if release.word is None else [({}, value)]
+
+
 ANSWERS: tuple[tuple[str, Callable[[Release], Vector]], ...] = (
+    (r"max by \(cluster, namespace, verdict\)", lambda r: [] if r.word is None else [({"verdict": r.word}, 1.0)]),
+    (r"min by \(cluster, namespace\) \(mlcanary_judge_may_expand", lambda r: _judged(r, float(r.may_expand))),
+    (r"max by \(cluster, namespace\) \(mlcanary_judge_trials", lambda r: _judged(r, r.counters[BAD])),
+    (r"min by \(cluster, namespace\) \(mlcanary_judge_judged", lambda r: _judged(r, r.clock())),
+    (r"count by \(measure\) \(ALERTS", lambda r: [({"measure": "verdict"}, 1.0)] if r.firing else []),
     (r"model_version:mlcanary_judge:active", lambda r: _one(1.0 if r.judged else None)),
     (r"max by \(cluster, namespace\) \(mlcanary_judge_verdict", lambda r: _one(r.verdict)),
     (r"max\(time\(\) - timestamp\(mlcanary_judge_verdict", lambda r: _one(r.verdict_age)),
@@ -174,6 +183,9 @@ ANSWERS: tuple[tuple[str, Callable[[Release], Vector]], ...] = (
     (r"group by \(version, role\)", lambda r: [({"version": v, "role": o}, 1.0) for v, o in r.roles]),
     (r"min\(mlcanary_up", lambda r: _one(r.up)),
     (r"sum by \(version\) \(rate\(", _serving),
+    (r"sum by \(version\) \(group by", lambda r: _by("version", r.servers)),
+    (r"ALERTS\{", lambda r: [(labels, 1.0) for labels in r.alerts]),
+    (r"ALERTS_FOR_STATE\{", lambda r: [(labels, r.active_at) for labels in r.alerts if r.active_at is not None]),
     (r".*timestamp\(mlcanary_predictions_total", lambda r: _one(r.sample_age)),
     (r".*timestamp\(", lambda r: _one(r.age if r.delta is not None else None)),
     (r"model_version:\w+:\w+_delta", lambda r: _one(r.delta)),

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+import requests
+
 from handler_world import Process, free_port, running, until
 from mlcanary.documents import Seconds
 from mlcanary.handler.targets.contract import State
@@ -65,6 +67,21 @@ class Nginx:
         }
         return NginxSettings(**given)  # type: ignore[arg-type]
 
+    def section(self, *, command: str = BINARY) -> str:
+        """The target's section in the handler's configuration."""
+        return (
+            f"{{type: nginx, include: {self.include}, key: $mlcanary_key, versions: {{v1: models_v1, v2: models_v2}}, "
+            f"command: [{command}], config: {self.config}, pid_file: {self.pid_file}, "
+            f"status: {{url: '{self.status_url}'}}}}"
+        )
+
+    def serves(self) -> str:
+        """The digest of the split in force; empty if nobody answers."""
+        try:
+            return requests.get(self.status_url, timeout=5).text
+        except requests.RequestException:
+            return ""
+
     @contextlib.contextmanager
     def running(self, split: State) -> Iterator[Process]:
         """The process for the length of the block, once the split is in force."""
@@ -91,6 +108,11 @@ class Nginx:
     def left(self) -> list[str]:
         """Hidden files beside the include: what an action left."""
         return sorted(path.name for path in self.directory.iterdir() if path.name.startswith("."))
+
+
+def digest_of(text: str) -> str:
+    """The digest that an include file gives to nginx."""
+    return text.rpartition("default ")[2].partition(";")[0]
 
 
 def shipped(name: str, changes: dict[str, str]) -> str:

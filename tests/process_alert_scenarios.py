@@ -14,6 +14,7 @@ from alert_worlds import (
     WARNING,
     Course,
     Scenario,
+    Series,
     counter,
     exporter,
     fires,
@@ -21,7 +22,7 @@ from alert_worlds import (
     handler,
     silent,
 )
-from promtool_cases import series_name
+from promtool_cases import Labels, series_name
 
 
 def of_exporters() -> list[Scenario]:
@@ -229,6 +230,13 @@ def of_the_handler() -> list[Scenario]:
             "an incident is proven within ten minutes",
             HEALTHY | gauge("mlcanary_incident_open", open_incident, (0, 0.0), (30, 1.0), (40, 0.0)),
         ),
+        silent(
+            "MLCanaryRollbackStuck",
+            "an incident waits for approval, which another alert tells",
+            HEALTHY | gauge("mlcanary_incident_open", {**target, "state": "awaiting_approval"}, (30, 1.0)),
+        ),
+        *_of_people(target),
+        *_of_releases(target, ended),
         Scenario(
             "MLCanaryWatchdog",
             "always, even without any data",
@@ -236,3 +244,128 @@ def of_the_handler() -> list[Scenario]:
             tuple((m, ({"severity": "none"},)) for m in (1, 60)),
         ),
     ]
+
+
+def _of_people(target: Labels) -> list[Scenario]:
+    """Alerts about what waits for a person: approvals, capacity, webhooks that did not come."""
+    waiting = {**target, "state": "awaiting_approval"}
+    once: Course = ((0, 0.0), (30, 1.0), (31, 0.0))
+    return [
+        fires(
+            "MLCanaryApprovalWaiting",
+            "nobody approves for twenty minutes",
+            HEALTHY | gauge("mlcanary_incident_open", waiting, (0, 0.0), (30, 1.0), (50, 0.0)),
+            (35, ({**target, **CRITICAL},)),
+            resolved=51,
+        ),
+        silent(
+            "MLCanaryApprovalWaiting",
+            "an incident that is being verified",
+            HEALTHY | gauge("mlcanary_incident_open", {**target, "state": "verifying"}, (30, 1.0)),
+        ),
+        fires(
+            "MLCanaryCapacityMissing",
+            "half of the shift does not fit for ten minutes",
+            HEALTHY | gauge("mlcanary_capacity_missing_ratio", target, (0, 0.0), (30, 0.5), (40, 0.0)),
+            (36, ({**target, **CRITICAL},)),
+            resolved=44,
+        ),
+        silent(
+            "MLCanaryCapacityMissing", "all fits", HEALTHY | gauge("mlcanary_capacity_missing_ratio", target, (0, 0.0))
+        ),
+        fires(
+            "MLCanaryWebhooksMissed",
+            "an alert was found by asking",
+            HEALTHY | counter("mlcanary_missed_webhooks_total", target, *once),
+            (35, ({**target, **WARNING},)),
+            resolved=65,
+        ),
+        fires(
+            "MLCanaryWebhooksMissed",
+            "the same right after the start of a handler",
+            HEALTHY | gauge("mlcanary_missed_webhooks_total", target, (30, 1.0)),
+            (35, ({**target, **WARNING},)),
+            resolved=65,
+        ),
+        silent(
+            "MLCanaryWebhooksMissed",
+            "every alert came by webhook",
+            HEALTHY | gauge("mlcanary_missed_webhooks_total", target, (0, 0.0)),
+        ),
+    ]
+
+
+def _of_releases(target: Labels, ended: Labels) -> list[Scenario]:
+    """Alerts about releases, messages and freezes."""
+    receiver = {**HANDLER, "receiver": "slack"}
+    once: Course = ((0, 0.0), (30, 1.0), (31, 0.0))
+    return [
+        fires(
+            "MLCanaryReleaseHeld",
+            "a release is held beyond its deadline of half an hour",
+            HEALTHY | _release(ended, "hold", held_since=30, until=90),
+            (75, ({**ended, **WARNING},)),
+            resolved=96,
+        ),
+        silent("MLCanaryReleaseHeld", "a release soaks", HEALTHY | _release(ended, "soak", held_since=30, until=90)),
+        fires(
+            "MLCanaryReleaseStuck",
+            "another writer changes the weights of a release",
+            HEALTHY | counter("mlcanary_releases_total", {**ended, "outcome": "stuck"}, *once),
+            (35, ({**ended, "outcome": "stuck", **CRITICAL},)),
+            resolved=55,
+        ),
+        fires(
+            "MLCanaryReleaseStuck",
+            "the first release of a handler does so",
+            HEALTHY | gauge("mlcanary_releases_total", {**ended, "outcome": "stuck"}, (30, 1.0)),
+            (35, ({**ended, "outcome": "stuck", **CRITICAL},)),
+            resolved=55,
+        ),
+        silent(
+            "MLCanaryReleaseStuck",
+            "a release is proven",
+            HEALTHY | counter("mlcanary_releases_total", {**ended, "outcome": "proven"}, *once),
+        ),
+        fires(
+            "MLCanaryMessagesNotSent",
+            "a message was given up",
+            HEALTHY | counter("mlcanary_notices_total", {**receiver, "result": "dropped"}, *once),
+            (35, ({**receiver, "result": "dropped", **WARNING},)),
+            resolved=95,
+        ),
+        fires(
+            "MLCanaryMessagesNotSent",
+            "the same right after the start of a handler",
+            HEALTHY | gauge("mlcanary_notices_total", {**receiver, "result": "dropped"}, (30, 1.0)),
+            (35, ({**receiver, "result": "dropped", **WARNING},)),
+            resolved=95,
+        ),
+        silent(
+            "MLCanaryMessagesNotSent",
+            "a receiver is away for a minute",
+            HEALTHY | counter("mlcanary_notices_total", {**receiver, "result": "failed"}, *once),
+        ),
+        fires(
+            "MLCanaryFrozen",
+            "a freeze is forgotten",
+            HEALTHY | gauge("mlcanary_frozen", target, (0, 0.0), (10, 1.0), (260, 0.0)),
+            (255, ({**target, **WARNING},)),
+            resolved=261,
+        ),
+        silent(
+            "MLCanaryFrozen", "a freeze of an hour", HEALTHY | gauge("mlcanary_frozen", target, (30, 1.0), (90, 0.0))
+        ),
+    ]
+
+
+def _release(ended: Labels, state: str, *, held_since: int, until: int) -> Series:
+    """A release in one state for a while, with a deadline for holds of half an hour."""
+    target = {name: value for name, value in ended.items() if name != "model"}
+    shown: Course = ((0, None), (held_since, 1.0), (until, None))
+    entered: Course = ((0, None), (held_since, 60.0 * held_since), (until, None))
+    return (
+        gauge("mlcanary_release_state", {**ended, "state": state}, *shown)
+        | gauge("mlcanary_release_state_timestamp_seconds", ended, *entered)
+        | gauge("mlcanary_release_hold_deadline_seconds", target, (0, 1800.0))
+    )

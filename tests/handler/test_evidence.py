@@ -16,7 +16,7 @@ from loopback_server import loopback
 from mlcanary.catalog import BY_NAME
 from mlcanary.handler.core.policy import Evidence
 from mlcanary.handler.evidence import gather as evidence
-from mlcanary.handler.evidence import readings
+from mlcanary.handler.evidence import missed, readings
 from mlcanary.handler.evidence.gather import Case
 from mlcanary.handler.evidence.prometheus import EvidenceError, Prometheus, only_value, selector
 from mlcanary.handler.evidence.recorded import RECORDED
@@ -42,12 +42,13 @@ async def asked(plan: TargetPlan, case: Case) -> list[str]:
         client = Prometheus(PrometheusSettings(url=api.url))
         await evidence.gather(client, plan, case, 10)
         await readings.read(client, plan, BAD, 0.0)
+        await missed.firing(client, plan)
         return api.queries
 
 
 def families(text: str) -> set[str]:
     """Names of the series that a query reads."""
-    words = text.replace("{", " {").replace("(", " ").replace('"', " ").replace("|", " ").split()
+    words = text.replace("{", " {").replace("(", " ").replace(")", " ").replace('"', " ").replace("|", " ").split()
     return {word for word in words if word.startswith(("mlcanary_", "model_version:"))}
 
 

@@ -22,7 +22,7 @@ from mlcanary.webserver.guard import Admission, Refused
 from mlcanary.webserver.identity import Scope, requires
 from mlcanary.webserver.rate_limit import RateLimit
 from mlcanary.webserver.server import create_application, serving
-from web_files import HASH, PASSWORD
+from web_files import HASH, PASSWORD, make_certificate
 
 TOKEN = "a-token-that-is-long-enough"
 SLOW = 0.3
@@ -122,6 +122,13 @@ async def test_a_connection_that_says_nothing_more_is_closed(tmp_path: Path, par
         assert answer.startswith(b"HTTP/1.1 200") if parts and parts[0].endswith(b"\r\n\r\n") else answer == b""
 
 
+async def test_a_handshake_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    make_certificate(tmp_path, "server")
+    async with served(tmp_path, "tls_server_config: {cert_file: server.crt, key_file: server.key}") as world:
+        assert await world.raw() == b""
+        assert await world.raw(b"\x16\x03\x01") == b""
+
+
 async def test_many_silent_connections_do_not_keep_others_out(tmp_path: Path) -> None:
     async with served(tmp_path) as world:
         host, _, port = world.address.partition(":")
@@ -150,6 +157,28 @@ async def test_passwords_that_wait_to_be_checked_are_bounded(tmp_path: Path, mon
         async with session.post(f"http://{world.address}/alerts", headers=proof) as response:
             assert (response.status, response.headers["Retry-After"]) == (503, "1")
         assert world.refused == [Refused(503, "", "/alerts")]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "https://proxied.test"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://{}"}, 200),
+        ({"Origin": "http://evil.test"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+async def test_a_page_of_another_site_changes_nothing(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+    async with served(tmp_path) as world, aiohttp.ClientSession() as session:
+        sent = {"Authorization": f"Bearer {TOKEN}", **{k: v.format(world.address) for k, v in headers.items()}}
+        async with session.post(f"http://{world.address}/people/a", headers=sent) as response:
+            assert response.status == status
+        async with session.get(f"http://{world.address}/people/a", headers=sent) as response:
+            assert response.status == 200
 
 
 @given(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,10 @@ def logging_options(command: Command) -> Command:
     )(command)
 
 
+_PLAIN = re.compile(r"[!#-<>-~]+", re.ASCII)
+"""Text that needs no quotes: no blank, quote or equals sign, and nothing that a terminal or a log reader obeys."""
+
+
 class _LineFormatter(logging.Formatter):
     def __init__(self, *, as_json: bool) -> None:
         super().__init__()
@@ -107,9 +112,7 @@ class _LineFormatter(logging.Formatter):
             fields["error"] = self.formatException(record.exc_info)
         if self._as_json:
             return json.dumps(fields)
-        return " ".join(
-            f"{k}={json.dumps(v) if ' ' in v or '=' in v or chr(10) in v else v}" for k, v in fields.items()
-        )
+        return " ".join(f"{k}={v if _PLAIN.fullmatch(v) else json.dumps(v)}" for k, v in fields.items())
 
 
 def set_up_logging(level: str, form: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import importlib.util
 import itertools
 import re
 from collections.abc import Iterator
@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mlcanary.documents import Seconds, error_at
+from mlcanary.handler.addresses import refused
 from mlcanary.handler.schema import DefaultSettings, HandlerSettings, ReleaseSettings, TargetSettings
 from mlcanary.handler.targets.mlflow import MLflowSettings
 from mlcanary.handler.targets.registry import create
+from mlcanary.handler.targets.sagemaker import SageMakerSettings
 
 Place = tuple[str | int, ...]
 _RESERVED_ALIAS = re.compile(r"[vV][0-9]+|(?i:latest)")
@@ -96,6 +98,9 @@ def _check_distinct(target: TargetSettings, text: str, source: str, place: Place
 
 def _check_kind(target: TargetSettings, text: str, source: str, place: Place) -> None:
     kind = target.target
+    if isinstance(kind, SageMakerSettings) and importlib.util.find_spec("boto3") is None:
+        allowed, hint = "a type whose packages are installed", "pip install 'mlcanary[sagemaker]'"
+        raise error_at(text, source, (*place, "type"), "'sagemaker' without boto3", allowed, hint=hint)
     for key in ("argv", "observe", "command"):
         argv = getattr(kind, key, None)
         if argv is not None and not argv[0].startswith("/"):
@@ -130,14 +135,10 @@ def _urls(section: msgspec.Struct) -> Iterator[tuple[Place, str]]:
 
 
 def _check_url(url: str, text: str, source: str, place: Place) -> None:
-    """Link-local addresses answer with the credentials of the machine: a rollback has no business there."""
-    try:
-        host = ipaddress.ip_address(urlsplit(url).hostname or "")
-    except ValueError:
-        return
-    plain = getattr(host, "ipv4_mapped", None) or host
-    if plain.is_link_local or plain.is_multicast or plain.is_unspecified:
-        raise error_at(text, source, place, repr(url), "an address that is not link-local, multicast or 0.0.0.0")
+    """Metadata services answer with the credentials of the machine: a rollback has no business there."""
+    if refused(urlsplit(url).hostname or ""):
+        allowed = "an address, written as usual, that is not link-local, multicast, 0.0.0.0 or a metadata service"
+        raise error_at(text, source, place, repr(url), allowed)
 
 
 def _check_durations(section: TargetSettings | DefaultSettings, text: str, source: str, place: Place) -> None:

@@ -12,6 +12,7 @@ and `principals` are ours. Source: prometheus/exporter-toolkit, docs/web-configu
 from __future__ import annotations
 
 import logging
+import os
 import re
 import ssl
 from collections.abc import Sequence
@@ -73,7 +74,7 @@ class WebConfig(Schema, frozen=True):
 class LoadedWebConfig:
     """A valid configuration with its secrets read.
 
-    `generation` is the fingerprint of the files that it was made from. `token` is empty without
+    `generation` is the fingerprint of the files that it was made from, `watched`. `token` is empty without
     `bearer_token_file`; `context` is None without TLS; `directory` tells who proves what.
     """
 
@@ -81,6 +82,7 @@ class LoadedWebConfig:
     token: str = field(repr=False)
     directory: Directory
     context: ssl.SSLContext | None
+    watched: tuple[str, ...]
     generation: tuple[tuple[str, int, int], ...]
 
     @property
@@ -110,7 +112,7 @@ class WebConfigFile:
 
     def current(self) -> LoadedWebConfig:
         """The configuration in force; looks at the files first (a few `stat` calls)."""
-        seen = _fingerprint(self.path, self._loaded.config)
+        seen = _fingerprint(self._loaded.watched)
         if seen in (self._loaded.generation, self._rejected):
             return self._loaded
         try:
@@ -130,7 +132,8 @@ def _load(path: Path) -> LoadedWebConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}", hint="check --web.config.file") from error
     config = load_document(text, str(path), WebConfig)
-    generation = _fingerprint(path, config)
+    watched = _watched(path, config)
+    generation = _fingerprint(watched)
     tls = config.tls_server_config
     for user, stored in config.basic_auth_users.items():
         if not _BCRYPT.fullmatch(stored):  # what was found may be a password: it is not repeated
@@ -144,6 +147,7 @@ def _load(path: Path) -> LoadedWebConfig:
         token=token,
         directory=known,
         context=_make_context(tls, text, path) if tls is not None else None,
+        watched=watched,
         generation=generation,
     )
 
@@ -218,14 +222,20 @@ def _beside(path: Path, name: str) -> Path:
     return path.parent / name
 
 
-def _fingerprint(path: Path, config: WebConfig) -> tuple[tuple[str, int, int], ...]:
+def _watched(path: Path, config: WebConfig) -> tuple[str, ...]:
+    """The files that a configuration is made from."""
     tls = config.tls_server_config
     names = [path.name, config.bearer_token_file, *(entry.bearer_token_file for entry in config.principals)]
     names += [tls.cert_file, tls.key_file, tls.client_ca_file] if tls else []
+    return tuple(str(_beside(path, name)) for name in names if name)
+
+
+def _fingerprint(watched: Sequence[str]) -> tuple[tuple[str, int, int], ...]:
+    """Asked for at every request, so it is no more than a few `stat` calls."""
     found = []
-    for name in filter(None, names):
+    for name in watched:
         try:
-            status = _beside(path, name).stat()
+            status = os.stat(name)
             found.append((name, status.st_mtime_ns, status.st_ino))
         except OSError:
             found.append((name, 0, 0))

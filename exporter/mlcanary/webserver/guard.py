@@ -1,7 +1,8 @@
 """The one middleware of every process: who asks, may they, how often, and how long may a body take.
 
 Guarantee: a route is entered with an `Identity` in the request, with the scope that it needs, and within the
-sender's rate; the body of a request that fails any of these is not read. A body that is not there in time
+sender's rate; the body of a request that fails any of these is not read. What a browser sends for a page of
+another site changes nothing. A body that is not there in time
 ends in 408 and a closed connection.
 """
 
@@ -118,6 +119,8 @@ async def _sender(
 def _admit(request: web.Request, identity: Identity, admission: Admission) -> web.Response | None:
     """None if the request may go on. One that no route answers is let through to its 404 or 405."""
     remember(request, identity)
+    if request.method not in _READING and _from_another_site(request):
+        return web.json_response({"error": "a page of another site may not send this"}, status=403)
     if request.match_info.http_exception is not None:
         return None
     needed = required_scope(request.match_info.handler) or admission.undeclared
@@ -131,6 +134,18 @@ def _admit(request: web.Request, identity: Identity, admission: Admission) -> we
     # Alertmanager tries again after a 5xx, and gives the notification up after a 429.
     status = 503 if needed is Scope.ALERT else 429
     return _later(status, wait, f"{identity.name} asks too often")
+
+
+def _from_another_site(request: web.Request) -> bool:
+    """Whether a browser sends this for a page that is not ours: it would add a password that it remembers.
+
+    Browsers tell so by Sec-Fetch-Site on TLS and loopback, and by Origin elsewhere; other clients send neither.
+    """
+    told = request.headers.get("Sec-Fetch-Site")
+    if told is not None:
+        return told not in ("same-origin", "none")
+    origin = request.headers.get("Origin")
+    return origin is not None and origin.partition("://")[2] != request.host
 
 
 def _later(status: int, wait: float, error: str) -> web.Response:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from aiohttp import web
@@ -16,97 +15,83 @@ from mlcanary.handler.settings import parse_settings
 from mlcanary.handler.targets.contract import ConflictError, Guard, RefusedError, State
 from mlcanary.handler.targets.mlflow import MLflowSettings, MLflowTarget
 from mlcanary.handler.targets.reload import Reload
-from mlflow_world import Registry, mlflow_server
+from mlflow_world import Registry
 
 V1, V2 = State.of({"v1": 1, "v2": 0}), State.of({"v1": 0, "v2": 1})
 GUARD = Guard("a1", V2)
-NUMBERS = itertools.count()
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as registry:
-        yield registry
-
-
-@pytest.fixture
-def model(server: Registry) -> str:
-    name = f"clicks & {next(NUMBERS)}"  # a name is one parameter, whatever is in it
-    server.register(name)
-    return name
-
-
-async def test_the_alias_is_seen_and_set(server: Registry, model: str) -> None:
-    target = MLflowTarget(server.settings(model))
+async def test_the_alias_is_seen_and_set(registry: Registry, registered: str) -> None:
+    target = MLflowTarget(registry.settings(registered))
     assert await target.observe() == V2
     await target.rehearse(V1, GUARD)
-    assert server.pointed(model) == "2"
+    assert registry.pointed(registered) == "2"
     await target.apply(V1, GUARD)
     assert await target.observe() == V1
     await target.apply(V1, GUARD)
     await target.complete(V1, GUARD)
-    assert server.pointed(model) == "1"
+    assert registry.pointed(registered) == "1"
     assert (target.weighted, await target.owner()) == (False, "")
 
 
-async def test_the_reload_comes_after_the_alias_and_again_when_repeated(server: Registry, model: str) -> None:
+async def test_the_reload_comes_after_the_alias_and_again_when_repeated(registry: Registry, registered: str) -> None:
     seen: list[tuple[str, str]] = []
 
     async def reload(request: web.Request) -> web.Response:
-        seen.append((server.pointed(model), request.headers["Idempotency-Key"]))
+        seen.append((registry.pointed(registered), request.headers["Idempotency-Key"]))
         return web.Response()
 
     async with loopback(web.post("/reload", reload)) as url:
-        target = MLflowTarget(server.settings(model, reload=Reload(url=f"{url}/reload")))
+        target = MLflowTarget(registry.settings(registered, reload=Reload(url=f"{url}/reload")))
         await target.apply(V1, GUARD)
         await target.apply(V1, GUARD)
         await target.complete(V1, GUARD)
     assert seen == [("1", "a1")] * 3
-    target = MLflowTarget(server.settings(model, reload=Reload(url=f"http://127.0.0.1:{free_port()}/")))
+    target = MLflowTarget(registry.settings(registered, reload=Reload(url=f"http://127.0.0.1:{free_port()}/")))
     with pytest.raises(ActionError):
         await target.apply(V2, Guard("a2", V1))
-    assert server.pointed(model) == "2"
+    assert registry.pointed(registered) == "2"
 
 
-async def test_a_deleted_version_does_not_get_the_alias(server: Registry, model: str) -> None:
-    server.delete(model, 1)
-    target = MLflowTarget(server.settings(model))
+async def test_a_deleted_version_does_not_get_the_alias(registry: Registry, registered: str) -> None:
+    registry.delete(registered, 1)
+    target = MLflowTarget(registry.settings(registered))
     for order in (target.rehearse, target.apply):
         with pytest.raises(RefusedError, match=r"version=1\) not found") as caught:
             await order(V1, GUARD)
         assert caught.value.hint == "a deleted version cannot serve"
-    assert server.pointed(model) == "2"
+    assert registry.pointed(registered) == "2"
 
 
-async def test_an_alias_that_went_with_its_version_is_told(server: Registry, model: str) -> None:
-    server.delete(model, 2)
-    target = MLflowTarget(server.settings(model))
+async def test_an_alias_that_went_with_its_version_is_told(registry: Registry, registered: str) -> None:
+    registry.delete(registered, 2)
+    target = MLflowTarget(registry.settings(registered))
     for order in (target.observe, lambda: target.apply(V1, GUARD)):
         with pytest.raises(ActionError, match="alias champion not found") as caught:
             await order()
         assert caught.value.hint == "a server drops an alias with its version; give champion to a version by hand"
     with pytest.raises(ActionError, match="Registered Model with name=nobody not found"):
-        await MLflowTarget(server.settings("nobody")).observe()
+        await MLflowTarget(registry.settings("nobody")).observe()
 
 
-async def test_an_alias_that_others_moved_is_left_alone(server: Registry, model: str) -> None:
-    server.point(model, 3)
+async def test_an_alias_that_others_moved_is_left_alone(registry: Registry, registered: str) -> None:
+    registry.point(registered, 3)
     with pytest.raises(ActionError, match="names version '3', which is not configured"):
-        await MLflowTarget(server.settings(model)).apply(V1, GUARD)
-    three = MLflowTarget(server.settings(model, versions={"v1": 1, "v2": 2, "v3": 3}))
+        await MLflowTarget(registry.settings(registered)).apply(V1, GUARD)
+    three = MLflowTarget(registry.settings(registered, versions={"v1": 1, "v2": 2, "v3": 3}))
     versions = ("v1", "v2", "v3")
     for order in (three.apply, three.rehearse):
         with pytest.raises(ConflictError):
             await order(State.only("v1", versions), Guard("a1", State.only("v2", versions)))
-    assert server.pointed(model) == "3"
+    assert registry.pointed(registered) == "3"
 
 
-async def test_an_alias_cannot_be_split(server: Registry, model: str) -> None:
-    target = MLflowTarget(server.settings(model))
+async def test_an_alias_cannot_be_split(registry: Registry, registered: str) -> None:
+    target = MLflowTarget(registry.settings(registered))
     for desired in (State.of({"v1": 95, "v2": 5}), State.of({"v1": 0, "v2": 0}), State.of({"v9": 1})):
         with pytest.raises(RefusedError, match="names exactly one of the configured versions"):
             await target.apply(desired, GUARD)
-    assert server.pointed(model) == "2"
+    assert registry.pointed(registered) == "2"
 
 
 Answers = Callable[[web.Request], dict[str, object]]

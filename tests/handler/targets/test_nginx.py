@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
 from handler_world import free_port
+from loopback_server import loopback
 from mlcanary.errors import ActionError
+from mlcanary.handler.targets import nginx as nginx_module
 from mlcanary.handler.targets.contract import ConflictError, Guard, RefusedError, State
-from mlcanary.handler.targets.nginx import NginxSettings, NginxTarget, Status, parse, render
-from nginx_world import Nginx
+from mlcanary.handler.targets.nginx import NginxSettings, NginxTarget, Split, Status, parse, render
+from nginx_world import Nginx, digest_of
 
 NOW, DESIRED = State.of({"v1": 90, "v2": 10}), State.of({"v1": 100, "v2": 0})
 GUARD = Guard("a1", NOW)
@@ -62,7 +65,8 @@ WEIGHTS = st.integers(0, 256)
 def test_what_is_written_is_read_and_keeps_to_the_weights(weights: tuple[int, int, int]) -> None:
     state = State.of(dict(zip("abc", weights, strict=True)))
     text = render(THREE, state)
-    assert parse(THREE, text) == state
+    assert parse(THREE, text) == Split(state)
+    assert parse(THREE, render(THREE, state, before=state)) == Split(state, state)
     names = {"one": "b", "two": "a", "three": "c"}
     for upstream, (begin, end) in ranges(text).items():
         assert (end - begin) / 100 == pytest.approx(state.share(names[upstream]), abs=0.000101)
@@ -124,7 +128,7 @@ async def test_it_sees_and_sets_the_split_and_leaves_nothing_behind(nginx: Nginx
     target = NginxTarget(nginx.settings())
     nginx.include.chmod(0o640)
     await target.rehearse(DESIRED, GUARD)
-    assert parse(nginx.settings(), nginx.include.read_text()) == NOW
+    assert parse(nginx.settings(), nginx.include.read_text()) == Split(NOW)
     await target.apply(DESIRED, GUARD)
     await nginx.in_force(target, DESIRED)
     assert nginx.include.stat().st_mode & 0o777 == 0o640
@@ -161,22 +165,21 @@ async def test_a_split_that_fails_the_test_is_taken_back(nginx: Nginx) -> None:
 async def test_an_action_that_was_cut_off_after_the_rename_is_ended(nginx: Nginx, broken: bool) -> None:
     target = NginxTarget(nginx.settings())
     nginx.include.rename(nginx.directory / ".split.conf.a1.old")
-    nginx.include.write_text(render(nginx.settings(), DESIRED))
-    with pytest.raises(ActionError, match="reload not yet in force"):
-        await target.observe()
+    nginx.include.write_text(render(nginx.settings(), DESIRED, before=NOW))
+    assert await target.observe() == NOW
     if broken:
         nginx.config.write_text(nginx.config.read_text() + "nonsense;\n")
-        with pytest.raises(RefusedError):
-            await target.complete(DESIRED, GUARD)
+        with pytest.raises(RefusedError, match="the old one is back"):
+            await target.apply(DESIRED, GUARD)
     else:
-        await target.complete(DESIRED, GUARD)
+        await target.apply(DESIRED, GUARD)
     await nginx.in_force(target, NOW if broken else DESIRED)
     assert nginx.left() == []
 
 
 async def test_leftovers_of_a_first_attempt_are_in_nobodys_way(nginx: Nginx) -> None:
     target = NginxTarget(nginx.settings())
-    for name in (".split.conf.a1", ".split.conf.a1.old"):
+    for name in (".split.conf.a1", ".split.conf.a1.old", ".split.conf.a0.old"):
         (nginx.directory / name).write_text("left over")
     await target.apply(DESIRED, GUARD)
     await nginx.in_force(target, DESIRED)
@@ -221,6 +224,53 @@ async def test_a_file_that_is_not_there_or_cannot_be_read_or_written_is_told(tmp
     long.write_text(render(settings, NOW))
     with pytest.raises(RefusedError, match="cannot be written"):
         await NginxTarget(settings).apply(DESIRED, GUARD)
+
+
+async def test_a_file_that_waits_for_a_reload_does_not_come_with_another_one(nginx: Nginx) -> None:
+    target = NginxTarget(nginx.settings())
+    waiting = render(nginx.settings(), State.of({"v1": 50, "v2": 50}), before=NOW)
+    for desired in (DESIRED, NOW):
+        nginx.include.write_text(waiting)
+        before = await target.observe()
+        assert before == NOW
+        await target.apply(desired, Guard(f"to-{desired.weight('v1')}", before))
+        await nginx.in_force(target, desired)
+        assert parse(nginx.settings(), nginx.include.read_text()).state == desired
+        await target.apply(NOW, Guard("back", desired))
+        await nginx.in_force(target, NOW)
+
+
+async def test_a_split_that_is_not_in_force_is_told(nginx: Nginx) -> None:
+    nginx.include.write_text(render(nginx.settings(), DESIRED))
+    target = NginxTarget(nginx.settings())
+    for order in (target.observe, lambda: target.rehearse(NOW, GUARD), lambda: target.apply(NOW, GUARD)):
+        with pytest.raises(ActionError, match=r"not in force: nginx serves the split '[0-9a-f]{16}'"):
+            await order()
+    await target.complete(DESIRED, GUARD)
+    await nginx.in_force(target, DESIRED)
+
+
+async def test_an_old_worker_that_answers_after_a_new_one_is_no_change_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nginx_module, "_PAUSE", 0.0)
+    server, answers = Nginx(tmp_path), list[str]()
+    new, old = (digest_of(render(server.settings(), state)) for state in (DESIRED, NOW))
+    server.include.write_text(render(server.settings(), DESIRED, before=NOW))
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text=answers.pop(0))
+
+    async with loopback(web.get("/", answer)) as url:
+        target = NginxTarget(server.settings(status=Status(url=f"{url}/")))
+        answers[:] = [old]
+        assert await target.observe() == NOW
+        answers[:] = [new, old, old, new, *[old] * 20]
+        assert [await target.observe() for _ in range(3)] == [DESIRED, DESIRED, NOW]
+        assert answers == []
+        answers[:] = ["hello"]
+        with pytest.raises(ActionError, match="nginx serves the split 'hello'"):
+            await NginxTarget(server.settings(status=Status(url=f"{url}/"))).observe()
 
 
 async def test_a_status_that_nobody_answers_is_an_error(nginx: Nginx) -> None:

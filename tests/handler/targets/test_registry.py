@@ -8,14 +8,20 @@ from typing import get_args
 import pytest
 
 from mlcanary.handler.targets import registry
+from mlcanary.handler.targets.argo_rollouts import ArgoRolloutsSettings
 from mlcanary.handler.targets.command import CommandSettings
 from mlcanary.handler.targets.contract import State
+from mlcanary.handler.targets.deployment import DeploymentSettings
 from mlcanary.handler.targets.external import ExternalSettings
 from mlcanary.handler.targets.file import FileSettings
+from mlcanary.handler.targets.gateway_api import GatewayAPISettings
 from mlcanary.handler.targets.haproxy import HAProxySettings
 from mlcanary.handler.targets.http import HTTPSettings
+from mlcanary.handler.targets.istio import IstioSettings
+from mlcanary.handler.targets.kserve import KServeSettings
 from mlcanary.handler.targets.mlflow import MLflowSettings
 from mlcanary.handler.targets.nginx import NginxSettings
+from mlcanary.handler.targets.sagemaker import SageMakerSettings
 
 BOTH = {"v1": "a", "v2": "b"}
 EXAMPLES: list[registry.TargetKind] = [
@@ -25,6 +31,12 @@ EXAMPLES: list[registry.TargetKind] = [
     MLflowSettings(tracking_url="http://127.0.0.1:5000", name="clicks", versions={"v1": 1, "v2": 2}),
     HTTPSettings(url="http://127.0.0.1/x", versions=BOTH),
     CommandSettings(argv=("/bin/true",), versions=("v1", "v2")),
+    DeploymentSettings(name="clicks", namespace="models", versions=BOTH),
+    ArgoRolloutsSettings(name="clicks", namespace="models", versions=BOTH),
+    IstioSettings(name="clicks", namespace="models", versions=BOTH),
+    GatewayAPISettings(name="clicks", namespace="models", versions=BOTH),
+    KServeSettings(name="clicks", namespace="models", versions=BOTH, mode="knative"),
+    SageMakerSettings(endpoint="clicks", region="eu-central-1", versions=BOTH),
     ExternalSettings(versions=("v1", "v2")),
 ]
 
@@ -45,7 +57,8 @@ def test_each_kind_is_created_from_its_section(settings: registry.TargetKind) ->
 
 def test_only_routers_split_the_traffic() -> None:
     weighted = {settings.__struct_config__.tag: registry.create(settings).weighted for settings in EXAMPLES}
-    assert weighted == dict.fromkeys(weighted, False) | {"haproxy": True, "nginx": True}
+    routers = {"haproxy", "nginx", "istio", "gateway_api", "kserve", "sagemaker"}
+    assert {tag for tag, splits in weighted.items() if splits} == routers
 
 
 def test_a_split_is_reached_when_nobody_is_half_a_percent_off() -> None:

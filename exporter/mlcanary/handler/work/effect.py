@@ -7,6 +7,7 @@ that is read back decides.
     desired, any weights   any       confirmed     verifying
     as before              any       dispatched    acting (again, same id), in the end failed
     something else         any       conflict      failed
+    on its way, if slow    any       unknown       stuck, after `settle` of the target
     cannot be read         ok        unknown       verifying (only traffic can tell)
     cannot be read         refused   failed        failed
     cannot be read         silence   unknown       stuck: never repeated
@@ -26,6 +27,8 @@ from dataclasses import dataclass
 from mlcanary.errors import ActionError
 from mlcanary.handler.core.incidents import Action, ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
+from mlcanary.handler.core.plans import Plan
+from mlcanary.handler.core.releases import Release
 from mlcanary.handler.evidence.prometheus import Prometheus
 from mlcanary.handler.ledger.incidents import Dispatch
 from mlcanary.handler.ledger.store import Checkpoint, Ledger
@@ -51,6 +54,8 @@ class Pace:
 
 
 PATIENT = Pace()
+_LOOKS_WHILE_SETTLING = 60
+_LONGEST_LOOK = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class _Result:
     incident: IncidentState
     note: str
     again: bool = False
+    seen: State | None = None
 
 
 class Effector:
@@ -88,6 +94,7 @@ class Effector:
         self._plan = plan
         self._target = target
         self._env = environment
+        self._slowness = float(getattr(plan.kind, "settle", 0.0))  # of a kind whose changes take their time
 
     async def observe(self) -> State | Unobservable:
         """The state of the target; keeps its gauges. Raises ActionError."""
@@ -103,10 +110,29 @@ class Effector:
                 self._env.metrics.set("target_share_ratio", seen.share(version), *labels)
         return seen
 
-    async def carry_out(self, action: Action) -> ActionState:
-        """Dispatch a planned or cut-off action, record how it ended and give that. Raises StateError."""
+    @property
+    def weighted(self) -> bool:
+        """Whether the target can split traffic in any proportion."""
+        return self._target.weighted
+
+    async def rehearse(self, desired: State, expected: State | None) -> str:
+        """Why the target would refuse the state now, empty if it would not. Writes nothing."""
+        try:
+            await self._target.rehearse(desired, Guard("rehearsal", expected))
+        except ActionError as error:
+            return str(error)
+        return ""
+
+    async def carry_out(self, action: Action, *, force: bool = False) -> ActionState:
+        """Dispatch a planned or cut-off action, record how it ended and give that. Raises StateError.
+
+        `force` passes the quarantine, as a person ordered.
+        """
+        storm = (self._plan.storm.targets, float(self._plan.storm.window))
         for left in reversed(range(self._env.pace.attempts)):
-            sent = self._env.ledger.dispatch(action, self._env.clock(), gaining=self._gaining(action))
+            sent = self._env.ledger.dispatch(
+                action, self._env.clock(), gaining=self._gaining(action), force=force, storm=storm
+            )
             if sent is not Dispatch.OUT:
                 return self._finish(action, _Result(ActionState.FAILED, IncidentState.ABANDONED, sent))
             action = dataclasses.replace(action, attempt=action.attempt + 1)
@@ -137,8 +163,8 @@ class Effector:
             note = f"cut off under way, and the target cannot be read back: {seen.reason}"
             self._finish(action, _Result(ActionState.UNKNOWN, IncidentState.STUCK, note))
         elif _done(action, seen):
-            await self._complete(action)
-        elif seen != action.expected:
+            await self._complete(action, seen)
+        elif seen != action.expected and not self._on_its_way(seen, action):
             self._finish(action, _conflict(seen))
         elif late:
             note = "cut off under way; too long ago to act on the same evidence, or no longer in mode react"
@@ -146,13 +172,13 @@ class Effector:
         else:
             await self.carry_out(action)
 
-    async def _complete(self, action: Action) -> None:
+    async def _complete(self, action: Action, seen: State) -> None:
         try:
             await self._target.complete(action.desired, Guard(action.id, action.expected))
             note = "found done after a restart"
         except ActionError as error:
             note = f"found done after a restart, but: {error}"
-        self._finish(action, _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note))
+        self._finish(action, _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note, seen=seen))
 
     async def _attempt(self, action: Action) -> _Result:
         error: ActionError | None = None
@@ -168,19 +194,23 @@ class Effector:
         note = str(error) if error is not None else "confirmed by reading back"
         if isinstance(seen, Unobservable):
             return _unseen(error, seen)
-        if seen is None:
-            note = f"the target cannot be read back: {note}"
-            return _Result(ActionState.UNKNOWN, IncidentState.STUCK, note)
+        on_its_way = seen is not None and self._on_its_way(seen, action)
+        if seen is None or (on_its_way and error is None):
+            late = f"still on its way after {self._slowness:g} s" if seen else f"the target cannot be read back: {note}"
+            return _Result(ActionState.UNKNOWN, IncidentState.STUCK, late)
         if _done(action, seen):
-            return _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note)
-        if seen == action.expected:
+            return _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note, seen=seen)
+        if seen == action.expected or on_its_way:
             note = str(error) if error is not None else "the target accepted the order and did not change"
-            return _Result(ActionState.FAILED, IncidentState.FAILED, note, again=True)
+            return _Result(ActionState.FAILED, IncidentState.FAILED, note, again=True, seen=seen)
         return _conflict(seen)
 
     async def _settled(self, action: Action, *, wait: bool) -> State | Unobservable | None:
         """The state once it is no longer as before, or the last one seen; None if it could not be read."""
-        deadline = self._env.clock() + (self._env.pace.settle if wait else 0.0)
+        pace = self._env.pace
+        settle = max(pace.settle, self._slowness)
+        look = max(pace.look, min(settle / _LOOKS_WHILE_SETTLING, _LONGEST_LOOK))
+        deadline = self._env.clock() + (settle if wait else 0.0)
         seen: State | Unobservable | None = None
         while True:
             try:
@@ -188,9 +218,18 @@ class Effector:
             except ActionError as error:
                 log.warning("target cannot be read", extra={"action": action.id, "error": str(error)})
             waiting = seen is None or (seen == action.expected and seen != action.desired)
+            waiting = waiting or (isinstance(seen, State) and self._on_its_way(seen, action))
             if not waiting or self._env.clock() >= deadline:
                 return seen
-            await self._env.sleep(self._env.pace.look)
+            await self._env.sleep(look)
+
+    def _on_its_way(self, seen: State, action: Action) -> bool:
+        """Whether a slow target that serves one version at a time is between the state before and the desired one."""
+        if self._slowness == 0.0 or self._target.weighted or action.expected is None:
+            return False
+        known = {v for state in (action.expected, action.desired) for v, weight in state.weights if weight}
+        between = seen != action.expected and not action.desired.fulfilled_by(seen)
+        return between and all(v in known for v, weight in seen.weights if weight)
 
     def _gaining(self, action: Action) -> tuple[str, ...]:
         """Digests of the versions that get more traffic than they had."""
@@ -199,10 +238,12 @@ class Effector:
 
     def _finish(self, action: Action, result: _Result) -> ActionState:
         now, ledger, name = self._env.clock(), self._env.ledger, self._plan.name
+        proof: dict[str, object] = {"seen": dict(result.seen.weights)} if result.seen is not None else {}
         if action.kind is not ActionKind.ROLLBACK:
-            ledger.finish_beside(action, result.action, note=result.note, now=now)
+            ledger.finish_beside(action, result.action, note=result.note, now=now, proof=proof)
         else:
-            ledger.finish(action, result.action, result.incident, note=result.note, now=now)
+            ended = self._goes(action, result)
+            ledger.finish(action, result.action, ended, note=result.note, now=now, proof=proof)
         level = logging.INFO if result.action is ActionState.CONFIRMED else logging.ERROR
         log.log(level, "action ended", extra={"action": action.id, "state": result.action, "why": result.note})
         if result.incident is IncidentState.ABANDONED:
@@ -210,23 +251,64 @@ class Effector:
         self._env.metrics.add("effects_total", name, result.action)
         if result.action is ActionState.CONFIRMED and action.kind is not ActionKind.STEP:
             self._env.metrics.set("rollback_last_timestamp_seconds", now, name)
-        ended = result.incident in (IncidentState.FAILED, IncidentState.STUCK)
-        if ended and action.kind is ActionKind.ROLLBACK:  # the others leave an incident as it is
+        lost = result.incident in (IncidentState.FAILED, IncidentState.STUCK)
+        if lost and action.kind is ActionKind.ROLLBACK:  # the others leave an incident as it is
             self._env.metrics.add("rollbacks_total", name, self._plan.model, result.incident)
         return result.action
 
-    def plan_rollback(self, incident: Incident, desired: State, expected: State | None, now: float) -> Action:
-        """The one rollback of an incident, not yet stored."""
-        return self._action(ActionKind.ROLLBACK, incident.id, desired, expected, now)
+    def _goes(self, action: Action, result: _Result) -> IncidentState:
+        """Where the incident goes: one whose bad version keeps some traffic for the next stage goes on acting.
+
+        So does one that a freeze or a crash kept from its next stage: it has changed the target already.
+        """
+        incident = self._env.ledger.incident(action.incident)
+        partial = incident is not None and action.desired.weight(incident.bad) > 0
+        staged = result.incident is IncidentState.ABANDONED and action.stage > 0
+        goes_on = staged or (partial and result.incident is IncidentState.VERIFYING)
+        return IncidentState.ACTING if goes_on else result.incident
+
+    def plan_rollback(
+        self,
+        incident: Incident,
+        desired: State,
+        expected: State | None,
+        now: float,
+        *,
+        stage: int = 0,
+        actor: str = "",
+    ) -> Action:
+        """The rollback of an incident, or a stage of it, not yet stored; by `actor` if not by who opened it."""
+        action = self._action(ActionKind.ROLLBACK, incident.bad, incident.good, desired, expected, now)
+        return dataclasses.replace(action, incident=incident.id, stage=stage, actor=actor or incident.actor)
 
     def plan_reassert(self, incident: Incident, desired: State, expected: State, now: float) -> Action:
         """The state of an incident once more, not yet stored."""
-        return self._action(ActionKind.REASSERT, incident.id, desired, expected, now)
+        action = self._action(ActionKind.REASSERT, incident.bad, incident.good, desired, expected, now)
+        return dataclasses.replace(action, incident=incident.id)
 
-    def _action(self, kind: ActionKind, incident: str, desired: State, expected: State | None, now: float) -> Action:
+    def plan_split(self, release: Release, step: int, desired: State, expected: State, *, actor: str) -> Action:
+        """The split of a step of a release, not yet stored; of the step under way: to be set again."""
+        again = step == release.step and release.effect > 0
+        kind, now = ActionKind.REASSERT if again else ActionKind.STEP, self._env.clock()
+        action = self._action(kind, release.candidate, release.stable, desired, expected, now)
+        return dataclasses.replace(action, release=release.id, stage=step, actor=actor)
+
+    async def owner(self) -> str:
+        """Another controller of the target, "" if none is seen. Raises ActionError."""
+        return await self._target.owner()
+
+    def plan_hash(self, kind: ActionKind, bad: str, good: str, desired: State, expected: State | None) -> str:
+        """The name of what is about to be done: see `core.plans`."""
+        plan = Plan(self._plan.name, kind, bad, good, desired, expected, self._plan.configuration)
+        return plan.hash
+
+    def _action(
+        self, kind: ActionKind, version: str, other: str, desired: State, expected: State | None, now: float
+    ) -> Action:
+        """About a version whose traffic the other one gets or gives; it belongs to nothing yet."""
         return Action(
             id=self._env.new_id(),
-            incident=incident,
+            incident="",
             target=self._plan.name,
             kind=kind,
             desired=desired,
@@ -236,17 +318,20 @@ class Effector:
             planned=now,
             dispatched=0.0,
             note="",
+            plan=self.plan_hash(kind, version, other, desired, expected),
         )
 
 
 def _done(action: Action, seen: State) -> bool:
-    """A step of a release asks for its split, a rollback for who serves: routers round."""
-    return action.desired.reached_by(seen) if action.kind is ActionKind.STEP else action.desired.fulfilled_by(seen)
+    """An action of a release or a stage of a rollback asks for its split, a rollback for who serves: routers round."""
+    same = action.expected is not None and action.desired.fulfilled_by(action.expected)
+    split = bool(action.release) or same
+    return action.desired.reached_by(seen) if split else action.desired.fulfilled_by(seen)
 
 
 def _conflict(seen: State) -> _Result:
     note = f"found {seen.to_json()}: another writer changes the target"
-    return _Result(ActionState.CONFLICT, IncidentState.FAILED, note)
+    return _Result(ActionState.CONFLICT, IncidentState.FAILED, note, seen=seen)
 
 
 def _unseen(error: ActionError | None, seen: Unobservable) -> _Result:

@@ -1,0 +1,102 @@
+"""Whether things stay as they were set: another writer, a restart, a lost webhook."""
+
+from __future__ import annotations
+
+import logging
+
+from mlcanary.errors import ActionError
+from mlcanary.handler.core.incidents import ActionKind, Incident
+from mlcanary.handler.core.machines import IncidentState
+from mlcanary.handler.core.policy import DAY
+from mlcanary.handler.core.releases import FreezeLevel
+from mlcanary.handler.evidence.missed import firing
+from mlcanary.handler.evidence.prometheus import EvidenceError
+from mlcanary.handler.settings import TargetPlan
+from mlcanary.handler.targets.contract import State, Unobservable
+from mlcanary.handler.work.effect import Effector, Environment
+
+log = logging.getLogger(__name__)
+
+MAX_REASSERTS = 2
+_SKEW = 60.0
+_PATIENCE = 4
+"""So many looks long an alert may fire before its webhook counts as lost: senders group and wait."""
+_SETTLED_STATES = (IncidentState.VERIFYING, IncidentState.RESOLVED, IncidentState.INEFFECTIVE)
+
+
+class Keeper:
+    """Looks after one target, every `reconcile` seconds."""
+
+    def __init__(self, plan: TargetPlan, effector: Effector, environment: Environment) -> None:
+        self.plan = plan
+        self.next_look = 0.0
+        self._unheard: dict[tuple[str, str, str], float] = {}
+        self._effector = effector
+        self._env = environment
+
+    async def look(self) -> None:
+        """Look if it is time to. Raises StateError."""
+        now = self._env.clock()
+        if not now < self.next_look <= now + self.plan.reconcile:  # later than that: the clock went back
+            self.next_look = now + self.plan.reconcile
+            await self._listen(now)
+            await self._reconcile()
+
+    async def _listen(self, now: float) -> None:
+        """Take in the alerts that have fired for a while and did not come in by webhook."""
+        try:
+            found = await firing(self._env.prometheus, self.plan)
+        except EvidenceError as error:
+            log.warning("firing alerts cannot be read", extra={"target": self.plan.name, "why": str(error)})
+            return
+        keys = {one.alert.delivery_key for one in found}
+        self._unheard = {key: at for key, at in self._unheard.items() if key in keys}
+        for one in found:
+            patience = _PATIENCE * self.plan.reconcile
+            first = min(self._unheard.setdefault(one.alert.delivery_key, now), now)
+            if now - first < patience or self._env.ledger.heard(
+                self.plan.name, one.alert, (one.since or first - DAY) - _SKEW
+            ):
+                continue
+            if self._env.ledger.receive([(one.alert, self.plan.name)], now) == [True]:
+                self._env.metrics.add("missed_webhooks_total", self.plan.name)
+                log.error("no webhook came for an alert", extra={"target": self.plan.name, "alert": one.alert.name})
+
+    async def _reconcile(self) -> None:
+        """Look at the target; set the state of a recent incident again if another writer undid it."""
+        try:
+            seen = await self._effector.observe()
+        except ActionError as error:
+            log.warning("target cannot be read", extra={"target": self.plan.name, "error": str(error)})
+            return
+        incident = self._env.ledger.last_incident(self.plan.name)
+        recent = incident is not None and (
+            incident.open or self._env.clock() - incident.closed < self.plan.reconcile_for
+        )
+        if incident is None or not recent or incident.state not in _SETTLED_STATES:
+            return
+        if isinstance(seen, Unobservable) or seen.weight(incident.bad) == 0 or self._released_again(incident):
+            return
+        await self._reassert(incident, seen)
+
+    def _released_again(self, incident: Incident) -> bool:
+        """Whether a person submitted the version once more: its traffic is the driver's then."""
+        newest = next(iter(self._env.ledger.releases(self.plan.name, 1)), None)
+        return newest is not None and newest.candidate == incident.bad and 0 < incident.closed <= newest.submitted
+
+    async def _reassert(self, incident: Incident, seen: State) -> None:
+        now, ledger, name = self._env.clock(), self._env.ledger, self.plan.name
+        if ledger.frozen(name) is FreezeLevel.ALL or not self.plan.acts:
+            return
+        done = [a for a in ledger.actions(incident.id) if a.kind is ActionKind.REASSERT]
+        if len(done) >= MAX_REASSERTS:
+            reason = f"another writer gives {incident.bad} traffic again and again"
+            ledger.freeze(name, reason=reason, actor="handler", now=now)
+            self._env.metrics.set("frozen", 1.0, name)
+            self._env.metrics.add("rollbacks_total", name, self.plan.model, "failed")
+            log.error("reverted by another writer, target is frozen", extra={"target": name})
+            return
+        desired = seen.moved(incident.bad, incident.good)
+        action = self._effector.plan_reassert(incident, desired, seen, now)
+        ledger.plan_reassert(action, now)
+        await self._effector.carry_out(action)
