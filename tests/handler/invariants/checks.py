@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from handler.invariants.ledger_watch import Change, LedgerWatch
-from handler_world import BAD
+from handler.invariants.routers import TIMEOUT
+from handler_world import BAD, GOOD
 from mlcanary.handler.core.incidents import HANDLER, Action, ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
+from mlcanary.handler.core.releases import Release
+from mlcanary.handler.ledger.book import STORM_BRAKE
 from mlcanary.handler.ledger.verify import verify_file
 from mlcanary.handler.service import PAGE_SECONDS
 from mlcanary.handler.targets.contract import Guard, State
@@ -60,12 +63,28 @@ class Facts:
     serving: frozenset[str]
 
 
+@dataclass(frozen=True)
+class Word:
+    """What the judge said, and what else was answered, when a release was looked at."""
+
+    at: float
+    word: str | None
+    may_expand: bool
+    sound: bool
+    roles: bool
+    firing: bool
+
+
 class Checks:
     """See the module."""
 
     def __init__(self) -> None:
         self.violations: list[tuple[int, str]] = []
         self.facts: dict[str, Facts] = {}
+        self.words: dict[str, Word] = {}
+        self._rooms: dict[str, tuple[float, dict[str, float]]] = {}
+        self._begun: dict[str, tuple[float, float, float]] = {}
+        self._soaks: dict[str, float] = {}
         self.checked: Counter[int] = Counter()
         self._inflight: dict[str, str] = {}
         self._effects: dict[str, tuple[float, float]] = {}
@@ -97,9 +116,19 @@ class Checks:
 
     def asked(self, name: str, expressions: Mapping[str, str]) -> None:
         """Evidence was answered."""
+        truth = self.world.truths[name]
+        if "servers" in expressions:
+            self._rooms[name] = (sum(truth.serving().values()), dict(truth.servers))
+        if "expand" in expressions:
+            fresh = truth.verdict_age <= 30.0
+            roles = truth.roles == [(GOOD, "baseline"), (BAD, "canary")]
+            word = truth.word if fresh else None
+            self.words[name] = Word(
+                self.world.now, word, truth.may_expand, truth.source_up == 1.0, roles, truth.fires
+            )
+            return
         if "firing" not in expressions:
             return
-        truth = self.world.truths[name]
         by_verdict = "verdict" in expressions
         fresh = max(truth.verdict_age if by_verdict else truth.rule_age, 0.0) <= 30.0
         stands = truth.verdict == 1.0 if by_verdict else truth.violated and not truth.judged
@@ -108,7 +137,7 @@ class Checks:
             truth.source_up == 1.0,
             tuple(truth.roles),
             truth.shared_cause,
-            stands and fresh and truth.alert_firing,
+            stands and fresh and truth.fires,
             frozenset(v for v, rate in truth.serving().items() if rate > 0),
         )
 
@@ -146,18 +175,76 @@ class Checks:
         if name in self._inflight:
             self.fail(5, f"{action.id} on {name} while {self._inflight[name]} is under way")
         self._inflight[name] = action.id
-        for number, message in (*self._may_go(action), *self._may_move(action, desired), *self._evidence(action)):
+        for found in (self._may_go(action), self._may_move(action, desired), self._evidence(action)):
+            for number, message in found:
+                self.fail(number, message)
+        for number, message in (*self._room(action, desired), *self._promotes(action, desired)):
             self.fail(number, message)
+
+    def _room(self, action: Action, desired: State) -> Iterator[tuple[int, str]]:
+        """Whether the destination can take what it gets, by what was answered last."""
+        plan, incident = self.world.plan(action.target), self.watch.incidents.get(action.incident)
+        room = self._rooms.get(action.target)
+        limit = plan.capacity.requests_per_second if plan is not None else None
+        first = action.kind is ActionKind.ROLLBACK and action.attempt == 1
+        if plan is None or incident is None or limit is None or not first or self._forced(action):
+            return
+        self.checked[3] += 1
+        if room is None:
+            yield 3, f"{action.id} went out without a look at the capacity"
+            return
+        load, servers = room
+        wanted = desired.share(incident.good) * load * plan.capacity.headroom
+        raised = action.expected is None or desired.share(incident.good) > action.expected.share(incident.good) + _EPS
+        if raised and wanted > servers.get(incident.good, 0.0) * limit * 1.001:
+            yield 3, f"{action.id} gives {incident.good} {wanted:g} requests/s, {servers} servers take {limit:g} each"
+
+    def _promotes(self, action: Action, desired: State) -> Iterator[tuple[int, str]]:
+        """Whether the judge allows the step."""
+        release = self.watch.releases.get(action.release)
+        if release is None or action.kind is not ActionKind.STEP or action.attempt > 1:
+            return
+        plan, word = self.world.plan(action.target), self.words.get(action.target)
+        if plan is None or (action.actor != HANDLER and self._forced(action)):
+            return
+        self.checked[7] += 1
+        if word is None or self.world.now - word.at > TIMEOUT + 1.0:
+            yield 7, f"{action.id} steps without having asked the judge: {word}"
+            return
+        last = action.stage == len(plan.release.steps) - 1
+        if last and word.word != "promote":
+            yield 7, f"{action.id} promotes although the judge says {word.word}"
+        if action.stage > 0 and action.actor == HANDLER and (word.word not in ("promote", "hold") or not word.may_expand):
+            yield 7, f"{action.id} steps up although the judge says {word}"
+        if word.word == "rollback" or word.firing or not word.sound or not word.roles:
+            yield 7, f"{action.id} steps up although {word}"
+        earlier = self._begun.get(release.id)
+        if action.actor == HANDLER and action.stage > 0 and earlier is not None and earlier[0] < action.stage:
+            got = self.world.truths[action.target].served[BAD] - earlier[1]
+            if got < plan.release.min_trials:
+                yield 7, f"{action.id} steps up after {got:g} requests"
+        gaining = [v for v, _ in desired.weights if action.expected and desired.share(v) > action.expected.share(v) + _EPS]
+        if action.stage > 0 and set(gaining) - {release.candidate}:
+            yield 1, f"{action.id} steps up and gives {gaining} traffic"
 
     def _may_go(self, action: Action) -> Iterator[tuple[int, str]]:
         self.checked[12] += 1
         level = self.watch.frozen(action.target)
         if self.world.freeze_path.exists():
             level = "all"
+        incident = self.watch.incidents.get(action.incident)
+        if level == "all" and incident is not None and action.kind is ActionKind.ROLLBACK and not self._by_hand(incident):
+            level = ""
         if action.actor == HANDLER and (level == "all" or (level == "promote" and action.kind is ActionKind.STEP)):
             yield 12, f"{action.kind} {action.id} went out although {action.target} is frozen ({level})"
         if self.world.store_fault == "unreadable":
             yield 12, f"{action.id} went out although the ledger cannot be read"
+
+    def _by_hand(self, incident: Incident) -> bool:
+        """Whether anything but the storm brake, which lets open incidents end, freezes the target."""
+        freezes = [f for f in self.watch.freezes(incident.target) if f[0] == "all"]
+        spared = all(actor == STORM_BRAKE and since >= incident.opened for _, actor, since in freezes)
+        return self.world.freeze_path.exists() or not spared
 
     def _may_move(self, action: Action, desired: State) -> Iterator[tuple[int, str]]:
         self.checked[1] += 1
@@ -173,7 +260,8 @@ class Checks:
         incident = self.watch.incidents.get(action.incident)
         if incident is None:
             return
-        if desired.weight(incident.bad) > 0 or incident.bad in gaining:
+        partial = action.kind is ActionKind.ROLLBACK and plan is not None and plan.capacity.requests_per_second
+        if incident.bad in gaining or (desired.weight(incident.bad) > 0 and not partial):
             yield 1, f"{action.id} gives the bad version {incident.bad} traffic"
         if set(gaining) - {incident.good}:
             yield 1, f"{action.id} gives {gaining} traffic, not only {incident.good}"
@@ -218,6 +306,27 @@ class Checks:
                 self._incident(change, change.row)
             elif isinstance(change.row, Action):
                 self._action(change, change.row)
+            elif isinstance(change.row, Release):
+                self._release(change, change.row)
+
+    def _release(self, change: Change, release: Release) -> None:
+        truth = self.world.truths[release.target]
+        begun = self._begun.get(release.id)
+        if release.effect and (begun is None or (begun[0], begun[2]) != (release.step, release.effect)):
+            self._begun[release.id] = (release.step, truth.served[BAD], release.effect)
+        if change.to == "soak" and change.source != "soak":
+            self._soaks[release.id] = self.world.now
+        if change.to == "proven":
+            self.checked[7] += 1
+            plan, word = self.world.plan(release.target), self.words.get(release.target)
+            ahead = sum(max(0.0, by) for at, by in self._jumps if at >= self._soaks.get(release.id, 0.0))
+            soaked = self.world.now - self._soaks.get(release.id, self.world.now) + ahead
+            if plan is not None and soaked < plan.release.soak - 1.0:
+                self.fail(7, f"{release.id} is proven after {soaked:g} s of soak")
+            if word is None or not word.sound or word.word in (None, "rollback") or word.firing or not word.roles:
+                self.fail(7, f"{release.id} is proven although {word}")
+            if release.digest in self.watch.quarantined:
+                self.fail(1, f"{release.id} is proven although its artefact is quarantined")
 
     def _incident(self, change: Change, incident: Incident) -> None:
         known = self._effects.get(incident.id)
@@ -269,6 +378,10 @@ class Checks:
         own = [a.dispatched for a in rollbacks if a.target == action.target and a.id != action.id]
         if any(action.dispatched - at < plan.cooldown for at in own):
             self.fail(6, f"{action.id} inside the cooldown: {action.dispatched} after {own}")
+        storm = {a.target for a in (*rollbacks, action) if action.dispatched - a.dispatched < plan.storm.window}
+        braked = any(actor == STORM_BRAKE for _, actor, _ in self.watch.freezes(""))
+        if len(storm) >= plan.storm.targets and not braked and self.watch.frozen("") != "all":
+            self.fail(6, f"{sorted(storm)} were rolled back within {plan.storm.window:g} s and nothing is frozen")
         if sum(action.dispatched - at < DAY for at in own) >= plan.budget:
             self.fail(6, f"{action.id} over the budget: {action.dispatched} after {own}")
 

@@ -136,12 +136,16 @@ class LedgerWatch:
         """Every incident, action and release with its state."""
         return [(table, name, str(row.state)) for table in _MACHINES for name, row in self._rows[table].items()]
 
+    def freezes(self, target: str) -> list[tuple[str, str, float]]:
+        """Freezes on a target, as committed: level, actor, since."""
+        if self._db is None:
+            return []
+        query = "SELECT level, actor, since FROM freeze WHERE scope IN ('*', ?)"
+        return list(self._db.execute(query, (target,)).fetchall())
+
     def frozen(self, target: str) -> str:
         """How far a target is frozen, as committed."""
-        if self._db is None:
-            return ""
-        rows = self._db.execute("SELECT level FROM freeze WHERE scope IN ('*', ?)", (target,)).fetchall()
-        levels = {row[0] for row in rows}
+        levels = {level for level, _, _ in self.freezes(target)}
         return "all" if "all" in levels else "promote" if "promote" in levels else ""
 
     def effect_rows(self, action: Action) -> Iterator[str]:
@@ -155,8 +159,10 @@ class LedgerWatch:
             yield f"actor {rows[0].actor} in the audit, {action.actor} in the action"
         if body.get("plan") != action.plan:
             yield f"plan {body.get('plan')!r} in the audit, {action.plan!r} in the action"
-        if action.kind is ActionKind.ROLLBACK and "evidence" not in body:
+        if "evidence" not in body:
             yield "no evidence in the audit"
+        if not action.plan:
+            yield "no plan hash"
 
     def close(self) -> None:
         if self._db is not None:

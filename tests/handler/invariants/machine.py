@@ -14,7 +14,7 @@ from handler.invariants.routers import APPLY_ANSWERS, OBSERVE_ANSWERS, Answer
 from handler.invariants.truth import Truth
 from handler.invariants.world import BAD, GOOD, MODELS, World, install
 from handler_world import alert, payload
-from mlcanary.handler.core.releases import FreezeLevel, Version, VersionStatus
+from mlcanary.handler.core.releases import FreezeLevel, Order, OrderKind, OrderState, Version, VersionStatus
 from mlcanary.handler.ledger.store import EVERYTHING
 from mlcanary.handler.targets.contract import State
 
@@ -27,17 +27,29 @@ CHECKED: Counter[int] = Counter()
 
 SECONDS = st.sampled_from((0.0, 0.5, 2.0, 6.0, 12.0, 30.0, 100.0))
 NUMBERS = st.sampled_from((0, 0, 0, 1, 2, 3))
-SCENES = (("react",), ("react", "observe"), ("react", "react", "react", "react"))
+SCENES = (
+    ("react",),
+    ("drive",),
+    ("capacity", "observe"),
+    ("approval", "drive"),
+    ("react", "react", "react", "react"),
+    ("eyes", "capacity"),
+)
+ORDERS = (
+    "rollback", "rollback", "force", "approve", "approve", "approve another plan", "refuse", "promote", "push", "withdraw",
+    "submit",
+)  # fmt: skip
+WORDS = ("promote", "promote", "hold", "rollback", "no_data", "nobody", "slower", "deaf")
 KINDS = (("accuracy", "5m"), ("accuracy", "1h"), ("verdict", "judge"), ("errors", "5m"))
 BREAKS = (
     "scraping", "source", "roles", "old rule", "hidden", "alert", "good falls", "bad recovers", "good dies", "bad dies",
-    "counters of good", "counters of bad", "judged", "verdict", "unreadable", "disobeys",
+    "counters of good", "counters of bad", "judged", "verdict", "unreadable", "disobeys", "capacity", "owned",
 )  # fmt: skip
 PERSON = (
     "freeze", "freeze all", "freeze promotions", "unfreeze", "touch", "remove", "quarantine good", "quarantine bad",
     "prove good", "forget",
 )  # fmt: skip
-OPERATIONS = ("restart", "reload", "observe", "react", "judge", "second", "store breaks", "disk full", "store heals")
+OPERATIONS = ("restart", "reload", "observe", "react", "judge", "drive", "second", "store breaks", "disk full", "store heals")
 
 
 class HandlerMachine(RuleBasedStateMachine):
@@ -53,6 +65,7 @@ class HandlerMachine(RuleBasedStateMachine):
         self.world: World | None = None
         self.bodies: list[bytes] = []
         self._alerts = 0
+        self._orders = 0
 
     @initialize(scene=st.integers(0, 11), readable=st.sampled_from((True, True, True, False)))
     def begin(self, scene: int, readable: bool) -> None:
@@ -172,7 +185,8 @@ class HandlerMachine(RuleBasedStateMachine):
         truth = self._truth(number)
         truth.quality = {GOOD: 0.9, BAD: 0.5}
         truth.judged, truth.verdict = kind[0] == "verdict", 1.0
-        self.w.routers[name].write(self.w.now, State.of({GOOD: 90, BAD: 10}), "")
+        if self.w.routers[name].weights.weight(BAD) == 0:
+            self.w.routers[name].write(self.w.now, State.of({GOOD: 90, BAD: 10}), "")
         self._alerts += 1
         for _ in range(repeats):
             self._send(name, *kind, self._alerts)
@@ -229,6 +243,45 @@ class HandlerMachine(RuleBasedStateMachine):
                 said = Version(name, version, version, status.get(word, VersionStatus.CANDIDATE), "r", "p", now)
                 self.w.order(lambda ledger: ledger.set_version(said, target=name))
 
+    def _order(self, number: int, kind: OrderKind, *, plan: str = "", force: bool = False, actor: str = "p") -> None:
+        self._orders += 1
+        name, reason = self._name(number), "because" if force else ""
+        order = Order(
+            f"order{self._orders}", name, kind, BAD, plan, reason, force, actor, self.w.clock(), OrderState.PENDING, ""
+        )
+        self.w.order(lambda ledger: ledger.give_order(order))
+
+    @rule(what=st.sampled_from(ORDERS), number=NUMBERS, actor=st.sampled_from(("p", "q")))
+    def order(self, what: str, number: int, actor: str) -> None:
+        """What people order: in time, late, twice, with a plan that is another one by now."""
+        STEPS[f"order: {what}"] += 1
+        name = self._name(number)
+        open_ones = [i for i in self.w.checks.open_incidents() if i.target == name]
+        plan = open_ones[0].plan if open_ones and what == "approve" else "0" * 16 if "another" in what else ""
+        kinds = {"force": OrderKind.ROLLBACK, "approve another plan": OrderKind.APPROVE, "push": OrderKind.PROMOTE}
+        kind = kinds[what] if what in kinds else OrderKind(what)
+        self._order(number, kind, plan=plan, force=what in ("force", "push"), actor=actor)
+
+    @rule(number=NUMBERS)
+    def release(self, number: int) -> None:
+        """A candidate that nothing speaks against is submitted."""
+        STEPS["release"] += 1
+        truth, router = self._truth(number), self.w.routers[self._name(number)]
+        self.w.heal(router.name)
+        truth.quality, truth.word, router.owned_by = {GOOD: 0.9, BAD: 0.9}, "hold", ""
+        truth.judged = False
+        if not any(r.target == router.name and r.open for r in self.w.checks.watch.releases.values()):
+            router.write(self.w.now, State.of({GOOD: 100, BAD: 0}), "")
+        self._order(number, OrderKind.SUBMIT)
+
+    @rule(number=NUMBERS, word=st.sampled_from(WORDS))
+    def judge_says(self, number: int, word: str) -> None:
+        """The judge's word on the candidate, or none."""
+        STEPS[f"judge says: {word}"] += 1
+        truth = self._truth(number)
+        truth.may_expand, truth.verdict_age = word != "slower", 500.0 if word == "deaf" else 1.0
+        truth.word = {"nobody": None, "slower": "hold", "deaf": "promote"}.get(word, word)
+
     # --- the world
 
     @rule(number=NUMBERS, good=st.sampled_from((90, 0, 100, 37)), bad=st.sampled_from((10, 0, 50, 100)))
@@ -268,6 +321,8 @@ class HandlerMachine(RuleBasedStateMachine):
             "judged": lambda: setattr(truth, "judged", not truth.judged),
             "verdict": lambda: setattr(truth, "verdict", 1.0 - truth.verdict),
             "unreadable": lambda: setattr(router, "readable", False),
+            "capacity": lambda: setattr(truth, "servers", {GOOD: 1.0 if truth.servers[GOOD] == 2.0 else 3.0, BAD: 1.0}),
+            "owned": lambda: setattr(router, "owned_by", "" if router.owned_by else "another controller"),
             "disobeys": lambda: setattr(router, "obeys", False),
         }
         changes[what]()

@@ -40,7 +40,7 @@ class Truth:
     model: str
     now: float
     rate: float = 100.0
-    quality: dict[str, float] = field(default_factory=lambda: {GOOD: PROVEN_QUALITY, BAD: 0.5})
+    quality: dict[str, float] = field(default_factory=lambda: {GOOD: PROVEN_QUALITY, BAD: PROVEN_QUALITY})
     alive: dict[str, bool] = field(default_factory=lambda: {GOOD: True, BAD: True})
     served: dict[str, float] = field(default_factory=lambda: {GOOD: 5000.0, BAD: 500.0})
     right: dict[str, float] = field(default_factory=lambda: {GOOD: 4500.0, BAD: 250.0})
@@ -56,6 +56,9 @@ class Truth:
     rule_age: float = 1.0
     alert_firing: bool = True
     hidden: bool = False
+    servers: dict[str, float] = field(default_factory=lambda: {GOOD: 2.0, BAD: 1.0})
+    word: str | None = "hold"
+    may_expand: bool = True
     _next_scrape: float = 0.0
 
     def __post_init__(self) -> None:
@@ -113,6 +116,11 @@ class Truth:
 
     # --- what is answered
 
+    @property
+    def fires(self) -> bool:
+        """Whether an alert of a windowed rule, or of the judge, fires."""
+        return self.alert_firing and (self.violated or (self.judged and self.verdict == 1.0))
+
     def answer(self, expressions: Mapping[str, str]) -> dict[str, list[Sample]]:
         """Every named query, answered now."""
         self.view.refresh()
@@ -145,9 +153,14 @@ class _View(handler_world.Release):
         self.up, self.roles, self.judged = truth.source_up, truth.roles, truth.judged
         difference = truth.quality[BAD] - truth.quality[GOOD]
         self.delta, self.zscore = (difference, -12.0) if truth.violated else (min(0.0, difference), -0.5)
-        self.age, self.firing = truth.rule_age, truth.alert_firing
+        self.age, self.firing = truth.rule_age, truth.fires
         self.baseline, self.past = truth.quality[GOOD], PROVEN_QUALITY
         self.verdict, self.verdict_age = truth.verdict, truth.verdict_age
+        self.servers, self.word, self.may_expand = truth.servers, truth.word, truth.may_expand
+        self.clock = lambda: scrape.at
+        labels = {"alertname": "MLCanaryAccuracyBelowBaseline", "model": truth.model, "version": BAD}
+        told = {**labels, "measure": "accuracy", "window": "5m"}
+        self.alerts = [told] if truth.alert_firing and truth.violated else []
 
     def answer(self, text: str) -> list[Sample]:
         """One query."""

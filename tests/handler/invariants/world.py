@@ -49,9 +49,16 @@ defaults:
   reconcile: 10s
   reconcile_for: 300s
   verification: {window: 10s, windows: 2, min_predictions: 100, deadline: 90s, tolerance: 5s, min_labels: 100}
-  evidence: {recheck: 5s, deadline: 60s, max_age: 30s, serving_window: 30s}
+  evidence: {recheck: 5s, deadline: 30s, max_age: 30s, serving_window: 30s}
+  release: {steps: [5, 50, 100], min_trials: 100, hold_deadline: 300s, soak: 60s}
 targets:
 """
+EXTRA = {
+    "approval": "approval: {required: true, expires: 120s}, ",
+    "eyes": "approval: {required: true, expires: 120s, four_eyes: true}, ",
+    "capacity": "capacity: {requests_per_second: 50, headroom: 1.1, stage_wait: 5s, deadline: 60s}, ",
+}
+"""What a target of a scene has beside mode react, by its word."""
 MODELS = ("alpha", "beta", "gamma", "delta")
 
 
@@ -60,19 +67,19 @@ class CrashError(KeyboardInterrupt):
 
 
 class World:
-    """See the module. `modes` are those of the targets `alpha`, `beta`, ...; `told` hears of calls to targets."""
+    """See the module. `scene` has a mode, or a word of `EXTRA`, for each of `alpha`, `beta`, ...; `told` hears of calls to targets."""
 
     current: World
 
-    def __init__(self, modes: tuple[str, ...], checks: Any, extra: Mapping[str, str] | None = None) -> None:
+    def __init__(self, scene: tuple[str, ...], checks: Any) -> None:
         World.current = self
         self.directory = Path(tempfile.mkdtemp(prefix="invariants-", dir=_memory()))
         self.state_path = self.directory / "handler.sqlite"
         self.freeze_path = self.directory / "stop"
         self.now = START
         self.skew = 0.0
-        self.extra = dict(extra or {})
-        self.modes = dict(zip(MODELS, modes, strict=False))
+        self.extra = {name: EXTRA.get(word, "") for name, word in zip(MODELS, scene, strict=False)}
+        self.modes = {n: "react" if w in EXTRA else w for n, w in zip(MODELS, scene, strict=False)}
         self.routers = {name: Router(name, State.of({GOOD: 90, BAD: 10})) for name in self.modes}
         self.truths = {name: Truth(router, name, START) for name, router in self.routers.items()}
         self.loop = VirtualLoop(START)
@@ -162,7 +169,7 @@ class World:
         truth.move(self.now)
         truth.scraping, truth.source_up, truth.hidden = True, 1.0, False
         truth.roles, truth.rule_age, truth.verdict_age = [(GOOD, "baseline"), (BAD, "canary")], 1.0, 1.0
-        truth.alert_firing = True
+        truth.alert_firing, truth.may_expand, truth.servers = True, True, {GOOD: 2.0, BAD: 1.0}
         truth.alive = dict.fromkeys(truth.alive, True)
         router.readable, router.obeys = True, True
         router.shown = None
@@ -176,7 +183,7 @@ class World:
             self.start()
         self.checks.drains()
         self.run(60.0)
-        for _ in range(8):
+        for _ in range(12):
             if not self.checks.open_incidents():
                 break
             self.run(60.0)

@@ -35,12 +35,15 @@ class Verifier:
 
     async def verify(self, incident: Incident) -> None:
         """Look once more; end the incident if that settles it. Raises StateError."""
+        now = self._env.clock()
+        if incident.effect > now:  # the clock went back: the deadline would be as much later
+            self._env.ledger.verify_from(incident, now)
+            incident = dataclasses.replace(incident, effect=now)
         progress = self.progress
         if progress is None or progress.effect != incident.effect:
             progress = Progress(effect=incident.effect)
             seconds = incident.effect - incident.received
             self._env.metrics.set("rollback_duration_seconds", seconds, self.plan.name, "effect")
-        now = self._env.clock()
         try:
             reading = await read(self._env.prometheus, self.plan, incident.bad, now)
             progress = advance(
