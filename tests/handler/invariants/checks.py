@@ -61,6 +61,7 @@ class Facts:
     shared: bool
     accused: bool
     serving: frozenset[str]
+    warm: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,7 @@ class Checks:
             truth.shared_cause,
             stands and fresh and truth.fires,
             frozenset(v for v, rate in truth.serving().items() if rate > 0),
+            frozenset(v for v, servers in truth.servers.items() if servers > 0),
         )
 
     def open_call(self, name: str) -> tuple[State, Guard] | None:
@@ -290,7 +292,10 @@ class Checks:
             yield 8, f"{incident.id} acts although the baseline fell too"
         if not facts.accused:
             yield 8, f"{incident.id} acts although nothing accuses {incident.bad} now"
-        if incident.good not in facts.serving:
+        plan = self.world.plan(action.target)
+        stable = any(r.target == action.target and r.stable == incident.good for r in self.watch.releases.values())
+        kept = stable or (plan is not None and plan.digest(incident.good) in self.watch.proven)
+        if incident.good not in facts.serving and not (kept and incident.good in facts.warm):
             yield 2, f"{incident.id} sends the traffic to {incident.good}, which serves nobody"
 
     # --- what the ledger tells

@@ -22,18 +22,21 @@ STEPS: Counter[str] = Counter()
 """How often each rule ran, over all examples; `steps` counts all of them."""
 EVENTS: Counter[str] = Counter()
 """What happened in the worlds, over all examples."""
+ANSWERS = st.sampled_from((*(Answer.OK,) * 8, *APPLY_ANSWERS, "open", "crash", "crash, landed"))
 CHECKED: Counter[int] = Counter()
 """How often each invariant was held against something, over all examples."""
 
-SECONDS = st.sampled_from((0.0, 0.5, 2.0, 6.0, 12.0, 30.0, 100.0))
+SECONDS = st.sampled_from((0.0, 0.5, 2.0, 6.0, 12.0, 35.0, 100.0))
 NUMBERS = st.sampled_from((0, 0, 0, 1, 2, 3))
 SCENES = (
     ("react",),
     ("drive",),
-    ("capacity", "observe"),
+    ("drive", "observe"),
+    ("capacity",),
     ("approval", "drive"),
     ("react", "react", "react", "react"),
     ("eyes", "capacity"),
+    ("drive",),
 )
 ORDERS = (
     "rollback", "rollback", "force", "approve", "approve", "approve another plan", "refuse", "promote", "push", "withdraw",
@@ -42,8 +45,8 @@ ORDERS = (
 WORDS = ("promote", "promote", "hold", "rollback", "no_data", "nobody", "slower", "deaf")
 KINDS = (("accuracy", "5m"), ("accuracy", "1h"), ("verdict", "judge"), ("errors", "5m"))
 BREAKS = (
-    "scraping", "source", "roles", "old rule", "hidden", "alert", "good falls", "bad recovers", "good dies", "bad dies",
-    "counters of good", "counters of bad", "judged", "verdict", "unreadable", "disobeys", "capacity", "owned",
+    "scraping", "source", "roles", "old rule", "hidden", "alert", "good falls", "good falls", "bad recovers", "good dies", "bad dies",
+    "counters of good", "counters of bad", "judged", "verdict", "unreadable", "disobeys", "capacity", "capacity", "owned",
 )  # fmt: skip
 PERSON = (
     "freeze", "freeze all", "freeze promotions", "unfreeze", "touch", "remove", "quarantine good", "quarantine bad",
@@ -67,7 +70,7 @@ class HandlerMachine(RuleBasedStateMachine):
         self._alerts = 0
         self._orders = 0
 
-    @initialize(scene=st.integers(0, 11), readable=st.sampled_from((True, True, True, False)))
+    @initialize(scene=st.integers(0, 23), readable=st.sampled_from((True, True, True, False)))
     def begin(self, scene: int, readable: bool) -> None:
         self.world = World(self.scenes[scene % len(self.scenes)], Checks())
         self.w.routers[MODELS[0]].observable = readable
@@ -94,22 +97,21 @@ class HandlerMachine(RuleBasedStateMachine):
         STEPS["time passes"] += 1
         self.w.run(seconds)
 
-    @rule(answer=st.sampled_from(APPLY_ANSWERS), skip=st.integers(0, 3))
-    def next_write_meets(self, answer: Answer, skip: int) -> None:
-        """Run up to the next write, or past `skip` other calls, and decide how it is taken."""
+    @rule(answer=ANSWERS, seconds=st.sampled_from((1.0, 20.0, 60.0)))
+    def next_write_meets(self, answer: Answer | str, seconds: float) -> None:
+        """Run up to the next write, and decide how it is taken."""
         STEPS["next write meets"] += 1
-        for _ in range(20):
-            self.w.run_to_gate()
-            if not self.w.gates:
-                return
-            kind = self.w.gates[0][0]
-            if kind == "apply":
-                self.w.answer(answer)
-                return
-            if skip == 0:
-                return
-            self.w.answer(Answer.OK)
-            skip -= kind != "ask"
+        self._meet(answer, seconds)
+
+    def _meet(self, answer: Answer | str, seconds: float) -> None:
+        if not self.w.run_to_write(seconds):
+            return
+        if isinstance(answer, Answer):
+            self.w.answer(answer)
+        elif answer != "open":
+            if answer == "crash, landed":
+                self.w.land_open_call()
+            self.w.crash("call apply")
 
     @rule(answer=st.sampled_from(OBSERVE_ANSWERS))
     def next_call_meets(self, answer: Answer) -> None:
@@ -176,8 +178,8 @@ class HandlerMachine(RuleBasedStateMachine):
         self.bodies.append(payload(alert(status=status, fingerprint=mark, startsAt=starts_at, **labels)))
         self.w.deliver(self.bodies[-1])
 
-    @rule(number=NUMBERS, kind=st.sampled_from(KINDS), repeats=st.integers(1, 2))
-    def accuse(self, number: int, kind: tuple[str, str], repeats: int) -> None:
+    @rule(number=NUMBERS, kind=st.sampled_from((*KINDS[:3], KINDS[0])), repeats=st.integers(1, 2), answer=ANSWERS, share=st.sampled_from((10, 50)))
+    def accuse(self, number: int, kind: tuple[str, str], repeats: int, answer: Answer | str, share: int) -> None:
         """A bad canary gets traffic, and an alert says so."""
         STEPS["accuse"] += 1
         name = self._name(number)
@@ -186,10 +188,11 @@ class HandlerMachine(RuleBasedStateMachine):
         truth.quality = {GOOD: 0.9, BAD: 0.5}
         truth.judged, truth.verdict = kind[0] == "verdict", 1.0
         if self.w.routers[name].weights.weight(BAD) == 0:
-            self.w.routers[name].write(self.w.now, State.of({GOOD: 90, BAD: 10}), "")
+            self.w.routers[name].write(self.w.now, State.of({GOOD: 100 - share, BAD: share}), "")
         self._alerts += 1
         for _ in range(repeats):
             self._send(name, *kind, self._alerts)
+        self._meet(answer, 1.0)
 
     @rule(number=NUMBERS, kind=st.sampled_from(KINDS), start=st.integers(0, 3))
     def webhook(self, number: int, kind: tuple[str, str], start: int) -> None:
@@ -251,16 +254,20 @@ class HandlerMachine(RuleBasedStateMachine):
         )
         self.w.order(lambda ledger: ledger.give_order(order))
 
-    @rule(what=st.sampled_from(ORDERS), number=NUMBERS, actor=st.sampled_from(("p", "q")))
-    def order(self, what: str, number: int, actor: str) -> None:
+    @rule(what=st.sampled_from(ORDERS), number=NUMBERS, actor=st.sampled_from(("p", "q")), wait=st.sampled_from((0.0, 1.0, 6.0)))
+    def order(self, what: str, number: int, actor: str, wait: float) -> None:
         """What people order: in time, late, twice, with a plan that is another one by now."""
         STEPS[f"order: {what}"] += 1
         name = self._name(number)
+        waiting = [i for i in self.w.checks.open_incidents() if i.state == "awaiting_approval"]
+        if waiting and what in ("approve", "refuse"):
+            number, name = MODELS.index(waiting[0].target), waiting[0].target
         open_ones = [i for i in self.w.checks.open_incidents() if i.target == name]
         plan = open_ones[0].plan if open_ones and what == "approve" else "0" * 16 if "another" in what else ""
         kinds = {"force": OrderKind.ROLLBACK, "approve another plan": OrderKind.APPROVE, "push": OrderKind.PROMOTE}
         kind = kinds[what] if what in kinds else OrderKind(what)
         self._order(number, kind, plan=plan, force=what in ("force", "push"), actor=actor)
+        self.w.run(wait)
 
     @rule(number=NUMBERS)
     def release(self, number: int) -> None:
@@ -270,9 +277,25 @@ class HandlerMachine(RuleBasedStateMachine):
         self.w.heal(router.name)
         truth.quality, truth.word, router.owned_by = {GOOD: 0.9, BAD: 0.9}, "hold", ""
         truth.judged = False
+        if BAD in self.w.checks.watch.quarantined:
+            said = Version(router.name, BAD, BAD, VersionStatus.CANDIDATE, "r", "p", self.w.clock())
+            self.w.order(lambda ledger: ledger.set_version(said, target=router.name))
         if not any(r.target == router.name and r.open for r in self.w.checks.watch.releases.values()):
             router.write(self.w.now, State.of({GOOD: 100, BAD: 0}), "")
         self._order(number, OrderKind.SUBMIT)
+        self.w.run(0.5)
+
+    @rule(number=NUMBERS, answer=ANSWERS, looks=st.integers(1, 4))
+    def release_goes_well(self, number: int, answer: Answer | str, looks: int) -> None:
+        """The judge says promote, and nothing is wrong, up to the next write at least."""
+        STEPS["release goes well"] += 1
+        self.w.heal(self._name(number))
+        truth = self._truth(number)
+        truth.quality, truth.word = {GOOD: 0.9, BAD: 0.9}, "promote"
+        if self.w.service is None:
+            self.w.start()
+        for look in range(looks):
+            self._meet(answer if look == looks - 1 else Answer.OK, 40.0)
 
     @rule(number=NUMBERS, word=st.sampled_from(WORDS))
     def judge_says(self, number: int, word: str) -> None:
@@ -314,7 +337,7 @@ class HandlerMachine(RuleBasedStateMachine):
             "alert": lambda: setattr(truth, "alert_firing", False),
             "good falls": lambda: truth.quality.update({GOOD: 0.7, BAD: 0.3}),
             "bad recovers": lambda: truth.quality.update({BAD: 0.9}),
-            "good dies": lambda: truth.alive.update({GOOD: False}),
+            "good dies": lambda: (truth.alive.update({GOOD: False}), truth.servers.update({GOOD: 0.0}))[0],
             "bad dies": lambda: truth.alive.update({BAD: False}),
             "counters of good": lambda: truth.reset_counters(GOOD),
             "counters of bad": lambda: truth.reset_counters(BAD),

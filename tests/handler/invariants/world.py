@@ -49,7 +49,7 @@ defaults:
   reconcile: 10s
   reconcile_for: 300s
   verification: {window: 10s, windows: 2, min_predictions: 100, deadline: 90s, tolerance: 5s, min_labels: 100}
-  evidence: {recheck: 5s, deadline: 30s, max_age: 30s, serving_window: 30s}
+  evidence: {recheck: 8s, deadline: 30s, max_age: 30s, serving_window: 30s}
   release: {steps: [5, 50, 100], min_trials: 100, hold_deadline: 300s, soak: 60s}
 targets:
 """
@@ -142,16 +142,28 @@ class World:
         self.move(until)
         self.settle()
 
-    def run_to_gate(self) -> None:
+    def run_to_gate(self, seconds: float = _LONGEST_PAUSE) -> None:
         """Let time pass until the process makes a call, which stays open."""
         self.settle()
-        until = self.now + _LONGEST_PAUSE
+        until = self.now + seconds
         while not self.gates:
             due = self.loop.next_timer() if self.service is not None else None
             if due is None or due > until:
                 return
             self.move(due)
             self.settle()
+
+    def run_to_write(self, seconds: float) -> bool:
+        """Let time pass until the process writes a router; other calls are answered. False if it does not."""
+        until = self.now + seconds
+        while self.service is not None and self.now <= until:
+            self.run_to_gate(until - self.now)
+            if not self.gates:
+                return False
+            if self.gates[0][0] == "apply":
+                return True
+            self.answer(Answer.OK)
+        return False
 
     def land_open_call(self) -> None:
         """The router carries out the write that is open, whatever becomes of who asked for it."""
@@ -182,7 +194,7 @@ class World:
         if self.service is None:
             self.start()
         self.checks.drains()
-        self.run(60.0)
+        self.run(1.0)
         for _ in range(12):
             if not self.checks.open_incidents():
                 break
