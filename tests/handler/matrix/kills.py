@@ -1,4 +1,4 @@
-"""The column of the matrix in which the handler is killed with SIGKILL, before and after every commit and every call."""
+"""The column of the matrix in which the handler is killed, before and after every commit and every call."""
 
 from __future__ import annotations
 

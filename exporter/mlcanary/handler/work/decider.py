@@ -162,7 +162,9 @@ class Decider:
         name, model = self.plan.name, self.plan.model
         self._env.metrics.add("rollbacks_total", name, model, "failed")
         log.error("nothing can be done, a person must look", extra={"target": name, "why": why})
-        self._env.tell("failed", name, {"model": model, "version": event.version, "measure": event.measure, "note": why})
+        self._env.tell(
+            "failed", name, {"model": model, "version": event.version, "measure": event.measure, "note": why}
+        )
 
 
 def question_of(plan: TargetPlan, version: str) -> Question:
