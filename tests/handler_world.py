@@ -22,12 +22,14 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
+import own_ports
 from loopback_server import loopback
 
 MODEL, GOOD, BAD = "clicks", "v1", "v2"
 TOKEN = "a-token-of-the-tests-only"
 Route = Callable[[], Mapping[str, float]]
 Vector = list[tuple[dict[str, str], float]]
+free_port = own_ports.free_port
 
 
 async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], seconds: float = 60.0) -> None:
@@ -41,14 +43,6 @@ async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], s
             return
         assert time.monotonic() < deadline, f"not met within {seconds} s: {condition}"
         await asyncio.sleep(0.02)
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -83,10 +77,13 @@ class Release:
     labeled: dict[tuple[str, str, str], float] = field(default_factory=dict)
     newest: dict[str, float] = field(default_factory=dict)
     seen: float = 0.0
+    word: str | None = None
+    may_expand: bool = True
+    clock: Callable[[], float] = time.time
 
     def flow(self) -> dict[str, float]:
         """Let the traffic since the last call happen; gives the shares now."""
-        now = time.time()
+        now = self.clock()
         shares = dict(self.route())
         if self.seen:
             for version, share in shares.items():
@@ -164,7 +161,16 @@ def _labeled(release: Release) -> Vector:
     return [({"version": v, "actual": a, "predicted": p}, n) for (v, a, p), n in release.labeled.items()]
 
 
+def _judged(release: Release, value: float) -> Vector:
+    return [] if release.word is None else [({}, value)]
+
+
 ANSWERS: tuple[tuple[str, Callable[[Release], Vector]], ...] = (
+    (r"max by \(cluster, namespace, verdict\)", lambda r: [] if r.word is None else [({"verdict": r.word}, 1.0)]),
+    (r"min by \(cluster, namespace\) \(mlcanary_judge_may_expand", lambda r: _judged(r, float(r.may_expand))),
+    (r"max by \(cluster, namespace\) \(mlcanary_judge_trials", lambda r: _judged(r, r.counters[BAD])),
+    (r"min by \(cluster, namespace\) \(mlcanary_judge_judged", lambda r: _judged(r, r.clock())),
+    (r"count by \(measure\) \(ALERTS", lambda r: [({"measure": "verdict"}, 1.0)] if r.firing else []),
     (r"model_version:mlcanary_judge:active", lambda r: _one(1.0 if r.judged else None)),
     (r"max by \(cluster, namespace\) \(mlcanary_judge_verdict", lambda r: _one(r.verdict)),
     (r"max\(time\(\) - timestamp\(mlcanary_judge_verdict", lambda r: _one(r.verdict_age)),

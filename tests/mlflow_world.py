@@ -44,9 +44,9 @@ ENVIRONMENT = {
 
 
 class Registry:
-    """What tests ask of a server."""
+    """What tests ask of a server; `database` and `parent`, its loaded process, where it is one of the tests' own."""
 
-    def __init__(self, url: str, database: Path, parent: int) -> None:
+    def __init__(self, url: str, database: Path = Path(), parent: int = 0) -> None:
         self.url = url
         self.database = database
         self._parent = parent

@@ -18,8 +18,11 @@ from handler_service import handling
 from handler_world import BAD, GOOD, MODEL, TOKEN, HAProxy, Release, configuration, free_port, until
 from loopback_server import loopback
 from mlcanary.catalog import Gate, Verdict
+from mlcanary.handler.core.judgement import Word
+from mlcanary.handler.core.policy import Evidence
+from mlcanary.handler.evidence import capacity, missed, readings
 from mlcanary.handler.evidence import gather as evidence
-from mlcanary.handler.evidence import readings
+from mlcanary.handler.evidence.judgement import judge_of
 from mlcanary.handler.evidence.prometheus import Prometheus
 from mlcanary.handler.evidence.recorded import RECORDED
 from mlcanary.handler.intake.payload import Measure, Window
@@ -78,6 +81,10 @@ def judge_page() -> list[str]:
         f'mlcanary_judge_family_log_evalue{{{of},family="quality"}} 12.5',
         f'mlcanary_judge_family_log_evalue_threshold{{{of},family="quality"}} 6.2',
         f'mlcanary_judge_measure_log_evalue{{{of},measure="accuracy"}} 13.5',
+        f"mlcanary_judge_may_expand{{{of}}} 0",
+        f"mlcanary_judge_judged_timestamp_seconds{{{of}}} {now}",
+        *(f'mlcanary_judge_trials{{{of},measure="{m}",arm="canary"}} {n}' for m, n in (("errors", 4000), ("auc", 900))),
+        f'mlcanary_judge_trials{{{of},measure="errors",arm="baseline"}} 70000',
     ]
 
 
@@ -134,6 +141,8 @@ async def test_a_real_prometheus_and_alertmanager_close_the_loop(tmp_path: Path)
                 assert incident.note == "traffic moved, measure recovered"
                 assert json.loads(incident.evidence)["delta"] < -0.3
                 await every_template_is_answered(url)
+                await what_fires_is_heard(url)
+                assert handler.count("missed_webhooks_total", "router") == 0
 
 
 async def test_a_verdict_closes_the_loop_by_the_shipped_rule(tmp_path: Path) -> None:
@@ -164,6 +173,14 @@ async def test_a_verdict_closes_the_loop_by_the_shipped_rule(tmp_path: Path) -> 
                 windowed = evidence.Case(BAD, Measure.ACCURACY, Window.FAST)
                 client = Prometheus(PrometheusSettings(url=url))
                 await answered(lambda: evidence.gather(client, plan, windowed, 0), lambda found: found.judged)
+                told = await answered(lambda: judge_of(client, plan, BAD), lambda j: j.known and j.sources_up)
+                assert (told.word, told.may_expand, told.trials) == (Word.UNHEALTHY, False, 4000.0)
+                assert abs(told.judged - time.time()) < 60
+                assert (told.roles, told.gates) == (((GOOD, "baseline"), (BAD, "canary")), ())
+
+
+def _figured(wanted: set[str], found: Evidence) -> bool:
+    return found.sources_up and wanted <= dict(found.values).keys()
 
 
 async def answered(ask: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:
@@ -181,11 +198,29 @@ async def every_template_is_answered(url: str) -> None:
     (plan,) = parse_settings(configuration(url, SECTION), "x").targets
     for measure, window in itertools.product(RECORDED, (Window.FAST, Window.SLOW)):
         case = evidence.Case(BAD, measure, window)
-        found = await answered(functools.partial(evidence.gather, client, plan, case, 0), lambda e: e.sources_up)
+        figured = measure in (Measure.ACCURACY, Measure.LOG_LOSS, Measure.ERRORS) and window is Window.FAST
+        wanted = {"delta", "reference", "reference_stderr"} if figured else set()
+        found = await answered(
+            functools.partial(evidence.gather, client, plan, case, 0),
+            functools.partial(_figured, wanted),
+        )
         assert found.roles == ((GOOD, "baseline"), (BAD, "canary"))
-        if measure in (Measure.ACCURACY, Measure.LOG_LOSS, Measure.ERRORS) and window is Window.FAST:
-            assert {"delta", "reference", "reference_stderr"} <= dict(found.values).keys(), measure
     reading = await answered(lambda: readings.read(client, plan, BAD, 0.0), lambda r: r.up and r.fresh)
     assert {key[0] for key in reading.predictions} == {GOOD, BAD}
     assert {dict(key[1])["part"] for key in reading.losses} == {"sum", "count", "squares"}
     assert reading.last_bad is not None
+    declared = configuration(url, SECTION, extra="  capacity: {requests_per_second: 100}\n")
+    (plan,) = parse_settings(declared, "x").targets
+    room = await answered(lambda: capacity.read(client, plan), lambda r: r is not None and len(r.servers) > 1)
+    assert room is not None
+    assert room.servers == ((GOOD, 1), (BAD, 1))
+    assert room.load > 0
+
+
+async def what_fires_is_heard(url: str) -> None:
+    """The alert of the webhook, as Prometheus itself tells it."""
+    client = Prometheus(PrometheusSettings(url=url))
+    (plan,) = parse_settings(configuration(url, SECTION), "x").targets
+    (found,) = await answered(lambda: missed.firing(client, plan), bool)
+    assert (found.alert.name, found.alert.version) == ("MLCanaryAccuracyBelowBaseline", BAD)
+    assert abs(time.time() - found.since) < 120

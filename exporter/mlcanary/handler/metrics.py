@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 import mlcanary
 from mlcanary.catalog import CATALOG, ROLLBACK_OUTCOMES, Group, Kind, MetricSpec
-from mlcanary.handler.core.machines import OPEN_INCIDENTS, ActionState
+from mlcanary.handler.core.machines import OPEN_INCIDENTS, RELEASE, ActionState
 from mlcanary.handler.core.policy import Reason
 from mlcanary.handler.core.releases import OrderKind, OrderState
 from mlcanary.handler.settings import TargetPlan
@@ -63,6 +63,10 @@ class HandlerMetrics(Collector):
         for gauge in ("frozen", "promotions_frozen", "capacity_missing_ratio"):
             self.set(gauge, 0.0, plan.name)
         self.set("quarantined_versions", 0.0, plan.model)
+        if plan.mode == "drive":
+            for outcome in RELEASE.final_states():
+                self.add("releases_total", plan.name, plan.model, outcome, by=0.0)
+            self.set("release_hold_deadline_seconds", plan.release.hold_deadline, plan.name)
 
     def add(self, name: str, *labels: str, by: float = 1.0) -> None:
         """Add to a counter."""

@@ -13,14 +13,14 @@ from pathlib import Path
 from aiohttp import web
 
 from mlcanary.errors import ConfigError, StateError
-from mlcanary.handler.core.incidents import Incident
+from mlcanary.handler.core.incidents import ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
 from mlcanary.handler.evidence.prometheus import Prometheus
 from mlcanary.handler.ledger.store import Checkpoint, Ledger
 from mlcanary.handler.metrics import HandlerMetrics
 from mlcanary.handler.settings import Settings, require_safe_exposure
 from mlcanary.handler.targets.registry import create
-from mlcanary.handler.web import operators, webhook
+from mlcanary.handler.web import api, gates, openapi, operators, pages, webhook
 from mlcanary.handler.web.admission import admission
 from mlcanary.handler.work.effect import PATIENT, Environment, Pace
 from mlcanary.handler.work.notices import Notifier
@@ -112,6 +112,10 @@ class HandlerService:
         """Unix seconds by the handler's clock."""
         return self._options.clock()
 
+    def new_id(self) -> str:
+        """A fresh random name."""
+        return self._options.new_id()
+
     def ready(self) -> str:
         """What is missing before the handler can be relied on; empty if nothing is."""
         waiting = [name for name, worker in self.workers.items() if not worker.ready]
@@ -129,6 +133,13 @@ class HandlerService:
                 raise ConfigError(
                     f"target {incident.target} has an open incident and is missing in the new configuration",
                     hint="wait until it ends",
+                )
+        for target in self.settings.targets:
+            release = None if target.name in kept else self.ledger.open_release(target.name)
+            if release is not None:
+                raise ConfigError(
+                    f"target {target.name} has an open release and is missing in the new configuration",
+                    hint="withdraw it, or wait until it ends",
                 )
         if settings.freeze_file != self.settings.freeze_file:
             raise ConfigError("freeze_file changes at a restart only")
@@ -171,9 +182,17 @@ class HandlerService:
         """End an incident of a target that is no longer configured, with what was under way there."""
         now, stuck, note = self._options.clock(), IncidentState.STUCK, "the target is no longer configured"
         unfinished = self.ledger.unfinished(incident.target)
+        if incident.state is IncidentState.AWAITING_APPROVAL:
+            self.ledger.abandon(incident, note=note, reopen=False, now=now)
+            return
         for action in unfinished:
-            self.ledger.finish(action, ActionState.UNKNOWN, stuck, note=note, now=now)
-        if not unfinished:
+            sent = action.state is ActionState.DISPATCHED
+            if action.kind is ActionKind.ROLLBACK and sent:
+                self.ledger.finish(action, ActionState.UNKNOWN, stuck, note=note, now=now)
+            else:
+                ended = ActionState.UNKNOWN if sent else ActionState.FAILED
+                self.ledger.finish_beside(action, ended, note=note, now=now)
+        if self.ledger.open_incident(incident.target) is not None:
             self.ledger.close_incident(incident, stuck, note=note, now=now)
         self.metrics.add("rollbacks_total", incident.target, incident.model, stuck)
         log.error("incident of a target that is gone", extra={"incident": incident.id})
@@ -192,8 +211,9 @@ class HandlerService:
 def application_of(service: HandlerService, web_config: WebConfigFile | None) -> web.Application:
     """Every route of the handler, guarded."""
     application = create_application(web_config=web_config, ready=service.ready, admission=admission(service))
-    webhook.routes(application, service)
-    operators.routes(application, service)
+    for part in (webhook, operators, api, gates, pages):
+        part.routes(application, service)
+    openapi.routes(application)
     return application
 
 

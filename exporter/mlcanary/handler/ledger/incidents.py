@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from mlcanary.handler.core.incidents import HANDLER, Action, ActionKind, Event, Incident
-from mlcanary.handler.core.machines import ACTION, INCIDENT, RELEASE_OF_INCIDENT, ActionState, IncidentState
+from mlcanary.handler.core.machines import ACTION, INCIDENT, RELEASE, RELEASE_OF_INCIDENT, ActionState, IncidentState
 from mlcanary.handler.core.policy import LedgerView
 from mlcanary.handler.core.releases import Version
 from mlcanary.handler.ledger import tables
@@ -79,10 +79,12 @@ class IncidentRows(EventRows, DispatchRows):
             self._audit(now, "approve", incident.target, body, actor=action.actor)
 
     def abandon(self, incident: Incident, *, note: str, reopen: bool, now: float, actor: str = HANDLER) -> None:
-        """End an incident before anything was done. With `reopen` its alerts are decided afresh."""
+        """End an incident that waits for approval. With `reopen` its alerts are decided afresh.
+
+        The release of the bad version was not moved by it, and is not moved now.
+        """
         with self._transaction("close"):
             self._move(incident.id, IncidentState.ABANDONED, note=note, now=now)
-            self._mirror(incident, IncidentState.ABANDONED, now)
             if reopen:
                 self._db.execute(tables.REOPEN_EVENTS, {"now": now, "incident": incident.id})
             body = {"incident": incident.id, "state": IncidentState.ABANDONED, "note": note, "plan": incident.plan}
@@ -295,6 +297,8 @@ class IncidentRows(EventRows, DispatchRows):
         wanted = RELEASE_OF_INCIDENT.get(state)
         release = self._open_release(incident.target)
         if wanted is None or release is None or release.candidate != incident.bad or release.state is wanted:
+            return
+        if not RELEASE.allows(release.state, wanted):  # a staged release has nothing to give back
             return
         self._move_release(release, wanted, note=f"incident {incident.id}: {state}", now=now)
 

@@ -29,6 +29,7 @@ from mlcanary.errors import ActionError
 from mlcanary.handler.core.incidents import Action, ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
 from mlcanary.handler.core.plans import Plan
+from mlcanary.handler.core.releases import Release
 from mlcanary.handler.evidence.prometheus import Prometheus
 from mlcanary.handler.ledger.incidents import Dispatch
 from mlcanary.handler.ledger.store import Checkpoint, Ledger
@@ -258,10 +259,15 @@ class Effector:
         return result.action
 
     def _goes(self, action: Action, result: _Result) -> IncidentState:
-        """Where the incident goes: one whose bad version keeps some traffic for the next stage goes on acting."""
+        """Where the incident goes: one whose bad version keeps some traffic for the next stage goes on acting.
+
+        So does one that a freeze or a crash kept from its next stage: it has changed the target already.
+        """
         incident = self._env.ledger.incident(action.incident)
         partial = incident is not None and action.desired.weight(incident.bad) > 0
-        return IncidentState.ACTING if partial and result.incident is IncidentState.VERIFYING else result.incident
+        staged = result.incident is IncidentState.ABANDONED and action.stage > 0
+        goes_on = staged or (partial and result.incident is IncidentState.VERIFYING)
+        return IncidentState.ACTING if goes_on else result.incident
 
     def plan_rollback(
         self,
@@ -274,12 +280,24 @@ class Effector:
         actor: str = "",
     ) -> Action:
         """The rollback of an incident, or a stage of it, not yet stored; by `actor` if not by who opened it."""
-        action = self._action(ActionKind.ROLLBACK, incident, desired, expected, now)
-        return dataclasses.replace(action, stage=stage, actor=actor or incident.actor)
+        action = self._action(ActionKind.ROLLBACK, incident.bad, incident.good, desired, expected, now)
+        return dataclasses.replace(action, incident=incident.id, stage=stage, actor=actor or incident.actor)
 
     def plan_reassert(self, incident: Incident, desired: State, expected: State, now: float) -> Action:
         """The state of an incident once more, not yet stored."""
-        return self._action(ActionKind.REASSERT, incident, desired, expected, now)
+        action = self._action(ActionKind.REASSERT, incident.bad, incident.good, desired, expected, now)
+        return dataclasses.replace(action, incident=incident.id)
+
+    def plan_split(self, release: Release, step: int, desired: State, expected: State, *, actor: str) -> Action:
+        """The split of a step of a release, not yet stored; of the step under way: to be set again."""
+        again = step == release.step and release.effect > 0
+        kind, now = ActionKind.REASSERT if again else ActionKind.STEP, self._env.clock()
+        action = self._action(kind, release.candidate, release.stable, desired, expected, now)
+        return dataclasses.replace(action, release=release.id, stage=step, actor=actor)
+
+    async def owner(self) -> str:
+        """Another controller of the target, "" if none is seen. Raises ActionError."""
+        return await self._target.owner()
 
     def plan_hash(self, kind: ActionKind, bad: str, good: str, desired: State, expected: State | None) -> str:
         """The name of what is about to be done: see `core.plans`."""
@@ -287,11 +305,12 @@ class Effector:
         return plan.hash
 
     def _action(
-        self, kind: ActionKind, incident: Incident, desired: State, expected: State | None, now: float
+        self, kind: ActionKind, version: str, other: str, desired: State, expected: State | None, now: float
     ) -> Action:
+        """About a version whose traffic the other one gets or gives; it belongs to nothing yet."""
         return Action(
             id=self._env.new_id(),
-            incident=incident.id,
+            incident="",
             target=self._plan.name,
             kind=kind,
             desired=desired,
@@ -301,14 +320,14 @@ class Effector:
             planned=now,
             dispatched=0.0,
             note="",
-            plan=self.plan_hash(kind, incident.bad, incident.good, desired, expected),
+            plan=self.plan_hash(kind, version, other, desired, expected),
         )
 
 
 def _done(action: Action, seen: State) -> bool:
-    """A step of a release or a stage of a rollback asks for its split, a rollback for who serves: routers round."""
+    """An action of a release or a stage of a rollback asks for its split, a rollback for who serves: routers round."""
     same = action.expected is not None and action.desired.fulfilled_by(action.expected)
-    split = action.kind is ActionKind.STEP or same
+    split = bool(action.release) or same
     return action.desired.reached_by(seen) if split else action.desired.fulfilled_by(seen)
 
 
