@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 
 from handler_world import free_port
 from mlcanary.handler.addresses import CheckedResolver, refused
 from mlcanary.handler.calls import Access, call
 from mlcanary.handler.targets.contract import RefusedError
+
+if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult
 
 FORBIDDEN = [
     "169.254.169.254",
@@ -59,7 +63,7 @@ class Names(AbstractResolver):
         found = self.answers.pop(0)
         flags = socket.AI_NUMERICHOST
         return [
-            ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=flags)
+            {"hostname": host, "host": address, "port": port, "family": socket.AF_INET, "proto": 0, "flags": flags}
             for address in found
         ]
 

@@ -22,7 +22,7 @@ from mlcanary.webserver.guard import Admission, Refused
 from mlcanary.webserver.identity import Scope, requires
 from mlcanary.webserver.rate_limit import RateLimit
 from mlcanary.webserver.server import create_application, serving
-from web_files import HASH, PASSWORD
+from web_files import HASH, PASSWORD, make_certificate
 
 TOKEN = "a-token-that-is-long-enough"
 SLOW = 0.3
@@ -120,6 +120,13 @@ async def test_a_connection_that_says_nothing_more_is_closed(tmp_path: Path, par
     async with served(tmp_path) as world:
         answer = await world.raw(*parts)
         assert answer.startswith(b"HTTP/1.1 200") if parts and parts[0].endswith(b"\r\n\r\n") else answer == b""
+
+
+async def test_a_handshake_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
+    make_certificate(tmp_path, "server")
+    async with served(tmp_path, "tls_server_config: {cert_file: server.crt, key_file: server.key}") as world:
+        assert await world.raw() == b""
+        assert await world.raw(b"\x16\x03\x01") == b""
 
 
 async def test_many_silent_connections_do_not_keep_others_out(tmp_path: Path) -> None:

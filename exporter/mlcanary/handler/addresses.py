@@ -14,8 +14,12 @@ import errno
 import ipaddress
 import re
 import socket
+from typing import TYPE_CHECKING
 
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
+
+if TYPE_CHECKING:
+    from aiohttp.abc import ResolveResult  # since aiohttp 3.10
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -50,7 +50,10 @@ async def call(
     Raises RefusedError if the server cannot have done anything (not reached; 3xx and 4xx as HTTPRefusedError),
     ActionError if it may have (timeout, 5xx, cut connection, oversized answer).
     """
-    if reason := refused(urlsplit(url).hostname or ""):
+    split = urlsplit(url)
+    if split.scheme not in ("http", "https") or not split.hostname:
+        raise RefusedError(f"{method} {url}: no address of HTTP")
+    if reason := refused(split.hostname):
         raise RefusedError(f"{method} {url}: the host is {reason}")
     authorization, context = _credentials(access)
     sent = {**(headers or {}), **authorization}
@@ -69,7 +72,7 @@ async def call(
         ):
             answer = await _capped(response)
             status = response.status
-    except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+    except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
         raise RefusedError(f"{method} {url}: {error}") from error
     except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
         raise ActionError(f"{method} {url}: {error or type(error).__name__}") from error

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 import mlcanary
 from mlcanary.catalog import CATALOG, ROLLBACK_OUTCOMES, Group, Kind, MetricSpec
-from mlcanary.handler.core.machines import OPEN_INCIDENTS, ActionState
+from mlcanary.handler.core.machines import OPEN_INCIDENTS, RELEASE, ActionState
 from mlcanary.handler.core.policy import Reason
 from mlcanary.handler.settings import TargetPlan
 
@@ -56,6 +56,10 @@ class HandlerMetrics(Collector):
         for state in OPEN_INCIDENTS:
             self.set("incident_open", 0.0, plan.name, state)
         self.set("frozen", 0.0, plan.name)
+        if plan.mode == "drive":
+            for ended in RELEASE.final_states():
+                self.add("releases_total", plan.name, plan.model, ended, by=0.0)
+            self.set("release_hold_deadline_seconds", plan.release.hold_deadline, plan.name)
 
     def add(self, name: str, *labels: str, by: float = 1.0) -> None:
         """Add to a counter."""

@@ -20,7 +20,7 @@ from mlcanary.handler.ledger.store import Checkpoint, Ledger
 from mlcanary.handler.metrics import HandlerMetrics
 from mlcanary.handler.settings import Settings, require_safe_exposure
 from mlcanary.handler.targets.registry import create
-from mlcanary.handler.web import operators, webhook
+from mlcanary.handler.web import api, gates, openapi, operators, pages, webhook
 from mlcanary.handler.web.admission import admission
 from mlcanary.handler.work.effect import PATIENT, Environment, Pace
 from mlcanary.handler.work.notices import Notifier
@@ -112,6 +112,10 @@ class HandlerService:
         """Unix seconds by the handler's clock."""
         return self._options.clock()
 
+    def new_id(self) -> str:
+        """A fresh random name."""
+        return self._options.new_id()
+
     def ready(self) -> str:
         """What is missing before the handler can be relied on; empty if nothing is."""
         waiting = [name for name, worker in self.workers.items() if not worker.ready]
@@ -192,8 +196,9 @@ class HandlerService:
 def application_of(service: HandlerService, web_config: WebConfigFile | None) -> web.Application:
     """Every route of the handler, guarded."""
     application = create_application(web_config=web_config, ready=service.ready, admission=admission(service))
-    webhook.routes(application, service)
-    operators.routes(application, service)
+    for part in (webhook, operators, api, gates, pages):
+        part.routes(application, service)
+    openapi.routes(application)
     return application
 
 

@@ -120,19 +120,35 @@ async def serving(
     )
     await runner.setup()
     watching = asyncio.create_task(watch(connections, lambda: runner.server.connections if runner.server else ()))
+    listeners: list[asyncio.Server] = []
     try:
         context = _reloading_context(web_config)
         for text, address in zip(addresses, parsed, strict=True):
-            site = web.TCPSite(runner, address.host or None, address.port, ssl_context=context)
-            try:
-                await site.start()
-            except OSError as error:
-                hint = "another process may hold the port"
-                raise ConfigError(f"--web.listen-address: {text} cannot be bound: {error}", hint=hint) from error
-        yield tuple(_written(bound) for bound in runner.addresses)
+            listeners.append(await _listen(runner, text, address, context, patience))
+        yield tuple(_written(socket.getsockname()) for listener in listeners for socket in listener.sockets)
     finally:
+        for listener in listeners:
+            listener.close()
         watching.cancel()
         await runner.cleanup()
+
+
+async def _listen(
+    runner: web.AppRunner, text: str, address: ListenAddress, context: ssl.SSLContext | None, patience: Patience
+) -> asyncio.Server:
+    """As web.TCPSite does, which leaves a stranger a minute for the handshake of TLS."""
+    if runner.server is None:
+        raise RuntimeError("the runner is not set up")
+    loop = asyncio.get_running_loop()
+    limit = patience.head_seconds if context is not None else None
+    host = address.host or None
+    try:
+        return await loop.create_server(
+            runner.server, host, address.port, ssl=context, ssl_handshake_timeout=limit, backlog=128
+        )
+    except OSError as error:
+        hint = "another process may hold the port"
+        raise ConfigError(f"--web.listen-address: {text} cannot be bound: {error}", hint=hint) from error
 
 
 def _written(bound: tuple[str, int] | tuple[str, int, int, int]) -> str:

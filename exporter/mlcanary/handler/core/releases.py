@@ -14,7 +14,8 @@ class Release:
 
     `step` counts the configured steps from 0, -1 while staged. `since`: when the state was entered; `effect`: when the
     traffic of the step was confirmed, 0 while it is not. `trials`: what the judge had judged of the candidate then.
-    `resume`: the state that a hold interrupted. Times are Unix seconds, 0 while not reached.
+    `resume`: the state that a hold interrupted; `told`: when a person was told that it waits for too long. Times are
+    Unix seconds, 0 while not reached.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Release:
     closed: float
     actor: str
     note: str
+    told: float = 0.0
 
     @property
     def open(self) -> bool:

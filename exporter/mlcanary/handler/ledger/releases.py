@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from mlcanary.handler.core.incidents import Action, ActionKind
+from mlcanary.handler.core.incidents import HANDLER, Action, ActionKind
 from mlcanary.handler.core.machines import ACTION, RELEASE, ActionState, ReleaseState
 from mlcanary.handler.core.releases import Release, Version, VersionStatus
 from mlcanary.handler.ledger import tables
@@ -16,10 +16,12 @@ class ReleaseRows(Book):
     """See the module. Part of `Ledger`."""
 
     def submit(self, release: Release, now: float) -> None:
-        """Stage a release. Raises StateError if one is open on the target."""
+        """Stage a release; its artefact is a candidate unless more is known. Raises StateError if one is open."""
         with self._transaction("submit"):
             RELEASE.check("", release.state)
             tables.insert(self._db, "release", release)
+            if self._status(release.model, release.digest) is None:
+                self._set_version(_version(release, VersionStatus.CANDIDATE, f"release {release.id}", now))
             body = {"release": release.id, "candidate": release.candidate, "digest": release.digest}
             self._audit(now, "submit", release.target, {**body, "stable": release.stable}, actor=release.actor)
 
@@ -28,27 +30,49 @@ class ReleaseRows(Book):
         with self._transaction("release"):
             return self._move_release(release, state, note=note, now=now)
 
-    def plan_step(self, release: Release, action: Action, *, note: str, now: float) -> Release:
-        """Go to the step (or the soak) that `action.stage` names, with the action that sets its split."""
+    def plan_step(
+        self, release: Release, action: Action, *, note: str, evidence: Mapping[str, object], now: float
+    ) -> Release:
+        """Go to the step that `action.stage` names, with the action that sets its split and the evidence for it."""
         with self._transaction("plan"):
             ACTION.check("", action.state)
             tables.insert(self._db, "action", action)
             gone = self._move_release(release, ReleaseState.STEP, note=note, now=now, step=action.stage)
             body = {"release": release.id, "action": action.id, "step": action.stage, "plan": action.plan}
-            self._audit(now, "step", release.target, {**body, "note": note}, actor=action.actor)
+            told = {**body, "note": note, "evidence": evidence}
+            self._audit(now, "step", release.target, told, actor=action.actor)
         return gone
 
     def begin_step(self, release: Release, *, trials: float, now: float) -> Release:
-        """The split of the step is confirmed: from now on, and from so many judged trials, it is looked at."""
+        """The split of the step is confirmed: from now on, and from so many judged trials, it is looked at.
+
+        Called again, with the time of the effect, once the judge has told how many trials that were.
+        """
         with self._transaction("release"):
             self._db.execute("UPDATE release SET effect=?, trials=? WHERE id=?", (now, trials, release.id))
         return dataclasses.replace(release, effect=now, trials=trials)
 
-    def prove(self, release: Release, version: Version, *, note: str, now: float) -> Release:
-        """End a release: its candidate is the proven version now."""
+    def tell_release(self, release: Release, now: float) -> Release:
+        """A person was told that the release waits for too long."""
+        with self._transaction("release"):
+            self._db.execute("UPDATE release SET told=? WHERE id=?", (now, release.id))
+        return dataclasses.replace(release, told=now)
+
+    def prove(self, release: Release, *, stable: str, evidence: Mapping[str, object], note: str, now: float) -> Release:
+        """End a release: its candidate is the proven version now, and the version before stays one to go back to.
+
+        Input: `stable` is the digest of the version before.
+        """
         with self._transaction("prove"):
-            self._set_version(version)
-            self._audit(now, "proven", release.target, {"digest": version.digest, "name": version.name})
+            known = self._status(release.model, stable)
+            if known is None or known is VersionStatus.CANDIDATE:
+                reason = f"stable before release {release.id}"
+                before = Version(release.model, stable, release.stable, VersionStatus.PROVEN, reason, HANDLER, now)
+                self._set_version(before)
+                self._audit(now, "proven", release.target, {"digest": stable, "name": release.stable})
+            self._set_version(_version(release, VersionStatus.PROVEN, f"release {release.id}", now))
+            told = {"digest": release.digest, "name": release.candidate, "release": release.id}
+            self._audit(now, "proven", release.target, {**told, "evidence": evidence})
             return self._move_release(release, ReleaseState.PROVEN, note=note, now=now)
 
     def open_release(self, target: str) -> Release | None:
@@ -89,6 +113,11 @@ class ReleaseRows(Book):
         self._db.execute("DELETE FROM version WHERE model=? AND digest=?", (v.model, v.digest))
         tables.insert(self._db, "version", v)
 
+    def _status(self, model: str, digest: str) -> VersionStatus | None:
+        query = "SELECT status FROM version WHERE model=? AND digest=?"
+        row = self._db.execute(query, (model, digest)).fetchone()
+        return None if row is None else VersionStatus(row[0])
+
     def _quarantined(self, target: str, digests: Sequence[str]) -> bool:
         """Whether one of these artefacts is quarantined. Digests are of artefacts, so the model does not matter."""
         del target
@@ -106,21 +135,25 @@ class ReleaseRows(Book):
         self, release: Release, state: ReleaseState, *, note: str, now: float, step: int | None = None
     ) -> Release:
         RELEASE.check(release.state, state)
-        resume = release.state if state is ReleaseState.HOLD else ""
-        new_step = step is not None or state is ReleaseState.SOAK
+        interrupted = release.state if release.state is ReleaseState.SOAK else ReleaseState.STEP
         gone = dataclasses.replace(
             release,
             state=state,
             step=release.step if step is None else step,
             since=now,
-            effect=0.0 if new_step and release.state is not ReleaseState.HOLD else release.effect,
-            resume=resume,
+            effect=release.effect if step is None else 0.0,
+            resume=interrupted if state is ReleaseState.HOLD else "",
             closed=now if state in RELEASE.final_states() else 0.0,
             note=note,
+            told=0.0,
         )
-        values = (gone.state, gone.step, gone.since, gone.effect, gone.resume, gone.closed, gone.note, gone.id)
-        self._db.execute(
-            "UPDATE release SET state=?, step=?, since=?, effect=?, resume=?, closed=?, note=? WHERE id=?", values
-        )
+        changed = ("state", "step", "since", "effect", "resume", "closed", "note", "told")
+        values = tuple(getattr(gone, name) for name in changed)
+        columns = ", ".join(f"{name}=?" for name in changed)
+        self._db.execute(f"UPDATE release SET {columns} WHERE id=?", (*values, gone.id))
         self._audit(now, "release", release.target, {"release": release.id, "state": state, "note": note})
         return gone
+
+
+def _version(release: Release, status: VersionStatus, reason: str, now: float) -> Version:
+    return Version(release.model, release.digest, release.candidate, status, reason, release.actor, now)

@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from mlcanary.errors import ActionError
 from mlcanary.handler.core.incidents import Action, ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
+from mlcanary.handler.core.plans import Plan
+from mlcanary.handler.core.releases import Release
 from mlcanary.handler.evidence.prometheus import Prometheus
 from mlcanary.handler.ledger.incidents import Dispatch
 from mlcanary.handler.ledger.store import Checkpoint, Ledger
@@ -240,6 +242,19 @@ class Effector:
         """The state of an incident once more, not yet stored."""
         return self._action(ActionKind.REASSERT, incident.id, desired, expected, now)
 
+    def plan_split(self, release: Release, step: int, desired: State, expected: State, *, actor: str) -> Action:
+        """The split of a step of a release, not yet stored; of the step under way: to be set again."""
+        again = step == release.step and release.effect > 0
+        kind = ActionKind.REASSERT if again else ActionKind.STEP
+        name, to, digest = self._plan.name, release.candidate, self._plan.configuration
+        plan = Plan(name, kind, to, release.stable, desired, expected, digest)
+        action = self._action(kind, "", desired, expected, self._env.clock())
+        return dataclasses.replace(action, release=release.id, stage=step, plan=plan.hash, actor=actor)
+
+    async def owner(self) -> str:
+        """Another controller of the target, "" if none is seen. Raises ActionError."""
+        return await self._target.owner()
+
     def _action(self, kind: ActionKind, incident: str, desired: State, expected: State | None, now: float) -> Action:
         return Action(
             id=self._env.new_id(),
@@ -257,8 +272,8 @@ class Effector:
 
 
 def _done(action: Action, seen: State) -> bool:
-    """A step of a release asks for its split, a rollback for who serves: routers round."""
-    return action.desired.reached_by(seen) if action.kind is ActionKind.STEP else action.desired.fulfilled_by(seen)
+    """An action of a release asks for its split, a rollback for who serves: routers round."""
+    return action.desired.reached_by(seen) if action.release else action.desired.fulfilled_by(seen)
 
 
 def _conflict(seen: State) -> _Result:

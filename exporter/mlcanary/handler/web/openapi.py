@@ -1,0 +1,29 @@
+"""`GET /v1/openapi.json`: the description of the routes, from `openapi.yml` beside this file."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import Any
+
+import msgspec
+import yaml
+from aiohttp import web
+
+from mlcanary.webserver.identity import Scope, requires
+
+
+def description() -> dict[str, Any]:
+    """The OpenAPI document."""
+    text = (resources.files(__package__) / "openapi.yml").read_text(encoding="utf-8")
+    document: dict[str, Any] = yaml.safe_load(text)
+    return document
+
+
+def routes(application: web.Application) -> None:
+    """Add the route of the module."""
+    body = msgspec.json.encode(description())
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    application.router.add_get("/v1/openapi.json", requires(Scope.READ)(answer))

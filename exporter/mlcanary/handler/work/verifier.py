@@ -1,0 +1,86 @@
+"""Proof of an effect: look at the traffic until it tells, or until the deadline."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import msgspec
+
+from mlcanary.errors import ActionError
+from mlcanary.handler.core.incidents import Incident
+from mlcanary.handler.core.machines import IncidentState
+from mlcanary.handler.core.verification import Progress, Reference, Verdict, advance
+from mlcanary.handler.evidence.prometheus import EvidenceError
+from mlcanary.handler.evidence.readings import read
+from mlcanary.handler.intake.payload import Measure
+from mlcanary.handler.settings import TargetPlan
+from mlcanary.handler.targets.contract import Unobservable
+from mlcanary.handler.work.effect import Effector, Environment
+
+log = logging.getLogger(__name__)
+
+
+class Verifier:
+    """Verifies the incidents of one target. `progress` is how far the running one is, for people."""
+
+    def __init__(self, plan: TargetPlan, effector: Effector, environment: Environment) -> None:
+        self.plan = plan
+        self.progress: Progress | None = None
+        self._effector = effector
+        self._env = environment
+
+    async def verify(self, incident: Incident) -> None:
+        """Look once more; end the incident if that settles it. Raises StateError."""
+        progress = self.progress
+        if progress is None or progress.effect != incident.effect:
+            progress = Progress(effect=incident.effect)
+            seconds = incident.effect - incident.received
+            self._env.metrics.set("rollback_duration_seconds", seconds, self.plan.name, "effect")
+        now = self._env.clock()
+        try:
+            reading = await read(self._env.prometheus, self.plan, incident.bad, now)
+            progress = advance(
+                progress,
+                reading,
+                self.plan.verification,
+                bad=incident.bad,
+                measure=_recovery(incident),
+                reference=_reference(incident),
+            )
+        except EvidenceError as error:
+            progress = dataclasses.replace(progress, note=str(error))  # as if nobody had looked
+        self.progress = progress
+        if progress.verdict is Verdict.PROVEN and await self._holds(incident):
+            self._close(incident, IncidentState.RESOLVED, progress.note)
+        elif now - incident.effect > self.plan.verification.deadline:
+            moved = progress.verdict in (Verdict.MOVED, Verdict.PROVEN)
+            self._close(incident, IncidentState.INEFFECTIVE if moved else IncidentState.STUCK, progress.note)
+
+    async def _holds(self, incident: Incident) -> bool:
+        """Whether the target, where it can be read, still keeps the bad version out."""
+        try:
+            seen = await self._effector.observe()
+        except ActionError:
+            return False
+        return isinstance(seen, Unobservable) or seen.weight(incident.bad) == 0
+
+    def _close(self, incident: Incident, state: IncidentState, note: str) -> None:
+        now = self._env.clock()
+        self._env.ledger.close_incident(incident, state, note=note, now=now)
+        self._env.metrics.add("rollbacks_total", self.plan.name, self.plan.model, state)
+        self._env.metrics.set("rollback_duration_seconds", now - incident.received, self.plan.name, "verified")
+        level = logging.INFO if state is IncidentState.RESOLVED else logging.ERROR
+        log.log(level, "incident ended", extra={"incident": incident.id, "state": state, "why": note})
+
+
+def _recovery(incident: Incident) -> Measure:
+    """The measure that tells whether quality is back: the alert's own, unless the evidence names one."""
+    return Measure(msgspec.json.decode(incident.evidence).get("recovery", incident.measure))
+
+
+def _reference(incident: Incident) -> Reference | None:
+    facts = msgspec.json.decode(incident.evidence)
+    if "reference" not in facts or "reference_stderr" not in facts:
+        return None
+    return Reference(float(facts["reference"]), float(facts["reference_stderr"]))
