@@ -73,6 +73,9 @@ class Release:
     families: dict[str, float] = field(default_factory=lambda: {"errors": -0.3, "quality": 9.0})
     measures: dict[str, float] = field(default_factory=lambda: {"accuracy": 1.0, "log_loss": 10.0})
     judged: bool = False
+    servers: dict[str, float] = field(default_factory=lambda: {GOOD: 1.0, BAD: 1.0})
+    alerts: list[dict[str, str]] = field(default_factory=list)
+    active_at: float | None = None
     others: dict[str, float] = field(default_factory=dict)
     accuracy_after: float = 0.9
     accuracy_of_bad: float = 0.5
@@ -174,6 +177,9 @@ ANSWERS: tuple[tuple[str, Callable[[Release], Vector]], ...] = (
     (r"group by \(version, role\)", lambda r: [({"version": v, "role": o}, 1.0) for v, o in r.roles]),
     (r"min\(mlcanary_up", lambda r: _one(r.up)),
     (r"sum by \(version\) \(rate\(", _serving),
+    (r"sum by \(version\) \(group by", lambda r: _by("version", r.servers)),
+    (r"ALERTS\{", lambda r: [(labels, 1.0) for labels in r.alerts]),
+    (r"ALERTS_FOR_STATE\{", lambda r: [(labels, r.active_at) for labels in r.alerts if r.active_at is not None]),
     (r".*timestamp\(mlcanary_predictions_total", lambda r: _one(r.sample_age)),
     (r".*timestamp\(", lambda r: _one(r.age if r.delta is not None else None)),
     (r"model_version:\w+:\w+_delta", lambda r: _one(r.delta)),

@@ -23,6 +23,7 @@ from mlcanary.handler.core.releases import FreezeLevel
 
 Row = tuple[Reason, dict[str, object], dict[str, object], dict[str, object]]
 NOW = 1_700_000_000.0
+WARM = frozenset({"v1", "v2", "v3"})
 QUESTION = Question("v2", True, True, ("v1", "v2", "v3"), None, 600.0, 2)
 VIEW = LedgerView(FreezeLevel.NONE, None, ())
 EVIDENCE = Evidence(
@@ -47,6 +48,7 @@ ROWS: list[Row] = [
     (Reason.STALE_EVIDENCE, {}, {}, {"violated": False}),
     (Reason.NOT_SERVING, {}, {}, {"bad_weight": 0}),
     (Reason.SHARED_CAUSE, {}, {}, {"shared_cause": True}),
+    (Reason.QUARANTINED, {}, {"quarantined": frozenset({"v1", "v3"})}, {}),
     (Reason.NO_GOOD_VERSION, {"destination": "v3"}, {}, {}),
     (Reason.COOLDOWN, {}, {"changed": (NOW - 599.0,)}, {}),
     (Reason.BUDGET, {}, {"changed": (NOW - 1200.0, NOW - 700.0)}, {}),
@@ -158,3 +160,80 @@ def test_a_judged_version_is_asked_about_again_for_the_judge_may_end() -> None:
 
 def test_no_reason_both_ends_and_expires() -> None:
     assert not FINAL & EXPIRING
+
+
+# Each row: change of the ledger, of the evidence; where v2's traffic goes.
+DESTINATIONS: list[tuple[dict[str, object], dict[str, object], Act | Suppress]] = [
+    ({"proven": frozenset({"v1"})}, {"serving": frozenset({"v2"}), "warm": WARM}, Act("v1")),
+    ({"proven": frozenset({"v1"})}, {"serving": frozenset({"v2"})}, Suppress(Reason.NO_GOOD_VERSION)),
+    ({}, {"serving": frozenset({"v2"}), "warm": WARM}, Suppress(Reason.NO_GOOD_VERSION)),
+    ({"candidate": "v2", "stable": "v3"}, {"serving": frozenset({"v2"}), "warm": WARM}, Act("v3")),
+    ({"candidate": "v3", "stable": "v1"}, {}, Act("v1")),
+    ({"candidate": "v2", "stable": "v3", "quarantined": frozenset({"v3"})}, {}, Suppress(Reason.QUARANTINED)),
+    ({"proven": frozenset({"v3"})}, {"roles": (("v2", "canary"),), "warm": WARM}, Act("v3")),
+    (
+        {"proven": frozenset({"v1", "v3"})},
+        {"roles": (("v2", "canary"),), "warm": WARM},
+        Suppress(Reason.NO_GOOD_VERSION),
+    ),
+    ({"quarantined": frozenset({"v2"})}, {}, Act("v1")),
+]
+
+
+@pytest.mark.parametrize(("ledger", "found", "answer"), DESTINATIONS)
+def test_traffic_goes_to_a_version_that_is_known_to_be_good_and_ready(
+    ledger: dict[str, object], found: dict[str, object], answer: Act | Suppress
+) -> None:
+    view = dataclasses.replace(VIEW, **ledger)  # type: ignore[arg-type]
+    assert decide(QUESTION, view, dataclasses.replace(EVIDENCE, **found), NOW) == answer  # type: ignore[arg-type]
+
+
+def test_quarantine_and_proof_go_by_the_digest_of_the_artefact() -> None:
+    question = dataclasses.replace(QUESTION, digests=(("v1", "sha256:a"),))
+    view = dataclasses.replace(VIEW, quarantined=frozenset({"v1"}))
+    assert decide(question, view, EVIDENCE, NOW) == Act("v1")
+    view = dataclasses.replace(VIEW, quarantined=frozenset({"sha256:a"}))
+    assert decide(question, view, EVIDENCE, NOW) == Suppress(Reason.QUARANTINED)
+
+
+ORDER = dataclasses.replace(QUESTION, ordered=True)
+SKIPPED = {
+    Reason.FROZEN,
+    Reason.JUDGED,
+    Reason.SOURCE_BROKEN,
+    Reason.ROLE_CONFLICT,
+    Reason.STALE_EVIDENCE,
+    Reason.SHARED_CAUSE,
+    Reason.COOLDOWN,
+    Reason.BUDGET,
+}
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row[0] is not Reason.RESOLVED], ids=lambda row: str(row[0]))
+def test_the_order_of_a_person_skips_evidence_and_limits_but_not_the_destination(row: Row) -> None:
+    question = dataclasses.replace(ORDER, **row[1])  # type: ignore[arg-type]
+    view = dataclasses.replace(VIEW, **row[2])  # type: ignore[arg-type]
+    answer = decide(question, view, dataclasses.replace(EVIDENCE, **row[3]), NOW)  # type: ignore[arg-type]
+    assert answer == Act("v1") if row[0] in SKIPPED else isinstance(answer, Suppress) and answer.reason is row[0]
+
+
+def test_force_goes_to_any_other_configured_version() -> None:
+    view = dataclasses.replace(VIEW, quarantined=frozenset({"v1"}))
+    force = dataclasses.replace(ORDER, force=True)
+    assert decide(force, view, EVIDENCE, NOW) == Act("v1")
+    assert decide(force, view, dataclasses.replace(EVIDENCE, serving=frozenset()), NOW) == Act("v1")
+    assert decide(dataclasses.replace(force, destination="v9"), view, EVIDENCE, NOW) == Suppress(Reason.NO_GOOD_VERSION)
+
+
+def test_the_lock_of_another_incident_holds_an_order_too() -> None:
+    view = dataclasses.replace(VIEW, open_version="v3")
+    assert decide(dataclasses.replace(ORDER, force=True), view, EVIDENCE, NOW) == Suppress(Reason.COOLDOWN)
+
+
+def test_an_order_without_evidence_goes_to_a_proven_or_configured_version_only() -> None:
+    proven = dataclasses.replace(VIEW, proven=frozenset({"v1"}))
+    assert decide(ORDER, VIEW, None, NOW) == Suppress(Reason.NO_GOOD_VERSION)
+    assert decide(ORDER, proven, None, NOW) == Act("v1")
+    assert decide(dataclasses.replace(ORDER, destination="v3"), VIEW, None, NOW) == Act("v3")
+    released = dataclasses.replace(VIEW, candidate="v2", stable="v1")
+    assert decide(ORDER, released, None, NOW) == Suppress(Reason.NO_EVIDENCE)

@@ -7,6 +7,7 @@ counters would add a `_created` series to each.)
 
 from __future__ import annotations
 
+import itertools
 import platform
 from collections.abc import Iterator, Sequence
 
@@ -19,6 +20,7 @@ import mlcanary
 from mlcanary.catalog import CATALOG, ROLLBACK_OUTCOMES, Group, Kind, MetricSpec
 from mlcanary.handler.core.machines import OPEN_INCIDENTS, RELEASE, ActionState
 from mlcanary.handler.core.policy import Reason
+from mlcanary.handler.core.releases import OrderKind, OrderState
 from mlcanary.handler.settings import TargetPlan
 
 _ROWS = {row.name.removeprefix("mlcanary_"): row for row in CATALOG if row.group is Group.HANDLER}
@@ -55,10 +57,15 @@ class HandlerMetrics(Collector):
             self.add("rollbacks_total", plan.name, plan.model, outcome, by=0.0)
         for state in OPEN_INCIDENTS:
             self.set("incident_open", 0.0, plan.name, state)
-        self.set("frozen", 0.0, plan.name)
+        for order, ended in itertools.product(OrderKind, (OrderState.DONE, OrderState.REFUSED)):
+            self.add("orders_total", plan.name, order, ended, by=0.0)
+        self.add("missed_webhooks_total", plan.name, by=0.0)
+        for gauge in ("frozen", "promotions_frozen", "capacity_missing_ratio"):
+            self.set(gauge, 0.0, plan.name)
+        self.set("quarantined_versions", 0.0, plan.model)
         if plan.mode == "drive":
-            for ended in RELEASE.final_states():
-                self.add("releases_total", plan.name, plan.model, ended, by=0.0)
+            for final in RELEASE.final_states():
+                self.add("releases_total", plan.name, plan.model, final, by=0.0)
             self.set("release_hold_deadline_seconds", plan.release.hold_deadline, plan.name)
 
     def add(self, name: str, *labels: str, by: float = 1.0) -> None:

@@ -13,12 +13,19 @@ Precedence, first match decides:
      9  stale_evidence   the alert is not firing, or the figures are old, or nothing is violated now
     10  not_serving      the version gets no traffic, or the target gives it none
     11  shared_cause     the baseline fell too: going back to it would not help
-    12  no_good_version  no configured version is known to be good and serving
-    13  cooldown         the target was changed a short time ago, or is being changed for another version
-    14  budget           too many automatic actions in 24 hours
-    15  dry_run          all of the above passed, and the target's mode is observe
+    12  quarantined      the version to go back to was itself taken back once, by the digest of its artefact
+    13  no_good_version  no configured version is known to be good and ready to serve
+    14  cooldown         the target was changed a short time ago, or is being changed for another version
+    15  budget           too many automatic actions in 24 hours
+    16  dry_run          all of the above passed, and the target's mode is observe
 
 `duplicate` is decided earlier, by the unique delivery key of the ledger.
+
+The version to go back to is the configured one, else the stable one of the release under way, else the baseline, else
+the only proven one. It has traffic, or it is proven (or that stable one) and its sidecar is up.
+
+The order of a person skips rows 4, 6 to 9, 11, 15 and the times of 14. Without evidence it may go to a proven or
+configured version only. With `force` rows 12 and 13 let any other configured version pass.
 """
 
 from __future__ import annotations
@@ -45,6 +52,7 @@ class Reason(StrEnum):
     STALE_EVIDENCE = "stale_evidence"
     NOT_SERVING = "not_serving"
     SHARED_CAUSE = "shared_cause"
+    QUARANTINED = "quarantined"
     NO_GOOD_VERSION = "no_good_version"
     COOLDOWN = "cooldown"
     BUDGET = "budget"
@@ -60,7 +68,11 @@ EXPIRING = frozenset({Reason.NO_EVIDENCE, Reason.STALE_EVIDENCE})
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: a configured target and a version of it. `version` is None if nothing matched."""
+    """What is asked: a configured target and a version of it. `version` is None if nothing matched.
+
+    `digests` names the artefacts of versions; without one the version's name does. `ordered`: a person asks, by
+    `force` without the checks of the destination.
+    """
 
     version: str | None
     firing: bool
@@ -69,6 +81,13 @@ class Question:
     destination: str | None
     cooldown: float
     budget: int
+    digests: tuple[tuple[str, str], ...] = ()
+    ordered: bool = False
+    force: bool = False
+
+    def digest(self, version: str) -> str:
+        """The artefact of a version."""
+        return dict(self.digests).get(version, version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +95,8 @@ class LedgerView:
     """What the ledger knows of the target, in one transaction.
 
     `open_version` is the bad version of the open incident; `changed` are the times of automatic rollbacks, newest last,
-    and `others` those of every other target's newest. `proven` and `quarantined` are digests.
+    and `others` those of every other target's newest. `proven` and `quarantined` are digests. `candidate` and `stable`
+    are the versions of the open release, empty without one.
     """
 
     level: FreezeLevel
@@ -85,6 +105,8 @@ class LedgerView:
     others: tuple[float, ...] = ()
     proven: frozenset[str] = frozenset()
     quarantined: frozenset[str] = frozenset()
+    candidate: str = ""
+    stable: str = ""
 
     @property
     def frozen(self) -> bool:
@@ -109,7 +131,8 @@ class Finding:
 class Evidence:
     """What the handler found by itself. `values` and `recovery` as in `Finding`, for the audit and the verification.
 
-    `judged`: a judge judges the version, and the alert is none of its own.
+    `serving`: versions with traffic; `warm`: versions whose sidecars are up. `judged`: a judge judges the version, and
+    the alert is none of its own.
     """
 
     sources_up: bool
@@ -121,6 +144,7 @@ class Evidence:
     bad_weight: int | None
     shared_cause: bool
     judged: bool = False
+    warm: frozenset[str] = frozenset()
     values: tuple[tuple[str, float], ...] = ()
     recovery: str = ""
 
@@ -156,7 +180,7 @@ def decide_early(question: Question, view: LedgerView) -> Decision | None:
         return Suppress(Reason.RESOLVED)
     if view.open_version == question.version:
         return Attach()
-    if view.frozen:
+    if view.frozen and not question.ordered:
         return Suppress(Reason.FROZEN)
     return None
 
@@ -166,28 +190,42 @@ def decide(question: Question, view: LedgerView, evidence: Evidence | None, now:
     early = decide_early(question, view)
     if early is not None or question.version is None:
         return early or Suppress(Reason.UNKNOWN_TARGET)
-    if evidence is None:
+    if evidence is None and not question.ordered:
         return Suppress(Reason.NO_EVIDENCE)
-    destination = _destination(question, evidence)
-    against = _against(question.version, evidence)
-    if against is None:
-        against = _limits(question, view, now) if destination is not None else Reason.NO_GOOD_VERSION
+    against = _against(question.version, evidence, ordered=question.ordered) if evidence is not None else None
+    if against is not None:
+        return Suppress(against)
+    destination = _chosen(question, view, evidence)
+    against = _unfit(destination, question, view, evidence) or _limits(question, view, now)
     if against is not None or destination is None:
         return Suppress(against or Reason.NO_GOOD_VERSION)
     return Act(destination) if question.reacts else Suppress(Reason.DRY_RUN, destination)
 
 
 def _limits(question: Question, view: LedgerView, now: float) -> Reason | None:
-    """Rows 13 and 14. A clock that went back makes an action look recent: that holds, which is safe."""
-    if view.open_version is not None or any(now - at < question.cooldown for at in view.changed):
+    """Rows 14 and 15. A clock that went back makes an action look recent: that holds, which is safe."""
+    if view.open_version is not None:
+        return Reason.COOLDOWN
+    if question.ordered:
+        return None
+    if any(now - at < question.cooldown for at in view.changed):
         return Reason.COOLDOWN
     if sum(now - at < DAY for at in view.changed) >= question.budget:
         return Reason.BUDGET
     return None
 
 
-def _against(version: str, evidence: Evidence) -> Reason | None:
+def _against(version: str, evidence: Evidence, *, ordered: bool) -> Reason | None:
     """Rows 6 to 11."""
+    unserved = evidence.bad_weight == 0 or (version not in evidence.serving and not ordered)
+    doubted = None if ordered else _doubted(version, evidence)
+    if doubted is not None or unserved:
+        return doubted or Reason.NOT_SERVING
+    return Reason.SHARED_CAUSE if evidence.shared_cause and not ordered else None
+
+
+def _doubted(version: str, evidence: Evidence) -> Reason | None:
+    """Rows 6 to 9."""
     if evidence.judged:
         return Reason.JUDGED
     if not evidence.sources_up:
@@ -196,9 +234,7 @@ def _against(version: str, evidence: Evidence) -> Reason | None:
         return Reason.ROLE_CONFLICT
     if not (evidence.firing and evidence.violated and evidence.fresh):
         return Reason.STALE_EVIDENCE
-    if version not in evidence.serving or evidence.bad_weight == 0:
-        return Reason.NOT_SERVING
-    return Reason.SHARED_CAUSE if evidence.shared_cause else None
+    return None
 
 
 def _conflict(version: str, roles: tuple[tuple[str, str], ...]) -> bool:
@@ -207,10 +243,29 @@ def _conflict(version: str, roles: tuple[tuple[str, str], ...]) -> bool:
     return len(set(names)) != len(names) or len(baselines) > 1 or (version, "canary") not in roles
 
 
-def _destination(question: Question, evidence: Evidence) -> str | None:
-    """The configured version, else the baseline; it must be serving and another one than the bad one."""
-    baseline = next((name for name, role in evidence.roles if role == "baseline"), None)
-    chosen = question.destination or baseline
+def _chosen(question: Question, view: LedgerView, evidence: Evidence | None) -> str | None:
+    """Which version takes the traffic, if it can."""
+    stable = view.stable if view.candidate == question.version else ""
+    if question.destination or stable:
+        return question.destination or stable
+    baselines = [name for name, role in evidence.roles if role == "baseline"] if evidence is not None else []
+    if len(baselines) == 1:
+        return baselines[0]
+    proven = [v for v in question.versions if question.digest(v) in view.proven and v != question.version]
+    return proven[0] if len(proven) == 1 else None
+
+
+def _unfit(chosen: str | None, question: Question, view: LedgerView, evidence: Evidence | None) -> Reason | None:
+    """Rows 12 and 13: why the chosen version may not take the traffic."""
     if chosen is None or chosen == question.version or chosen not in question.versions:
+        return Reason.NO_GOOD_VERSION
+    if question.force:
         return None
-    return chosen if chosen in evidence.serving else None
+    if question.digest(chosen) in view.quarantined:
+        return Reason.QUARANTINED
+    proven = question.digest(chosen) in view.proven
+    if evidence is None:
+        return None if proven or chosen == question.destination else Reason.NO_EVIDENCE
+    kept = proven or (view.candidate == question.version and view.stable == chosen)
+    ready = chosen in evidence.serving or (kept and chosen in evidence.warm)
+    return None if ready else Reason.NO_GOOD_VERSION

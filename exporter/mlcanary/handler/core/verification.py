@@ -5,7 +5,8 @@ Proven means all of it, on data younger than the effect:
   `min_predictions` of the others: no traffic never proves anything;
 - the newest prediction of the bad version (its own event time) is at most `tolerance` after the effect;
 - what was served since is as good as the baseline was at the decision, within noise, where enough labels
-  came; without them the measure counts as `no_labels`, which is enough unless the target requires it.
+  came; without them the measure counts as `no_labels`, which is enough unless the target requires it;
+- where the model server can be asked, it told the good artefact over as many windows, at every look (`Served`).
 
 A window in which a counter went back or vanished, or a source was down, is thrown away: a restart, a lost
 scrape and a broken log look like silence, and silence is not proof. That includes the counters of the bad
@@ -28,6 +29,7 @@ from mlcanary.handler.intake.payload import Measure
 from mlcanary.handler.settings import Verification
 
 NOISE_Z = 3.0
+_SHOWN = 80
 SeriesKey = tuple[str, tuple[tuple[str, str], ...]]
 """Version, then every label of the series."""
 
@@ -80,6 +82,26 @@ class Progress:
     passed: int = 0
     verdict: Verdict = Verdict.UNPROVEN
     note: str = "no reading yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Since when, without a break, the model server has told the artefact that it should serve; None if it has not."""
+
+    effect: float
+    since: float | None = None
+    note: str = "the model server was not asked yet"
+
+    def told(self, value: object, wanted: str, now: float) -> Served:
+        """What is known after the server told `value`, None if it told nothing."""
+        if str(value) == wanted and value is not None:
+            return dataclasses.replace(self, since=self.since if self.since is not None else now, note="")
+        found = "nothing" if value is None else repr(value)[:_SHOWN]
+        return dataclasses.replace(self, since=None, note=f"the model server tells {found}, not {wanted!r}")
+
+    def proven(self, plan: Verification, now: float) -> bool:
+        """Whether it told so over all windows that a proof takes."""
+        return self.since is not None and now - self.since >= plan.windows * plan.window
 
 
 def advance(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mlcanary.catalog import ACTION_ROLLBACK
 from mlcanary.handler.core.policy import Evidence, Finding
-from mlcanary.handler.evidence import verdicts
+from mlcanary.handler.evidence import capacity, verdicts
 from mlcanary.handler.evidence.prometheus import Prometheus, Sample, only_value, selector
 from mlcanary.handler.evidence.recorded import PAST_OFFSET, RECORDED, Change, Matchers, change, reference
 from mlcanary.handler.intake.payload import Measure, Window
@@ -20,8 +20,6 @@ from mlcanary.handler.settings import TargetPlan
 
 Z_LIMIT = {Window.FAST: 6.0, Window.SLOW: 4.26}
 """Significance of the rules that fire (their own text): weaker evidence than that is no evidence."""
-
-_PREDICTIONS = "mlcanary_predictions_total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,7 @@ async def gather(prometheus: Prometheus, plan: TargetPlan, case: Case, bad_weigh
         bad_weight=bad_weight,
         shared_cause=found.shared_cause,
         judged=not by_verdict and bool(answers["judged"]),
+        warm=frozenset(s.label("version") for s in answers["servers"] if s.value > 0),
         values=found.values,
         recovery=found.recovery,
     )
@@ -83,11 +82,11 @@ def _situation(plan: TargetPlan, case: Case) -> dict[str, str]:
         ("measure", case.measure),
         ("window", case.window),
     )
-    window = f"{max(1, int(plan.evidence.serving_window * 1000))}ms"
     return {
         "firing": f"count({selector('ALERTS', alerts)})",
         "roles": f"group by (version, role) ({info})",
-        "serving": f"sum by (version) (rate({selector(_PREDICTIONS, of_model)}[{window}]))",
+        "serving": capacity.load(plan),
+        "servers": capacity.servers(plan),
         "up": f"min(mlcanary_up and on (job, instance) group by (job, instance) ({info}))",
         # The same series that makes the windowed rules inform, so that both change over at once.
         "judged": selector("model_version:mlcanary_judge:active", (*of_model, ("version", case.version))),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+import msgspec
 
 from mlcanary import durable
 from mlcanary.errors import StateError
@@ -14,10 +17,15 @@ from mlcanary.handler.core.incidents import HANDLER
 from mlcanary.handler.core.releases import Freeze, FreezeLevel
 from mlcanary.handler.ledger import audit, tables
 
+log = logging.getLogger(__name__)
+
 Checkpoint = durable.Checkpoint
 """Called before and after each commit and each call to a target, with its name. Nothing in production."""
 
 EVERYTHING = "*"
+STORM_BRAKE = "storm brake"
+"""Actor of the freeze of everything after too many rollbacks."""
+MOST_NOTICES = 1000
 FREEZE_FILE = "file"
 """Scope of the freeze by `freeze_file`, for people."""
 
@@ -28,6 +36,8 @@ class Book:
     def __init__(self, path: Path, *, freeze_file: Path | None, checkpoint: Checkpoint) -> None:
         self._freeze_file = freeze_file
         self._checkpoint = checkpoint
+        self._receivers: Callable[[str], Sequence[str]] = lambda _kind: ()
+        self._queued: Callable[[], None] = lambda: None
         self._lock = _lock(path)
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0)
@@ -104,6 +114,35 @@ class Book:
         columns = "INSERT OR REPLACE INTO freeze (scope, level, reason, actor, since)"
         self._db.execute(columns + " VALUES (?,?,?,?,?)", (scope, level, reason, actor, now))
         self._audit(now, "freeze", scope, {"reason": reason, "level": level}, actor=actor)
+        if actor in (HANDLER, STORM_BRAKE):
+            body = {"target": scope, "reason": reason, "level": level, "actor": actor}
+            self._queue("frozen", scope, body, now)
+
+    def address(self, receivers: Callable[[str], Sequence[str]], queued: Callable[[], None]) -> None:
+        """Whom the messages that belong to a move go to, by kind; `queued` is told of each."""
+        self._receivers, self._queued = receivers, queued
+
+    def _queue(self, kind: str, target: str, body: Mapping[str, object], now: float) -> None:
+        """A message to people, in the transaction of what it tells of."""
+        receivers = self._receivers(kind)
+        if receivers and not self._queue_to(receivers, kind, target, body, now):
+            log.error("too many messages wait, one is left out", extra={"kind": kind, "target": target})
+        self._queued()
+
+    def _queue_to(
+        self, receivers: Sequence[str], kind: str, target: str, body: Mapping[str, object], now: float
+    ) -> bool:
+        if self._notices_waiting() + len(receivers) > MOST_NOTICES:
+            return False
+        text = msgspec.json.encode(body, order="sorted").decode()
+        self._db.executemany(
+            "INSERT INTO outbox (receiver, at, kind, target, body, next_try) VALUES (?,?,?,?,?,?)",
+            [(receiver, now, kind, target, text, now) for receiver in receivers],
+        )
+        return True
+
+    def _notices_waiting(self) -> int:
+        return int(self._db.execute("SELECT COUNT(*) FROM outbox WHERE sent=0").fetchone()[0])
 
     def _frozen(self, target: str) -> FreezeLevel:
         if self._freeze_file is not None and self._freeze_file.exists():

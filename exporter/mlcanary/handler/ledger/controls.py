@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from mlcanary.errors import StateError
 from mlcanary.handler.core.releases import Notice, Order, OrderState
 from mlcanary.handler.ledger import tables
-from mlcanary.handler.ledger.book import Book
+from mlcanary.handler.ledger.book import MOST_NOTICES, Book
+
+__all__ = ["MOST_NOTICES", "MOST_ORDERS", "ControlRows"]
 
 MOST_ORDERS = 100
-MOST_NOTICES = 1000
 
 
 class ControlRows(Book):
@@ -53,22 +52,12 @@ class ControlRows(Book):
     ) -> bool:
         """Queue a message to each receiver. False, with nothing queued, if too many wait: metrics still tell."""
         with self._transaction("notice"):
-            if self._waiting() + len(receivers) > MOST_NOTICES:
-                return False
-            text = msgspec.json.encode(body, order="sorted").decode()
-            self._db.executemany(
-                "INSERT INTO outbox (receiver, at, kind, target, body, next_try) VALUES (?,?,?,?,?,?)",
-                [(receiver, now, kind, target, text, now) for receiver in receivers],
-            )
-        return True
+            return self._queue_to(receivers, kind, target, body, now)
 
     def notices_waiting(self) -> int:
         """How many messages wait."""
         with self._reading():
-            return self._waiting()
-
-    def _waiting(self) -> int:
-        return int(self._db.execute("SELECT COUNT(*) FROM outbox WHERE sent=0").fetchone()[0])
+            return self._notices_waiting()
 
     def notices(self, now: float, count: int, *, longest: float) -> list[Notice]:
         """Messages whose turn has come, oldest first.

@@ -72,6 +72,15 @@ class EventRows(Book):
             if any(event.reason != reason for event in events):
                 self._audit(now, "decision", events[0].target, {"decision": "wait", "reason": reason, **body})
 
+    def heard(self, target: str, alert: Alert, since: float) -> bool:
+        """Whether an alert about the same came in since then, or still waits for a decision."""
+        found = self._one(
+            "SELECT 1 FROM event WHERE target=? AND version=? AND measure=? AND window=?"
+            " AND (since >= ? OR state='pending')",
+            (target, alert.version, alert.measure, alert.window, since),
+        )
+        return found is not None
+
     def prune(self, now: float) -> None:
         """Drop decided events that nobody repeats any more, and notices that were sent."""
         with self._transaction("prune"):

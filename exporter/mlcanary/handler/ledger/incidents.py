@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 
 import msgspec
 
 from mlcanary.handler.core.incidents import HANDLER, Action, ActionKind, Event, Incident
 from mlcanary.handler.core.machines import ACTION, INCIDENT, RELEASE_OF_INCIDENT, ActionState, IncidentState
 from mlcanary.handler.core.policy import LedgerView
-from mlcanary.handler.core.releases import FreezeLevel
+from mlcanary.handler.core.releases import Version
 from mlcanary.handler.ledger import tables
+from mlcanary.handler.ledger.dispatch import Dispatch, DispatchRows
 from mlcanary.handler.ledger.events import EventRows
-from mlcanary.handler.ledger.releases import ReleaseRows
 
-STORM_SECONDS = 600.0
-"""How long an automatic rollback of another target counts for the storm brake."""
+__all__ = ["Dispatch", "IncidentRows"]
+
+_TOLD = {
+    IncidentState.AWAITING_APPROVAL: "approval",
+    IncidentState.RESOLVED: "rolled_back",
+    IncidentState.INEFFECTIVE: "ineffective",
+    IncidentState.STUCK: "stuck",
+    IncidentState.FAILED: "failed",
+}
+"""Which message tells that an incident got here."""
 
 
-class Dispatch(StrEnum):
-    """What became of a dispatch. Nothing was changed unless it went out."""
-
-    OUT = "out"
-    FROZEN = "frozen"
-    QUARANTINED = "quarantined"
-
-
-class IncidentRows(EventRows, ReleaseRows):
+class IncidentRows(EventRows, DispatchRows):
     """See the module. Part of `Ledger`."""
 
     def view(self, target: str, since: float) -> LedgerView:
@@ -48,7 +47,8 @@ class IncidentRows(EventRows, ReleaseRows):
     ) -> bool:
         """Open an incident with its planned action, if `allowed` still says so in this transaction.
 
-        `action` is None for an incident that waits for approval. The release of the bad version goes with it.
+        `action` is None for an incident that waits for approval or for capacity. The release of the bad version goes
+        with it.
         """
         with self._transaction("plan"):
             if not allowed(self._view(incident.target, since)):
@@ -61,16 +61,33 @@ class IncidentRows(EventRows, ReleaseRows):
             self._mirror(incident, incident.state, now)
             told = {"incident": incident.id, "action": action.id if action is not None else "", "plan": incident.plan}
             self._audit(now, "plan", incident.target, {**told, **body}, actor=incident.actor)
+            if incident.state is IncidentState.AWAITING_APPROVAL:
+                self._tell(incident, incident.state, "waits for approval", now)
         return True
 
-    def approve(self, incident: Incident, action: Action, *, now: float) -> None:
-        """Let an incident that waits for approval act; `action` carries who approved."""
+    def approve(self, incident: Incident, action: Action, *, now: float, order: str = "") -> None:
+        """Let an incident that waits for approval act; `action` carries who approved.
+
+        `order` is the order that said so: it is done in the same transaction, so it counts once.
+        """
         with self._transaction("approve"):
             self._move(incident.id, IncidentState.ACTING, note=f"approved by {action.actor}", now=now)
             self._insert_action(action)
             self._mirror(incident, IncidentState.ACTING, now)
-            body = {"incident": incident.id, "action": action.id, "plan": action.plan}
+            self._db.execute("UPDATE orders SET state='done', note='approved' WHERE id=?", (order,))
+            body = {"incident": incident.id, "action": action.id, "plan": incident.plan, "order": order}
             self._audit(now, "approve", incident.target, body, actor=action.actor)
+
+    def abandon(self, incident: Incident, *, note: str, reopen: bool, now: float, actor: str = HANDLER) -> None:
+        """End an incident before anything was done. With `reopen` its alerts are decided afresh."""
+        with self._transaction("close"):
+            self._move(incident.id, IncidentState.ABANDONED, note=note, now=now)
+            self._mirror(incident, IncidentState.ABANDONED, now)
+            if reopen:
+                self._db.execute(tables.REOPEN_EVENTS, {"now": now, "incident": incident.id})
+            body = {"incident": incident.id, "state": IncidentState.ABANDONED, "note": note, "plan": incident.plan}
+            self._audit(now, "verdict", incident.target, body, actor=actor)
+            self._tell(incident, IncidentState.ABANDONED, note, now)
 
     def plan_stage(self, action: Action, now: float) -> None:
         """Plan the next stage of an incident that is moved in several."""
@@ -86,33 +103,20 @@ class IncidentRows(EventRows, ReleaseRows):
             body = {"incident": action.incident, "release": action.release, "action": action.id}
             self._audit(now, "reassert", action.target, body, actor=action.actor)
 
-    def dispatch(self, action: Action, now: float, *, gaining: Sequence[str] = (), force: bool = False) -> Dispatch:
-        """Mark an action as under way and count the attempt, unless it must not go out.
+    def finish(
+        self,
+        action: Action,
+        state: ActionState,
+        incident: IncidentState,
+        *,
+        note: str,
+        now: float,
+        proof: Mapping[str, object] | None = None,
+    ) -> None:
+        """Record how an action ended and where its incident goes; a confirmed effect restarts its clock.
 
-        Input: `gaining` are the digests of the versions that get more traffic. Freeze and quarantine are read in this
-        transaction. An order of a person passes a freeze; with `force` it passes the quarantine.
+        `proof` is what was read back. The audit row has all that led to the effect and shows it.
         """
-        with self._transaction("dispatch"):
-            if action.actor == HANDLER and self._holds(action):
-                return Dispatch.FROZEN
-            if not force and self._quarantined(action.target, gaining):
-                return Dispatch.QUARANTINED
-            ACTION.check(self._state_of("action", action.id), ActionState.DISPATCHED)
-            self._db.execute(
-                "UPDATE action SET state='dispatched', attempt=attempt+1,"
-                " dispatched=CASE dispatched WHEN 0 THEN ? ELSE dispatched END WHERE id=?",
-                (now, action.id),
-            )
-            body = {"action": action.id, "attempt": action.attempt + 1, "desired": dict(action.desired.weights)}
-            self._audit(now, "dispatch", action.target, body, actor=action.actor)
-        return Dispatch.OUT
-
-    def _holds(self, action: Action) -> bool:
-        level = self._frozen(action.target)
-        return level is FreezeLevel.ALL or (level is FreezeLevel.PROMOTE and action.kind is ActionKind.STEP)
-
-    def finish(self, action: Action, state: ActionState, incident: IncidentState, *, note: str, now: float) -> None:
-        """Record how an action ended and where its incident goes; a confirmed effect restarts its clock."""
         with self._transaction("finish"):
             self._finish_action(action, state, note)
             self._move(action.incident, incident, note=note, now=now)
@@ -127,11 +131,21 @@ class IncidentRows(EventRows, ReleaseRows):
                 "incident": incident,
                 "note": note,
                 "plan": action.plan,
+                "proof": proof or {},
                 "evidence": msgspec.json.decode(row.evidence),
             }
             self._audit(now, "effect", action.target, body, actor=action.actor)
+            self._tell(row, incident, note, now)
 
-    def finish_beside(self, action: Action, state: ActionState, *, note: str, now: float) -> None:
+    def finish_beside(
+        self,
+        action: Action,
+        state: ActionState,
+        *,
+        note: str,
+        now: float,
+        proof: Mapping[str, object] | None = None,
+    ) -> None:
         """Record how a reassert or a step ended; a running verification starts over."""
         with self._transaction("finish"):
             self._finish_action(action, state, note)
@@ -139,18 +153,41 @@ class IncidentRows(EventRows, ReleaseRows):
                 self._db.execute(
                     "UPDATE incident SET effect=? WHERE id=? AND state='verifying'", (now, action.incident)
                 )
+            expected = dict(action.expected.weights) if action.expected is not None else None
             body = {"action": action.id, "state": state, "note": note, "plan": action.plan, "release": action.release}
-            self._audit(now, "effect", action.target, body, actor=action.actor)
+            told = {"incident": action.incident, "proof": proof or {}, "evidence": {"found": expected}}
+            self._audit(now, "effect", action.target, {**body, **told}, actor=action.actor)
 
     def close_incident(
-        self, incident: Incident, state: IncidentState, *, note: str, now: float, actor: str = HANDLER
+        self,
+        incident: Incident,
+        state: IncidentState,
+        *,
+        note: str,
+        now: float,
+        actor: str = HANDLER,
+        versions: Sequence[Version] = (),
     ) -> None:
-        """Record how an incident ended."""
+        """Record how an incident ended, and what is known of its artefacts since."""
         with self._transaction("close"):
             self._move(incident.id, state, note=note, now=now)
             self._mirror(incident, state, now)
-            body = {"incident": incident.id, "state": state, "note": note, "bad": incident.bad}
+            for version in versions:
+                self._set_version(version)
+            done = self._db.execute(
+                "SELECT id FROM action WHERE incident=? AND dispatched > 0 ORDER BY rowid", (incident.id,)
+            )
+            body = {
+                "incident": incident.id,
+                "state": state,
+                "note": note,
+                "bad": incident.bad,
+                "plan": incident.plan,
+                "actions": [row[0] for row in done],
+                **{str(version.status): version.digest for version in versions},
+            }
             self._audit(now, "verdict", incident.target, body, actor=actor)
+            self._tell(incident, state, note, now)
 
     def acknowledge(self, incident: str, *, actor: str, now: float) -> bool:
         """Note that a person has seen it. False if there is no such incident or it is acknowledged."""
@@ -212,6 +249,7 @@ class IncidentRows(EventRows, ReleaseRows):
             (HANDLER, max(0.0, since), target),
         ).fetchall()
         model = self._db.execute("SELECT digest, status FROM version").fetchall()
+        release = self._open_release(target)
         return LedgerView(
             level=self._frozen(target),
             open_version=found[0] if found else None,
@@ -219,7 +257,29 @@ class IncidentRows(EventRows, ReleaseRows):
             others=tuple(row[1] for row in others),
             proven=frozenset(row[0] for row in model if row[1] == "proven"),
             quarantined=frozenset(row[0] for row in model if row[1] == "quarantined"),
+            candidate=release.candidate if release is not None else "",
+            stable=release.stable if release is not None else "",
         )
+
+    def _tell(self, incident: Incident, state: IncidentState, note: str, now: float) -> None:
+        """Queue the message about a move, in its transaction: told at least once, and never without the move."""
+        kind = "approval" if state is IncidentState.ABANDONED else _TOLD.get(state)
+        if kind is None or (state is IncidentState.ABANDONED and incident.state is not IncidentState.AWAITING_APPROVAL):
+            return
+        body = {
+            "target": incident.target,
+            "model": incident.model,
+            "version": incident.bad,
+            "destination": incident.good,
+            "incident": incident.id,
+            "plan": incident.plan,
+            "state": state,
+            "note": note,
+            "actor": incident.actor,
+            "expires": incident.expires,
+            "figures": msgspec.json.decode(incident.evidence),
+        }
+        self._queue(kind, incident.target, body, now)
 
     def _move(self, incident: str, state: IncidentState, *, note: str, now: float) -> None:
         INCIDENT.check(self._state_of("incident", incident), state)
@@ -245,10 +305,6 @@ class IncidentRows(EventRows, ReleaseRows):
     def _insert_action(self, action: Action) -> None:
         ACTION.check("", action.state)
         tables.insert(self._db, "action", action)
-
-    def _state_of(self, table: str, name: str) -> str:
-        found = self._db.execute(f"SELECT state FROM {table} WHERE id=?", (name,)).fetchone()
-        return str(found[0]) if found else ""
 
     def _incident(self, name: str) -> Incident:
         return tables.incident_of(self._db.execute(tables.SELECT_INCIDENT + "id=?", (name,)).fetchone())

@@ -110,6 +110,8 @@ class ReleaseRows(Book):
     # --- inside
 
     def _set_version(self, v: Version) -> None:
+        if v.actor == HANDLER and v.status is not VersionStatus.QUARANTINED and self._quarantined(v.digest, [v.digest]):
+            return  # only a person takes a quarantine back
         self._db.execute("DELETE FROM version WHERE model=? AND digest=?", (v.model, v.digest))
         tables.insert(self._db, "version", v)
 

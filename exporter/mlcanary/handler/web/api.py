@@ -25,7 +25,7 @@ that to another site by itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -49,7 +49,7 @@ class Configuration(answers.Told, frozen=True):
     """The configuration in force, defaults filled in. `digest` names it in plans and in the audit."""
 
     digest: str
-    configuration: dict[str, object]
+    configuration: dict[str, Any]
 
 
 class FreezeList(answers.Told, frozen=True):

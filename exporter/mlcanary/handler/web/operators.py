@@ -84,7 +84,7 @@ class Operators:
 
 
 _TARGET = Query("target", "A target; all of them without it.")
-_RELOAD = "Load the configuration again."
+_RELOAD = "Load the configuration again. One that does not load changes nothing and is answered with 500."
 ROUTES: tuple[Route[Operators], ...] = (
     Route(
         "POST",
@@ -104,7 +104,10 @@ ROUTES: tuple[Route[Operators], ...] = (
         query=(_TARGET,),
         refusals=(404,),
     ),
-    *(Route(method, "/-/reload", Scope.OPERATE, _RELOAD, Operators.answer_reload) for method in ("POST", "PUT")),
+    *(
+        Route(method, "/-/reload", Scope.OPERATE, _RELOAD, Operators.answer_reload, refusals=(500,))
+        for method in ("POST", "PUT")
+    ),
     Route("GET", "/metrics", Scope.READ, "Metrics of the handler.", Operators.answer_metrics, media=TEXT),
 )
 

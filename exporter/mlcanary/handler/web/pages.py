@@ -23,7 +23,7 @@ from mlcanary.handler.web.answers import ErrorAnswer
 from mlcanary.handler.web.csrf import FIELD, FormKey
 from mlcanary.handler.web.deeds import ALL, Deeds
 from mlcanary.handler.web.forms import Viewer, path
-from mlcanary.handler.web.routing import HTML, RequestError, Route, install
+from mlcanary.handler.web.routing import HTML, Query, RequestError, Route, install
 from mlcanary.handler.web.views import Views, audit_of
 from mlcanary.webserver.identity import Scope, identity_of
 
@@ -189,11 +189,20 @@ def _html(text: str, status: int = 200) -> web.Response:
 ROUTES: tuple[Route[Pages], ...] = (
     Route("GET", "/", Scope.READ, "All targets.", Pages.index, media=HTML),
     Route("GET", "/targets/{target}", Scope.READ, "A target.", Pages.target, media=HTML),
-    Route("GET", "/targets/{target}/confirm", Scope.OPERATE, "The plan of an order.", Pages.confirm, media=HTML),
+    Route(
+        "GET",
+        "/targets/{target}/confirm",
+        Scope.OPERATE,
+        "The plan of an order.",
+        Pages.confirm,
+        query=(Query("order", "What would be ordered."), Query("version", "Of which version.")),
+        refusals=(400, 409),
+        media=HTML,
+    ),
     Route("GET", "/incidents/{incident}", Scope.READ, "An incident.", Pages.incident, media=HTML),
     Route("GET", "/orders/{order}", Scope.READ, "An order.", Pages.order, media=HTML),
     *(
-        Route("POST", where, scope, summary, call, status=303, media=HTML)
+        Route("POST", where, scope, summary, call, status=303, refusals=(400, 404, 409, 415), media=HTML)
         for where, scope, summary, call in (
             ("/freeze", Scope.OPERATE, "Freeze all targets.", Pages.freeze),
             ("/unfreeze", Scope.OPERATE, "Unfreeze all targets.", Pages.unfreeze),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from mlcanary.errors import ActionError
-from mlcanary.handler.core.incidents import Event, Incident
+from mlcanary.handler.core.incidents import HANDLER, Event, Incident
 from mlcanary.handler.core.machines import IncidentState
 from mlcanary.handler.core.policy import (
     DAY,
@@ -30,6 +31,7 @@ from mlcanary.handler.intake.payload import Measure, Window
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import State, Unobservable
 from mlcanary.handler.work.effect import Effector, Environment
+from mlcanary.handler.work.shift import Proposal, Shift
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +39,9 @@ log = logging.getLogger(__name__)
 class Decider:
     """Decides on the waiting alerts of one target."""
 
-    def __init__(self, plan: TargetPlan, effector: Effector, environment: Environment) -> None:
+    def __init__(self, plan: TargetPlan, effector: Effector, environment: Environment, shift: Shift) -> None:
         self.plan = plan
+        self._shift = shift
         self._effector = effector
         self._env = environment
 
@@ -52,22 +55,27 @@ class Decider:
             await self._decide(events)
 
     async def _decide(self, events: Sequence[Event]) -> None:
-        question = self._question(events[0].version)
-        view = self._view()
+        question = question_of(self.plan, events[0].version)
+        view = self.view()
         found: Evidence | None = None
-        observed: State | Unobservable | None = None
-        note = ""
+        proposal: Proposal | None = None
+        note: dict[str, object] = {}
         decision = decide_early(question, view)
         if decision is None:
             try:
                 observed = await self._effector.observe()
-                found = await self._gather(events[0], observed)
+                found = await self.gather(events[0].version, events[0].measure, events[0].window, observed)
+                decision = decide(question, view, found, self._env.clock())
+                if isinstance(decision, Act):
+                    proposal = await self._shift.propose(events[0].version, decision.destination, observed)
+                elif isinstance(decision, Suppress) and decision.reason is Reason.DRY_RUN:
+                    note = await self._rehearsed(events[0].version, decision, observed)
             except (ActionError, EvidenceError) as error:
-                note = str(error)
-            decision = decide(question, view, found, self._env.clock())
+                note = {"note": str(error)}
+                decision = decide(question, view, None, self._env.clock())
         match decision:
-            case Act():
-                await self._act(events, decision, question, found, observed)
+            case Act() if proposal is not None:
+                await self._act(events, decision, question, found, proposal)
             case Attach():
                 self._env.metrics.add("decisions_total", self.plan.name, "attach", "")
                 body = {"version": events[0].version, "measure": events[0].measure}
@@ -75,74 +83,63 @@ class Decider:
             case Suppress():
                 self._suppress(events, decision, found, note)
 
-    async def _gather(self, event: Event, observed: State | Unobservable) -> Evidence:
-        case = evidence_of.Case(event.version, Measure(event.measure), Window(event.window))
-        weight = observed.weight(event.version) if isinstance(observed, State) else None
+    async def _rehearsed(self, bad: str, decision: Suppress, observed: State | Unobservable) -> dict[str, object]:
+        """What would be done, and why the target would refuse it; nothing is written."""
+        if decision.destination is None:
+            return {}
+        proposal = await self._shift.propose(bad, decision.destination, observed)
+        refused = await self._effector.rehearse(proposal.desired, proposal.expected)
+        told = {"plan": proposal.hash, "good": decision.destination, "missing": proposal.first.missing}
+        return {**told, "desired": dict(proposal.desired.weights), "note": refused or "the target would accept it"}
+
+    async def gather(self, version: str, measure: str, window: str, observed: State | Unobservable) -> Evidence:
+        """The evidence on a version, as of now. Raises EvidenceError."""
+        case = evidence_of.Case(version, Measure(measure), Window(window))
+        weight = observed.weight(version) if isinstance(observed, State) else None
         return await evidence_of.gather(self._env.prometheus, self.plan, case, weight)
 
-    def _question(self, version: str) -> Question:
-        plan = self.plan
-        return Question(
-            version=version if version in plan.versions else None,
-            firing=True,
-            reacts=plan.acts,
-            versions=plan.versions,
-            destination=plan.destination,
-            cooldown=plan.cooldown,
-            budget=plan.budget,
-        )
-
-    def _view(self) -> LedgerView:
+    def view(self) -> LedgerView:
+        """What the ledger knows of the target now. Raises StateError."""
         since = self._env.clock() - max(DAY, self.plan.cooldown)
         return self._env.ledger.view(self.plan.name, since)
 
     async def _act(
-        self,
-        events: Sequence[Event],
-        decision: Act,
-        question: Question,
-        found: Evidence | None,
-        observed: State | Unobservable | None,
+        self, events: Sequence[Event], decision: Act, question: Question, found: Evidence | None, proposal: Proposal
     ) -> None:
-        now, first, name = self._env.clock(), events[0], self.plan.name
-        incident = Incident(
-            id=self._env.new_id(),
-            target=name,
-            model=self.plan.model,
+        now, first, approval = self._env.clock(), events[0], self.plan.approval
+        incident = new_incident(
+            self.plan,
+            name=self._env.new_id(),
             bad=first.version,
             good=decision.destination,
             measure=first.measure,
             window=first.window,
-            state=IncidentState.ACTING,
             received=min(event.since for event in events),
-            opened=now,
-            effect=0.0,
-            closed=0.0,
-            evidence=msgspec.json.encode(facts(found)).decode(),
-            note="",
+            now=now,
+            evidence=facts(found),
         )
-        if isinstance(observed, State):
-            desired, expected = observed.moved(first.version, decision.destination), observed
-        else:
-            desired, expected = State.only(decision.destination, self.plan.versions), None
-        action = self._effector.plan_rollback(incident, desired, expected, now)
+        if approval.required:
+            waits = IncidentState.AWAITING_APPROVAL
+            incident = dataclasses.replace(incident, state=waits, expires=now + approval.expires)
 
         def allowed(view: LedgerView) -> bool:
-            return isinstance(decide(question, view, found, now), Act)
+            return decide(question, view, found, now) == decision
 
-        body = {"bad": incident.bad, "good": incident.good, "evidence": facts(found)}
-        since = now - max(DAY, self.plan.cooldown)
-        if not self._env.ledger.plan(events, incident, action, allowed=allowed, body=body, since=since, now=now):
-            return
-        self._env.metrics.add("decisions_total", name, "act", "")
-        self._env.metrics.set("rollback_duration_seconds", now - incident.received, name, "decision")
-        await self._effector.carry_out(action)
+        await self._shift.begin(events, incident, proposal, allowed=allowed, body={"evidence": facts(found)})
 
-    def _suppress(self, events: Sequence[Event], decision: Suppress, found: Evidence | None, note: str) -> None:
+    def _suppress(
+        self, events: Sequence[Event], decision: Suppress, found: Evidence | None, note: Mapping[str, object]
+    ) -> None:
         now, reason, name = self._env.clock(), decision.reason, self.plan.name
         waited = now - min(event.since for event in events)
         over = reason in FINAL or (reason in EXPIRING and waited >= self.plan.evidence.deadline)
-        body = {"version": events[0].version, "measure": events[0].measure, "note": note, "evidence": facts(found)}
+        body = {
+            "version": events[0].version,
+            "measure": events[0].measure,
+            "evidence": facts(found),
+            "note": "",
+            **note,
+        }
         if any(event.reason != reason for event in events):
             self._env.metrics.add("decisions_total", name, "suppress", reason)
         if not over:
@@ -154,7 +151,57 @@ class Decider:
             self._env.metrics.add("rollbacks_total", name, self.plan.model, "dry_run")
         if reason is Reason.NO_EVIDENCE:
             self._env.metrics.add("rollbacks_total", name, self.plan.model, "failed")
-            log.error("no evidence to be had, a person must look", extra={"target": name, "why": note})
+            log.error("no evidence to be had, a person must look", extra={"target": name, "why": body["note"]})
+            told = {"model": self.plan.model, "version": events[0].version, "measure": events[0].measure}
+            self._env.tell("failed", name, {**told, "note": f"no evidence to be had: {body['note']}"})
+
+
+def question_of(plan: TargetPlan, version: str) -> Question:
+    """What is asked about a version of a target."""
+    return Question(
+        version=version if version in plan.versions else None,
+        firing=True,
+        reacts=plan.acts,
+        versions=plan.versions,
+        destination=plan.destination,
+        cooldown=plan.cooldown,
+        budget=plan.budget,
+        digests=plan.digests,
+    )
+
+
+def new_incident(
+    plan: TargetPlan,
+    *,
+    name: str,
+    bad: str,
+    good: str,
+    measure: str,
+    window: str,
+    received: float,
+    now: float,
+    evidence: Mapping[str, object],
+    actor: str = HANDLER,
+) -> Incident:
+    """An incident that acts at once, not yet stored."""
+    return Incident(
+        id=name,
+        target=plan.name,
+        model=plan.model,
+        bad=bad,
+        good=good,
+        measure=measure,
+        window=window,
+        state=IncidentState.ACTING,
+        received=received,
+        opened=now,
+        effect=0.0,
+        closed=0.0,
+        evidence=msgspec.json.encode(evidence).decode(),
+        note="",
+        digest=plan.digest(bad),
+        actor=actor,
+    )
 
 
 def facts(found: Evidence | None) -> dict[str, object]:

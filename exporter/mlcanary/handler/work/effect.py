@@ -84,6 +84,7 @@ class _Result:
     incident: IncidentState
     note: str
     again: bool = False
+    seen: State | None = None
 
 
 class Effector:
@@ -109,10 +110,29 @@ class Effector:
                 self._env.metrics.set("target_share_ratio", seen.share(version), *labels)
         return seen
 
-    async def carry_out(self, action: Action) -> ActionState:
-        """Dispatch a planned or cut-off action, record how it ended and give that. Raises StateError."""
+    @property
+    def weighted(self) -> bool:
+        """Whether the target can split traffic in any proportion."""
+        return self._target.weighted
+
+    async def rehearse(self, desired: State, expected: State | None) -> str:
+        """Why the target would refuse the state now, empty if it would not. Writes nothing."""
+        try:
+            await self._target.rehearse(desired, Guard("rehearsal", expected))
+        except ActionError as error:
+            return str(error)
+        return ""
+
+    async def carry_out(self, action: Action, *, force: bool = False) -> ActionState:
+        """Dispatch a planned or cut-off action, record how it ended and give that. Raises StateError.
+
+        `force` passes the quarantine, as a person ordered.
+        """
+        storm = (self._plan.storm.targets, float(self._plan.storm.window))
         for left in reversed(range(self._env.pace.attempts)):
-            sent = self._env.ledger.dispatch(action, self._env.clock(), gaining=self._gaining(action))
+            sent = self._env.ledger.dispatch(
+                action, self._env.clock(), gaining=self._gaining(action), force=force, storm=storm
+            )
             if sent is not Dispatch.OUT:
                 return self._finish(action, _Result(ActionState.FAILED, IncidentState.ABANDONED, sent))
             action = dataclasses.replace(action, attempt=action.attempt + 1)
@@ -143,7 +163,7 @@ class Effector:
             note = f"cut off under way, and the target cannot be read back: {seen.reason}"
             self._finish(action, _Result(ActionState.UNKNOWN, IncidentState.STUCK, note))
         elif _done(action, seen):
-            await self._complete(action)
+            await self._complete(action, seen)
         elif seen != action.expected and not self._on_its_way(seen, action):
             self._finish(action, _conflict(seen))
         elif late:
@@ -152,13 +172,13 @@ class Effector:
         else:
             await self.carry_out(action)
 
-    async def _complete(self, action: Action) -> None:
+    async def _complete(self, action: Action, seen: State) -> None:
         try:
             await self._target.complete(action.desired, Guard(action.id, action.expected))
             note = "found done after a restart"
         except ActionError as error:
             note = f"found done after a restart, but: {error}"
-        self._finish(action, _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note))
+        self._finish(action, _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note, seen=seen))
 
     async def _attempt(self, action: Action) -> _Result:
         error: ActionError | None = None
@@ -179,10 +199,10 @@ class Effector:
             late = f"still on its way after {self._slowness:g} s" if seen else f"the target cannot be read back: {note}"
             return _Result(ActionState.UNKNOWN, IncidentState.STUCK, late)
         if _done(action, seen):
-            return _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note)
+            return _Result(ActionState.CONFIRMED, IncidentState.VERIFYING, note, seen=seen)
         if seen == action.expected or on_its_way:
             note = str(error) if error is not None else "the target accepted the order and did not change"
-            return _Result(ActionState.FAILED, IncidentState.FAILED, note, again=True)
+            return _Result(ActionState.FAILED, IncidentState.FAILED, note, again=True, seen=seen)
         return _conflict(seen)
 
     async def _settled(self, action: Action, *, wait: bool) -> State | Unobservable | None:
@@ -218,10 +238,12 @@ class Effector:
 
     def _finish(self, action: Action, result: _Result) -> ActionState:
         now, ledger, name = self._env.clock(), self._env.ledger, self._plan.name
+        proof: dict[str, object] = {"seen": dict(result.seen.weights)} if result.seen is not None else {}
         if action.kind is not ActionKind.ROLLBACK:
-            ledger.finish_beside(action, result.action, note=result.note, now=now)
+            ledger.finish_beside(action, result.action, note=result.note, now=now, proof=proof)
         else:
-            ledger.finish(action, result.action, result.incident, note=result.note, now=now)
+            ended = self._goes(action, result)
+            ledger.finish(action, result.action, ended, note=result.note, now=now, proof=proof)
         level = logging.INFO if result.action is ActionState.CONFIRMED else logging.ERROR
         log.log(level, "action ended", extra={"action": action.id, "state": result.action, "why": result.note})
         if result.incident is IncidentState.ABANDONED:
@@ -229,36 +251,59 @@ class Effector:
         self._env.metrics.add("effects_total", name, result.action)
         if result.action is ActionState.CONFIRMED and action.kind is not ActionKind.STEP:
             self._env.metrics.set("rollback_last_timestamp_seconds", now, name)
-        ended = result.incident in (IncidentState.FAILED, IncidentState.STUCK)
-        if ended and action.kind is ActionKind.ROLLBACK:  # the others leave an incident as it is
+        lost = result.incident in (IncidentState.FAILED, IncidentState.STUCK)
+        if lost and action.kind is ActionKind.ROLLBACK:  # the others leave an incident as it is
             self._env.metrics.add("rollbacks_total", name, self._plan.model, result.incident)
         return result.action
 
-    def plan_rollback(self, incident: Incident, desired: State, expected: State | None, now: float) -> Action:
-        """The one rollback of an incident, not yet stored."""
-        return self._action(ActionKind.ROLLBACK, incident.id, desired, expected, now)
+    def _goes(self, action: Action, result: _Result) -> IncidentState:
+        """Where the incident goes: one whose bad version keeps some traffic for the next stage goes on acting."""
+        incident = self._env.ledger.incident(action.incident)
+        partial = incident is not None and action.desired.weight(incident.bad) > 0
+        return IncidentState.ACTING if partial and result.incident is IncidentState.VERIFYING else result.incident
+
+    def plan_rollback(
+        self,
+        incident: Incident,
+        desired: State,
+        expected: State | None,
+        now: float,
+        *,
+        stage: int = 0,
+        actor: str = "",
+    ) -> Action:
+        """The rollback of an incident, or a stage of it, not yet stored; by `actor` if not by who opened it."""
+        action = self._action(ActionKind.ROLLBACK, incident, desired, expected, now)
+        return dataclasses.replace(action, stage=stage, actor=actor or incident.actor)
 
     def plan_reassert(self, incident: Incident, desired: State, expected: State, now: float) -> Action:
         """The state of an incident once more, not yet stored."""
-        return self._action(ActionKind.REASSERT, incident.id, desired, expected, now)
+        return self._action(ActionKind.REASSERT, incident, desired, expected, now)
 
     def plan_split(self, release: Release, step: int, desired: State, expected: State, *, actor: str) -> Action:
         """The split of a step of a release, not yet stored; of the step under way: to be set again."""
         again = step == release.step and release.effect > 0
         kind = ActionKind.REASSERT if again else ActionKind.STEP
-        name, to, digest = self._plan.name, release.candidate, self._plan.configuration
-        plan = Plan(name, kind, to, release.stable, desired, expected, digest)
-        action = self._action(kind, "", desired, expected, self._env.clock())
-        return dataclasses.replace(action, release=release.id, stage=step, plan=plan.hash, actor=actor)
+        action = self._action(kind, None, desired, expected, self._env.clock())
+        plan = self.plan_hash(kind, release.candidate, release.stable, desired, expected)
+        return dataclasses.replace(action, release=release.id, stage=step, plan=plan, actor=actor)
 
     async def owner(self) -> str:
         """Another controller of the target, "" if none is seen. Raises ActionError."""
         return await self._target.owner()
 
-    def _action(self, kind: ActionKind, incident: str, desired: State, expected: State | None, now: float) -> Action:
+    def plan_hash(self, kind: ActionKind, bad: str, good: str, desired: State, expected: State | None) -> str:
+        """The name of what is about to be done: see `core.plans`."""
+        plan = Plan(self._plan.name, kind, bad, good, desired, expected, self._plan.configuration)
+        return plan.hash
+
+    def _action(
+        self, kind: ActionKind, incident: Incident | None, desired: State, expected: State | None, now: float
+    ) -> Action:
+        """An action of an incident with its plan, or of no incident, which its caller then says."""
         return Action(
             id=self._env.new_id(),
-            incident=incident,
+            incident="" if incident is None else incident.id,
             target=self._plan.name,
             kind=kind,
             desired=desired,
@@ -268,17 +313,20 @@ class Effector:
             planned=now,
             dispatched=0.0,
             note="",
+            plan="" if incident is None else self.plan_hash(kind, incident.bad, incident.good, desired, expected),
         )
 
 
 def _done(action: Action, seen: State) -> bool:
-    """An action of a release asks for its split, a rollback for who serves: routers round."""
-    return action.desired.reached_by(seen) if action.release else action.desired.fulfilled_by(seen)
+    """An action of a release or a stage of a rollback asks for its split, a rollback for who serves: routers round."""
+    same = action.expected is not None and action.desired.fulfilled_by(action.expected)
+    split = bool(action.release) or same
+    return action.desired.reached_by(seen) if split else action.desired.fulfilled_by(seen)
 
 
 def _conflict(seen: State) -> _Result:
     note = f"found {seen.to_json()}: another writer changes the target"
-    return _Result(ActionState.CONFLICT, IncidentState.FAILED, note)
+    return _Result(ActionState.CONFLICT, IncidentState.FAILED, note, seen=seen)
 
 
 def _unseen(error: ActionError | None, seen: Unobservable) -> _Result:

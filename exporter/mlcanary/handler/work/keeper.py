@@ -7,7 +7,10 @@ import logging
 from mlcanary.errors import ActionError
 from mlcanary.handler.core.incidents import ActionKind, Incident
 from mlcanary.handler.core.machines import IncidentState
+from mlcanary.handler.core.policy import DAY
 from mlcanary.handler.core.releases import FreezeLevel
+from mlcanary.handler.evidence.missed import firing
+from mlcanary.handler.evidence.prometheus import EvidenceError
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import State, Unobservable
 from mlcanary.handler.work.effect import Effector, Environment
@@ -15,6 +18,9 @@ from mlcanary.handler.work.effect import Effector, Environment
 log = logging.getLogger(__name__)
 
 MAX_REASSERTS = 2
+_SKEW = 60.0
+_PATIENCE = 4
+"""So many looks long an alert may fire before its webhook counts as lost: senders group and wait."""
 _SETTLED_STATES = (IncidentState.VERIFYING, IncidentState.RESOLVED, IncidentState.INEFFECTIVE)
 
 
@@ -24,6 +30,7 @@ class Keeper:
     def __init__(self, plan: TargetPlan, effector: Effector, environment: Environment) -> None:
         self.plan = plan
         self.next_look = 0.0
+        self._unheard: dict[tuple[str, str, str], float] = {}
         self._effector = effector
         self._env = environment
 
@@ -32,7 +39,28 @@ class Keeper:
         now = self._env.clock()
         if not now < self.next_look <= now + self.plan.reconcile:  # later than that: the clock went back
             self.next_look = now + self.plan.reconcile
+            await self._listen(now)
             await self._reconcile()
+
+    async def _listen(self, now: float) -> None:
+        """Take in the alerts that have fired for a while and did not come in by webhook."""
+        try:
+            found = await firing(self._env.prometheus, self.plan)
+        except EvidenceError as error:
+            log.warning("firing alerts cannot be read", extra={"target": self.plan.name, "why": str(error)})
+            return
+        keys = {one.alert.delivery_key for one in found}
+        self._unheard = {key: at for key, at in self._unheard.items() if key in keys}
+        for one in found:
+            patience = _PATIENCE * self.plan.reconcile
+            first = min(self._unheard.setdefault(one.alert.delivery_key, now), now)
+            if now - first < patience or self._env.ledger.heard(
+                self.plan.name, one.alert, (one.since or first - DAY) - _SKEW
+            ):
+                continue
+            if self._env.ledger.receive([(one.alert, self.plan.name)], now) == [True]:
+                self._env.metrics.add("missed_webhooks_total", self.plan.name)
+                log.error("no webhook came for an alert", extra={"target": self.plan.name, "alert": one.alert.name})
 
     async def _reconcile(self) -> None:
         """Look at the target; set the state of a recent incident again if another writer undid it."""

@@ -63,13 +63,14 @@ class Notifier:
         self._metrics = metrics
         self._clock = clock
         self._woken = asyncio.Event()
+        ledger.address(self._names, self._woken.set)
         for name in self._receivers:
             for result in ("sent", "failed", "dropped"):
                 metrics.add("notices_total", name, result, by=0.0)
 
     def tell(self, kind: str, target: str, body: Mapping[str, object]) -> None:
         """Queue a message to every receiver that asks for the kind. Never raises: it is no reason to stop an action."""
-        names = [r.name for r in self._receivers.values() if not r.kinds or kind in r.kinds]
+        names = self._names(kind)
         if not names:
             return
         try:
@@ -78,6 +79,9 @@ class Notifier:
         except StateError as error:
             self._dropped(names, str(error))
         self._woken.set()
+
+    def _names(self, kind: str) -> list[str]:
+        return [r.name for r in self._receivers.values() if not r.kinds or kind in r.kinds]
 
     async def run(self) -> None:
         """Send until cancelled."""

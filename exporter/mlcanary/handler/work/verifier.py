@@ -8,11 +8,13 @@ import logging
 import msgspec
 
 from mlcanary.errors import ActionError
-from mlcanary.handler.core.incidents import Incident
+from mlcanary.handler.core.incidents import HANDLER, Incident
 from mlcanary.handler.core.machines import IncidentState
-from mlcanary.handler.core.verification import Progress, Reference, Verdict, advance
+from mlcanary.handler.core.releases import Version, VersionStatus
+from mlcanary.handler.core.verification import Progress, Reference, Served, Verdict, advance
 from mlcanary.handler.evidence.prometheus import EvidenceError
 from mlcanary.handler.evidence.readings import read
+from mlcanary.handler.evidence.served import ask
 from mlcanary.handler.intake.payload import Measure
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import Unobservable
@@ -27,6 +29,7 @@ class Verifier:
     def __init__(self, plan: TargetPlan, effector: Effector, environment: Environment) -> None:
         self.plan = plan
         self.progress: Progress | None = None
+        self._served = Served(0.0)
         self._effector = effector
         self._env = environment
 
@@ -50,12 +53,25 @@ class Verifier:
             )
         except EvidenceError as error:
             progress = dataclasses.replace(progress, note=str(error))  # as if nobody had looked
-        self.progress = progress
-        if progress.verdict is Verdict.PROVEN and await self._holds(incident):
+        served = await self._told(incident, now)
+        self.progress = progress = dataclasses.replace(progress, note="; ".join(filter(None, (progress.note, served))))
+        if progress.verdict is Verdict.PROVEN and not served and await self._holds(incident):
             self._close(incident, IncidentState.RESOLVED, progress.note)
         elif now - incident.effect > self.plan.verification.deadline:
             moved = progress.verdict in (Verdict.MOVED, Verdict.PROVEN)
             self._close(incident, IncidentState.INEFFECTIVE if moved else IncidentState.STUCK, progress.note)
+
+    async def _told(self, incident: Incident, now: float) -> str:
+        """Why the model server does not prove yet that it serves the good artefact, empty if it does."""
+        if self.plan.served is None:
+            return ""
+        if self._served.effect != incident.effect:
+            self._served = Served(incident.effect)
+        wanted = self.plan.served.values[incident.good]
+        self._served = self._served.told(await ask(self.plan.served), wanted, now)
+        return (
+            "" if self._served.proven(self.plan.verification, now) else self._served.note or "the model server is asked"
+        )
 
     async def _holds(self, incident: Incident) -> bool:
         """Whether the target, where it can be read, still keeps the bad version out."""
@@ -67,16 +83,30 @@ class Verifier:
 
     def _close(self, incident: Incident, state: IncidentState, note: str) -> None:
         now = self._env.clock()
-        self._env.ledger.close_incident(incident, state, note=note, now=now)
+        versions = self._learnt(incident, state, note, now)
+        self._env.ledger.close_incident(incident, state, note=note, now=now, versions=versions)
         self._env.metrics.add("rollbacks_total", self.plan.name, self.plan.model, state)
         self._env.metrics.set("rollback_duration_seconds", now - incident.received, self.plan.name, "verified")
         level = logging.INFO if state is IncidentState.RESOLVED else logging.ERROR
         log.log(level, "incident ended", extra={"incident": incident.id, "state": state, "why": note})
 
+    def _learnt(self, incident: Incident, state: IncidentState, note: str, now: float) -> list[Version]:
+        """What a confirmed effect tells of the artefacts: the bad one is quarantined, the good one proven."""
+        if state not in (IncidentState.RESOLVED, IncidentState.INEFFECTIVE):
+            return []
+        reason = f"incident {incident.id}: {note}"
+        bad = incident.digest or self.plan.digest(incident.bad)
+        learnt = [Version(incident.model, bad, incident.bad, VersionStatus.QUARANTINED, reason, HANDLER, now)]
+        if state is IncidentState.RESOLVED:
+            good = self.plan.digest(incident.good)
+            learnt.append(Version(incident.model, good, incident.good, VersionStatus.PROVEN, reason, HANDLER, now))
+        return learnt
+
 
 def _recovery(incident: Incident) -> Measure:
     """The measure that tells whether quality is back: the alert's own, unless the evidence names one."""
-    return Measure(msgspec.json.decode(incident.evidence).get("recovery", incident.measure))
+    found = msgspec.json.decode(incident.evidence).get("recovery", incident.measure)
+    return Measure(found) if found in tuple(Measure) else Measure.ACCURACY
 
 
 def _reference(incident: Incident) -> Reference | None:

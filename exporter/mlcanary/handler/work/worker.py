@@ -12,7 +12,7 @@ import logging
 from mlcanary.errors import ActionError, StateError
 from mlcanary.handler.core.machines import OPEN_INCIDENTS, IncidentState
 from mlcanary.handler.core.policy import Reason
-from mlcanary.handler.core.releases import FreezeLevel
+from mlcanary.handler.core.releases import FreezeLevel, VersionStatus
 from mlcanary.handler.core.verification import Progress
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import Target
@@ -22,6 +22,7 @@ from mlcanary.handler.work.effect import Effector, Environment
 from mlcanary.handler.work.keeper import Keeper
 from mlcanary.handler.work.orders import Orders
 from mlcanary.handler.work.proposals import Proposals
+from mlcanary.handler.work.shift import Shift
 from mlcanary.handler.work.verifier import Verifier
 
 log = logging.getLogger(__name__)
@@ -40,10 +41,11 @@ class TargetWorker:
         self.ready = False
         self._env = environment
         self._effector = Effector(plan, target, environment)
-        self._decider = Decider(plan, self._effector, environment)
+        self._shift = Shift(plan, self._effector, environment)
+        self._decider = Decider(plan, self._effector, environment, self._shift)
         self._verifier = Verifier(plan, self._effector, environment)
         self._keeper = Keeper(plan, self._effector, environment)
-        self._orders = Orders(plan, self._effector, environment)
+        self._orders = Orders(plan, self._effector, environment, self._shift, self._decider)
         self._driver = Driver(plan, self._effector, environment)
         self.proposals = Proposals(plan, self._effector, environment)
         self._woken = asyncio.Event()
@@ -89,7 +91,7 @@ class TargetWorker:
     async def step(self) -> float:
         """Do what is due; gives the seconds until something else may be. Raises StateError."""
         name, ledger = self.plan.name, self._env.ledger
-        self._env.metrics.set("frozen", float(ledger.frozen(name) is FreezeLevel.ALL), name)
+        self._show_ledger()
         floor = _SHORTEST_DELAY
         try:
             for action in ledger.unfinished(name):
@@ -103,9 +105,19 @@ class TargetWorker:
         incident = ledger.open_incident(name)
         if incident is not None and incident.state is IncidentState.VERIFYING:
             await self._verifier.verify(incident)
+        elif incident is not None and incident.state is IncidentState.ACTING and not ledger.unfinished(name):
+            await self._shift.go_on(incident)
         released = await self._driver.step()
         await self._keeper.look()
         return max(floor, min(released, self._delay()))
+
+    def _show_ledger(self) -> None:
+        name, model, ledger = self.plan.name, self.plan.model, self._env.ledger
+        level = ledger.frozen(name)
+        self._env.metrics.set("frozen", float(level is FreezeLevel.ALL), name)
+        self._env.metrics.set("promotions_frozen", float(level is not FreezeLevel.NONE), name)
+        quarantined = [v for v in ledger.versions(model) if v.status is VersionStatus.QUARANTINED]
+        self._env.metrics.set("quarantined_versions", float(len(quarantined)), model)
 
     def _delay(self) -> float:
         now, name, ledger = self._env.clock(), self.plan.name, self._env.ledger
@@ -114,8 +126,12 @@ class TargetWorker:
             count = float(incident is not None and incident.state is state)
             self._env.metrics.set("incident_open", count, name, state)
         due = [min(self._keeper.next_look, now + self.plan.reconcile)]
-        if incident is not None:
+        if incident is not None and incident.state is IncidentState.VERIFYING:
             due.append(now + self.plan.verification.window / _LOOKS_PER_WINDOW)
+        elif incident is not None and incident.state is IncidentState.AWAITING_APPROVAL:
+            due.append(incident.expires)
+        elif incident is not None:
+            due.append(self._shift.due(incident))
         waiting = ledger.next_try(name)
         if waiting is not None:
             due.append(min(waiting, now + self.plan.evidence.recheck))
