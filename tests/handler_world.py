@@ -83,10 +83,13 @@ class Release:
     labeled: dict[tuple[str, str, str], float] = field(default_factory=dict)
     newest: dict[str, float] = field(default_factory=dict)
     seen: float = 0.0
+    word: str | None = None
+    may_expand: bool = True
+    clock: Callable[[], float] = time.time
 
     def flow(self) -> dict[str, float]:
         """Let the traffic since the last call happen; gives the shares now."""
-        now = time.time()
+        now = self.clock()
         shares = dict(self.route())
         if self.seen:
             for version, share in shares.items():
@@ -164,7 +167,16 @@ def _labeled(release: Release) -> Vector:
     return [({"version": v, "actual": a, "predicted": p}, n) for (v, a, p), n in release.labeled.items()]
 
 
+def _judged(release: Release, value: float) -> Vector:
+    return [] if release.word is None else [({}, value)]
+
+
 ANSWERS: tuple[tuple[str, Callable[[Release], Vector]], ...] = (
+    (r"max by \(cluster, namespace, verdict\)", lambda r: [] if r.word is None else [({"verdict": r.word}, 1.0)]),
+    (r"min by \(cluster, namespace\) \(mlcanary_judge_may_expand", lambda r: _judged(r, float(r.may_expand))),
+    (r"max by \(cluster, namespace\) \(mlcanary_judge_trials", lambda r: _judged(r, r.counters[BAD])),
+    (r"min by \(cluster, namespace\) \(mlcanary_judge_judged", lambda r: _judged(r, r.clock())),
+    (r"count by \(measure\) \(ALERTS", lambda r: [({"measure": "verdict"}, 1.0)] if r.firing else []),
     (r"model_version:mlcanary_judge:active", lambda r: _one(1.0 if r.judged else None)),
     (r"max by \(cluster, namespace\) \(mlcanary_judge_verdict", lambda r: _one(r.verdict)),
     (r"max\(time\(\) - timestamp\(mlcanary_judge_verdict", lambda r: _one(r.verdict_age)),

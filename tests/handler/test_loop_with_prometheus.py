@@ -18,8 +18,10 @@ from handler_service import handling
 from handler_world import BAD, GOOD, MODEL, TOKEN, HAProxy, Release, configuration, free_port, until
 from loopback_server import loopback
 from mlcanary.catalog import Gate, Verdict
+from mlcanary.handler.core.judgement import Word
 from mlcanary.handler.evidence import gather as evidence
 from mlcanary.handler.evidence import readings
+from mlcanary.handler.evidence.judgement import judge_of
 from mlcanary.handler.evidence.prometheus import Prometheus
 from mlcanary.handler.evidence.recorded import RECORDED
 from mlcanary.handler.intake.payload import Measure, Window
@@ -78,6 +80,10 @@ def judge_page() -> list[str]:
         f'mlcanary_judge_family_log_evalue{{{of},family="quality"}} 12.5',
         f'mlcanary_judge_family_log_evalue_threshold{{{of},family="quality"}} 6.2',
         f'mlcanary_judge_measure_log_evalue{{{of},measure="accuracy"}} 13.5',
+        f"mlcanary_judge_may_expand{{{of}}} 0",
+        f"mlcanary_judge_judged_timestamp_seconds{{{of}}} {now}",
+        *(f'mlcanary_judge_trials{{{of},measure="{m}",arm="canary"}} {n}' for m, n in (("errors", 4000), ("auc", 900))),
+        f'mlcanary_judge_trials{{{of},measure="errors",arm="baseline"}} 70000',
     ]
 
 
@@ -164,6 +170,10 @@ async def test_a_verdict_closes_the_loop_by_the_shipped_rule(tmp_path: Path) -> 
                 windowed = evidence.Case(BAD, Measure.ACCURACY, Window.FAST)
                 client = Prometheus(PrometheusSettings(url=url))
                 await answered(lambda: evidence.gather(client, plan, windowed, 0), lambda found: found.judged)
+                told = await answered(lambda: judge_of(client, plan, BAD), lambda j: j.known and j.sources_up)
+                assert (told.word, told.may_expand, told.trials) == (Word.UNHEALTHY, False, 4000.0)
+                assert abs(told.judged - time.time()) < 60
+                assert (told.roles, told.gates) == (((GOOD, "baseline"), (BAD, "canary")), ())
 
 
 async def answered(ask: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:

@@ -210,6 +210,8 @@ def test_a_hold_goes_on_where_it_began() -> None:
 
 def test_a_split_that_was_not_set_is_set_again_and_not_at_once_after_a_refusal() -> None:
     assert isinstance(decided(release(effect=0.0), judgement()), Advance)
+    assert against(decided(release("step", LAST, effect=0.0), judgement())) == ("Stay", Against.NOT_YET_HEALTHY)
+    assert isinstance(decided(release("step", LAST, effect=0.0), judgement(word=Word.HEALTHY)), Advance)
     refused = release("hold", 1, effect=0.0, since=NOW - 119.0, resume="step")
     assert against(decided(refused, judgement())) == ("Stay", Against.REFUSED)
     assert decided(dataclasses.replace(refused, since=NOW - 120.0), judgement()) == Resume(ReleaseState.STEP)
@@ -306,8 +308,8 @@ def test_laws(row: Release, told: Judgement | None, standing: Standing, ground: 
     if isinstance(found, Advance):
         assert found.step == row.step + 1 or (found.step == row.step and row.effect == 0)
         assert told is not None
+        assert found.step < LAST or told.word is Word.HEALTHY
         if found.step > max(row.step, 0):
             assert told.judged > row.effect > 0
             assert told.trials - row.trials >= STEPS.min_trials
             assert told.may_expand
-            assert found.step < LAST or told.word is Word.HEALTHY

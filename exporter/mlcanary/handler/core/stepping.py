@@ -183,9 +183,10 @@ def refuse_promotion(
     release: Release, judgement: Judgement | None, standing: Standing, steps: Steps, *, forced: bool
 ) -> str:
     """Why a person's "all traffic now" is refused, "" if it is not: no freeze stops it; forced, the judge neither."""
-    if release.state not in (ReleaseState.STEP, ReleaseState.HOLD) or release.effect == 0:
+    full = release.step >= len(steps.steps) - 1
+    if release.state not in (ReleaseState.STEP, ReleaseState.HOLD) or (release.effect == 0 and not full):
         return f"the release is {release.state}, and has no split that was confirmed"
-    if release.step >= len(steps.steps) - 1:
+    if full and release.effect > 0:
         return f"{release.candidate} has all traffic already"
     own = _of_handler(dataclasses.replace(standing, level=FreezeLevel.NONE))
     if own is not None:
@@ -316,9 +317,12 @@ def _soak(release: Release, steps: Steps, now: float) -> Decision:
 
 
 def _step(release: Release, judgement: Judgement | None, steps: Steps) -> Decision:
-    if release.effect == 0:
-        return Advance(release.step, "the split of this step is not set yet")
-    return Soak() if release.step >= len(steps.steps) - 1 else _evidence(release, judgement, steps)
+    full = release.step >= len(steps.steps) - 1
+    if release.effect > 0:
+        return Soak() if full else _evidence(release, judgement, steps)
+    if full and not _healthy(judgement):  # it was when this step was decided; or a person asked, and asks again
+        return Stay(Against.NOT_YET_HEALTHY, "all traffic is not set, and the judge no longer says promote")
+    return Advance(release.step, "the split of this step is not set yet")
 
 
 def _evidence(release: Release, judgement: Judgement | None, steps: Steps) -> Decision:

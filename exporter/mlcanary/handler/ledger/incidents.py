@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from mlcanary.handler.core.incidents import HANDLER, Action, ActionKind, Event, Incident
-from mlcanary.handler.core.machines import ACTION, INCIDENT, RELEASE_OF_INCIDENT, ActionState, IncidentState
+from mlcanary.handler.core.machines import ACTION, INCIDENT, RELEASE, RELEASE_OF_INCIDENT, ActionState, IncidentState
 from mlcanary.handler.core.policy import LedgerView
 from mlcanary.handler.core.releases import Version
 from mlcanary.handler.ledger import tables
@@ -295,6 +295,8 @@ class IncidentRows(EventRows, DispatchRows):
         wanted = RELEASE_OF_INCIDENT.get(state)
         release = self._open_release(incident.target)
         if wanted is None or release is None or release.candidate != incident.bad or release.state is wanted:
+            return
+        if not RELEASE.allows(release.state, wanted):  # a staged release has nothing to give back
             return
         self._move_release(release, wanted, note=f"incident {incident.id}: {state}", now=now)
 

@@ -15,12 +15,10 @@ import logging
 import math
 from collections.abc import Mapping
 
-from mlcanary.errors import ActionError
 from mlcanary.handler.core import stepping
 from mlcanary.handler.core.incidents import HANDLER, ActionKind
 from mlcanary.handler.core.judgement import Judgement
 from mlcanary.handler.core.machines import OPEN_RELEASES, ActionState, ReleaseState
-from mlcanary.handler.core.policy import DAY
 from mlcanary.handler.core.releases import FreezeLevel, Release
 from mlcanary.handler.core.stepping import (
     UNCOUNTED,
@@ -36,11 +34,11 @@ from mlcanary.handler.core.stepping import (
     Standing,
     Stay,
 )
-from mlcanary.handler.evidence.judgement import judge_of
-from mlcanary.handler.evidence.prometheus import EvidenceError
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import State
 from mlcanary.handler.work.effect import Effector, Environment
+from mlcanary.handler.work.release_orders import ReleaseOrders
+from mlcanary.handler.work.sight import WITH_SPLIT, Sight
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +46,6 @@ MAX_REASSERTS = 2
 """How often the split of one step is set again after another writer."""
 
 _DRIVEN = (ReleaseState.STAGED, ReleaseState.STEP, ReleaseState.HOLD, ReleaseState.SOAK)
-_WITH_SPLIT = (ReleaseState.STEP, ReleaseState.HOLD, ReleaseState.SOAK)
 
 
 class Driver:
@@ -59,12 +56,18 @@ class Driver:
         self._plan = plan
         self._effector = effector
         self._env = environment
+        self._sight = Sight(plan, effector, environment)
+        self._orders = ReleaseOrders(plan, self._sight, environment, self.set_split)
         self._next_look = 0.0
-        self._evidence_at = environment.clock()
         self._watched = ""
 
     async def step(self) -> float:
-        """Do what is due for the open release; gives the seconds until something else may be. Raises StateError."""
+        """Carry out orders and what is due for the open release; gives the seconds until something else may be.
+
+        Raises StateError.
+        """
+        if await self._orders.carry_out_pending():
+            self._wake()
         release = self._env.ledger.open_release(self._plan.name)
         self._show(release)
         if release is None or release.state not in _DRIVEN:
@@ -79,113 +82,23 @@ class Driver:
         self._show(self._env.ledger.open_release(self._plan.name))
         return max(0.0, self._next_look - self._env.clock())
 
-    def wake(self) -> None:
-        """Look at the next step, however short ago the last look was."""
+    def _wake(self) -> None:
         self._next_look = 0.0
-
-    # --- orders of people: "" or why not
-
-    async def submit(self, version: str, *, actor: str) -> str:
-        """Stage a release of a version. Raises StateError."""
-        plan, ledger, now = self._plan, self._env.ledger, self._env.clock()
-        refused = self._refuse(version, ledger.open_release(plan.name))
-        if refused:
-            return refused
-        seen = await self._seen()
-        if seen is None or not seen.total:
-            return f"the target does not tell who serves: {self.note or 'nobody has traffic'}"
-        stable = max(seen.weights, key=lambda pair: pair[1])[0]
-        if stable == version:
-            return f"version {version} has most of the traffic: it is the stable one"
-        if plan.destination not in (None, stable):
-            return f"destination is {plan.destination}, but {stable} serves: a rollback would go to another version"
-        release = Release(
-            id=self._env.new_id(),
-            target=plan.name,
-            model=plan.model,
-            candidate=version,
-            digest=plan.digest(version),
-            stable=stable,
-            state=ReleaseState.STAGED,
-            step=-1,
-            submitted=now,
-            since=now,
-            effect=0.0,
-            trials=UNCOUNTED,
-            resume="",
-            closed=0.0,
-            actor=actor,
-            note="",
-        )
-        ledger.submit(release, now)
-        self._tell("submitted", release)
-        self.wake()
-        return ""
-
-    def _refuse(self, version: str, running: Release | None) -> str:
-        plan = self._plan
-        if plan.mode != "drive":
-            return f"target {plan.name} has mode {plan.mode}: only mode drive makes releases"
-        if version not in plan.versions:
-            return f"version {version} is not configured; configured: {', '.join(plan.versions)}"
-        if running is not None:
-            return f"the release of {running.candidate} is open ({running.state}): withdraw it or wait for its end"
-        if plan.digest(version) in self._env.ledger.view(plan.name, self._env.clock()).quarantined:
-            return f"artefact {plan.digest(version)} of {version} is quarantined, and stays so until a person says"
-        return ""
-
-    def under_way(self, version: str) -> bool:
-        """Whether the open release of the version has traffic: to withdraw it is to roll back."""
-        release = self._env.ledger.open_release(self._plan.name)
-        return release is not None and release.candidate == version and release.state is not ReleaseState.STAGED
-
-    async def withdraw(self, version: str, *, actor: str) -> str:
-        """End a release that is staged; one under way has traffic, which only a rollback takes. Raises StateError."""
-        release = self._env.ledger.open_release(self._plan.name)
-        if release is None or release.candidate != version:
-            return f"no release of {version} is open"
-        if release.state is not ReleaseState.STAGED:
-            return f"the release of {version} is under way ({release.state}): order a rollback"
-        self._env.ledger.move_release(
-            release, ReleaseState.WITHDRAWN, note=f"withdrawn by {actor}", now=self._env.clock()
-        )
-        return ""
-
-    async def promote(self, version: str, *, force: bool, reason: str, actor: str) -> str:
-        """Give the candidate of the open release all traffic now, as a step; its soak follows. Raises StateError.
-
-        In the other modes somebody else promotes: the handler never writes beside them.
-        """
-        plan, release = self._plan, self._env.ledger.open_release(self._plan.name)
-        if plan.mode != "drive":
-            return f"target {plan.name} has mode {plan.mode}: others promote there, the handler only rolls back"
-        if release is None or release.candidate != version:
-            return f"no release of {version} is open: submit it first"
-        judgement, seen = await self._judge(release), await self._seen()
-        standing, forced = self._standing(release), force and bool(reason)
-        refused = stepping.refuse_promotion(release, judgement, standing, plan.release, forced=forced)
-        if not refused and (seen is None or self._undone(release, seen) or self._env.ledger.unfinished(plan.name)):
-            refused = f"the split is not the one of the step: {self.note or 'another action or writer is at work'}"
-        if refused or seen is None:
-            return refused
-        last = len(plan.release.steps) - 1
-        ended = await self._set(release, last, seen, f"promoted by {actor}: {reason}", judgement, actor=actor)
-        return "" if ended is ActionState.CONFIRMED else f"the split could not be set: {ended}"
 
     # --- one look
 
     async def _look(self, release: Release) -> None:
         if not self._settle(release):
-            self.wake()
+            self._wake()
             return
-        judgement, seen = await self._judge(release), await self._seen()
-        standing, ground = self._standing(release), Ground(seen)
+        judgement, seen = await self._sight.judge(release), await self._sight.seen()
+        standing, ground = self._sight.standing(release), Ground(seen)
         if release.step < 0:
-            ground = await self._ground(seen)
+            ground = await self._sight.ground(seen)
         decision = stepping.decide(release, judgement, standing, ground, self._plan.release, self._env.clock())
         if (
             seen is not None
-            and self._undone(release, seen)
+            and self._sight.undone(release, seen)
             and await self._set_again(release, seen, decision, standing)
         ):
             return
@@ -203,7 +116,7 @@ class Driver:
         """Go on from an action of the release that has ended."""
         if ended is ActionState.CONFIRMED:
             self._env.ledger.begin_step(release, trials=UNCOUNTED, now=self._env.clock())
-            self.wake()
+            self._wake()
         elif ended is ActionState.FAILED:
             self._move(release, ReleaseState.HOLD, f"the split could not be set: {note}")
         else:
@@ -216,15 +129,15 @@ class Driver:
                 self._wait(release)
             case Advance(step, text):
                 if seen is not None:
-                    await self._set(release, step, seen, text, judgement)
+                    await self.set_split(release, step, seen, text, judgement)
             case Count(trials):
                 self._env.ledger.begin_step(release, trials=trials, now=release.effect)
-                self.wake()
+                self._wake()
             case Hold(against, text):
                 self._move(release, ReleaseState.HOLD, f"{against}: {text}")
             case Resume(state):
                 self._move(release, state, "nothing speaks against it any more")
-                self.wake()
+                self._wake()
             case Soak():
                 self._move(release, ReleaseState.SOAK, f"all traffic; soaks for {self._plan.release.soak:g} s")
             case Drop(text):
@@ -238,7 +151,7 @@ class Driver:
             self._tell("held", release, why=self.note)
             log.error("a release waits for too long", extra={"release": release.id, "why": self.note})
 
-    async def _set(
+    async def set_split(
         self,
         release: Release,
         step: int,
@@ -249,7 +162,7 @@ class Driver:
         actor: str = HANDLER,
     ) -> ActionState:
         """Plan the split of a step, carry it out and begin the step."""
-        action = self._effector.plan_split(release, step, self._split(release, step), seen, actor=actor)
+        action = self._effector.plan_split(release, step, self._sight.split(release, step), seen, actor=actor)
         facts = judgement.facts() if judgement is not None else {}
         gone = self._env.ledger.plan_step(release, action, note=text, evidence=facts, now=self._env.clock())
         ended = await self._effector.carry_out(action)
@@ -260,14 +173,9 @@ class Driver:
 
     # --- another writer
 
-    def _undone(self, release: Release, seen: State) -> bool:
-        """Whether the split of the step is no longer there."""
-        set_once = release.state in _WITH_SPLIT and release.effect > 0
-        return set_once and not self._split(release, release.step).reached_by(seen)
-
     async def _set_again(self, release: Release, seen: State, decision: Decision, standing: Standing) -> bool:
         """Set the split of the step again; False if that must wait."""
-        desired = self._split(release, release.step)
+        desired = self._sight.split(release, release.step)
         raises = seen.share(release.candidate) < desired.share(release.candidate)
         against = isinstance(decision, Hold) or (release.state is ReleaseState.HOLD and isinstance(decision, Stay))
         if not standing.drives or standing.incident or standing.level is FreezeLevel.ALL or (raises and against):
@@ -294,53 +202,6 @@ class Driver:
         self._move(release, ReleaseState.STUCK, why)
         self._tell("frozen", release, why=why)
         log.error("release is stuck, target is frozen", extra={"release": release.id, "why": why})
-
-    # --- what is known
-
-    async def _judge(self, release: Release) -> Judgement | None:
-        try:
-            found = await judge_of(self._env.prometheus, self._plan, release.candidate)
-        except EvidenceError as error:
-            log.warning("no evidence on a release", extra={"release": release.id, "error": str(error)})
-            return None
-        self._evidence_at = self._env.clock()
-        return found
-
-    async def _seen(self) -> State | None:
-        """The split now, None if it cannot be read; then `note` says why."""
-        try:
-            seen = await self._effector.observe()
-        except ActionError as error:
-            self.note = str(error)
-            return None
-        if isinstance(seen, State):
-            return seen
-        self.note = seen.reason
-        return None
-
-    async def _ground(self, seen: State | None) -> Ground:
-        try:
-            return Ground(seen, owner=await self._effector.owner())
-        except ActionError as error:
-            return Ground(seen, owner=f"nobody can tell who ({error})")
-
-    def _standing(self, release: Release) -> Standing:
-        plan, now = self._plan, self._env.clock()
-        view = self._env.ledger.view(plan.name, now - max(DAY, plan.cooldown))
-        configured = {release.candidate, release.stable} <= set(plan.versions)
-        recent = any(now - at < plan.cooldown for at in view.changed)
-        return Standing(
-            drives=plan.mode == "drive" and configured and plan.digest(release.candidate) == release.digest,
-            level=view.level,
-            quarantined=release.digest in view.quarantined,
-            incident=view.open_version is not None,
-            resting=recent or sum(now - at < DAY for at in view.changed) >= plan.budget,
-            silence=max(0.0, now - self._evidence_at),
-            patience=plan.evidence.deadline,
-        )
-
-    def _split(self, release: Release, step: int) -> State:
-        return stepping.split(release, step, self._plan.release, self._plan.versions)
 
     # --- what is told
 
@@ -378,5 +239,5 @@ class Driver:
         share = 0.0
         if release is not None:
             metrics.set("release_state_timestamp_seconds", release.since, name, model)
-            share = stepping.share(release, self._plan.release) if release.state in _WITH_SPLIT else 0.0
+            share = stepping.share(release, self._plan.release) if release.state in WITH_SPLIT else 0.0
         metrics.set("release_share_ratio", share, name, model)
