@@ -23,14 +23,14 @@ _SIGMAS = 4.0
 class ReleaseEvidence:
     """What both releases left behind.
 
-    `percents` and `step_trials` are the configured steps. `good_spans`, `bad_spans`: the traffic of every confirmed
-    step. `highest_bad`: largest share that HAProxy itself ever told of the bad candidate, in [0, 1]. `promoted_at`: when
-    the judge's verdict on the good one became promote, None if it never did. `early_alerts`: rollback alerts that were
-    pending or firing until the good one was proven; `late_alerts` those after it. `bad_after_effect`: predictions of the
-    bad one after the rollback was read back, None if it never was. `outcome`: of the one incident, None if none or
+    `percents`, `step_trials`: the configured steps. `good_spans`, `bad_spans`: the traffic of every confirmed step.
+    `highest_bad`: largest share that HAProxy itself ever told of the bad candidate, in [0, 1]. `promoted_at`: when the
+    judge's verdict on the good one became promote, None if it never did. `early_alerts`: rollback alerts that were
+    pending or firing until the good one was proven; `late_alerts`: those after it. `bad_after_effect`: predictions of
+    the bad one after the rollback was read back, None if it never was. `outcome`: of the one incident, None if none or
     several ended. `refusal`: what the second submission of the bad one was answered, None if it was taken. `verified`:
-    whether the audit's check by the command line passed. `figures`: the handler's own metrics, `expected` the same by
-    the audit.
+    whether the check of the audit by the command line passed. `figures`: the handler's own metrics, `expected` what
+    they must be by the audit and the story.
     """
 
     percents: Sequence[int]
