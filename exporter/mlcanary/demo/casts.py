@@ -17,7 +17,7 @@ VERIFICATION = {"window": "10s", "windows": 2, "min_predictions": 100, "deadline
 STEPS = (1, 5, 10, 25, 50, 100)
 """The handler's own default, said again so that the promises can be held against it."""
 
-STEP_TRIALS = 40
+STEP_TRIALS = 30
 """Requests of the candidate that must be judged in a step; the handler's default is 500."""
 
 SOAK_SECONDS = 15.0
@@ -29,13 +29,14 @@ class Cast:
     """One story's versions and settings.
 
     `weights`: HAProxy's at the start, of every version that will ever serve. `roles`: of the versions that are
-    deployed at the start. `breakable`: the version that gets the bug. `judging` and `handling` are keys of the
-    configuration of the judge and of the handler's target. `rate`: requests per second.
+    deployed at the start. `breakable`: the version that gets the bug. `objectives` are keys of the exporters' model,
+    `judging` of the judge's file, `handling` of the handler's target. `rate`: requests per second.
     """
 
     weights: Mapping[str, int]
     roles: Mapping[str, str]
     breakable: str
+    objectives: Mapping[str, float]
     judging: Mapping[str, Any]
     handling: Mapping[str, Any]
     rate: float
@@ -56,6 +57,7 @@ ROLLBACK = Cast(
     weights={BASELINE: 90, CANARY: 10},
     roles={BASELINE: "baseline", CANARY: "canary"},
     breakable=CANARY,
+    objectives={},
     judging=_judging(),
     handling={"mode": "react", "verification": VERIFICATION},
     rate=120.0,
@@ -65,12 +67,13 @@ RELEASE = Cast(
     weights={BASELINE: 100, CANARY: 0, NEXT: 0},
     roles={BASELINE: "baseline"},
     breakable=NEXT,
+    objectives={"error_rise": 0.0},  # no part in a promotion: the judge's test of a share of failures needs failures
     judging=_judging(min_age="30s", min_trials=400, margins={"slow": 0.2}),
     handling={
         "mode": "drive",
         "verification": VERIFICATION,
-        "evidence": {"recheck": "1s", "serving_window": "20s"},
+        "evidence": {"recheck": "2s", "serving_window": "20s"},
         "release": {"steps": list(STEPS), "min_trials": STEP_TRIALS, "soak": f"{SOAK_SECONDS:g}s"},
     },
-    rate=200.0,
+    rate=120.0,
 )

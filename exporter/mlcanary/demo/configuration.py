@@ -152,7 +152,9 @@ class Run:
 
     def write_roles(self, roles: Mapping[str, str]) -> None:
         """Say who is baseline and who canary; sidecars that run must be told to read it again."""
-        model = {"name": MODEL, "reference": str(self.profile), "roles": dict(roles)}
+        model: dict[str, Any] = {"name": MODEL, "reference": str(self.profile), "roles": dict(roles)}
+        if self.cast.objectives:
+            model["objectives"] = dict(self.cast.objectives)
         self._write_yaml(self.exporter_config.name, {"models": [model]})
 
     def write_scraped(self, versions: Iterable[str]) -> None:

@@ -66,8 +66,8 @@ class ReleaseStory(Scenario):
         self._screen.note("steps", f"{percents} % of the traffic, each ended by the judge's evidence")
         self._screen.note(
             "for a demo",
-            f"{STEP_TRIALS} requests judged a step, not 500; soak {SOAK_SECONDS:g} s, not 1 h; the judge looks every 4 s "
-            "and promotes after 400 requests and 30 s at the earliest, not 1,000 and 1 h",
+            f"{STEP_TRIALS} requests judged a step, not 500; soak {SOAK_SECONDS:g} s, not 1 h; the judge looks every "
+            "4 s and promotes after 400 requests and 30 s at the earliest, not 1,000 and 1 h",
         )
         await self._deploy(CANARY, {BASELINE: "baseline", CANARY: "canary"})
         await self._submit(CANARY)

@@ -26,7 +26,8 @@ async def ask(
     for number, row in enumerate(rows[:REQUESTS]):
         call_id = f"{_PREFIX}{version}-{number}"
         try:
-            async with session.post(url, json={"id": call_id, "features": row.features}, raise_for_status=True) as response:
+            body = {"id": call_id, "features": row.features}
+            async with session.post(url, json=body, raise_for_status=True) as response:
                 right += int((await response.json())["prediction"] == row.label)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise DemoError(f"{version} failed its smoke test: {error}", component=f"model-{version}") from error
