@@ -178,7 +178,7 @@ class Run:
             "global": {
                 "scrape_interval": SCRAPE_INTERVAL,
                 "scrape_timeout": SCRAPE_INTERVAL,
-                "evaluation_interval": SCRAPE_INTERVAL,
+                "evaluation_interval": self.cast.rules_every,
             },
             "rule_files": ["rules/*.yml"],
             "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"127.0.0.1:{ports.alertmanager}"]}]}]},

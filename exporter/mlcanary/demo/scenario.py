@@ -199,11 +199,15 @@ class Scenario(abc.ABC):
 
     async def _look(self) -> None:
         self._stack.check()
-        await self._witness.look()
+        await self._observe()
         if time.time() - self._live_at >= LIVE_SECONDS:
             self._live_at = time.time()
             self._screen.live(await self._figures())
         await asyncio.sleep(LOOK_SECONDS)
+
+    async def _observe(self) -> None:
+        """Ask everybody once."""
+        await self._witness.look()
 
     async def _figures(self) -> str:
         """The arms in one line."""
