@@ -16,8 +16,10 @@ setup: ## install what is missing; every other target does it too
 demo: setup ## a bug, an alert, a proven rollback; DEMO_STORY=release: 1 to 100 %, DEMO_BUG=none, DEMO_KEEP=1
 	@$(BIN)/mlcanary demo
 
+# One worker per core. A worker has its own ports (tests/own_ports.py); `.venv/bin/pytest tests/x` runs in one process.
+# The tests start the programs many hundred times: compiled modules are kept, or each start compiles them again.
 test: setup ## all tests
-	$(BIN)/pytest
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal
 
 check: setup ## what CI runs: format, lint, types, import floors, all tests
 	$(BIN)/ruff format --check $(CODE)

@@ -45,8 +45,13 @@ _FOCUS = """(() => {
   if (!e || e === document.body) return null;
   const label = e.id ? document.querySelector(`label[for="${e.id}"]`) : null;
   const box = e.getBoundingClientRect();
-  return {tag: e.tagName.toLowerCase(), text: (label || e).textContent.trim(),
-          outline: getComputedStyle(e).outlineStyle, form: e.form ? e.form.querySelector('legend').textContent : '', shown: box.width > 0 && box.height > 0};
+  return {
+    tag: e.tagName.toLowerCase(),
+    text: (label || e).textContent.trim(),
+    outline: getComputedStyle(e).outlineStyle,
+    form: e.form ? e.form.querySelector('legend').textContent : '',
+    shown: box.width > 0 && box.height > 0
+  };
 })()"""
 
 

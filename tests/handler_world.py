@@ -22,12 +22,14 @@ from pathlib import Path
 import msgspec
 from aiohttp import web
 
+import own_ports
 from loopback_server import loopback
 
 MODEL, GOOD, BAD = "clicks", "v1", "v2"
 TOKEN = "a-token-of-the-tests-only"
 Route = Callable[[], Mapping[str, float]]
 Vector = list[tuple[dict[str, str], float]]
+free_port = own_ports.free_port
 
 
 async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], seconds: float = 60.0) -> None:
@@ -41,14 +43,6 @@ async def until(condition: Callable[[], Awaitable[bool]] | Callable[[], bool], s
             return
         assert time.monotonic() < deadline, f"not met within {seconds} s: {condition}"
         await asyncio.sleep(0.02)
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

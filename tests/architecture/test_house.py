@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from mlcanary.catalog import BY_NAME, CATALOG, OBJECTIVES, Group, Kind
@@ -21,6 +22,7 @@ FILE_LINES, FUNCTION_LINES = 400, 60
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     """The syntax tree of a file."""
     return ast.parse(path.read_text(encoding="utf-8"), str(path))

@@ -22,6 +22,9 @@ from mlcanary.webserver.identity import Scope, required_scope
 PRINCIPALS = "principals:\n" + "".join(
     f"- {{name: only-{scope}, bearer_token_file: {scope}.token, scopes: [{scope}]}}\n" for scope in Scope
 )
+GATES = "/v1/gate"
+"""Flagger asks its gates by POST. They change nothing."""
+
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -68,7 +71,8 @@ async def test_every_route_asks_for_its_scope_and_for_no_other(tmp_path: Path, l
         assert {("POST", "/v1/alerts", Scope.ALERT), ("POST", "/-/freeze", Scope.OPERATE)} <= set(found)
         for method, path, needed in found:
             assert needed is not None, f"{method} {path} declares no scope"
-            assert method not in CHANGING or needed is not Scope.READ, f"{method} {path} changes something"
+            looks = needed is Scope.READ and not path.startswith(GATES)
+            assert method not in CHANGING or not looks, f"{method} {path} changes something"
             for credentials in (None, "", "wrong", token(needed) + "x", token(needed)[:-1]):
                 assert await status(handler, method, path, credentials) == 401, (method, path)
             for scope in Scope:

@@ -1,171 +1,25 @@
-"""Releases on a real HAProxy, with a judge and a clock of the tests."""
+"""Releases from the first step to the proven version, and what holds or stops them."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-from handler_world import BAD, GOOD, HAProxy, QueryAPI, Release, configuration
-from mlcanary.handler.core import releases as rows
-from mlcanary.handler.core.incidents import HANDLER, Action, ActionKind, Incident
-from mlcanary.handler.core.machines import ActionState, IncidentState, ReleaseState
-from mlcanary.handler.core.releases import FreezeLevel, Order, OrderKind, OrderState, Version, VersionStatus
-from mlcanary.handler.evidence.prometheus import Prometheus
+from driven_world import NOT_READY, READY, World, driven, submitted
+from handler_world import BAD, GOOD
+from mlcanary.handler.core.incidents import Action, ActionKind, Incident
+from mlcanary.handler.core.machines import ActionState, IncidentState
+from mlcanary.handler.core.releases import FreezeLevel, OrderKind, Version, VersionStatus
 from mlcanary.handler.ledger.incidents import Dispatch
-from mlcanary.handler.ledger.store import Ledger
-from mlcanary.handler.metrics import HandlerMetrics
-from mlcanary.handler.settings import parse_settings
 from mlcanary.handler.targets.contract import State
-from mlcanary.handler.targets.registry import create
-from mlcanary.handler.work.driver import Driver
-from mlcanary.handler.work.effect import Effector, Environment, Pace
-
-RELEASE = (
-    "  release: {steps: [1, 10, 50, 100], min_trials: 500, soak: 10m, hold_deadline: 1h}\n"
-    "  evidence: {recheck: 15s, deadline: 2m}\n"
-)
-
-
-READY, NOT_READY = [(GOOD, "baseline"), (BAD, "canary")], [(GOOD, "baseline"), (BAD, "shadow")]
-
-
-class Crash(BaseException):
-    """The process ends here."""
-
-
-@dataclass
-class World:
-    """One target, its driver, and a clock that only `on` moves."""
-
-    directory: Path
-    proxy: HAProxy
-    api: QueryAPI
-    mode: str = "drive"
-    extra: str = RELEASE
-    now: float = 1_700_000_000.0
-    checkpoint: Callable[[str], None] = lambda _name: None
-    orders: int = 0
-    told: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
-    metrics: HandlerMetrics = field(default_factory=HandlerMetrics)
-
-    def start(self) -> None:
-        """As a process does; after `stop` it is the next process."""
-        text = configuration(self.api.url, self.proxy.section(), mode=self.mode, extra=self.extra)
-        settings = parse_settings(text, "handler.yml")
-        self.plan = settings.targets[0]
-        self.ledger = Ledger(self.directory / "l.sqlite", freeze_file=None, checkpoint=self._check)
-        ids = itertools.count()
-        environment = Environment(
-            ledger=self.ledger,
-            prometheus=Prometheus(settings.prometheus),
-            metrics=self.metrics,
-            clock=lambda: self.now,
-            new_id=lambda: f"{self.now:.3f}-{next(ids)}",
-            checkpoint=self._check,
-            pace=Pace(attempts=1, settle=0.0),
-            sleep=self._sleep,
-            tell=lambda kind, _target, body: self.told.append((kind, body)),
-        )
-        self.metrics.introduce(self.plan)
-        self.effector = Effector(self.plan, create(self.plan.kind), environment)
-        self.driver = Driver(self.plan, self.effector, environment)
-
-    def _check(self, name: str) -> None:
-        self.checkpoint(name)
-
-    async def _sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-    async def on(self, seconds: float = 15.0, *, times: int = 1) -> str:
-        """Let time pass and do what is due, as the worker does; gives the state of the newest release."""
-        for _ in range(times):
-            self.now += seconds
-            for action in self.ledger.unfinished(self.plan.name):
-                await self.effector.resume(action)
-            while await self.driver.step() == 0.0:
-                pass
-        return self.newest().state
-
-    def give(self, kind: OrderKind, version: str = BAD, **more: Any) -> Order:
-        """An order that waits."""
-        fixed = {"plan": "", "reason": "", "force": False, "actor": "ann", "note": "", "state": OrderState.PENDING}
-        self.orders += 1
-        name = f"o{self.orders}"
-        row = Order(id=name, target="router", kind=kind, version=version, received=self.now, **{**fixed, **more})
-        self.ledger.give_order(row)
-        return row
-
-    async def order(self, kind: OrderKind, version: str = BAD, **more: Any) -> str:
-        """An order and why it was refused, "" if it was done."""
-        given = self.give(kind, version, **more)
-        await self.driver.step()
-        ended = self.ledger.order(given.id)
-        assert ended is not None
-        assert ended.state is (OrderState.REFUSED if ended.note else OrderState.DONE)
-        return ended.note
-
-    async def until(self, state: str, *, step: int | None = None, every: float = 15.0) -> None:
-        """Until the newest release is there."""
-        for _ in range(50):
-            if self.newest().state == state and step in (None, self.newest().step):
-                return
-            await self.on(every)
-        raise AssertionError(f"{self.newest()}: {self.driver.note}")
-
-    def newest(self) -> rows.Release:
-        return self.ledger.releases(self.plan.name, 1)[0]
-
-    def steps(self) -> list[tuple[int, str]]:
-        actions = self.ledger.actions_of_release(self.newest().id)
-        return [(a.stage, a.state) for a in actions if a.kind is ActionKind.STEP]
-
-    def kinds(self) -> list[str]:
-        return [kind for kind, _ in self.told]
-
-    def audit(self, kind: str) -> list[dict[str, object]]:
-        found = [row for row in reversed(self.ledger.audit_rows(10_000)) if row.kind == kind]
-        return [msgspec.json.decode(row.body, type=dict[str, object]) for row in found]
 
 
 @pytest.fixture
-def haproxy(tmp_path: Path) -> Iterator[HAProxy]:
-    with HAProxy(tmp_path).running() as proxy:
-        proxy.ask("set weight models/stable 100; set weight models/canary 0")
-        yield proxy
-
-
-@pytest.fixture
-async def world(tmp_path: Path, haproxy: HAProxy) -> AsyncIterator[World]:
-    release = Release(haproxy.shares, firing=False, word="hold")
-    async with QueryAPI(release).serving() as api:
-        found = World(tmp_path, haproxy, api)
-        release.clock = lambda: found.now
-        found.start()
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with driven(tmp_path) as found:
         yield found
-        found.ledger.close()
-
-
-def crash_once(point: str) -> Callable[[str], None]:
-    crashed: list[str] = []
-
-    def checkpoint(name: str) -> None:
-        if name == point and not crashed:
-            crashed.append(name)
-            raise Crash
-
-    return checkpoint
-
-
-async def submitted(world: World, *, to_step: int | None = None) -> None:
-    assert await world.order(OrderKind.SUBMIT, BAD) == ""
-    if to_step is not None:
-        await world.until("step", step=to_step)
 
 
 async def test_a_good_release_goes_to_all_traffic_soaks_and_is_proven(world: World) -> None:
@@ -254,32 +108,6 @@ async def test_a_release_stays_staged_until_the_ground_is_right(world: World) ->
     assert await world.on() == "step"
 
 
-async def test_what_cannot_be_released_is_refused(world: World) -> None:
-    assert "most of the traffic" in await world.order(OrderKind.SUBMIT, GOOD)
-    assert "not configured" in await world.order(OrderKind.SUBMIT, "v9")
-    assert "no release of v2" in await world.order(OrderKind.WITHDRAW)
-    assert "submit it first" in await world.order(OrderKind.PROMOTE, force=False, reason="")
-    bad = Version("clicks", BAD, BAD, VersionStatus.QUARANTINED, "worse", HANDLER, world.now)
-    world.ledger.set_version(bad, target="router")
-    assert "quarantined" in await world.order(OrderKind.SUBMIT, BAD)
-    assert world.ledger.releases("router", 1) == []
-    world.ledger.set_version(
-        Version("clicks", BAD, BAD, VersionStatus.CANDIDATE, "", "ann", world.now), target="router"
-    )
-    world.api.release.roles = NOT_READY
-    await submitted(world)
-    assert "is open (staged)" in await world.order(OrderKind.SUBMIT, BAD)
-    assert await world.order(OrderKind.WITHDRAW) == ""
-    await world.on()
-    assert world.metrics.value("releases_total", "router", "clicks", "withdrawn") == 1
-    assert "has ended: withdrawn" in await world.order(OrderKind.WITHDRAW)
-    world.api.release.roles = READY
-    await submitted(world, to_step=0)
-    assert await world.order(OrderKind.WITHDRAW, reason="wrong file") == ""
-    (asked,) = world.ledger.pending_orders("router")
-    assert (asked.kind, asked.version, asked.reason, asked.actor) == (OrderKind.ROLLBACK, BAD, "wrong file", "ann")
-
-
 async def test_an_artefact_that_is_quarantined_while_staged_is_withdrawn(world: World) -> None:
     world.api.release.roles = NOT_READY
     await submitted(world)
@@ -287,14 +115,6 @@ async def test_an_artefact_that_is_quarantined_while_staged_is_withdrawn(world: 
     world.ledger.set_version(bad, target="router")
     assert await world.on() == "withdrawn"
     assert world.proxy.weights()[BAD] == 0
-
-
-async def test_only_mode_drive_releases(world: World) -> None:
-    world.ledger.close()
-    world.mode = "react"
-    world.start()
-    assert "mode react" in await world.order(OrderKind.SUBMIT, BAD)
-    assert "others promote" in await world.order(OrderKind.PROMOTE, force=True, reason="x")
 
 
 async def test_a_release_waits_while_its_target_is_not_in_mode_drive(world: World) -> None:
@@ -381,56 +201,6 @@ async def test_a_soak_without_traffic_is_held_and_begins_anew(world: World) -> N
     assert world.now - world.newest().since < 1.0
 
 
-async def test_promote_now_asks_the_judge_unless_a_person_forces_it(world: World) -> None:
-    await submitted(world, to_step=1)
-    refused = await world.order(OrderKind.PROMOTE, force=False, reason="")
-    assert refused == "the judge says inconclusive; to do it all the same, order it with force and a reason"
-    assert "order it with force" in await world.order(OrderKind.PROMOTE, force=True, reason="")
-    world.ledger.freeze("router", reason="x", actor="ann", now=world.now, level=FreezeLevel.PROMOTE)
-    assert await world.order(OrderKind.PROMOTE, force=True, reason="campaign") == ""
-    assert world.proxy.weights() == {GOOD: 0, BAD: 100}
-    assert world.ledger.actions_of_release(world.newest().id)[-1].actor == "ann"
-    assert await world.on() == "hold"
-    world.ledger.unfreeze("router", actor="ann", now=world.now)
-    await world.until("soak")
-
-
-async def test_promote_now_of_a_healthy_candidate_skips_steps(world: World) -> None:
-    await submitted(world, to_step=0)
-    world.api.release.word = "promote"
-    refused = await world.order(OrderKind.PROMOTE, plan="0123456789abcdef")
-    assert refused.startswith("the plan is another one by now: ")
-    assert await world.order(OrderKind.PROMOTE, plan=refused.rpartition(" ")[2]) == ""
-    assert world.steps() == [(0, "confirmed"), (3, "confirmed")]
-
-
-async def test_a_submission_names_the_plan_of_the_first_step(world: World) -> None:
-    refused = await world.order(OrderKind.SUBMIT, plan="0123456789abcdef")
-    assert refused.startswith("the plan is another one by now: ")
-    assert await world.order(OrderKind.SUBMIT, plan=refused.rpartition(" ")[2]) == ""
-    await world.until("step")
-    assert world.ledger.actions_of_release(world.newest().id)[0].plan == refused.rpartition(" ")[2]
-
-
-@pytest.mark.parametrize("kind", [OrderKind.SUBMIT, OrderKind.WITHDRAW, OrderKind.PROMOTE])
-@pytest.mark.parametrize("point", ["before commit order", "after commit order"])
-async def test_a_crash_before_an_order_is_ended_does_not_do_it_twice(world: World, kind: OrderKind, point: str) -> None:
-    if kind is not OrderKind.SUBMIT:
-        await submitted(world, to_step=0 if kind is OrderKind.PROMOTE else None)
-    given = world.give(kind, force=True, reason="campaign")
-    world.checkpoint = crash_once(point)
-    with pytest.raises(Crash):
-        await world.on()
-    world.ledger.close()
-    world.start()
-    await world.on()
-    ended = world.ledger.order(given.id)
-    assert ended is not None
-    assert (ended.state, ended.note) == (OrderState.DONE, "")
-    assert len(world.ledger.releases("router", 10)) == 1
-    assert len([1 for step, state in world.steps() if step == 3 and state == "confirmed"]) == (kind == "promote")
-
-
 async def test_a_rollback_that_leaves_a_cooldown_keeps_the_next_release_staged(world: World) -> None:
     state, planned = IncidentState.ACTING, ActionState.PLANNED
     row = Incident("i1", "router", "clicks", BAD, GOOD, "auc", "5m", state, world.now, world.now, 0.0, 0.0, "{}", "")
@@ -445,30 +215,3 @@ async def test_a_rollback_that_leaves_a_cooldown_keeps_the_next_release_staged(w
     assert await world.on(3500.0) == "staged"
     assert "cooldown" in world.driver.note
     assert await world.on(100.0) == "step"
-
-
-POINTS = [
-    "before commit plan", "after commit plan", "before commit dispatch", "after commit dispatch",
-    "before call apply", "after call apply", "before commit finish", "after commit finish",
-    "before commit release", "after commit release",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("point", POINTS)
-async def test_a_crash_anywhere_in_a_step_leaves_one_step_and_its_split(world: World, point: str) -> None:
-    await submitted(world, to_step=1)
-    await world.on()  # the trials of the step are counted from here on
-    world.checkpoint = crash_once(point)
-    with pytest.raises(Crash):
-        await world.on(times=10)
-    world.ledger.close()
-    world.start()
-    await world.until("step", step=2)
-    await world.on()
-    assert world.proxy.weights() == {GOOD: 50, BAD: 50}
-    third = [state for step, state in world.steps() if step == 2]
-    assert third.count(ActionState.CONFIRMED) == 1
-    assert set(third) <= {ActionState.CONFIRMED, ActionState.FAILED}
-    assert world.newest().effect > 0
-    assert world.newest().state is ReleaseState.STEP
-    assert world.ledger.verify_audit() is None

@@ -16,7 +16,7 @@ from loopback_server import loopback
 from mlcanary.catalog import BY_NAME
 from mlcanary.handler.core.policy import Evidence
 from mlcanary.handler.evidence import gather as evidence
-from mlcanary.handler.evidence import readings
+from mlcanary.handler.evidence import missed, readings
 from mlcanary.handler.evidence.gather import Case
 from mlcanary.handler.evidence.prometheus import EvidenceError, Prometheus, only_value, selector
 from mlcanary.handler.evidence.recorded import RECORDED
@@ -42,6 +42,7 @@ async def asked(plan: TargetPlan, case: Case) -> list[str]:
         client = Prometheus(PrometheusSettings(url=api.url))
         await evidence.gather(client, plan, case, 10)
         await readings.read(client, plan, BAD, 0.0)
+        await missed.firing(client, plan)
         return api.queries
 
 

@@ -92,7 +92,7 @@ def pages(text: str, viewer: Viewer) -> list[str]:
     version = answers.VersionAnswer(text, text, text, "quarantined", text, text, 1.7e9)
     return [
         page.page([one], [version], [row], viewer),
-        target_page.target_page(one, [incident(text)], [release(text)], detail, viewer),
+        target_page.target_page(one, [incident(text)], [release(text)], detail, [entry], viewer),
         target_page.incident_page(detail, viewer),
         target_page.confirm_page(plan, text, viewer),
         target_page.order_page(order, viewer),

@@ -19,8 +19,8 @@ from handler_world import BAD, GOOD, MODEL, TOKEN, HAProxy, Release, configurati
 from loopback_server import loopback
 from mlcanary.catalog import Gate, Verdict
 from mlcanary.handler.core.judgement import Word
+from mlcanary.handler.evidence import capacity, missed, readings
 from mlcanary.handler.evidence import gather as evidence
-from mlcanary.handler.evidence import readings
 from mlcanary.handler.evidence.judgement import judge_of
 from mlcanary.handler.evidence.prometheus import Prometheus
 from mlcanary.handler.evidence.recorded import RECORDED
@@ -140,6 +140,8 @@ async def test_a_real_prometheus_and_alertmanager_close_the_loop(tmp_path: Path)
                 assert incident.note == "traffic moved, measure recovered"
                 assert json.loads(incident.evidence)["delta"] < -0.3
                 await every_template_is_answered(url)
+                await what_fires_is_heard(url)
+                assert handler.count("missed_webhooks_total", "router") == 0
 
 
 async def test_a_verdict_closes_the_loop_by_the_shipped_rule(tmp_path: Path) -> None:
@@ -191,11 +193,29 @@ async def every_template_is_answered(url: str) -> None:
     (plan,) = parse_settings(configuration(url, SECTION), "x").targets
     for measure, window in itertools.product(RECORDED, (Window.FAST, Window.SLOW)):
         case = evidence.Case(BAD, measure, window)
-        found = await answered(functools.partial(evidence.gather, client, plan, case, 0), lambda e: e.sources_up)
+        figured = measure in (Measure.ACCURACY, Measure.LOG_LOSS, Measure.ERRORS) and window is Window.FAST
+        wanted = {"delta", "reference", "reference_stderr"} if figured else set()
+        found = await answered(
+            functools.partial(evidence.gather, client, plan, case, 0),
+            lambda e, wanted=wanted: e.sources_up and wanted <= dict(e.values).keys(),
+        )
         assert found.roles == ((GOOD, "baseline"), (BAD, "canary"))
-        if measure in (Measure.ACCURACY, Measure.LOG_LOSS, Measure.ERRORS) and window is Window.FAST:
-            assert {"delta", "reference", "reference_stderr"} <= dict(found.values).keys(), measure
     reading = await answered(lambda: readings.read(client, plan, BAD, 0.0), lambda r: r.up and r.fresh)
     assert {key[0] for key in reading.predictions} == {GOOD, BAD}
     assert {dict(key[1])["part"] for key in reading.losses} == {"sum", "count", "squares"}
     assert reading.last_bad is not None
+    declared = configuration(url, SECTION, extra="  capacity: {requests_per_second: 100}\n")
+    (plan,) = parse_settings(declared, "x").targets
+    room = await answered(lambda: capacity.read(client, plan), lambda r: r is not None and len(r.servers) > 1)
+    assert room is not None
+    assert room.servers == ((GOOD, 1), (BAD, 1))
+    assert room.load > 0
+
+
+async def what_fires_is_heard(url: str) -> None:
+    """The alert of the webhook, as Prometheus itself tells it."""
+    client = Prometheus(PrometheusSettings(url=url))
+    (plan,) = parse_settings(configuration(url, SECTION), "x").targets
+    (found,) = await answered(lambda: missed.firing(client, plan), bool)
+    assert (found.alert.name, found.alert.version) == ("MLCanaryAccuracyBelowBaseline", BAD)
+    assert abs(time.time() - found.since) < 120

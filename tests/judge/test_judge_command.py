@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from prometheus_tools import free_port, prometheus, wait_for
+from own_ports import free_port
+from prometheus_tools import prometheus, wait_for
 
 JUDGE = [sys.executable, "-m", "mlcanary", "judge"]
 CONFIG = "interval: 1s\nsettle: 500ms\ndefaults: {warm_up: 0, block_seconds: 2s}\n"

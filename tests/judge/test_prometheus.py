@@ -22,7 +22,8 @@ from mlcanary.judge.intake.counters import Counters
 from mlcanary.judge.intake.prometheus import PrometheusReader
 from mlcanary.judge.intake.reading import Reading, ReadingError
 from mlcanary.judge.intake.roles import find_arms
-from prometheus_tools import free_port, prometheus, run
+from own_ports import free_port
+from prometheus_tools import prometheus, run
 
 Answer = tuple[int, dict[str, str], bytes]
 

@@ -29,7 +29,8 @@ sys.path[:0] = [str(Path(__file__).parents[1])]
 from judge_arms import Arm, Release, plan  # noqa: E402 - beside this folder, not installed
 from live_releases import CANARY, VERSIONS, LiveRelease, Sidecars, serving  # noqa: E402
 from mlcanary.catalog import Family, Verdict  # noqa: E402
-from prometheus_tools import free_port, get, prometheus, server, wait_for  # noqa: E402
+from own_ports import free_port  # noqa: E402
+from prometheus_tools import get, prometheus, server, wait_for  # noqa: E402
 from sim.bars import SEED, Rate, table  # noqa: E402
 from sim.fixed_sizes import of_auc, of_log_loss, of_shift, of_two_shares  # noqa: E402
 from sim.releases import daily, hour  # noqa: E402

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from mlcanary.errors import ConfigError
 from mlcanary.webserver.config import WebConfigFile
 from mlcanary.webserver.identity import Scope, identity_of, required_scope, requires, written
 from mlcanary.webserver.server import create_application, serving
@@ -138,6 +139,23 @@ async def test_principals_alone_ask_everybody_for_a_proof(tmp_path: Path) -> Non
         assert (await post(f"http://{address}/read", {}))[0] == 401
         assert (await post(f"http://{address}/alert", bearer("top")))[0] == 401
         assert await allowed(address, bearer("alerts")) == {"alert": "alertmanager"}
+
+
+async def test_one_person_has_one_name_by_password_and_by_token(tmp_path: Path) -> None:
+    text = PRINCIPALS + "- {name: anna, bearer_token_file: annas, scopes: [operate]}\n"
+    (tmp_path / "annas").write_text("the-token-of-anna-herself")
+    async with served(text, tmp_path) as address:
+        assert set((await allowed(address, basic("anna"))).values()) == {"anna"}
+        assert await allowed(address, {"Authorization": "Bearer the-token-of-anna-herself"}) == {"operate": "anna"}
+    stolen = PRINCIPALS.replace("name: alertmanager", "name: bert")
+    with pytest.raises(ConfigError, match=r"'bert'; allowed: no name that stands for another: .*, bert"):
+        WebConfigFile(write(tmp_path, stolen))
+
+
+def write(directory: Path, text: str) -> Path:
+    """A web configuration in a file."""
+    (directory / "web.yml").write_text(text)
+    return directory / "web.yml"
 
 
 async def test_a_rotated_token_of_a_principal_counts_at_once(tmp_path: Path) -> None:

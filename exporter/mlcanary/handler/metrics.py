@@ -64,8 +64,8 @@ class HandlerMetrics(Collector):
             self.set(gauge, 0.0, plan.name)
         self.set("quarantined_versions", 0.0, plan.model)
         if plan.mode == "drive":
-            for final in RELEASE.final_states():
-                self.add("releases_total", plan.name, plan.model, final, by=0.0)
+            for outcome in RELEASE.final_states():
+                self.add("releases_total", plan.name, plan.model, outcome, by=0.0)
             self.set("release_hold_deadline_seconds", plan.release.hold_deadline, plan.name)
 
     def add(self, name: str, *labels: str, by: float = 1.0) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from mlcanary.errors import ConfigError, StateError
-from mlcanary.handler.core.incidents import Incident
+from mlcanary.handler.core.incidents import ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
 from mlcanary.handler.evidence.prometheus import Prometheus
 from mlcanary.handler.ledger.store import Checkpoint, Ledger
@@ -134,6 +134,13 @@ class HandlerService:
                     f"target {incident.target} has an open incident and is missing in the new configuration",
                     hint="wait until it ends",
                 )
+        for target in self.settings.targets:
+            release = None if target.name in kept else self.ledger.open_release(target.name)
+            if release is not None:
+                raise ConfigError(
+                    f"target {target.name} has an open release and is missing in the new configuration",
+                    hint="withdraw it, or wait until it ends",
+                )
         if settings.freeze_file != self.settings.freeze_file:
             raise ConfigError("freeze_file changes at a restart only")
         exposed = [a for a in self._options.listen if not ListenAddress.parse(a).loopback]
@@ -175,9 +182,17 @@ class HandlerService:
         """End an incident of a target that is no longer configured, with what was under way there."""
         now, stuck, note = self._options.clock(), IncidentState.STUCK, "the target is no longer configured"
         unfinished = self.ledger.unfinished(incident.target)
+        if incident.state is IncidentState.AWAITING_APPROVAL:
+            self.ledger.abandon(incident, note=note, reopen=False, now=now)
+            return
         for action in unfinished:
-            self.ledger.finish(action, ActionState.UNKNOWN, stuck, note=note, now=now)
-        if not unfinished:
+            sent = action.state is ActionState.DISPATCHED
+            if action.kind is ActionKind.ROLLBACK and sent:
+                self.ledger.finish(action, ActionState.UNKNOWN, stuck, note=note, now=now)
+            else:
+                ended = ActionState.UNKNOWN if sent else ActionState.FAILED
+                self.ledger.finish_beside(action, ended, note=note, now=now)
+        if self.ledger.open_incident(incident.target) is not None:
             self.ledger.close_incident(incident, stuck, note=note, now=now)
         self.metrics.add("rollbacks_total", incident.target, incident.model, stuck)
         log.error("incident of a target that is gone", extra={"incident": incident.id})

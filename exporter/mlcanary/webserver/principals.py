@@ -1,7 +1,8 @@
 """`principals` of the web configuration: names for proofs, and what each may do.
 
-Guarantee: a `Directory` gives at most one identity for a token, a user or a certificate, and two principals
-never share a name or a proof.
+Guarantee: a `Directory` gives at most one identity for a token, a user or a certificate. No proof stands for two
+principals. One name may stand for several proofs of one person, so that who may not approve their own order by
+password may not by token either.
 """
 
 from __future__ import annotations
@@ -89,17 +90,18 @@ def check(
     Input: `sans` are the allowed names of client certificates, empty for any, None where none are verified.
     """
     seen: dict[tuple[str, str], int] = {}
+    owners = {entry.user: entry.name for entry in principals if entry.user}
     for i, entry in enumerate(principals):
         given = [kind for kind in KINDS if getattr(entry, kind)]
         if len(given) != 1:
             raise complain(("principals", i), " and ".join(given) or "no proof", f"exactly one of {', '.join(KINDS)}")
         kind = given[0]
-        for key in ("name", kind):
-            value = str(getattr(entry, key))
-            if seen.setdefault((key, value), i) != i:
-                raise complain(("principals", i, key), f"{value!r} twice", "each once")
-        if entry.name in _RESERVED or (entry.name in users and entry.name != entry.user):
-            allowed = f"no name that stands for another: {', '.join((*_RESERVED, *users))}"
+        proof = str(getattr(entry, kind))
+        if seen.setdefault((kind, proof), i) != i:
+            raise complain(("principals", i, kind), f"{proof!r} twice", "each once")
+        if entry.name in _RESERVED or (entry.name in users and owners.get(entry.name) != entry.name):
+            strange = [user for user in users if owners.get(user) != user]
+            allowed = f"no name that stands for another: {', '.join((*_RESERVED, *strange))}"
             raise complain(("principals", i, "name"), repr(entry.name), allowed)
         if len(set(entry.scopes)) < len(entry.scopes):
             raise complain(("principals", i, "scopes"), "a scope twice", "each once")

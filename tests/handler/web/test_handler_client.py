@@ -19,7 +19,6 @@ from loopback_server import loopback
 from mlcanary.cli.handler import command
 from mlcanary.cli.handler_tables import table
 from mlcanary.handler.core.machines import IncidentState
-from mlcanary.handler.core.releases import OrderState
 
 
 @pytest.fixture
@@ -95,25 +94,23 @@ async def test_a_rollback_shows_its_plan_and_asks(people: People) -> None:
     assert f"plan {digest}" in found.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "by", "said"),
-    [
-        (("rollback", "router", "v9", "--yes"), "olga", "possible: v1, v2"),
-        (("rollback", "nobody", "v2", "--plan", "ab"), "olga", "possible: router"),
-        (("rollback", "router", "v2", "--force"), "olga", "force needs a reason"),
-        (("rollback", "router", "v2", "--plan", "ab"), "rita", "needs the scope operate"),
-        (("submit", "router", "v2"), "olga", "only drive has releases"),
-        (("withdraw", "router"), "olga", "only drive has releases"),
-        (("approve", "nobody", "--plan", "ab"), "alex", "no incident 'nobody'"),
-        (("show", "../config"), "rita", "no incident '../config'"),
-    ],
+REFUSED = (
+    (("rollback", "router", "v9", "--yes"), "olga", "possible: v1, v2"),
+    (("rollback", "nobody", "v2", "--plan", "ab"), "olga", "possible: router"),
+    (("rollback", "router", "v2", "--force"), "olga", "force needs a reason"),
+    (("rollback", "router", "v2", "--plan", "ab"), "rita", "needs the scope operate"),
+    (("submit", "router", "v2"), "olga", "only drive has releases"),
+    (("withdraw", "router"), "olga", "only drive has releases"),
+    (("approve", "nobody", "--plan", "ab"), "alex", "no incident 'nobody'"),
+    (("show", "../config"), "rita", "no incident '../config'"),
 )
-async def test_what_is_refused_says_why_and_ends_with_1(
-    people: People, arguments: tuple[str, ...], by: str, said: str
-) -> None:
-    found = await run(people, *arguments, by=by)
-    assert found.exit_code == 1
-    assert said in found.stderr
+
+
+async def test_what_is_refused_says_why_and_ends_with_1(people: People) -> None:
+    for arguments, by, said in REFUSED:
+        found = await run(people, *arguments, by=by)
+        assert (arguments, found.exit_code) == (arguments, 1)
+        assert said in found.stderr
 
 
 async def test_a_token_that_is_none_is_refused(people: People, tmp_path: Path) -> None:
@@ -149,18 +146,32 @@ async def test_a_server_that_is_no_handler_is_no_answer() -> None:
     assert "no handler answers" in found.stderr
 
 
-async def test_waiting_follows_an_order_to_its_end(people: People) -> None:
-    """The test ends the order as the worker does, so that both ends are seen."""
+async def test_a_rollback_is_followed_until_the_traffic_proves_it(people: People) -> None:
+    found = await run(people, "rollback", "router", "v2", "--yes", "--wait", "--reason", "complaints")
+    assert found.exit_code == 0, found.output
+    incident = people.handler.incident()
+    assert incident is not None
+    assert (incident.state, incident.actor) == ("resolved", "olga.program")
+    assert found.stdout.splitlines()[-1] == f"incident {incident.id}: resolved, {incident.note}"
+
+
+async def test_an_order_whose_plan_is_another_one_is_refused(people: People) -> None:
+    found = await run(people, "rollback", "router", "v2", "--plan", "00112233", "--wait")
+    assert found.exit_code == 1
+    assert "the plan is another one now" in found.stderr
+    assert people.handler.state() == ""
+
+
+async def test_an_approval_is_refused_and_told(people: People) -> None:
     ledger, now = people.handler.service.ledger, people.handler.service.now()
     waits = incident(state=IncidentState.AWAITING_APPROVAL, plan="00112233aabbccdd", actor="handler", now=now)
     assert ledger.plan([], waits, None, allowed=lambda _view: True, body={}, since=0.0, now=now)
-    task = asyncio.create_task(run(people, "refuse", waits.id, "--plan", waits.plan, "--wait", by="alex"))
-    await until(lambda: bool(ledger.pending_orders("router")) or task.done())
-    for order in ledger.pending_orders("router"):
-        ledger.end_order(order, OrderState.REFUSED, note="it was overtaken", now=now)
-    found = await task
-    assert "order" in found.stdout
-    assert found.exit_code in (0, 1)
+    found = await run(
+        people, "refuse", waits.id, "--plan", waits.plan, "--wait", "--reason", "a known outage", by="alex"
+    )
+    assert found.exit_code == 0, found.output
+    assert people.handler.state() == "abandoned"
+    assert "refused by alex.program: a known outage" in (await run(people, "show", waits.id)).output
 
 
 def test_a_table_never_steers_a_terminal() -> None:

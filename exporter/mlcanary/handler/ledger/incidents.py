@@ -79,10 +79,12 @@ class IncidentRows(EventRows, DispatchRows):
             self._audit(now, "approve", incident.target, body, actor=action.actor)
 
     def abandon(self, incident: Incident, *, note: str, reopen: bool, now: float, actor: str = HANDLER) -> None:
-        """End an incident before anything was done. With `reopen` its alerts are decided afresh."""
+        """End an incident that waits for approval. With `reopen` its alerts are decided afresh.
+
+        The release of the bad version was not moved by it, and is not moved now.
+        """
         with self._transaction("close"):
             self._move(incident.id, IncidentState.ABANDONED, note=note, now=now)
-            self._mirror(incident, IncidentState.ABANDONED, now)
             if reopen:
                 self._db.execute(tables.REOPEN_EVENTS, {"now": now, "incident": incident.id})
             body = {"incident": incident.id, "state": IncidentState.ABANDONED, "note": note, "plan": incident.plan}

@@ -203,6 +203,15 @@ class IncidentDetail(Told, frozen=True):
     audit: list[AuditAnswer]
 
 
+class ReleaseDetail(Told, frozen=True):
+    """All that is known of a release."""
+
+    release: ReleaseAnswer
+    actions: list[ActionAnswer]
+    timeline: list[TimelineEntry]
+    audit: list[AuditAnswer]
+
+
 class CapacityAnswer(Told, frozen=True):
     """What one server of a version can take, and which part of the wanted shift does not fit now."""
 

@@ -4,6 +4,7 @@
     GET  /v1/incidents?target=                  newest first
     GET  /v1/incidents/{incident}               timeline, actions, evidence, proof, audit rows
     GET  /v1/releases?target=
+    GET  /v1/releases/{release}                 timeline with the evidence of each step, actions, audit rows
     GET  /v1/versions?model=                    artefacts: candidate, proven, quarantined
     GET  /v1/plan?target=&order=&version=       what an order would do now, and its hash
     GET  /v1/orders/{order}                     pending, done, or refused and why
@@ -85,6 +86,10 @@ class Api:
     async def releases(self, request: web.Request) -> web.Response:
         """`GET /v1/releases`."""
         return json_answer(answers.ReleaseList(self._views.releases(request.query.get("target", ""))))
+
+    async def release(self, request: web.Request) -> web.Response:
+        """`GET /v1/releases/{release}`."""
+        return json_answer(self._views.release_detail(request.match_info["release"]))
 
     async def versions(self, request: web.Request) -> web.Response:
         """`GET /v1/versions`."""
@@ -200,6 +205,15 @@ ROUTES: tuple[Route[Api], ...] = (
         Api.releases,
         answers.ReleaseList,
         query=(_TARGET,),
+        refusals=_NOT_FOUND,
+    ),
+    Route(
+        "GET",
+        "/v1/releases/{release}",
+        Scope.READ,
+        "A release with its timeline, actions and audit rows.",
+        Api.release,
+        answers.ReleaseDetail,
         refusals=_NOT_FOUND,
     ),
     Route(

@@ -170,14 +170,15 @@ def check(key: str, name: str, label: str) -> str:
 
 
 def choice(key: str, name: str, label: str, options: Sequence[tuple[str, str]], chosen: str = "") -> str:
-    """One of several. `options` are (value, text)."""
+    """One of several, as (value, text), that must be chosen: `chosen` is, if it is among them."""
+    known = chosen in [value for value, _ in options]
     listed = "".join(
         f'<option value="{escape(value)}"{" selected" if value == chosen else ""}>{escape(text)}</option>'
-        for value, text in options
+        for value, text in (options if known else [("", "choose ..."), *options])
     )
     return (
         f'<label for="{escape(key)}">{escape(label)}</label>'
-        f'<select id="{escape(key)}" name="{escape(name)}">{listed}</select>'
+        f'<select id="{escape(key)}" name="{escape(name)}" required>{listed}</select>'
     )
 
 
@@ -202,10 +203,10 @@ def when(at: float) -> str:
 def span(seconds: float) -> str:
     """A time in words.
 
-    >>> span(5), span(150), span(7300), span(200000)
-    ('5 s', '2 min', '2 h', '2 d')
+    >>> span(0.43), span(15), span(150), span(7300), span(200000)
+    ('0.4 s', '15 s', '2 min', '2 h', '2 d')
     """
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds // size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
+    return f"{max(0.0, seconds):.{int(seconds < 10)}f} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import resources
 from typing import Any
 
@@ -24,11 +25,16 @@ def description() -> dict[str, Any]:
     return document
 
 
+@functools.cache
+def _written() -> bytes:
+    """Made at the first request: reading YAML would hold up the start by more than the rest of it."""
+    return msgspec.json.encode(description())
+
+
 def routes(application: web.Application) -> None:
     """Add the route of the module."""
-    body = msgspec.json.encode(description())
 
     async def answer(_request: web.Request) -> web.Response:
-        return web.Response(body=body, content_type="application/json")
+        return web.Response(body=_written(), content_type="application/json")
 
     application.router.add_get("/v1/openapi.json", requires(Scope.READ)(answer))

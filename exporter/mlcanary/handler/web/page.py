@@ -99,7 +99,10 @@ def freeze_line(freeze: FreezeAnswer) -> str:
 
 def freeze_form(action: str, viewer: Viewer, legend: str, key: str) -> str:
     """Stop automatic action."""
-    fields = (choice(f"{key}-level", "level", "What is stopped", LEVELS), text_field(f"{key}-reason", "reason", "Why"))
+    fields = (
+        choice(f"{key}-level", "level", "What is stopped", LEVELS, "all"),
+        text_field(f"{key}-reason", "reason", "Why"),
+    )
     return form(action, viewer, legend, fields, "Freeze", "danger")
 
 

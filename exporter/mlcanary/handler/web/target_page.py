@@ -8,7 +8,7 @@ from html import escape
 import msgspec
 
 from mlcanary.handler.core.machines import IncidentState
-from mlcanary.handler.core.releases import OrderState
+from mlcanary.handler.core.releases import OrderState, VersionStatus
 from mlcanary.handler.web.answers import (
     ActionAnswer,
     ErrorAnswer,
@@ -62,15 +62,20 @@ def target_page(
     incidents: Sequence[IncidentAnswer],
     releases: Sequence[ReleaseAnswer],
     newest: IncidentDetail | None,
+    story: Sequence[TimelineEntry],
     viewer: Viewer,
 ) -> str:
-    """A target: its state, what can be done, the newest incident's timeline, earlier incidents and releases."""
+    """A target: its state, what can be done, the timelines of the newest incident and release, and the earlier ones.
+
+    `story` is the timeline of the newest release.
+    """
     body = [*_state(target), *_deeds(target, viewer)]
     if newest is not None:
         body += [f"<h2>Newest incident: {incident_line(newest.incident)}</h2>", timeline_table(newest.timeline)]
     if incidents:
         body += ["<h2>Incidents</h2>", incident_table(incidents)]
     if releases:
+        body += [f"<h2>Newest release: {release_line(releases[0])}</h2>", timeline_table(story)]
         body += ["<h2>Releases</h2>", _releases(releases)]
     if newest is None and not releases:
         body.append("<p>No incident and no release yet.</p>")
@@ -118,8 +123,9 @@ def confirm_page(plan: PlanAnswer, order: str, viewer: Viewer) -> str:
     button = f"{word} {plan.version} now"
     body = [
         notice("wait", "Nothing has been done yet. If the target is no longer as it is now, the order is refused."),
-        weights(_planned(plan)),
         facts(told),
+        "<p>afterwards:</p>",
+        weights(_planned(plan)),
         form(f"{back}/orders", viewer, "Confirm", fields, button, "danger" if plan.order == "rollback" else "go"),
         f"<p>{link('back, do nothing', back)}</p>",
     ]
@@ -203,8 +209,9 @@ def _forms(target: TargetAnswer, viewer: Viewer) -> Iterator[str]:
         return
     release = target.release if target.release is not None and target.release.open else None
     names = [(v.version, f"{v.version}, {percent(v.share)}") for v in target.versions]
-    bad = release.candidate if release is not None else _least(target.versions)
-    fields = (hidden("order", "rollback"), choice("bad", "version", "Version that loses its traffic", names, bad))
+    bad = release.candidate if release is not None else _suspect(target.versions)
+    losing = [(v.version, f"{v.version}, {percent(v.share)}") for v in target.versions if v.share != 0]
+    fields = (hidden("order", "rollback"), choice("bad", "version", "Version that loses its traffic", losing, bad))
     yield ask(f"{here}/confirm", "Roll back now", fields, "Show the plan")
     if target.mode == "drive" and release is not None:
         yield ask(f"{here}/confirm", f"Promote {release.candidate} now", (hidden("order", "promote"),), "Show the plan")
@@ -217,10 +224,10 @@ def _forms(target: TargetAnswer, viewer: Viewer) -> Iterator[str]:
         yield form(f"{here}/orders", viewer, "Release a version", asked, "Submit", "go")
 
 
-def _least(shares: Sequence[Share]) -> str:
-    """The version with the least traffic that has any: most likely the canary."""
-    serving = [share for share in shares if share.share]
-    return min(serving, key=lambda share: share.share or 0.0).version if serving else shares[0].version
+def _suspect(shares: Sequence[Share]) -> str:
+    """The version that is most likely the canary: least traffic, not proven. "" if only proven ones serve."""
+    serving = [share for share in shares if share.share and share.status != VersionStatus.PROVEN]
+    return min(serving, key=lambda share: share.share or 0.0).version if serving else ""
 
 
 def _releases(releases: Sequence[ReleaseAnswer]) -> str:
@@ -303,7 +310,7 @@ def _evidence(evidence: Mapping[str, object]) -> dict[str, str]:
 
 def _told(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value + 0.0:.6g}"  # no minus before a zero
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 

@@ -13,13 +13,17 @@ from mlcanary.handler.ledger.store import EVERYTHING
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.web import answers
 from mlcanary.handler.web.routing import RequestError
-from mlcanary.handler.web.timeline import timeline
+from mlcanary.handler.web.timeline import release_timeline, timeline
 
 if TYPE_CHECKING:
     from mlcanary.handler.service import HandlerService
 
 NEWEST = 100
 """How many rows a list has at most."""
+
+
+_CLOCK_SLACK = 3600.0
+"""Rows are looked for from so many seconds before something began, as a clock may have gone back."""
 
 
 class Views:
@@ -116,8 +120,8 @@ class Views:
         """All that is known of an incident."""
         incident, ledger = self.incident(name), self._service.ledger
         actions = ledger.actions(incident.id)
-        # Rows of before the opening have other names in them, and a clock may have gone back a little.
-        rows = ledger.audit_about(incident.target, [incident.id, *(a.id for a in actions)], incident.received - 3600.0)
+        names = [incident.id, *(action.id for action in actions)]
+        rows = ledger.audit_about(incident.target, names, incident.received - _CLOCK_SLACK)
         plan = next((plan for plan in self.plans if plan.name == incident.target), None)
         proof = None if plan is None else self._verification(plan, incident)
         return answers.IncidentDetail(
@@ -126,6 +130,24 @@ class Views:
             actions=[action_of(action) for action in actions],
             verification=proof,
             timeline=timeline(incident, rows),
+            audit=[audit_of(row) for row in rows],
+        )
+
+    def release_detail(self, name: str) -> answers.ReleaseDetail:
+        """All that is known of a release."""
+        ledger = self._service.ledger
+        newest = [(r, plan) for plan in self.plans for r in ledger.releases(plan.name, NEWEST)]
+        found = next((pair for pair in newest if pair[0].id == name), None)
+        if found is None:
+            raise RequestError(404, f"no release {name!r}", allowed=[r.id for r, _ in newest[:10]])
+        release, plan = found
+        actions = ledger.actions_of_release(release.id)
+        names = [release.id, *(action.id for action in actions)]
+        rows = ledger.audit_about(plan.name, names, release.submitted - _CLOCK_SLACK)
+        return answers.ReleaseDetail(
+            release=release_of(release, plan),
+            actions=[action_of(action) for action in actions],
+            timeline=release_timeline(rows),
             audit=[audit_of(row) for row in rows],
         )
 

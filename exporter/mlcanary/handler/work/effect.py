@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -210,7 +211,7 @@ class Effector:
         pace = self._env.pace
         settle = max(pace.settle, self._slowness)
         look = max(pace.look, min(settle / _LOOKS_WHILE_SETTLING, _LONGEST_LOOK))
-        deadline = self._env.clock() + (settle if wait else 0.0)
+        deadline, looks = self._env.clock() + settle, math.ceil(settle / look) if wait else 0
         seen: State | Unobservable | None = None
         while True:
             try:
@@ -219,8 +220,9 @@ class Effector:
                 log.warning("target cannot be read", extra={"action": action.id, "error": str(error)})
             waiting = seen is None or (seen == action.expected and seen != action.desired)
             waiting = waiting or (isinstance(seen, State) and self._on_its_way(seen, action))
-            if not waiting or self._env.clock() >= deadline:
+            if not waiting or looks == 0 or self._env.clock() >= deadline:
                 return seen
+            looks -= 1  # a clock that went back must not make this long
             await self._env.sleep(look)
 
     def _on_its_way(self, seen: State, action: Action) -> bool:
@@ -257,10 +259,15 @@ class Effector:
         return result.action
 
     def _goes(self, action: Action, result: _Result) -> IncidentState:
-        """Where the incident goes: one whose bad version keeps some traffic for the next stage goes on acting."""
+        """Where the incident goes: one whose bad version keeps some traffic for the next stage goes on acting.
+
+        So does one that a freeze or a crash kept from its next stage: it has changed the target already.
+        """
         incident = self._env.ledger.incident(action.incident)
         partial = incident is not None and action.desired.weight(incident.bad) > 0
-        return IncidentState.ACTING if partial and result.incident is IncidentState.VERIFYING else result.incident
+        staged = result.incident is IncidentState.ABANDONED and action.stage > 0
+        goes_on = staged or (partial and result.incident is IncidentState.VERIFYING)
+        return IncidentState.ACTING if goes_on else result.incident
 
     def plan_rollback(
         self,
@@ -273,20 +280,20 @@ class Effector:
         actor: str = "",
     ) -> Action:
         """The rollback of an incident, or a stage of it, not yet stored; by `actor` if not by who opened it."""
-        action = self._action(ActionKind.ROLLBACK, incident, desired, expected, now)
-        return dataclasses.replace(action, stage=stage, actor=actor or incident.actor)
+        action = self._action(ActionKind.ROLLBACK, incident.bad, incident.good, desired, expected, now)
+        return dataclasses.replace(action, incident=incident.id, stage=stage, actor=actor or incident.actor)
 
     def plan_reassert(self, incident: Incident, desired: State, expected: State, now: float) -> Action:
         """The state of an incident once more, not yet stored."""
-        return self._action(ActionKind.REASSERT, incident, desired, expected, now)
+        action = self._action(ActionKind.REASSERT, incident.bad, incident.good, desired, expected, now)
+        return dataclasses.replace(action, incident=incident.id)
 
     def plan_split(self, release: Release, step: int, desired: State, expected: State, *, actor: str) -> Action:
         """The split of a step of a release, not yet stored; of the step under way: to be set again."""
         again = step == release.step and release.effect > 0
-        kind = ActionKind.REASSERT if again else ActionKind.STEP
-        action = self._action(kind, None, desired, expected, self._env.clock())
-        plan = self.plan_hash(kind, release.candidate, release.stable, desired, expected)
-        return dataclasses.replace(action, release=release.id, stage=step, plan=plan, actor=actor)
+        kind, now = ActionKind.REASSERT if again else ActionKind.STEP, self._env.clock()
+        action = self._action(kind, release.candidate, release.stable, desired, expected, now)
+        return dataclasses.replace(action, release=release.id, stage=step, actor=actor)
 
     async def owner(self) -> str:
         """Another controller of the target, "" if none is seen. Raises ActionError."""
@@ -298,12 +305,12 @@ class Effector:
         return plan.hash
 
     def _action(
-        self, kind: ActionKind, incident: Incident | None, desired: State, expected: State | None, now: float
+        self, kind: ActionKind, version: str, other: str, desired: State, expected: State | None, now: float
     ) -> Action:
-        """An action of an incident with its plan, or of no incident, which its caller then says."""
+        """About a version whose traffic the other one gets or gives; it belongs to nothing yet."""
         return Action(
             id=self._env.new_id(),
-            incident="" if incident is None else incident.id,
+            incident="",
             target=self._plan.name,
             kind=kind,
             desired=desired,
@@ -313,7 +320,7 @@ class Effector:
             planned=now,
             dispatched=0.0,
             note="",
-            plan="" if incident is None else self.plan_hash(kind, incident.bad, incident.good, desired, expected),
+            plan=self.plan_hash(kind, version, other, desired, expected),
         )
 
 

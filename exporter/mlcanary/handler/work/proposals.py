@@ -9,11 +9,12 @@ from __future__ import annotations
 from mlcanary.errors import MLCanaryError
 from mlcanary.handler.core.incidents import ActionKind
 from mlcanary.handler.core.plans import Plan
-from mlcanary.handler.core.releases import OrderKind, Release
-from mlcanary.handler.evidence.prometheus import EvidenceError, selector
+from mlcanary.handler.core.releases import OrderKind
+from mlcanary.handler.evidence.prometheus import EvidenceError
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import State, Unobservable
 from mlcanary.handler.work.effect import Effector, Environment
+from mlcanary.handler.work.orders import OrderRefusedError, Orders
 
 
 class ProposalError(MLCanaryError):
@@ -23,8 +24,9 @@ class ProposalError(MLCanaryError):
 class Proposals:
     """Plans of one target."""
 
-    def __init__(self, plan: TargetPlan, effector: Effector, environment: Environment) -> None:
+    def __init__(self, plan: TargetPlan, effector: Effector, environment: Environment, orders: Orders) -> None:
         self._plan = plan
+        self._orders = orders
         self._effector = effector
         self._env = environment
 
@@ -35,9 +37,9 @@ class Proposals:
         submit. A promotion is of the open release.
         """
         release = self._env.ledger.open_release(self._plan.name)
-        observed = await self._effector.observe()
         if kind is OrderKind.ROLLBACK:
-            return await self._rollback(version or (release.candidate if release else ""), release, observed)
+            return await self._rollback(version or (release.candidate if release else ""))
+        observed = await self._effector.observe()
         if kind is OrderKind.PROMOTE:
             if release is None:
                 raise ProposalError("no release is open, so nothing can be promoted", hint="submit a version first")
@@ -48,13 +50,13 @@ class Proposals:
             return self._first_step(self._known(version), observed)
         raise ProposalError(f"an order to {kind} changes no weights")
 
-    async def _rollback(self, bad: str, release: Release | None, observed: State | Unobservable) -> Plan:
-        good = await self._destination(self._known(bad), release)
-        if not isinstance(observed, State):
-            return self._of(ActionKind.ROLLBACK, bad, good, State.only(good, self._plan.versions), None)
-        if observed.weight(bad) == 0:
-            raise ProposalError(f"{bad} has no traffic, so there is nothing to take back")
-        return self._of(ActionKind.ROLLBACK, bad, good, observed.moved(bad, good), observed)
+    async def _rollback(self, bad: str) -> Plan:
+        try:
+            found = await self._orders.consider(self._known(bad))
+        except (OrderRefusedError, EvidenceError) as error:
+            raise ProposalError(str(error), hint=error.hint) from error
+        proposal, good = found.proposal, found.decision.destination
+        return self._of(ActionKind.ROLLBACK, bad, good, proposal.desired, proposal.expected)
 
     def _first_step(self, candidate: str, observed: State | Unobservable) -> Plan:
         if not isinstance(observed, State) or not observed.total:
@@ -80,27 +82,3 @@ class Proposals:
                 hint=f"there are {', '.join(self._plan.versions)}",
             )
         return version
-
-    async def _destination(self, bad: str, release: Release | None) -> str:
-        """Who takes the traffic: the configured version, else what the release runs beside, else the baseline."""
-        if self._plan.destination is not None:
-            found = self._plan.destination
-        elif release is not None and release.candidate == bad:
-            found = release.stable
-        else:
-            found = await self._baseline()
-        if found == bad or found not in self._plan.versions:
-            problem = f"{found} is the one to be left" if found == bad else f"{found or 'nothing'} is no version here"
-            raise ProposalError(f"no version can take the traffic of {bad}: {problem}", hint="set destination")
-        return found
-
-    async def _baseline(self) -> str:
-        info = selector("mlcanary_model_info", (("model", self._plan.model), *self._plan.labels))
-        try:
-            samples = await self._env.prometheus.query(f"group by (version, role) ({info})")
-        except EvidenceError as error:
-            raise ProposalError(f"the baseline is not known: {error}", hint="set destination") from error
-        names = sorted({s.label("version") for s in samples if s.label("role") == "baseline"})
-        if len(names) != 1:
-            raise ProposalError(f"{len(names)} versions are the baseline: {', '.join(names) or 'none'}")
-        return names[0]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from mlcanary.errors import ActionError
 from mlcanary.handler.core.incidents import HANDLER, Action, ActionKind, Event, Incident
-from mlcanary.handler.core.machines import IncidentState
+from mlcanary.handler.core.machines import ActionState, IncidentState
 from mlcanary.handler.core.policy import DAY, LedgerView
 from mlcanary.handler.core.staging import Stage, next_stage
 from mlcanary.handler.evidence import capacity
@@ -111,7 +111,8 @@ class Shift:
             stage = Stage(None, 1.0)
             log.warning("stage postponed", extra={"incident": incident.id, "why": str(error)})
             seen = Unobservable(str(error))
-        if isinstance(seen, State) and done and not done[-1].desired.reached_by(seen):
+        moved = [a for a in done if a.state is ActionState.CONFIRMED]
+        if isinstance(seen, State) and moved and not moved[-1].desired.reached_by(seen):
             self._end(incident, IncidentState.FAILED, f"found {seen.to_json()} between two stages: another writer")
             return
         actor = done[-1].actor if done else incident.actor

@@ -40,13 +40,13 @@ class Verifier:
             progress = Progress(effect=incident.effect)
             seconds = incident.effect - incident.received
             self._env.metrics.set("rollback_duration_seconds", seconds, self.plan.name, "effect")
-        now = self._env.clock()
+        now, limits = self._env.clock(), self.plan.verification
         try:
             reading = await read(self._env.prometheus, self.plan, incident.bad, now)
             progress = advance(
                 progress,
                 reading,
-                self.plan.verification,
+                limits,
                 bad=incident.bad,
                 measure=_recovery(incident),
                 reference=_reference(incident),
@@ -57,7 +57,7 @@ class Verifier:
         self.progress = progress = dataclasses.replace(progress, note="; ".join(filter(None, (progress.note, served))))
         if progress.verdict is Verdict.PROVEN and not served and await self._holds(incident):
             self._close(incident, IncidentState.RESOLVED, progress.note)
-        elif now - incident.effect > self.plan.verification.deadline:
+        elif not -limits.tolerance <= now - incident.effect <= limits.deadline:  # before it: the clock went back
             moved = progress.verdict in (Verdict.MOVED, Verdict.PROVEN)
             self._close(incident, IncidentState.INEFFECTIVE if moved else IncidentState.STUCK, progress.note)
 

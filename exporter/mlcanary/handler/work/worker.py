@@ -44,10 +44,10 @@ class TargetWorker:
         self._shift = Shift(plan, self._effector, environment)
         self._decider = Decider(plan, self._effector, environment, self._shift)
         self._verifier = Verifier(plan, self._effector, environment)
-        self._keeper = Keeper(plan, self._effector, environment)
+        self._keeper = Keeper(plan, self._effector, environment, self._shift)
         self._orders = Orders(plan, self._effector, environment, self._shift, self._decider)
         self._driver = Driver(plan, self._effector, environment)
-        self.proposals = Proposals(plan, self._effector, environment)
+        self.proposals = Proposals(plan, self._effector, environment, self._orders)
         self._woken = asyncio.Event()
         self._stopping = False
 
@@ -125,6 +125,8 @@ class TargetWorker:
         for state in OPEN_INCIDENTS:
             count = float(incident is not None and incident.state is state)
             self._env.metrics.set("incident_open", count, name, state)
+        if incident is None or incident.state is not IncidentState.ACTING:  # nobody waits for capacity
+            self._env.metrics.set("capacity_missing_ratio", 0.0, name)
         due = [min(self._keeper.next_look, now + self.plan.reconcile)]
         if incident is not None and incident.state is IncidentState.VERIFYING:
             due.append(now + self.plan.verification.window / _LOOKS_PER_WINDOW)
