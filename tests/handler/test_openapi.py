@@ -30,7 +30,7 @@ from mlcanary.handler.web.openapi import description
 from mlcanary.webserver.guard import OPEN_PATHS
 from mlcanary.webserver.identity import Scope, required_scope
 
-EXAMPLES, FEWER = 8, 3
+EXAMPLES, FEWER = 5, 2
 """Of the webhooks, and of each other operation, in each mode; 1 where there is nothing to vary."""
 
 SECRET = b"the-secret-of-the-tests-only"
