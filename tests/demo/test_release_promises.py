@@ -35,6 +35,7 @@ KEPT = ReleaseEvidence(
     outcome="resolved",
     refusal="refused: artefact d of v3 is quarantined",
     verified=True,
+    audit_rows=40,
     figures={"effects": 5.0},
     expected={"effects": 5.0},
     sent=10,
@@ -69,8 +70,11 @@ ROLLED = "the handler proved the rollback from the traffic"
 BACK = "v2 has all traffic again, and v3 answered nothing after the effect"
 REFUSED = "v3 is quarantined: a second submission is refused"
 SEEN = "every step's share was seen at the traffic"
-GROUNDED = "no step without evidence: 30 requests judged in the step before, nothing against more"
-UNBROKEN, SAME = "the audit is unbroken (mlcanary explain --verify)", "the handler's metrics say the same as its audit"
+GROUNDED = "no step but the first without evidence: 30 requests judged in the one before, no objection"
+UNBROKEN, SAME = (
+    "the audit is unbroken, and the tables say the same (mlcanary explain --verify)",
+    "the handler's metrics say the same as its audit",
+)
 CLIENTS = "clients saw no failed request"
 
 
@@ -109,6 +113,7 @@ def test_a_good_run_keeps_every_promise() -> None:
         ({"good": BLIND}, [GROUNDED]),
         ({"good": STALE}, [GROUNDED]),
         ({"verified": False}, [UNBROKEN]),
+        ({"audit_rows": 0}, [UNBROKEN]),
         ({"figures": {"effects": 6.0}}, [SAME]),
         ({"figures": {}}, [SAME]),
         ({"expected": {}}, [SAME]),

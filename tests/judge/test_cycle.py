@@ -107,23 +107,6 @@ def test_missed_times_are_caught_up_and_old_ones_left_out(judging: Callable[...,
     )
 
 
-def test_a_verdict_that_changed_is_shown_at_once_though_more_times_are_due(judging: Callable[..., Judge]) -> None:
-    prometheus = scraped(BAD)
-    judge = judging(prometheus)
-    prometheus.clock = EPOCH + 40
-    judge.run_once()
-    prometheus.clock = EPOCH + 550
-    judge.run_once()
-    shown = []
-    while judge.behind:
-        judge.run_once()
-        assert judge._memory is not None
-        for key, each in judge.view.canaries.items():
-            assert each.assessment.verdict == judge._memory.running[key].canary.verdict
-            shown.append((each.assessment.verdict, judge.behind))
-    assert ("rollback", True) in shown
-
-
 def test_another_interval_goes_on_from_what_was_read(judging: Callable[..., Judge]) -> None:
     prometheus = scraped(BAD)
     judge = judging(prometheus)

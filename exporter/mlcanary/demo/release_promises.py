@@ -29,7 +29,7 @@ class ReleaseEvidence:
     pending or firing until the good one was proven; `late_alerts`: those after it. `bad_after_effect`: predictions of
     the bad one after the rollback was read back, None if it never was. `outcome`: of the one incident, None if none or
     several ended. `refusal`: what the second submission of the bad one was answered, None if it was taken. `verified`:
-    whether the check of the audit by the command line passed. `figures`: the handler's own metrics, `expected` what
+    whether the check of the audit by the command line passed, `audit_rows` how many there are. `figures`: the handler's own metrics, `expected` what
     they must be by the audit and the story.
     """
 
@@ -48,6 +48,7 @@ class ReleaseEvidence:
     outcome: str | None
     refusal: str | None
     verified: bool
+    audit_rows: int
     figures: Mapping[str, float]
     expected: Mapping[str, float]
     sent: int
@@ -137,10 +138,14 @@ def _both_checks(found: ReleaseEvidence) -> tuple[Check, ...]:
         ),
         Check(
             bool(found.good.confirmed) and not blind,
-            f"no step without evidence: {found.step_trials} requests judged in the step before, nothing against more",
+            f"no step but the first without evidence: {found.step_trials} requests judged in the one before, no objection",
             _listed(frozenset(blind)) if blind else f"{steps} steps",
         ),
-        Check(found.verified, "the audit is unbroken (mlcanary explain --verify)", "" if found.verified else "broken"),
+        Check(
+            found.verified and found.audit_rows > 0,
+            "the audit is unbroken, and the tables say the same (mlcanary explain --verify)",
+            f"{found.audit_rows} rows",
+        ),
         Check(
             bool(found.expected) and not differing,
             "the handler's metrics say the same as its audit",

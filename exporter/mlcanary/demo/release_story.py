@@ -218,6 +218,7 @@ class ReleaseStory(Scenario):
             outcome=observation.rollback_outcome(samples),
             refusal=self._refusal,
             verified=await self._stack.ask(self._processes.verify_audit()) == 0,
+            audit_rows=len(self._witness.audit.rows()),
             figures={name: observation.total(samples, metric, **labels) for name, metric, labels in _FIGURES},
             expected={
                 "effects": float(self._witness.audit.confirmed_effects() or -1),

@@ -52,14 +52,14 @@ def lines(
         share = float(percents[step.number])
         detail = f"{step.note}{_traffic(seen.get(step.action))}"
         found.append(Line(step.effect, share, said(step.said), event, detail))
+    for entry in incident:
+        share_after = 0.0 if entry.milestone is Milestone.EFFECT else None
+        found.append(Line(entry.ts, share_after, "", entry.milestone.value, entry.detail))
     for move in record.moves:
         if move.state not in _BY_INCIDENT:
             judge = said(record.last) if move.state == ReleaseState.PROVEN else ""
             event = _EVENTS.get(ReleaseState(move.state), move.state)
             found.append(Line(move.at, None, judge, event, move.note))
-    for entry in incident:
-        share_after = 0.0 if entry.milestone is Milestone.EFFECT else None
-        found.append(Line(entry.ts, share_after, "", entry.milestone.value, entry.detail))
     return sorted(found, key=lambda line: line.ts)
 
 
