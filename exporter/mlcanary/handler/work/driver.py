@@ -169,7 +169,7 @@ class Driver:
 
     async def _set_again(self, release: Release, seen: State, decision: Decision, standing: Standing) -> bool:
         """Set the split of the step again; False if that must wait."""
-        desired = self._sight.split(release, release.step)
+        desired = self._sight.begun(release)
         raises = seen.share(release.candidate) < desired.share(release.candidate)
         against = isinstance(decision, Hold) or (release.state is ReleaseState.HOLD and isinstance(decision, Stay))
         if not standing.drives or standing.incident or standing.level is FreezeLevel.ALL or (raises and against):
