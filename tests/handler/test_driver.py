@@ -172,6 +172,14 @@ async def test_a_share_that_a_person_took_is_given_back_only_if_nothing_speaks_a
     assert world.proxy.weights() == {GOOD: 90, BAD: 10}
 
 
+async def test_a_share_that_a_person_took_is_not_given_back_while_prometheus_is_silent(world: World) -> None:
+    await submitted(world, to_step=1)
+    world.proxy.ask("set weight models/stable 100; set weight models/canary 0")
+    world.api.broken = True
+    assert await world.on() == "step"
+    assert world.proxy.weights()[BAD] == 0
+
+
 async def test_evidence_of_a_wrong_split_does_not_count(world: World) -> None:
     await submitted(world, to_step=1)
     await world.on()
