@@ -89,7 +89,8 @@ class Sight:
 
     def view(self) -> LedgerView:
         """What the ledger knows of the target. Raises StateError."""
-        return self._env.ledger.view(self._plan.name, self._env.clock() - max(DAY, self._plan.cooldown))
+        since = self._env.clock() - max(DAY, self._plan.cooldown)
+        return self._env.ledger.view(self._plan.name, self._plan.model, since)
 
     def split(self, release: Release, step: int) -> State:
         """The weights of a step."""
