@@ -25,7 +25,7 @@ def log_e_below(trials: ArrayLike, bad: ArrayLike, limit: float, phi: ArrayLike 
     """Log evidence that the rate is below `limit`, inside (0, 1). `phi`: design effect >= 1. Of the inputs' shape.
 
     >>> round(float(np.exp(log_e_below(1000, 0, 0.01))), 1)
-    7958.7
+    7961.1
     """
     if not 0.0 < limit < 1.0:
         raise ValueError(f"need a limit inside (0, 1), got {limit}")
