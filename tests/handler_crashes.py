@@ -1,4 +1,4 @@
-"""Handlers that are killed with SIGKILL at named points, and come back: `crash_run`, and what must be true afterwards."""
+"""Handlers that are killed at named points and come back: `crash_run`, and what must be true afterwards."""
 
 from __future__ import annotations
 

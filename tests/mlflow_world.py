@@ -44,10 +44,11 @@ ENVIRONMENT = {
 
 
 class Registry:
-    """What tests ask of a server."""
+    """What tests ask of a server; `database` and `parent`, its loaded process, where it is one of the tests' own."""
 
-    def __init__(self, url: str, parent: int) -> None:
+    def __init__(self, url: str, database: Path = Path(), parent: int = 0) -> None:
         self.url = url
+        self.database = database
         self._parent = parent
 
     def restart(self) -> None:
@@ -117,7 +118,7 @@ def mlflow_server(directory: Path) -> Iterator[Registry]:
             assert process.popen.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
-        yield Registry(url, process.popen.pid)
+        yield Registry(url, directory / "mlflow.db", process.popen.pid)
 
 
 def _answers(url: str) -> bool:

@@ -97,7 +97,9 @@ class Hangs(Fault):
     """The part takes the order and never answers."""
 
     name, mode, end = "hangs", HANG, FAILED
-    ends: ClassVar[Mapping[str, End]] = {"file": End("stuck", 0)}  # the link is moved, the server does not reload: only traffic tells
+    ends: ClassVar[Mapping[str, End]] = {
+        "file": End("stuck", 0)
+    }  # the link is moved, the server does not reload: only traffic tells
 
 
 class Lies(Fault):
@@ -165,7 +167,9 @@ class Restarted(Fault):
     """The part is killed and started again after it answered and before the handler looks."""
 
     name = "restarted in the middle"
-    ends: ClassVar[Mapping[str, End]] = {"haproxy": End("resolved", 2, undone=1)}  # a new HAProxy has the weights of its file
+    ends: ClassVar[Mapping[str, End]] = {
+        "haproxy": End("resolved", 2, undone=1)
+    }  # a new HAProxy has the weights of its file
     impossible: ClassVar[Mapping[str, str]] = {
         "command": "it has no process between two calls; `dies before it answers` is its restart in the middle of one"
     }

@@ -51,11 +51,11 @@ def linked() -> Weights:
 class Handler(BaseHTTPRequestHandler):
     """See the module."""
 
-    def do_GET(self) -> None:  # noqa: N802 - named by the base class
+    def do_GET(self) -> None:
         """Tell the weights."""
         self._answer(200)
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Obey an order, or not."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         mode, order = MODE.read_text(), self.headers.get("Idempotency-Key") or ""

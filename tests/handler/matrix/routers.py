@@ -72,8 +72,7 @@ class HAProxyRig(Rig):
                 await writer.drain()
             writer.close()
 
-        Path(self._socket).unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(pass_on, self._socket)
+        server = await asyncio.start_unix_server(pass_on, self._socket)  # it takes the place of an old socket
         try:
             patience = ", timeout: 300ms}" if mode == HANG else "}"
             yield self.haproxy.section().replace(self.haproxy.socket, self._socket)[:-1] + patience
@@ -87,7 +86,7 @@ class HAProxyRig(Rig):
         if self._mode == LIE:
             return "\n"
         bad = self.haproxy.weights()[BAD]
-        answer = self.haproxy.ask(line.split(";")[0] if self._mode == PARTLY else line)
+        answer = self.haproxy.ask(line.partition(";")[0] if self._mode == PARTLY else line)
         self._effects += bool(bad) and not self.haproxy.weights()[BAD]
         return answer
 

@@ -122,8 +122,8 @@ class FileRig(Rig):
         else:
             self._server.treat(mode)
         patience = "300ms" if mode == HANG else "5s"
-        values = "values: {v1: models/v1, v2: models/v2}"
-        yield f"{{type: file, path: {path}, {values}, reload: {{url: '{self._server.url}/reload'}}, timeout: {patience}}}"
+        where = f"path: {path}, values: {{v1: models/v1, v2: models/v2}}"
+        yield f"{{type: file, {where}, reload: {{url: '{self._server.url}/reload'}}, timeout: {patience}}}"
 
     def truth(self) -> Shares:
         """What the server serves."""
@@ -274,6 +274,10 @@ class MLflowRig(Rig):
         self._effects = 0
         self._registry: Registry | None = None
 
+    def share(self, registry: Registry) -> None:
+        """Use a server that others use too; it takes 10 s to start one."""
+        self._registry = registry
+
     @property
     def registry(self) -> Registry:
         """The server."""
@@ -283,6 +287,9 @@ class MLflowRig(Rig):
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """The server."""
+        if self._registry is not None:
+            yield
+            return
         with mlflow_server(self.directory) as self._registry:
             yield
 
@@ -326,7 +333,7 @@ class MLflowRig(Rig):
 
     def truth(self) -> Shares:
         """Where the alias is, in the database: the server would take its time for so many questions."""
-        with contextlib.closing(sqlite3.connect(self.directory / "mlflow.db", timeout=30.0)) as db:
+        with contextlib.closing(sqlite3.connect(self.registry.database, timeout=30.0)) as db:
             (number,) = db.execute(POINTED, (self._model,)).fetchone()
         return {GOOD: float(number == 1), BAD: float(number != 1)}
 
