@@ -402,6 +402,9 @@ class Checks:
         ahead = sum(max(0.0, by) for at, by in self._jumps if at >= effect)
         rules = plan.verification
         needed = rules.windows * rules.window - ahead
+        reference = float(msgspec.json.decode(incident.evidence).get("reference", 0.0))  # unknown: nothing to compare
+        if _less_is_better(incident):
+            reference = 1.0 - reference if reference else 0.0
         found = [s for s in truth.scrapes if s.at >= effect - ahead - _EPS]
         for i, first in enumerate(found):
             for last in found[i + 1 :]:
@@ -410,7 +413,7 @@ class Checks:
                 right = sum(last.right[v] - first.right[v] for v in first.served if v != BAD)
                 moved = bad <= rules.max_share * (bad + others) + _EPS
                 enough = others >= rules.windows * rules.min_predictions and last.at - first.at >= needed - _EPS
-                if moved and enough and right / others > 0.85:
+                if moved and enough and right / others > reference - 0.05:
                     return
         yield f"no traffic since the effect at {effect} proves it"
 
@@ -489,3 +492,8 @@ class Checks:
             return
         for problem in report.problems:
             self.fail(14, problem)
+
+
+def _less_is_better(incident: Incident) -> bool:
+    measure = msgspec.json.decode(incident.evidence).get("recovery", incident.measure)
+    return str(measure) in ("log_loss", "errors")
