@@ -124,9 +124,7 @@ class Checks:
             fresh = truth.verdict_age <= 30.0
             roles = truth.roles == [(GOOD, "baseline"), (BAD, "canary")]
             word = truth.word if fresh else None
-            self.words[name] = Word(
-                self.world.now, word, truth.may_expand, truth.source_up == 1.0, roles, truth.fires
-            )
+            self.words[name] = Word(self.world.now, word, truth.may_expand, truth.source_up == 1.0, roles, truth.fires)
             return
         if "firing" not in expressions:
             return
@@ -216,7 +214,11 @@ class Checks:
         last = action.stage == len(plan.release.steps) - 1
         if last and word.word != "promote":
             yield 7, f"{action.id} promotes although the judge says {word.word}"
-        if action.stage > 0 and action.actor == HANDLER and (word.word not in ("promote", "hold") or not word.may_expand):
+        if (
+            action.stage > 0
+            and action.actor == HANDLER
+            and (word.word not in ("promote", "hold") or not word.may_expand)
+        ):
             yield 7, f"{action.id} steps up although the judge says {word}"
         if word.word == "rollback" or word.firing or not word.sound or not word.roles:
             yield 7, f"{action.id} steps up although {word}"
@@ -225,7 +227,9 @@ class Checks:
             got = self.world.truths[action.target].served[BAD] - earlier[1]
             if got < plan.release.min_trials:
                 yield 7, f"{action.id} steps up after {got:g} requests"
-        gaining = [v for v, _ in desired.weights if action.expected and desired.share(v) > action.expected.share(v) + _EPS]
+        gaining = [
+            v for v, _ in desired.weights if action.expected and desired.share(v) > action.expected.share(v) + _EPS
+        ]
         if action.stage > 0 and set(gaining) - {release.candidate}:
             yield 1, f"{action.id} steps up and gives {gaining} traffic"
 
@@ -235,7 +239,12 @@ class Checks:
         if self.world.freeze_path.exists():
             level = "all"
         incident = self.watch.incidents.get(action.incident)
-        if level == "all" and incident is not None and action.kind is ActionKind.ROLLBACK and not self._by_hand(incident):
+        if (
+            level == "all"
+            and incident is not None
+            and action.kind is ActionKind.ROLLBACK
+            and not self._by_hand(incident)
+        ):
             level = ""
         if action.actor == HANDLER and (level == "all" or (level == "promote" and action.kind is ActionKind.STEP)):
             yield 12, f"{action.kind} {action.id} went out although {action.target} is frozen ({level})"
@@ -378,7 +387,11 @@ class Checks:
         rollbacks = [
             a
             for a in self.watch.actions.values()
-            if a.kind is ActionKind.ROLLBACK and a.stage == 0 and a.actor == HANDLER and a.dispatched and a is not action
+            if a.kind is ActionKind.ROLLBACK
+            and a.stage == 0
+            and a.actor == HANDLER
+            and a.dispatched
+            and a is not action
         ]
         own = [a.dispatched for a in rollbacks if a.target == action.target and a.id != action.id]
         if any(action.dispatched - at < plan.cooldown for at in own):
@@ -479,7 +492,9 @@ class Checks:
             told = service.metrics.value("rollbacks_total", *labels)
             self.checked[10] += 1
             if told < count:
-                self.fail(10, f"{count} incidents ended {labels[2]} on {labels[0]}, and the counter that pages says {told:g}")
+                self.fail(
+                    10, f"{count} incidents ended {labels[2]} on {labels[0]}, and the counter that pages says {told:g}"
+                )
 
     def close(self) -> None:
         """The last look, with the product's own check of the file."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from mlcanary.handler.core.incidents import Action, ActionKind, Incident
+from mlcanary.handler.core.incidents import Action, Incident
 from mlcanary.handler.core.machines import ACTION, INCIDENT, RELEASE, Machine
 from mlcanary.handler.core.releases import Order, Release
 from mlcanary.handler.ledger import audit, tables

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from handler.invariants.checks import NAMES, Checks
 from handler.invariants.routers import APPLY_ANSWERS, OBSERVE_ANSWERS, Answer
 from handler.invariants.truth import Truth
-from handler.invariants.world import BAD, GOOD, MODELS, World, install
+from handler.invariants.world import BAD, GOOD, MODELS, World
 from handler_world import alert, payload
 from mlcanary.handler.core.releases import FreezeLevel, Order, OrderKind, OrderState, Version, VersionStatus
 from mlcanary.handler.ledger.store import EVERYTHING
@@ -52,7 +52,18 @@ PERSON = (
     "freeze", "freeze all", "freeze promotions", "unfreeze", "touch", "remove", "quarantine good", "quarantine bad",
     "prove good", "forget",
 )  # fmt: skip
-OPERATIONS = ("restart", "reload", "observe", "react", "judge", "drive", "second", "store breaks", "disk full", "store heals")
+OPERATIONS = (
+    "restart",
+    "reload",
+    "observe",
+    "react",
+    "judge",
+    "drive",
+    "second",
+    "store breaks",
+    "disk full",
+    "store heals",
+)
 
 
 class HandlerMachine(RuleBasedStateMachine):
@@ -64,7 +75,6 @@ class HandlerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        install()
         self.world: World | None = None
         self.bodies: list[bytes] = []
         self._alerts = 0
@@ -178,7 +188,13 @@ class HandlerMachine(RuleBasedStateMachine):
         self.bodies.append(payload(alert(status=status, fingerprint=mark, startsAt=starts_at, **labels)))
         self.w.deliver(self.bodies[-1])
 
-    @rule(number=NUMBERS, kind=st.sampled_from((*KINDS[:3], KINDS[0])), repeats=st.integers(1, 2), answer=ANSWERS, share=st.sampled_from((10, 50)))
+    @rule(
+        number=NUMBERS,
+        kind=st.sampled_from((*KINDS[:3], KINDS[0])),
+        repeats=st.integers(1, 2),
+        answer=ANSWERS,
+        share=st.sampled_from((10, 50)),
+    )
     def accuse(self, number: int, kind: tuple[str, str], repeats: int, answer: Answer | str, share: int) -> None:
         """A bad canary gets traffic, and an alert says so."""
         STEPS["accuse"] += 1
@@ -254,7 +270,12 @@ class HandlerMachine(RuleBasedStateMachine):
         )
         self.w.order(lambda ledger: ledger.give_order(order))
 
-    @rule(what=st.sampled_from(ORDERS), number=NUMBERS, actor=st.sampled_from(("p", "q")), wait=st.sampled_from((0.0, 1.0, 6.0)))
+    @rule(
+        what=st.sampled_from(ORDERS),
+        number=NUMBERS,
+        actor=st.sampled_from(("p", "q")),
+        wait=st.sampled_from((0.0, 1.0, 6.0)),
+    )
     def order(self, what: str, number: int, actor: str, wait: float) -> None:
         """What people order: in time, late, twice, with a plan that is another one by now."""
         STEPS[f"order: {what}"] += 1

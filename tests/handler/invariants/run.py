@@ -27,7 +27,9 @@ LENGTH = 60
 """Steps of an example."""
 
 
-def part(number: int, examples: int = PART, *, shrink: bool = False, machine: type[HandlerMachine] = HandlerMachine) -> None:
+def part(
+    number: int, examples: int = PART, *, shrink: bool = False, machine: type[HandlerMachine] = HandlerMachine
+) -> None:
     """Run the examples of one seed. Raises AssertionError with the invariant that does not hold."""
     seeded = seed(number)(type(machine.__name__, (machine,), {}))
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
@@ -47,7 +49,9 @@ def part(number: int, examples: int = PART, *, shrink: bool = False, machine: ty
 
 def report(first: int, last: int, seconds: float) -> None:
     """What was covered."""
-    print(f"seeds {first} to {last}, {STEPS['steps']} steps in {seconds:.0f} s ({STEPS['steps'] / seconds:.0f} a second)")
+    print(
+        f"seeds {first} to {last}, {STEPS['steps']} steps in {seconds:.0f} s ({STEPS['steps'] / seconds:.0f} a second)"
+    )
     print("\nheld against (times):")
     for number, name in NAMES.items():
         print(f"  {number:2} {name}: {CHECKED[number] or STEPS['steps']}")

@@ -18,7 +18,9 @@ EXAMPLES, LENGTH = 5, 50
 SEED = 20260101
 
 
-def hold(number: int, machine: type[HandlerMachine] = HandlerMachine, *, examples: int = EXAMPLES, start: int = SEED) -> None:
+def hold(
+    number: int, machine: type[HandlerMachine] = HandlerMachine, *, examples: int = EXAMPLES, start: int = SEED
+) -> None:
     """Run the rules and hold one invariant, and that the process never ends by itself."""
     numbers = {"numbers": frozenset({0, number}), "drains": number == 10}
     print(f"seed {start + number}")

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from handler.invariants.checks import Checks
 from handler.invariants.machine import HandlerMachine
 from handler.invariants.routers import Answer
-from handler.invariants.world import BAD, GOOD, World, install
+from handler.invariants.world import BAD, GOOD
 from mlcanary.handler.core import policy, stepping
 from mlcanary.handler.core.machines import IncidentState
-from mlcanary.handler.core.releases import FreezeLevel, OrderKind, Version, VersionStatus
 from mlcanary.handler.core.verification import Verdict
 from mlcanary.handler.ledger.audit import append
-from mlcanary.handler.ledger.store import EVERYTHING, Ledger
-from mlcanary.handler.work import decider, driver, effect, shift, verifier
+from mlcanary.handler.ledger.store import Ledger
+from mlcanary.handler.service import HandlerService
+from mlcanary.handler.work import decider, effect, shift, verifier
 
 Break = Callable[[pytest.MonkeyPatch], None]
 Story = Callable[[HandlerMachine], None]
@@ -236,8 +232,6 @@ def no_effect_row(patch: pytest.MonkeyPatch) -> None:
 
 
 def cancel_workers(patch: pytest.MonkeyPatch) -> None:
-    from mlcanary.handler.service import HandlerService
-
     real = HandlerService._stop_workers
 
     async def stop(self: Any) -> None:
@@ -274,7 +268,9 @@ BITES: tuple[tuple[int, tuple[str, ...], Break, Story], ...] = (
 
 
 @pytest.mark.parametrize(
-    ("number", "scene", "broken", "story"), BITES, ids=[f"{number:02}_{broken.__name__}" for number, _, broken, _ in BITES]
+    ("number", "scene", "broken", "story"),
+    BITES,
+    ids=[f"{number:02}_{broken.__name__}" for number, _, broken, _ in BITES],
 )
 def test_a_handler_that_was_broken_on_purpose_is_found_out(
     monkeypatch: pytest.MonkeyPatch, number: int, scene: tuple[str, ...], broken: Break, story: Story

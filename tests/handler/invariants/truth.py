@@ -183,7 +183,10 @@ def _losses(release: handler_world.Release) -> Vector:
 
 _OWN: tuple[tuple[str, Callable[[handler_world.Release], Vector]], ...] = (
     (r"\{__name__=~", _losses),
-    (r"max by \(cluster, namespace\) \(mlcanary_judge_trials", lambda r: [({}, r.counters[BAD])] if BAD in r.counters else []),
+    (
+        r"max by \(cluster, namespace\) \(mlcanary_judge_trials",
+        lambda r: [({}, r.counters[BAD])] if BAD in r.counters else [],
+    ),
 )
 
 

@@ -33,6 +33,7 @@ from mlcanary.handler.ledger.store import Ledger
 from mlcanary.handler.service import HandlerService, RunOptions
 from mlcanary.handler.settings import Settings, TargetPlan, parse_settings
 from mlcanary.handler.targets.contract import Guard, State, Target
+from mlcanary.handler.targets.registry import create
 from mlcanary.handler.web.webhook import Webhook
 
 START = 1_800_000_000.0
@@ -67,12 +68,12 @@ class CrashError(KeyboardInterrupt):
 
 
 class World:
-    """See the module. `scene` has a mode, or a word of `EXTRA`, for each of `alpha`, `beta`, ...; `told` hears of calls to targets."""
+    """See the module. `scene` has a mode, or a word of `EXTRA`, for each of the targets `alpha`, `beta`, ..."""
 
     current: World
 
     def __init__(self, scene: tuple[str, ...], checks: Any) -> None:
-        World.current = self
+        install(self)
         self.directory = Path(tempfile.mkdtemp(prefix="invariants-", dir=_memory()))
         self.state_path = self.directory / "handler.sqlite"
         self.freeze_path = self.directory / "stop"
@@ -374,6 +375,7 @@ class World:
         """Leave nothing behind."""
         self.crash("the end")
         self.checks.close()
+        uninstall()
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
@@ -441,11 +443,19 @@ def _parsed(modes: tuple[tuple[str, str], ...], extra: tuple[tuple[str, str], ..
     return parse_settings(text, "handler.yml")
 
 
-def install() -> None:
+def install(world: World) -> None:
     """Replace the edges of the process: targets and Prometheus."""
-    service_module.create = lambda kind: World.current.target(kind)
-    service_module.Prometheus = FakePrometheus  # type: ignore[misc]
+    World.current = world
+    service_module.create = world.target
+    service_module.Prometheus = FakePrometheus  # type: ignore[misc]  # a subclass in place of the class
     logging.getLogger("mlcanary").setLevel(logging.CRITICAL + 1)
+
+
+def uninstall() -> None:
+    """Leave the process as it was, for other tests."""
+    service_module.create = create
+    service_module.Prometheus = Prometheus  # type: ignore[misc]  # the class again
+    logging.getLogger("mlcanary").setLevel(logging.NOTSET)
 
 
 def _memory() -> str | None:
@@ -462,7 +472,7 @@ def _reader(body: bytes) -> Any:
 async def _quiet(work: Any) -> None:
     try:
         await work
-    except Exception as error:  # noqa: BLE001  # a request that fails is answered by the server with 500
+    except Exception as error:  # a request that fails is answered by the server with 500
         World.current.counts[f"request failed: {type(error).__name__}"] += 1
 
 
@@ -477,4 +487,4 @@ def _drop(task: asyncio.Task[Any]) -> None:
         return
 
 
-__all__ = ["BAD", "GOOD", "MODELS", "START", "Answer", "CrashError", "Guard", "World", "install"]
+__all__ = ["BAD", "GOOD", "MODELS", "START", "Answer", "CrashError", "Guard", "World"]

@@ -149,7 +149,9 @@ class Effector:
             note = "cut off before the dispatch"
             self._finish(action, _Result(ActionState.FAILED, IncidentState.ABANDONED, note))
             return
-        age = self._env.clock() - action.dispatched  # a clock that went far back makes it late, or it would wait for ever
+        age = (
+            self._env.clock() - action.dispatched
+        )  # a clock that went far back makes it late, or it would wait for ever
         late = abs(age) > self._plan.verification.deadline
         late = late or not self._plan.acts
         try:
