@@ -283,11 +283,14 @@ class Checks:
         return any(order.force and order.target == action.target for order in self.watch.orders.values())
 
     def _evidence(self, action: Action) -> Iterator[tuple[int, str]]:
+        """What was asked right before a person's approval was carried out."""
         incident = self.watch.incidents.get(action.incident)
         first = action.kind is ActionKind.ROLLBACK and action.stage == 0 and action.attempt == 1
-        if incident is None or not first or incident.actor != HANDLER:
-            return
-        facts = self.facts.get(action.target)
+        if incident is not None and first and incident.actor == HANDLER and action.actor != HANDLER:
+            yield from self._grounds(incident)
+
+    def _grounds(self, incident: Incident) -> Iterator[tuple[int, str]]:
+        facts = self.facts.get(incident.target)
         self.checked[8] += 1
         if facts is None:
             yield 8, f"{incident.id} acts without having asked for evidence"
@@ -301,8 +304,8 @@ class Checks:
             yield 8, f"{incident.id} acts although the baseline fell too"
         if not facts.accused:
             yield 8, f"{incident.id} acts although nothing accuses {incident.bad} now"
-        plan = self.world.plan(action.target)
-        stable = any(r.target == action.target and r.stable == incident.good for r in self.watch.releases.values())
+        plan = self.world.plan(incident.target)
+        stable = any(r.target == incident.target and r.stable == incident.good for r in self.watch.releases.values())
         kept = stable or (plan is not None and plan.digest(incident.good) in self.watch.proven)
         if incident.good not in facts.serving and not (kept and incident.good in facts.warm):
             yield 2, f"{incident.id} sends the traffic to {incident.good}, which serves nobody"
@@ -346,6 +349,9 @@ class Checks:
         known = self._effects.get(incident.id)
         if incident.effect and (known is None or known[0] != incident.effect):
             self._effects[incident.id] = (incident.effect, self.world.now)
+        if not change.source and incident.actor == HANDLER:
+            for number, message in self._grounds(incident):
+                self.fail(number, message)
         if not change.source:
             opened = [at for at in self._opened[incident.target] if at > self.world.now - 10.0]
             self._opened[incident.target] = [*opened, self.world.now]
