@@ -31,7 +31,7 @@ from mlcanary.webserver.server import ListenAddress, create_application, serving
 log = logging.getLogger(__name__)
 
 PAGE_SECONDS = 600.0
-"""The window of the rule MLCanaryRollbackFailed: what ended before was told or is shown by the process that ran then."""
+"""The window of the rule MLCanaryRollbackFailed: what ended before it was told by the process that ran then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class HandlerService:
             while not stop.is_set():
                 self._changed.clear()
                 changed = asyncio.create_task(self._changed.wait())
-                # A task that a reload has cancelled is done at once: to wait for it would spin until the reload is over.
+                # A task that a reload cancelled is done at once: waiting for it would spin until the reload is over.
                 working = {task for task in (self._messages, *self._tasks.values()) if not task.cancelled()}
                 waiting = {stopped, changed, *working}
                 done, _ = await asyncio.wait(

@@ -10,8 +10,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from handler.invariants.checks import NAMES, Checks
-from handler.invariants.routers import APPLY_ANSWERS, OBSERVE_ANSWERS, Answer
+from handler.invariants.routers import OBSERVE_ANSWERS, Answer
 from handler.invariants.truth import Truth
+from handler.invariants.vocabulary import (
+    ANSWERS,
+    BREAKS,
+    KINDS,
+    NUMBERS,
+    OPERATIONS,
+    ORDERS,
+    PERSON,
+    SCENES,
+    SECONDS,
+    WORDS,
+)
 from handler.invariants.world import BAD, GOOD, MODELS, World
 from handler_world import alert, payload
 from mlcanary.handler.core.releases import FreezeLevel, Order, OrderKind, OrderState, Version, VersionStatus
@@ -22,48 +34,8 @@ STEPS: Counter[str] = Counter()
 """How often each rule ran, over all examples; `steps` counts all of them."""
 EVENTS: Counter[str] = Counter()
 """What happened in the worlds, over all examples."""
-ANSWERS = st.sampled_from((*(Answer.OK,) * 8, *APPLY_ANSWERS, "open", "crash", "crash, landed"))
 CHECKED: Counter[int] = Counter()
 """How often each invariant was held against something, over all examples."""
-
-SECONDS = st.sampled_from((0.0, 0.5, 2.0, 6.0, 12.0, 35.0, 100.0))
-NUMBERS = st.sampled_from((0, 0, 0, 1, 2, 3))
-SCENES = (
-    ("react",),
-    ("drive",),
-    ("drive", "observe"),
-    ("capacity",),
-    ("approval", "drive"),
-    ("react", "react", "react", "react"),
-    ("eyes", "capacity"),
-    ("drive",),
-)
-ORDERS = (
-    "rollback", "rollback", "force", "approve", "approve", "approve another plan", "refuse", "promote", "push", "withdraw",
-    "submit",
-)  # fmt: skip
-WORDS = ("promote", "promote", "hold", "rollback", "no_data", "nobody", "slower", "deaf")
-KINDS = (("accuracy", "5m"), ("accuracy", "1h"), ("verdict", "judge"), ("errors", "5m"))
-BREAKS = (
-    "scraping", "source", "roles", "old rule", "hidden", "alert", "good falls", "good falls", "bad recovers", "good dies", "bad dies",
-    "counters of good", "counters of bad", "judged", "verdict", "unreadable", "disobeys", "capacity", "capacity", "owned",
-)  # fmt: skip
-PERSON = (
-    "freeze", "freeze all", "freeze promotions", "unfreeze", "touch", "remove", "quarantine good", "quarantine bad",
-    "prove good", "forget",
-)  # fmt: skip
-OPERATIONS = (
-    "restart",
-    "reload",
-    "observe",
-    "react",
-    "judge",
-    "drive",
-    "second",
-    "store breaks",
-    "disk full",
-    "store heals",
-)
 
 
 class HandlerMachine(RuleBasedStateMachine):
@@ -353,12 +325,12 @@ class HandlerMachine(RuleBasedStateMachine):
             "roles": lambda: setattr(
                 truth, "roles", [(v, "baseline") for v in (GOOD, BAD)] if one_canary else [(GOOD, "canary")]
             ),
-            "old rule": lambda: (setattr(truth, "rule_age", 500.0), setattr(truth, "verdict_age", 500.0))[0],
+            "old rule": truth.stop_rules,
             "hidden": lambda: setattr(truth, "hidden", True),
             "alert": lambda: setattr(truth, "alert_firing", False),
             "good falls": lambda: truth.quality.update({GOOD: 0.7, BAD: 0.3}),
             "bad recovers": lambda: truth.quality.update({BAD: 0.9}),
-            "good dies": lambda: (truth.alive.update({GOOD: False}), truth.servers.update({GOOD: 0.0}))[0],
+            "good dies": lambda: truth.stop_servers(GOOD),
             "bad dies": lambda: truth.alive.update({BAD: False}),
             "counters of good": lambda: truth.reset_counters(GOOD),
             "counters of bad": lambda: truth.reset_counters(BAD),

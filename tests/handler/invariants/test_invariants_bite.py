@@ -1,4 +1,4 @@
-"""Each check of the invariants is held against a handler that was broken on purpose: one that cannot fail proves nothing."""
+"""Each check of the invariants against a handler that was broken on purpose: one that cannot fail proves nothing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pytest
 from handler.invariants.machine import HandlerMachine
 from handler.invariants.routers import Answer
 from handler.invariants.world import BAD, GOOD
-from mlcanary.handler.core import policy, stepping
-from mlcanary.handler.core.machines import IncidentState
+from mlcanary.handler.core import policy, staging, stepping
+from mlcanary.handler.core.machines import ActionState, IncidentState
 from mlcanary.handler.core.verification import Verdict
 from mlcanary.handler.ledger.audit import append
+from mlcanary.handler.ledger.dispatch import Dispatch
 from mlcanary.handler.ledger.store import Ledger
 from mlcanary.handler.service import HandlerService
+from mlcanary.handler.targets.contract import Guard
 from mlcanary.handler.work import decider, effect, shift, verifier
 
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -163,7 +165,7 @@ def no_brake(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_shared_cause(patch: pytest.MonkeyPatch) -> None:
-    real = decider.decide
+    real = policy.decide
 
     def decide(question: Any, view: Any, found: Any, now: float) -> Any:
         blind = dataclasses.replace(found, shared_cause=False) if found is not None else None
@@ -178,7 +180,7 @@ def step_on_anything(patch: pytest.MonkeyPatch) -> None:
 
 
 def all_at_once(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(shift, "next_stage", lambda _now, desired, **_: shift.Stage(desired, 0.0))
+    patch.setattr(shift, "next_stage", lambda _now, desired, **_: staging.Stage(desired, 0.0))
 
 
 def do_it_again(patch: pytest.MonkeyPatch) -> None:
@@ -186,7 +188,7 @@ def do_it_again(patch: pytest.MonkeyPatch) -> None:
 
     def finish(self: Any, action: Any, result: Any) -> Any:
         if action.kind == "rollback":
-            twin = dataclasses.replace(action, id=f"{action.id}-again", state=effect.ActionState.PLANNED)
+            twin = dataclasses.replace(action, id=f"{action.id}-again", state=ActionState.PLANNED)
             self._env.ledger._db.execute("DROP INDEX IF EXISTS action_stage")
             self._env.ledger.plan_stage(twin, self._env.clock())
         return real(self, action, result)
@@ -217,7 +219,7 @@ def no_deadline(patch: pytest.MonkeyPatch) -> None:
 
 def write_in_a_dry_run(patch: pytest.MonkeyPatch) -> None:
     async def rehearse(self: Any, desired: Any, expected: Any) -> str:
-        await self._target.apply(desired, effect.Guard("rehearsal", expected))
+        await self._target.apply(desired, Guard("rehearsal", expected))
         return ""
 
     patch.setattr(effect.Effector, "rehearse", rehearse)
@@ -243,7 +245,7 @@ def cancel_workers(patch: pytest.MonkeyPatch) -> None:
 
 
 def apply_undispatched(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Ledger, "dispatch", lambda *_, **__: effect.Dispatch.OUT)
+    patch.setattr(Ledger, "dispatch", lambda *_, **__: Dispatch.OUT)
     patch.setattr(Ledger, "finish", lambda *_, **__: None)
 
 

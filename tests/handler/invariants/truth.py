@@ -114,6 +114,14 @@ class Truth:
         """A server starts again: what a scrape shows of it begins at 0."""
         self.offset[version] = (self.served[version], self.right[version])
 
+    def stop_servers(self, version: str) -> None:
+        """Nobody serves the version, and its sidecars are gone."""
+        self.alive[version], self.servers[version] = False, 0.0
+
+    def stop_rules(self) -> None:
+        """What rules and the judge recorded gets old."""
+        self.rule_age = self.verdict_age = 500.0
+
     # --- what is answered
 
     @property

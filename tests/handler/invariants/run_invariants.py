@@ -1,4 +1,4 @@
-"""The long form: `python tests/handler/invariants/run.py --steps 100000 --seed 1`.
+"""The long form: `python tests/handler/invariants/run_invariants.py --steps 100000 --seed 1`.
 
 Prints the seed, the steps, how often each rule ran and each fault struck, and which moves of the state machines were
 taken. A counterexample is printed with the seed of its part, and the exit status is 1.
@@ -11,8 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[2])]
+sys.path[:0] = [str(Path(__file__).parents[2])]  # where pytest looks for `handler` and `handler_world`
 
+# ruff: noqa: E402
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
