@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,6 @@ class World:
     now: float = 1_700_000_000.0
     checkpoint: Callable[[str], None] = lambda _name: None
     orders: int = 0
-    told: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     metrics: HandlerMetrics = field(default_factory=HandlerMetrics)
 
     def start(self) -> None:
@@ -57,6 +56,7 @@ class World:
         settings = parse_settings(text, "handler.yml")
         self.plan = settings.targets[0]
         self.ledger = Ledger(self.directory / "l.sqlite", freeze_file=None, checkpoint=self._check)
+        self.ledger.address(lambda _kind: ("chat",), lambda: None)
         ids = itertools.count()
         environment = Environment(
             ledger=self.ledger,
@@ -67,7 +67,6 @@ class World:
             checkpoint=self._check,
             pace=Pace(attempts=1, settle=0.0),
             sleep=self._sleep,
-            tell=lambda kind, _target, body: self.told.append((kind, body)),
         )
         self.metrics.introduce(self.plan)
         self.effector = Effector(self.plan, create(self.plan.kind), environment)
@@ -123,7 +122,8 @@ class World:
         return [(a.stage, a.state) for a in actions if a.kind is ActionKind.STEP]
 
     def kinds(self) -> list[str]:
-        return [kind for kind, _ in self.told]
+        """Messages to people, oldest first."""
+        return [notice.kind for notice in self.ledger.notices(self.now, 1000, longest=300.0)]
 
     def audit(self, kind: str) -> list[dict[str, object]]:
         found = [row for row in reversed(self.ledger.audit_rows(10_000)) if row.kind == kind]

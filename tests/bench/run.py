@@ -239,6 +239,23 @@ def judge_table() -> list[str]:
     return [*lines, ""]
 
 
+def handler_table() -> list[str]:
+    """What `handler_latency.py` says, from a process of its own."""
+    command = [sys.executable, str(HERE / "handler_latency.py"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    lines = [
+        "From the webhook to the effect, read at the real target; evidence from the query API of the tests, not from a "
+        "Prometheus. The ratio is to the target's own `apply`, in turn:",
+        "",
+        *found["lines"],
+        "",
+        found["told"],
+    ]
+    print("\n".join(lines), flush=True)
+    return [*lines, ""]
+
+
 def shape() -> str:
     """The machine by its shape."""
     memory = psutil.virtual_memory().total / 2**30
@@ -286,7 +303,7 @@ def main() -> None:
         "|---|---|---|---|",
     ]
     text += [f"| {rate} | {rss:.0f} | {cpu:.2f} | {ready:.2f} |" for rate, rss, cpu, ready in costs]
-    text += ["", *wide_table(), *judge_table()]
+    text += ["", *wide_table(), *judge_table(), *handler_table()]
     (HERE / "RESULTS.md").write_text("\n".join(text).rstrip() + "\n")
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mlcanary.errors import StateError
 from mlcanary.handler.intake.payload import Alert, Measure, Window
 from mlcanary.handler.intake.queue import CommitQueue, Wanted
+from mlcanary.handler.ledger import events
 from mlcanary.handler.ledger.store import MOST_WAITING, Ledger
 
 
@@ -137,4 +138,24 @@ async def test_ten_thousand_alerts_fill_the_real_ledger_and_the_next_is_refused(
     with pytest.raises(StateError, match="alerts wait already"):
         await queue.put([alert("another")])
     assert len(ledger.pending("router", 2.0, recheck=15.0)) == MOST_WAITING
+    ledger.close()
+
+
+def test_the_table_of_decided_alerts_is_bounded_and_keeps_what_something_followed_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MOST_KEPT", 50)
+    ledger = Ledger(tmp_path / "handler.sqlite", freeze_file=None, checkpoint=lambda _name: None)
+    ledger.receive([alert("attached")], 1.0)
+    ledger.decided(ledger.pending("router", 2.0, recheck=15.0), "attach", "", body={}, now=2.0)
+    ledger.receive([alert(f"waits-{i}") for i in range(10)], 3.0)
+    waiting = {event.id for event in ledger.pending("router", 4.0, recheck=15.0)}
+    for i in range(30):
+        ledger.receive([alert(f"{i}-{j}") for j in range(7)], 4.0)
+        fresh = [event for event in ledger.pending("router", 5.0, recheck=15.0) if event.id not in waiting]
+        ledger.decided(fresh, "suppress", "stale_evidence", body={}, now=5.0)
+    assert {event.id for event in ledger.pending("router", 6.0, recheck=15.0)} == waiting
+    assert ledger.receive([alert("attached"), alert("29-6"), alert("0-0")], 6.0) == [False, False, True]
+    count = ledger._db.execute("SELECT COUNT(*) FROM event").fetchone()[0]
+    assert count <= 50
     ledger.close()

@@ -19,6 +19,7 @@ from handler_world import BAD, GOOD, MODEL, TOKEN, HAProxy, Release, configurati
 from loopback_server import loopback
 from mlcanary.catalog import Gate, Verdict
 from mlcanary.handler.core.judgement import Word
+from mlcanary.handler.core.policy import Evidence
 from mlcanary.handler.evidence import capacity, missed, readings
 from mlcanary.handler.evidence import gather as evidence
 from mlcanary.handler.evidence.judgement import judge_of
@@ -178,6 +179,10 @@ async def test_a_verdict_closes_the_loop_by_the_shipped_rule(tmp_path: Path) -> 
                 assert (told.roles, told.gates) == (((GOOD, "baseline"), (BAD, "canary")), ())
 
 
+def _figured(wanted: set[str], found: Evidence) -> bool:
+    return found.sources_up and wanted <= dict(found.values).keys()
+
+
 async def answered(ask: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:
     """The first good answer within 20 s: one late scrape on a busy machine makes every series absent for a moment."""
     async with asyncio.timeout(20):
@@ -197,7 +202,7 @@ async def every_template_is_answered(url: str) -> None:
         wanted = {"delta", "reference", "reference_stderr"} if figured else set()
         found = await answered(
             functools.partial(evidence.gather, client, plan, case, 0),
-            lambda e, wanted=wanted: e.sources_up and wanted <= dict(e.values).keys(),
+            functools.partial(_figured, wanted),
         )
         assert found.roles == ((GOOD, "baseline"), (BAD, "canary"))
     reading = await answered(lambda: readings.read(client, plan, BAD, 0.0), lambda r: r.up and r.fresh)

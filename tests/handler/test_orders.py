@@ -147,11 +147,11 @@ async def test_what_is_refused_or_expires_is_not_done(tmp_path: Path, haproxy: H
         incident = await waiting(handler)
         refused = await order(handler, OrderKind.REFUSE, plan=incident.plan, reason="known")
         assert refused.state is OrderState.DONE
-        assert (handler.incident() or incident).note == "refused by ann: known"
+        assert (handler.incident() or incident).note == "was refused by ann: known"
         await handler.post(payload(alert(fingerprint="again")))
         await waiting(handler)
         await until(lambda: handler.state() == "abandoned")
-        assert (handler.incident() or incident).note == "nobody approved it within 1 s"
+        assert (handler.incident() or incident).note == "was not approved within 1 s"
         assert haproxy.weights() == BEFORE
         assert handler.audit("dispatch") == []
 

@@ -44,6 +44,7 @@ def test_common_labels_are_never_read() -> None:
         ({"model": ""}, Ignored.UNSAFE_LABEL),
         ({"fingerprint": "../x"}, Ignored.UNSAFE_LABEL),
         ({"measure": "vibes"}, Ignored.UNKNOWN_MEASURE),
+        ({f"l{i}": "x" for i in range(200)}, Ignored.UNSAFE_LABEL),
         ({"window": "5s"}, Ignored.UNKNOWN_MEASURE),
         ({"window": "judge"}, Ignored.UNKNOWN_MEASURE),
         ({"measure": "verdict"}, Ignored.UNKNOWN_MEASURE),

@@ -223,17 +223,17 @@ async def test_one_target_with_bad_bytes_stops_no_other(tmp_path: Path, haproxy:
         await handler.post(payload())
         await until(lambda: handler.state() == "resolved")
         page = await handler.get("/")
-        assert "v1 100%, v2 0%" in page
-        assert "v1 unknown, v2 unknown" in page
+        assert "weights: v1 100 %, v2 0 %" in page
+        assert "weights unknown: v1, v2" in page
         flag.write_bytes(b'{"version":"b"}')
         await until(lambda: handler.count("target_up", "flag") == 1.0)
-        assert "v1 0%, v2 100%" in await handler.get("/")
+        assert "weights: v1 0 %, v2 100 %" in await handler.get("/")
 
 
 async def test_the_shares_of_a_target_that_cannot_be_read_back_are_unknown(tmp_path: Path, api: QueryAPI) -> None:
     async with silent_switch() as (section, _orders), handling(tmp_path, configuration(api.url, section)) as handler:
         await until(lambda: handler.count("target_up", "router") == 1.0)
-        assert "v1 unknown, v2 unknown" in await handler.get("/")
+        assert "weights unknown: v1, v2" in await handler.get("/")
 
 
 @pytest.mark.parametrize("balance", ["source", "static-rr"])

@@ -10,6 +10,7 @@ import pytest
 
 from handler_service import Handle, handling
 from handler_world import BAD, GOOD, HAProxy, QueryAPI, Release, alert, configuration, payload, until
+from mlcanary.errors import ConfigError
 from mlcanary.handler.core import releases as rows
 from mlcanary.handler.core.releases import Order, OrderKind, OrderState, Version, VersionStatus
 
@@ -105,3 +106,14 @@ async def test_withdrawing_a_release_under_way_rolls_it_back_and_a_person_may_su
         await until(lambda: len(api.queries) > looks + 60)  # the keeper of the old incident has looked again
         assert haproxy.weights() == {GOOD: 50, BAD: 50}
         assert handler.audit("reassert") == []
+
+
+async def test_a_target_with_an_open_release_cannot_be_configured_away(
+    tmp_path: Path, haproxy: HAProxy, api: QueryAPI
+) -> None:
+    text = configuration(api.url, haproxy.section(), mode="drive", extra=EXTRA)
+    async with handling(tmp_path, text) as handler:
+        assert await ordered(handler, OrderKind.SUBMIT) == ""
+        (tmp_path / "handler.yml").write_text(text.replace("name: router", "name: other"))
+        with pytest.raises(ConfigError, match="target router has an open release"):
+            await handler.service.reload()

@@ -54,7 +54,7 @@ async def test_an_alert_takes_the_traffic_back_and_the_traffic_proves_it(
         metrics = await handler.get("/metrics")
         assert 'mlcanary_rollbacks_total{model="clicks",outcome="resolved",target="router"} 1.0' in metrics
         assert 'mlcanary_target_share_ratio{model="clicks",target="router",version="v2"} 0.0' in metrics
-        assert "v2 -&gt; v1: resolved" in await handler.get("/")
+        assert '>v2 → v1</a> <span class="tag good">resolved<' in await handler.get("/")
         assert await handler.get("/-/ready") == "ready\n"
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mlcanary.handler.core.judgement import Judgement, Word
 from mlcanary.handler.core.machines import RELEASE, ReleaseState
 from mlcanary.handler.core.releases import FreezeLevel, Release
+from mlcanary.handler.core.staging import Room
 from mlcanary.handler.core.stepping import (
     UNCOUNTED,
     Advance,
@@ -135,11 +136,23 @@ def test_what_speaks_against_a_release_lets_it_not_begin(
         (Against.OTHER_TRAFFIC, {"seen": State.of({"v1": 90, "v2": 10})}),
         (Against.OTHER_TRAFFIC, {"seen": State.of({"v1": 0, "v2": 0})}),
         (Against.OWNED, {"owner": "rollouts-controller"}),
-        (Against.NO_CAPACITY, {"missing": "v2 can take 3 of 10 requests per second"}),
+        (Against.NO_CAPACITY, {"room": Room(1000.0, (("v2", 0),), 100.0, 1.2)}),
+        (Against.NO_CAPACITY, {"unread": "Prometheus tells of no traffic"}),
     ],
 )
 def test_a_target_that_is_not_ready_keeps_a_release_staged(reason: Against, ground: dict[str, Any]) -> None:
     assert against(decided(release("staged", -1), judgement(), **ground)) == ("Stay", reason)
+
+
+def test_no_step_gives_a_candidate_more_than_its_servers_can_take() -> None:
+    room = Room(1000.0, (("v1", 20), ("v2", 5)), 100.0, 1.0)
+    found = decided(release("step", 1), judgement(), room=room)
+    assert isinstance(found, Advance)
+    assert found.step == 2
+    found = decided(release("step", 2), judgement(word=Word.HEALTHY), room=room)
+    assert against(found) == ("Stay", Against.NO_CAPACITY)
+    again = decided(release("step", 2, effect=0.0), judgement(), room=dataclasses.replace(room, load=2000.0))
+    assert against(again) == ("Stay", Against.NO_CAPACITY)
 
 
 def test_nothing_begins_while_a_rollback_would_have_to_wait() -> None:
@@ -220,6 +233,7 @@ def test_a_split_that_was_not_set_is_set_again_and_not_at_once_after_a_refusal()
 def test_a_release_that_waits_for_too_long_is_told_once() -> None:
     held = release("hold", 1, since=NOW - 3600.0)
     assert overdue(held, STEPS, NOW)
+    assert overdue(dataclasses.replace(held, state=ReleaseState.STEP), STEPS, NOW)
     assert not overdue(dataclasses.replace(held, told=NOW), STEPS, NOW)
     assert not overdue(dataclasses.replace(held, since=NOW - 3599.0), STEPS, NOW)
     assert not overdue(dataclasses.replace(held, state=ReleaseState.SOAK), STEPS, NOW)
@@ -228,14 +242,19 @@ def test_a_release_that_waits_for_too_long_is_told_once() -> None:
 def test_a_promotion_by_a_person_asks_the_judge_unless_forced() -> None:
     row, good = release(), judgement(word=Word.HEALTHY)
     frozen = Standing(level=FreezeLevel.ALL)
-    assert refuse_promotion(row, good, frozen, STEPS, forced=False) == ""
-    assert "order it with force" in refuse_promotion(row, judgement(), Standing(), STEPS, forced=False)
-    assert "order it with force" in refuse_promotion(row, None, Standing(), STEPS, forced=False)
-    assert refuse_promotion(row, None, frozen, STEPS, forced=True) == ""
-    assert "quarantined" in refuse_promotion(row, good, Standing(quarantined=True), STEPS, forced=True)
-    assert "incident" in refuse_promotion(row, good, Standing(incident=True), STEPS, forced=True)
-    assert "all traffic already" in refuse_promotion(release("step", LAST), good, Standing(), STEPS, forced=True)
-    assert "staged" in refuse_promotion(release("staged", -1), good, Standing(), STEPS, forced=True)
+    assert refuse_promotion(row, good, frozen, Ground(FULL), STEPS, forced=False) == ""
+    assert "order it with force" in refuse_promotion(row, judgement(), Standing(), Ground(FULL), STEPS, forced=False)
+    assert "order it with force" in refuse_promotion(row, None, Standing(), Ground(FULL), STEPS, forced=False)
+    short = Ground(FULL, room=Room(1000.0, (("v2", 5),), 100.0, 1.0))
+    assert "servers for 50.0%" in refuse_promotion(row, good, Standing(), short, STEPS, forced=False)
+    assert refuse_promotion(row, good, Standing(), short, STEPS, forced=True) == ""
+    assert refuse_promotion(row, None, frozen, Ground(FULL), STEPS, forced=True) == ""
+    assert "quarantined" in refuse_promotion(row, good, Standing(quarantined=True), Ground(FULL), STEPS, forced=True)
+    assert "incident" in refuse_promotion(row, good, Standing(incident=True), Ground(FULL), STEPS, forced=True)
+    assert "all traffic already" in refuse_promotion(
+        release("step", LAST), good, Standing(), Ground(FULL), STEPS, forced=True
+    )
+    assert "staged" in refuse_promotion(release("staged", -1), good, Standing(), Ground(FULL), STEPS, forced=True)
 
 
 def test_the_split_and_the_share_of_a_step() -> None:
@@ -279,7 +298,11 @@ STANDINGS = st.builds(
     silence=st.floats(0, 300),
 )
 GROUNDS = st.builds(
-    Ground, st.sampled_from([None, FULL, State.of({"v1": 50, "v2": 50})]), st.sampled_from(["", "other"]), st.just("")
+    Ground,
+    st.sampled_from([None, FULL, State.of({"v1": 50, "v2": 50})]),
+    st.sampled_from(["", "other"]),
+    st.sampled_from([None, Room(1000.0, (("v1", 20), ("v2", 5)), 100.0, 1.0)]),
+    st.sampled_from(["", "silent"]),
 )
 
 
@@ -309,6 +332,8 @@ def test_laws(row: Release, told: Judgement | None, standing: Standing, ground: 
         assert found.step == row.step + 1 or (found.step == row.step and row.effect == 0)
         assert told is not None
         assert found.step < LAST or told.word is Word.HEALTHY
+        assert not ground.unread
+        assert ground.room is None or STEPS.steps[found.step] <= 50
         if found.step > max(row.step, 0):
             assert told.judged > row.effect > 0
             assert told.trials - row.trials >= STEPS.min_trials

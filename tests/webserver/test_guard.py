@@ -26,7 +26,10 @@ from web_files import HASH, PASSWORD, make_certificate
 
 TOKEN = "a-token-that-is-long-enough"
 SLOW = 0.3
-"""Seconds that the slow ones get in these tests."""
+"""Seconds that the slow ones get where they are tested."""
+
+PATIENT = 60.0
+"""Seconds elsewhere: a busy machine is no attacker."""
 
 
 @dataclass
@@ -63,15 +66,20 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def served(
-    directory: Path, text: str = "bearer_token_file: token", *, rate: float = 1.0
+    directory: Path,
+    text: str = "bearer_token_file: token",
+    *,
+    body: float = PATIENT,
+    head: float = PATIENT,
+    idle: float = PATIENT,
 ) -> AsyncIterator[Served]:
     """A server with one route for alerts and one for people."""
     (directory / "token").write_text(TOKEN)
     (directory / "web.yml").write_text(text)
     config = WebConfigFile(directory / "web.yml")
     world = Served()
-    limit = RateLimit(rate, 3.0, lambda: world.now)
-    admission = Admission(limit, body_seconds=SLOW, refused=world.refused.append)
+    limit = RateLimit(1.0, 3.0, lambda: world.now)
+    admission = Admission(limit, body_seconds=body, refused=world.refused.append)
     application = create_application(web_config=config, ready=lambda: "", admission=admission)
 
     async def take(request: web.Request) -> web.Response:
@@ -79,7 +87,7 @@ async def served(
 
     application.router.add_route("*", "/alerts", requires(Scope.ALERT)(take))
     application.router.add_route("*", "/people/{name}", requires(Scope.OPERATE)(take))
-    patience = Patience(head_seconds=SLOW, idle_seconds=2 * SLOW, most=50)
+    patience = Patience(head_seconds=head, idle_seconds=idle, most=50)
     async with serving(application, ["127.0.0.1:0"], config, patience) as (address,):
         world.address = address
         yield world
@@ -98,7 +106,7 @@ async def test_a_sender_that_asks_too_often_waits_and_reading_is_counted_apart(t
 
 
 async def test_a_body_that_does_not_come_ends_in_408_and_a_closed_connection(tmp_path: Path) -> None:
-    async with served(tmp_path) as world:
+    async with served(tmp_path, body=SLOW) as world:
         head = f"POST /alerts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 100\r\n\r\n"
         answer = await world.raw(head.encode(), b"x" * 99)
         assert answer.startswith(b"HTTP/1.1 408 ")
@@ -113,24 +121,27 @@ async def test_the_body_of_a_stranger_is_not_waited_for(tmp_path: Path) -> None:
         assert world.refused == [Refused(401, "", "/alerts")]
 
 
-@pytest.mark.parametrize(
-    "parts", [(), (b"POST /alerts HTTP/1.1\r\nHost:",), (b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n",)]
-)
-async def test_a_connection_that_says_nothing_more_is_closed(tmp_path: Path, parts: tuple[bytes, ...]) -> None:
-    async with served(tmp_path) as world:
-        answer = await world.raw(*parts)
-        assert answer.startswith(b"HTTP/1.1 200") if parts and parts[0].endswith(b"\r\n\r\n") else answer == b""
+@pytest.mark.parametrize("parts", [(), (b"POST /alerts HTTP/1.1\r\nHost:",)])
+async def test_a_connection_without_a_whole_head_is_closed(tmp_path: Path, parts: tuple[bytes, ...]) -> None:
+    async with served(tmp_path, head=SLOW) as world:
+        assert await world.raw(*parts) == b""
+
+
+async def test_a_connection_that_says_nothing_more_is_closed(tmp_path: Path) -> None:
+    async with served(tmp_path, idle=SLOW) as world:
+        answer = await world.raw(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_handshake_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
     make_certificate(tmp_path, "server")
-    async with served(tmp_path, "tls_server_config: {cert_file: server.crt, key_file: server.key}") as world:
+    async with served(tmp_path, "tls_server_config: {cert_file: server.crt, key_file: server.key}", head=SLOW) as world:
         assert await world.raw() == b""
         assert await world.raw(b"\x16\x03\x01") == b""
 
 
 async def test_many_silent_connections_do_not_keep_others_out(tmp_path: Path) -> None:
-    async with served(tmp_path) as world:
+    async with served(tmp_path, head=2.0) as world:
         host, _, port = world.address.partition(":")
         silent = [await asyncio.open_connection(host, int(port)) for _ in range(200)]
         assert (await world.ask("POST", "/alerts"))[0] == 200

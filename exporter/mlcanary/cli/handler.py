@@ -1,4 +1,4 @@
-"""`mlcanary handler`: receive alerts, take traffic back, prove it."""
+"""`mlcanary handler`: run the handler; with a subcommand, ask a running one or order something there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from mlcanary.cli.handler_client import COMMANDS
 from mlcanary.cli.options import logging_options, set_up_logging, web_options
 from mlcanary.handler.service import RunOptions, serve
 from mlcanary.handler.settings import load_settings, require_safe_exposure
@@ -19,10 +20,8 @@ from mlcanary.webserver.server import ListenAddress
 log = logging.getLogger(__name__)
 
 
-@click.command("handler")
-@click.option(
-    "--config.file", "config_file", type=click.Path(path_type=Path), required=True, help="YAML configuration."
-)
+@click.group("handler", invoke_without_command=True, subcommand_metavar="[COMMAND [ARGS]...]")
+@click.option("--config.file", "config_file", type=click.Path(path_type=Path), help="YAML configuration: run with it.")
 @click.option("--config.check", "config_check", is_flag=True, help="Check the configuration and exit.")
 @click.option(
     "--state.path",
@@ -34,8 +33,10 @@ log = logging.getLogger(__name__)
 )
 @web_options("127.0.0.1:10879")
 @logging_options
+@click.pass_context
 def command(
-    config_file: Path,
+    context: click.Context,
+    config_file: Path | None,
     config_check: bool,
     state_path: Path,
     listen: tuple[str, ...],
@@ -45,8 +46,31 @@ def command(
 ) -> None:
     """Receive alerts, take traffic back from a bad canary, and prove it from the traffic.
 
-    Targets are in mode observe, and nothing is ever written to them, until the configuration says react.
+    With --config.file it runs. Targets are in mode observe, and nothing is ever written to them, until the
+    configuration says react or drive. With a command it asks a running handler; exit status 0 done, 1 refused,
+    2 wrong usage or no answer.
     """
+    if context.invoked_subcommand is not None:
+        if config_file is not None:
+            raise click.UsageError("--config.file runs a handler: leave it out to ask one that runs")
+        return
+    if config_file is None:
+        raise click.UsageError("Missing option '--config.file', or a command: status, plan, rollback, freeze ...")
+    _run(config_file, config_check, state_path, listen, web_config_file, (log_level, log_format))
+
+
+for _command in COMMANDS:
+    command.add_command(_command)
+
+
+def _run(
+    config_file: Path,
+    config_check: bool,
+    state_path: Path,
+    listen: tuple[str, ...],
+    web_config_file: Path | None,
+    logging_form: tuple[str, str],
+) -> None:
     settings = load_settings(config_file)
     if config_check:
         loaded = WebConfigFile(web_config_file).current() if web_config_file else None
@@ -55,7 +79,7 @@ def command(
         modes = ", ".join(f"{target.name} ({target.mode})" for target in settings.targets)
         click.echo(f"configuration is valid: {len(settings.targets)} target(s): {modes}")
         return
-    set_up_logging(log_level, log_format)
+    set_up_logging(*logging_form)
     options = RunOptions(
         state_path=state_path,
         listen=listen,

@@ -20,7 +20,7 @@ from mlcanary.handler.ledger.store import Checkpoint, Ledger
 from mlcanary.handler.metrics import HandlerMetrics
 from mlcanary.handler.settings import Settings, require_safe_exposure
 from mlcanary.handler.targets.registry import create
-from mlcanary.handler.web import openapi, operators, webhook
+from mlcanary.handler.web import api, gates, openapi, operators, pages, webhook
 from mlcanary.handler.web.admission import admission
 from mlcanary.handler.work.effect import PATIENT, Environment, Pace
 from mlcanary.handler.work.notices import Notifier
@@ -31,7 +31,7 @@ from mlcanary.webserver.server import ListenAddress, create_application, serving
 log = logging.getLogger(__name__)
 
 PAGE_SECONDS = 600.0
-"""The window of the rule MLCanaryRollbackFailed: what ended before it was told by the process that ran then."""
+"""The window of the rule MLCanaryRollbackFailed: what ended before was told by the process that ran then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class HandlerService:
             while not stop.is_set():
                 self._changed.clear()
                 changed = asyncio.create_task(self._changed.wait())
-                # A task that a reload cancelled is done at once: waiting for it would spin until the reload is over.
+                # A task that a reload has cancelled is done at once: to wait for it would spin until that is over.
                 working = {task for task in (self._messages, *self._tasks.values()) if not task.cancelled()}
                 waiting = {stopped, changed, *working}
                 done, _ = await asyncio.wait(
@@ -122,6 +122,10 @@ class HandlerService:
         """Unix seconds by the handler's clock."""
         return self._options.clock()
 
+    def new_id(self) -> str:
+        """A fresh random name."""
+        return self._options.new_id()
+
     def ready(self) -> str:
         """What is missing before the handler can be relied on; empty if nothing is."""
         waiting = [name for name, worker in self.workers.items() if not worker.ready]
@@ -139,6 +143,13 @@ class HandlerService:
                 raise ConfigError(
                     f"target {incident.target} has an open incident and is missing in the new configuration",
                     hint="wait until it ends",
+                )
+        for target in self.settings.targets:
+            release = None if target.name in kept else self.ledger.open_release(target.name)
+            if release is not None:
+                raise ConfigError(
+                    f"target {target.name} has an open release and is missing in the new configuration",
+                    hint="withdraw it, or wait until it ends",
                 )
         if settings.freeze_file != self.settings.freeze_file:
             raise ConfigError("freeze_file changes at a restart only")
@@ -210,8 +221,8 @@ class HandlerService:
 def application_of(service: HandlerService, web_config: WebConfigFile | None) -> web.Application:
     """Every route of the handler, guarded."""
     application = create_application(web_config=web_config, ready=service.ready, admission=admission(service))
-    webhook.routes(application, service)
-    operators.routes(application, service)
+    for part in (webhook, operators, api, gates, pages):
+        part.routes(application, service)
     openapi.routes(application)
     return application
 

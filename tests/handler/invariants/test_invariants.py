@@ -1,7 +1,7 @@
 """The invariants of recovery.md 5, one property test each, over the real handler in a world of faults.
 
-Each test runs the same rules with seeds of its own and holds one invariant. `run_invariants.py` is the long form, which holds all
-of them at once.
+Each test runs the same rules with seeds of its own and holds one invariant. `run_invariants.py` is the long form, which
+holds all of them at once.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from enum import StrEnum
 from mlcanary.handler.core.judgement import Judgement, Word
 from mlcanary.handler.core.machines import ReleaseState
 from mlcanary.handler.core.releases import FreezeLevel, Release
+from mlcanary.handler.core.staging import Room
 from mlcanary.handler.settings import Steps
 from mlcanary.handler.targets.contract import State
 
@@ -77,14 +78,16 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What the target tells before the first step: its split, who else writes it, whether the candidate can take it.
+    """What the target and its servers tell: the split, who else writes it, what the candidate can take.
 
-    `seen` is None if it cannot be read. `owner` and `missing` are "" if there is nothing to say.
+    `seen` is None if it cannot be read, `owner` "" if none is known. `room` is None where nobody declared a capacity;
+    `unread` says why it could not be read.
     """
 
     seen: State | None
     owner: str = ""
-    missing: str = ""
+    room: Room | None = None
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,14 @@ def decide(
     release: Release, judgement: Judgement | None, standing: Standing, ground: Ground, steps: Steps, now: float
 ) -> Decision:
     """Where the release goes. Input: `judgement` is None while evidence cannot be had; `now` in Unix seconds."""
+    found = _decide(release, judgement, standing, ground, steps, now)
+    short = _short(release, found.step, ground, steps) if isinstance(found, Advance) else ""
+    return Stay(Against.NO_CAPACITY, short) if short else found
+
+
+def _decide(
+    release: Release, judgement: Judgement | None, standing: Standing, ground: Ground, steps: Steps, now: float
+) -> Decision:
     if release.state is ReleaseState.STAGED or (release.state is ReleaseState.HOLD and release.step < 0):
         return _begin(release, judgement, standing, ground, steps)
     if release.state not in (ReleaseState.STEP, ReleaseState.HOLD, ReleaseState.SOAK):
@@ -165,7 +176,7 @@ def decide(
 
 def overdue(release: Release, steps: Steps, now: float) -> bool:
     """Whether a person must be told, once, that the release waits for too long."""
-    waits = release.state in (ReleaseState.HOLD, ReleaseState.STAGED)
+    waits = release.state in (ReleaseState.STAGED, ReleaseState.STEP, ReleaseState.HOLD)
     return waits and release.told == 0 and now - release.since >= steps.hold_deadline
 
 
@@ -180,9 +191,12 @@ def split(release: Release, step: int, steps: Steps, versions: tuple[str, ...]) 
 
 
 def refuse_promotion(
-    release: Release, judgement: Judgement | None, standing: Standing, steps: Steps, *, forced: bool
+    release: Release, judgement: Judgement | None, standing: Standing, ground: Ground, steps: Steps, *, forced: bool
 ) -> str:
-    """Why a person's "all traffic now" is refused, "" if it is not: no freeze stops it; forced, the judge neither."""
+    """Why a person's "all traffic now" is refused, "" if it is not. A freeze does not stop it.
+
+    Forced, neither the judge nor the capacity is asked; quarantine and an open incident are.
+    """
     full = release.step >= len(steps.steps) - 1
     if release.state not in (ReleaseState.STEP, ReleaseState.HOLD) or (release.effect == 0 and not full):
         return f"the release is {release.state}, and has no split that was confirmed"
@@ -197,7 +211,8 @@ def refuse_promotion(
     if found is None and not _healthy(judgement):
         word = judgement.word if judgement is not None else Word.NO_DATA
         found = Hold(Against.NOT_YET_HEALTHY, f"the judge says {word}")
-    return "" if found is None else f"{found.text}; to do it all the same, order it with force and a reason"
+    text = found.text if found is not None else _short(release, len(steps.steps) - 1, ground, steps)
+    return f"{text}; to do it all the same, order it with force and a reason" if text else ""
 
 
 # --- before the first step
@@ -229,9 +244,16 @@ def _of_target(release: Release, ground: Ground, steps: Steps) -> Hold | None:
     if ground.seen.share(release.candidate) > steps.steps[0] / 100:
         text = f"{release.candidate} has more traffic than the first step gives: take it away"
         return Hold(Against.OTHER_TRAFFIC, text)
-    if ground.owner:
-        return Hold(Against.OWNED, f"{ground.owner} writes the target too")
-    return Hold(Against.NO_CAPACITY, ground.missing) if ground.missing else None
+    return Hold(Against.OWNED, f"{ground.owner} writes the target too") if ground.owner else None
+
+
+def _short(release: Release, step: int, ground: Ground, steps: Steps) -> str:
+    """Why the candidate's servers cannot take a step, "" if they can or nobody declared what they can take."""
+    if ground.unread:
+        return f"nobody can tell what {release.candidate} can take: {ground.unread}"
+    wanted = steps.steps[step] / 100
+    can = wanted if ground.room is None else ground.room.share(release.candidate)
+    return "" if wanted <= can else f"{release.candidate} has servers for {can:.1%} of the traffic, not {wanted:.0%}"
 
 
 # --- under way

@@ -23,6 +23,9 @@ from mlcanary.errors import InputError
 SAFE = re.compile(r"[a-zA-Z0-9._-]{1,64}", re.ASCII)
 VERSION = "4"
 _LONGEST_GROUP_KEY = 4096
+_LONGEST_TIME = 64
+MOST_LABELS = 128
+"""Of one alert. They are kept, so that their number must have an end."""
 
 
 class Measure(StrEnum):
@@ -105,8 +108,11 @@ def parse(body: bytes, version: str = VERSION, sender: str = "Alertmanager") -> 
         raise InputError(f"no {sender} payload: {error}", hint=f"send {sender} webhook JSON") from error
     if payload.version != version:
         raise InputError(f"payload version {payload.version[:20]!r}; allowed: {version}")
-    if len(payload.groupKey) > _LONGEST_GROUP_KEY or any(start.tzinfo is None for start in starts):
-        raise InputError(f"no {sender} payload: groupKey too long or startsAt without a zone")
+    strange = any(start.tzinfo is None for start in starts) or any(
+        len(alert.startsAt) > _LONGEST_TIME for alert in payload.alerts
+    )
+    if len(payload.groupKey) > _LONGEST_GROUP_KEY or strange:
+        raise InputError(f"no {sender} payload: groupKey too long, startsAt too long or startsAt without a zone")
     alerts: list[Alert] = []
     ignored: list[Ignored] = []
     for alert in payload.alerts:
@@ -124,7 +130,7 @@ def _read(alert: _Alert, group_key: str) -> Alert | Ignored:
     if labels.get(ACTION_LABEL) != ACTION_ROLLBACK:
         return Ignored.INFORMS
     needed = [labels.get(name, "") for name in ("alertname", "model", "version")]
-    if not all(SAFE.fullmatch(value) for value in (*needed, alert.fingerprint)):
+    if len(labels) > MOST_LABELS or not all(SAFE.fullmatch(value) for value in (*needed, alert.fingerprint)):
         return Ignored.UNSAFE_LABEL
     try:
         measure, window = Measure(labels.get("measure", "")), Window(labels.get("window", ""))

@@ -26,6 +26,7 @@ CREATE TRIGGER IF NOT EXISTS audit_no_update BEFORE UPDATE ON audit
 CREATE TRIGGER IF NOT EXISTS audit_no_delete BEFORE DELETE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
 """
+SELECT = "SELECT id, at, actor, kind, target, body, hash FROM audit WHERE "
 _FIRST = "0" * 64
 
 

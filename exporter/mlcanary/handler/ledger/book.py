@@ -91,6 +91,18 @@ class Book:
         with self._reading():
             return audit.newest(self._db, count)
 
+    def audit_after(self, row: int, count: int) -> list[audit.AuditRow]:
+        """The rows of the audit after a row, oldest first."""
+        return [audit.AuditRow(*found) for found in self._all(audit.SELECT + "id>? ORDER BY id LIMIT ?", (row, count))]
+
+    def audit_about(self, target: str, names: Sequence[str], since: float) -> list[audit.AuditRow]:
+        """Rows about a target since a time whose body names one of these incidents, actions or releases."""
+        if not names:
+            return []
+        named = " OR ".join("instr(body, ?)" for _ in names)
+        query = audit.SELECT + f"target=? AND at>=? AND ({named}) ORDER BY id"
+        return [audit.AuditRow(*found) for found in self._all(query, (target, since, *names))]
+
     def verify_audit(self) -> int | None:
         """The first audit row that does not fit, None if all do."""
         with self._reading():

@@ -14,6 +14,8 @@ from mlcanary.handler.ledger.book import Book
 
 MOST_WAITING = 10_000
 KEPT_SECONDS = 7 * 86400.0
+MOST_KEPT = 100_000
+"""Rows. Beyond it those that nothing followed from go first, oldest first: a repeat of one is only decided again."""
 
 
 class EventRows(Book):
@@ -29,7 +31,17 @@ class EventRows(Book):
             waiting = self._db.execute("SELECT COUNT(*) FROM event WHERE state='pending'").fetchone()[0]
             if waiting + len(alerts) > MOST_WAITING:
                 raise StateError(f"{waiting} alerts wait already", hint="is somebody flooding the webhook?")
-            return [self._receive(alert, target, now) for alert, target in alerts]
+            new = [self._receive(alert, target, now) for alert, target in alerts]
+            self._make_room()
+            return new
+
+    def _make_room(self) -> None:
+        low, high = self._db.execute("SELECT MIN(id), MAX(id) FROM event").fetchone()
+        if low is None or high - low < MOST_KEPT:  # never more rows than that; counting them would read them all
+            return
+        extra = self._db.execute("SELECT COUNT(*) FROM event").fetchone()[0] - MOST_KEPT
+        oldest = "SELECT id FROM event WHERE state='decided' AND decision='suppress' ORDER BY id LIMIT ?"
+        self._db.execute(f"DELETE FROM event WHERE id IN ({oldest})", (max(0, extra),))
 
     def _receive(self, alert: Alert, target: str, now: float) -> bool:
         raw = msgspec.json.encode(dict(alert.labels)).decode()

@@ -164,11 +164,8 @@ class IncidentRows(EventRows, DispatchRows):
         """Let a running verification start over now: the clock went back."""
         with self._transaction("verify"):
             self._db.execute("UPDATE incident SET effect=? WHERE id=? AND state='verifying'", (now, incident.id))
-            body = {
-                "incident": incident.id,
-                "note": "the clock went back: verified from now on",
-                "was": incident.effect,
-            }
+            note = "the clock went back: verified from now on"
+            body = {"incident": incident.id, "note": note, "was": incident.effect}
             self._audit(now, "verify", incident.target, body)
 
     def close_incident(

@@ -24,6 +24,7 @@ class ReleaseRows(Book):
                 self._set_version(_version(release, VersionStatus.CANDIDATE, f"release {release.id}", now))
             body = {"release": release.id, "candidate": release.candidate, "digest": release.digest}
             self._audit(now, "submit", release.target, {**body, "stable": release.stable}, actor=release.actor)
+            self._say("submitted", release, now)
 
     def move_release(self, release: Release, state: ReleaseState, *, note: str, now: float) -> Release:
         """Record where a release goes, and give it as it is then; a hold remembers what it interrupted."""
@@ -43,19 +44,23 @@ class ReleaseRows(Book):
             self._audit(now, "step", release.target, told, actor=action.actor)
         return gone
 
-    def begin_step(self, release: Release, *, trials: float, now: float) -> Release:
+    def begin_step(self, release: Release, *, trials: float, now: float, share: str = "") -> Release:
         """The split of the step is confirmed: from now on, and from so many judged trials, it is looked at.
 
-        Called again, with the time of the effect, once the judge has told how many trials that were.
+        Called again, with the time of the effect, once the judge has told how many trials that were. People are told
+        of a `share`.
         """
         with self._transaction("release"):
             self._db.execute("UPDATE release SET effect=?, trials=? WHERE id=?", (now, trials, release.id))
+            if share:
+                self._say("step", release, now, share=share, note=release.note)
         return dataclasses.replace(release, effect=now, trials=trials)
 
-    def tell_release(self, release: Release, now: float) -> Release:
-        """A person was told that the release waits for too long."""
+    def tell_release(self, release: Release, *, why: str, now: float) -> Release:
+        """Tell people, once, that the release waits for too long."""
         with self._transaction("release"):
             self._db.execute("UPDATE release SET told=? WHERE id=?", (now, release.id))
+            self._say("held", release, now, note=why)
         return dataclasses.replace(release, told=now)
 
     def prove(self, release: Release, *, stable: str, evidence: Mapping[str, object], note: str, now: float) -> Release:
@@ -73,6 +78,7 @@ class ReleaseRows(Book):
             self._set_version(_version(release, VersionStatus.PROVEN, f"release {release.id}", now))
             told = {"digest": release.digest, "name": release.candidate, "release": release.id}
             self._audit(now, "proven", release.target, {**told, "evidence": evidence})
+            self._say("promoted", release, now)
             return self._move_release(release, ReleaseState.PROVEN, note=note, now=now)
 
     def open_release(self, target: str) -> Release | None:
@@ -108,6 +114,12 @@ class ReleaseRows(Book):
         return [tables.version_of(row) for row in rows]
 
     # --- inside
+
+    def _say(self, kind: str, release: Release, now: float, **more: str) -> None:
+        """Queue a message about a release, in the transaction of what it tells of."""
+        about = {"target": release.target, "model": release.model, "release": release.id, "actor": release.actor}
+        body = {**about, "version": release.candidate, "stable": release.stable, **more}
+        self._queue(kind, release.target, body, now)
 
     def _set_version(self, v: Version) -> None:
         if v.actor == HANDLER and v.status is not VersionStatus.QUARANTINED and self._quarantined(v.digest, [v.digest]):

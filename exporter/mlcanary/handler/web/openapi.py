@@ -1,4 +1,4 @@
-"""`GET /v1/openapi.json`: the description of the routes, from `openapi.yml` beside this file."""
+"""`GET /v1/openapi.json`: the description of the routes, from their tables; the webhooks' from `openapi.yml` beside."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import msgspec
 import yaml
 from aiohttp import web
 
+from mlcanary.handler.web import api, gates, operators, pages
+from mlcanary.handler.web.described import described
 from mlcanary.webserver.identity import Scope, requires
 
 
@@ -17,6 +19,9 @@ def description() -> dict[str, Any]:
     """The OpenAPI document."""
     text = (resources.files(__package__) / "openapi.yml").read_text(encoding="utf-8")
     document: dict[str, Any] = yaml.safe_load(text)
+    paths, schemas = described([*operators.ROUTES, *api.ROUTES, *gates.ROUTES, *pages.ROUTES])
+    document["paths"] |= paths
+    document["components"]["schemas"] |= schemas
     return document
 
 

@@ -1,9 +1,9 @@
-"""What operators ask of the process: freeze, reload, metrics, the page.
+"""What operators ask of the process: freeze, reload, metrics.
 
-    POST /-/freeze   ?target=&reason=    stop automatic action, on one target or on all
+    POST /-/freeze   ?target=&reason=&level=    stop automatic action, on one target or on all
     POST /-/unfreeze ?target=
-    POST /-/reload                       as SIGHUP; a configuration that does not load changes nothing
-    GET  /metrics, /
+    POST /-/reload                              as SIGHUP; a configuration that does not load changes nothing
+    GET  /metrics
 
 The endpoints that change something ask for credentials even on loopback: a page in a browser can post there.
 """
@@ -11,60 +11,63 @@ The endpoints that change something ask for credentials even on loopback: a page
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from mlcanary.errors import ConfigError, StateError
+from mlcanary.errors import ConfigError
 from mlcanary.handler.core.releases import FreezeLevel
 from mlcanary.handler.ledger.store import EVERYTHING
 from mlcanary.handler.metrics import CONTENT_TYPE
-from mlcanary.handler.settings import TargetPlan
-from mlcanary.handler.web import page
-from mlcanary.webserver.identity import Scope, identity_of, requires
+from mlcanary.handler.web.routing import TEXT, Query, RequestError, Route, as_json, install, json_answer
+from mlcanary.webserver.identity import Scope, identity_of
 
 if TYPE_CHECKING:
     from mlcanary.handler.service import HandlerService
 
 log = logging.getLogger(__name__)
 
-_AUDIT_ROWS = 50
 _REASON_LIMIT = 200
+_LEVELS = (FreezeLevel.PROMOTE, FreezeLevel.ALL)
 
 
 class Operators:
-    """See the module."""
+    """Answers of the routes in `ROUTES`."""
 
     def __init__(self, service: HandlerService) -> None:
         self._service = service
 
     async def freeze(self, request: web.Request) -> web.Response:
         """`POST /-/freeze`."""
-        reason = request.query.get("reason", "")[:_REASON_LIMIT]
-        actor = identity_of(request).name
-        return self._operate(
-            request, lambda scope, now: self._service.ledger.freeze(scope, reason=reason, actor=actor, now=now)
+        level, scope = request.query.get("level", FreezeLevel.ALL), self._scope(request)
+        if level not in _LEVELS:
+            raise RequestError(400, f"level: found {level[:40]!r}", allowed=_LEVELS)
+        self._service.ledger.freeze(
+            scope,
+            reason=request.query.get("reason", "")[:_REASON_LIMIT],
+            actor=identity_of(request).name,
+            now=self._service.now(),
+            level=FreezeLevel(level),
         )
+        return self._frozen()
 
     async def unfreeze(self, request: web.Request) -> web.Response:
         """`POST /-/unfreeze`."""
-        actor = identity_of(request).name
-        return self._operate(request, lambda scope, now: self._service.ledger.unfreeze(scope, actor=actor, now=now))
+        self._service.ledger.unfreeze(self._scope(request), actor=identity_of(request).name, now=self._service.now())
+        return self._frozen()
 
-    def _operate(self, request: web.Request, change: Callable[[str, float], None]) -> web.Response:
+    def _scope(self, request: web.Request) -> str:
         scope = request.query.get("target", EVERYTHING)
-        if scope != EVERYTHING and scope not in self._service.workers:
-            return web.json_response({"error": "no such target"}, status=404)
-        try:
-            change(scope, self._service.now())
-        except StateError as error:
-            return web.json_response({"error": str(error)}, status=503)
+        names = [plan.name for plan in self._service.settings.targets]
+        if scope != EVERYTHING and scope not in names:
+            raise RequestError(404, "no such target", allowed=names)
+        return scope
+
+    def _frozen(self) -> web.Response:
         for worker in self._service.workers.values():
             worker.wake()
-        return web.json_response(
-            {"frozen": {name: self._service.ledger.frozen(name) is FreezeLevel.ALL for name in self._service.workers}}
-        )
+        names = [plan.name for plan in self._service.settings.targets]
+        return json_answer({"frozen": {name: self._service.ledger.frozen(name) is FreezeLevel.ALL for name in names}})
 
     async def answer_reload(self, _request: web.Request) -> web.Response:
         """`POST /-/reload`."""
@@ -73,42 +76,42 @@ class Operators:
         except ConfigError as error:
             log.error("configuration rejected, the old one stays", extra={"error": str(error)})  # noqa: TRY400
             return web.json_response({"error": str(error)}, status=500)
-        return web.json_response({"digest": self._service.settings.digest})
+        return json_answer({"digest": self._service.settings.digest})
 
     async def answer_metrics(self, _request: web.Request) -> web.Response:
         """`GET /metrics`."""
         return web.Response(body=self._service.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
-    async def answer_landing(self, _request: web.Request) -> web.Response:
-        """`GET /`."""
-        targets = [self._status(plan) for plan in self._service.settings.targets]
-        rows = self._service.ledger.audit_rows(_AUDIT_ROWS)
-        headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return web.Response(text=page.page(targets, rows), content_type="text/html", headers=headers)
 
-    def _status(self, plan: TargetPlan) -> page.TargetStatus:
-        shares = ", ".join(f"{version} {self._share(plan, version)}" for version in plan.versions)
-        incident = self._service.ledger.last_incident(plan.name)
-        worker = self._service.workers.get(plan.name)
-        progress = worker.progress.note if worker is not None and worker.progress is not None else ""
-        about = f"{incident.bad} -> {incident.good}: {incident.state}" if incident else ""
-        note = progress if incident and incident.open else incident.note if incident else ""
-        frozen = self._service.ledger.frozen(plan.name) is FreezeLevel.ALL
-        return page.TargetStatus(plan.name, plan.model, plan.mode, frozen, shares, about, note)
-
-    def _share(self, plan: TargetPlan, version: str) -> str:
-        series = ("target_share_ratio", plan.name, plan.model, version)
-        seen = self._service.metrics.value("target_up", plan.name) == 1.0 and self._service.metrics.known(*series)
-        return f"{self._service.metrics.value(*series):.0%}" if seen else "unknown"
+_TARGET = Query("target", "A target; all of them without it.")
+_RELOAD = "Load the configuration again. One that does not load changes nothing and is answered with 500."
+ROUTES: tuple[Route[Operators], ...] = (
+    Route(
+        "POST",
+        "/-/freeze",
+        Scope.OPERATE,
+        "Stop promotions, or every automatic action.",
+        Operators.freeze,
+        query=(_TARGET, Query("reason", "Why."), Query("level", "How far.", choices=_LEVELS)),
+        refusals=(400, 404),
+    ),
+    Route(
+        "POST",
+        "/-/unfreeze",
+        Scope.OPERATE,
+        "Allow it again.",
+        Operators.unfreeze,
+        query=(_TARGET,),
+        refusals=(404,),
+    ),
+    *(
+        Route(method, "/-/reload", Scope.OPERATE, _RELOAD, Operators.answer_reload, refusals=(500,))
+        for method in ("POST", "PUT")
+    ),
+    Route("GET", "/metrics", Scope.READ, "Metrics of the handler.", Operators.answer_metrics, media=TEXT),
+)
 
 
 def routes(application: web.Application, service: HandlerService) -> None:
     """Add the routes of the module."""
-    face = Operators(service)
-    router = application.router
-    router.add_post("/-/freeze", requires(Scope.OPERATE)(face.freeze))
-    router.add_post("/-/unfreeze", requires(Scope.OPERATE)(face.unfreeze))
-    router.add_route("POST", "/-/reload", requires(Scope.OPERATE)(face.answer_reload))
-    router.add_route("PUT", "/-/reload", requires(Scope.OPERATE)(face.answer_reload))
-    router.add_get("/metrics", requires(Scope.READ)(face.answer_metrics))
-    router.add_get("/", requires(Scope.READ)(face.answer_landing))
+    install(application, Operators(service), ROUTES, refuse=as_json)

@@ -35,6 +35,9 @@ from mlcanary.handler.work.shift import Proposal, Shift
 
 log = logging.getLogger(__name__)
 
+_HELPLESS = frozenset({Reason.NO_GOOD_VERSION, Reason.QUARANTINED})
+"""Reasons that leave the bad version its traffic until a person does something."""
+
 
 class Decider:
     """Decides on the waiting alerts of one target."""
@@ -142,6 +145,8 @@ class Decider:
         }
         if any(event.reason != reason for event in events):
             self._env.metrics.add("decisions_total", name, "suppress", reason)
+            if reason in _HELPLESS and self.plan.acts:
+                self._call_a_person(events[0], f"nowhere to go: {reason}")
         if not over:
             next_try = now + self.plan.evidence.recheck
             self._env.ledger.postponed(events, reason, body=body, now=now, next_try=next_try)
@@ -150,10 +155,16 @@ class Decider:
         if reason is Reason.DRY_RUN:
             self._env.metrics.add("rollbacks_total", name, self.plan.model, "dry_run")
         if reason is Reason.NO_EVIDENCE:
-            self._env.metrics.add("rollbacks_total", name, self.plan.model, "failed")
-            log.error("no evidence to be had, a person must look", extra={"target": name, "why": body["note"]})
-            told = {"model": self.plan.model, "version": events[0].version, "measure": events[0].measure}
-            self._env.tell("failed", name, {**told, "note": f"no evidence to be had: {body['note']}"})
+            self._call_a_person(events[0], f"no evidence to be had: {body['note']}")
+
+    def _call_a_person(self, event: Event, why: str) -> None:
+        """Page: a version stays under traffic and nothing was done."""
+        name, model = self.plan.name, self.plan.model
+        self._env.metrics.add("rollbacks_total", name, model, "failed")
+        log.error("nothing can be done, a person must look", extra={"target": name, "why": why})
+        self._env.tell(
+            "failed", name, {"model": model, "version": event.version, "measure": event.measure, "note": why}
+        )
 
 
 def question_of(plan: TargetPlan, version: str) -> Question:

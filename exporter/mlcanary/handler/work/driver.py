@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
 
 from mlcanary.handler.core import stepping
 from mlcanary.handler.core.incidents import HANDLER, ActionKind
@@ -26,7 +25,6 @@ from mlcanary.handler.core.stepping import (
     Count,
     Decision,
     Drop,
-    Ground,
     Hold,
     Prove,
     Resume,
@@ -92,9 +90,7 @@ class Driver:
             self._wake()
             return
         judgement, seen = await self._sight.judge(release), await self._sight.seen()
-        standing, ground = self._sight.standing(release), Ground(seen)
-        if release.step < 0:
-            ground = await self._sight.ground(seen)
+        standing, ground = self._sight.standing(release), await self._sight.ground(release, seen)
         decision = stepping.decide(release, judgement, standing, ground, self._plan.release, self._env.clock())
         if (
             seen is not None
@@ -115,7 +111,8 @@ class Driver:
     def _ended(self, release: Release, ended: ActionState, note: str) -> None:
         """Go on from an action of the release that has ended."""
         if ended is ActionState.CONFIRMED:
-            self._env.ledger.begin_step(release, trials=UNCOUNTED, now=self._env.clock())
+            share = f"{stepping.share(release, self._plan.release):.0%}"
+            self._env.ledger.begin_step(release, trials=UNCOUNTED, now=self._env.clock(), share=share)
             self._wake()
         elif ended is ActionState.FAILED:
             self._move(release, ReleaseState.HOLD, f"the split could not be set: {note}")
@@ -147,8 +144,7 @@ class Driver:
 
     def _wait(self, release: Release) -> None:
         if stepping.overdue(release, self._plan.release, self._env.clock()):
-            self._env.ledger.tell_release(release, self._env.clock())
-            self._tell("held", release, why=self.note)
+            self._env.ledger.tell_release(release, why=self.note, now=self._env.clock())
             log.error("a release waits for too long", extra={"release": release.id, "why": self.note})
 
     async def set_split(
@@ -166,8 +162,6 @@ class Driver:
         facts = judgement.facts() if judgement is not None else {}
         gone = self._env.ledger.plan_step(release, action, note=text, evidence=facts, now=self._env.clock())
         ended = await self._effector.carry_out(action)
-        if ended is ActionState.CONFIRMED:
-            self._tell("step", gone, why=text)
         self._ended(gone, ended, self._env.ledger.actions_of_release(release.id)[-1].note)
         return ended
 
@@ -200,31 +194,18 @@ class Driver:
         self._env.ledger.freeze(name, reason=f"release of {release.candidate}: {why}", actor=HANDLER, now=now)
         self._env.metrics.set("frozen", 1.0, name)
         self._move(release, ReleaseState.STUCK, why)
-        self._tell("frozen", release, why=why)
         log.error("release is stuck, target is frozen", extra={"release": release.id, "why": why})
 
-    # --- what is told
+    # --- moves and gauges
 
     def _prove(self, release: Release, judgement: Judgement | None) -> None:
         facts = judgement.facts() if judgement is not None else {}
         note, stable = f"soaked for {self._plan.release.soak:g} s", self._plan.digest(release.stable)
         self._env.ledger.prove(release, stable=stable, evidence=facts, note=note, now=self._env.clock())
-        self._tell("promoted", release)
 
     def _move(self, release: Release, state: ReleaseState, note: str) -> None:
         self._env.ledger.move_release(release, state, note=note, now=self._env.clock())
         log.info("release goes on", extra={"release": release.id, "state": state, "why": note})
-
-    def _tell(self, kind: str, release: Release, **more: object) -> None:
-        told: Mapping[str, object] = {
-            "model": release.model,
-            "release": release.id,
-            "version": release.candidate,
-            "stable": release.stable,
-            "share": f"{stepping.share(release, self._plan.release):.0%}",
-            **more,
-        }
-        self._env.tell(kind, self._plan.name, told)
 
     def _show(self, release: Release | None) -> None:
         """Keep the gauges, and count a release that has ended, by whomever."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -149,9 +150,7 @@ class Effector:
             note = "cut off before the dispatch"
             self._finish(action, _Result(ActionState.FAILED, IncidentState.ABANDONED, note))
             return
-        age = (
-            self._env.clock() - action.dispatched
-        )  # a clock that went far back makes it late, or it would wait for ever
+        age = self._env.clock() - action.dispatched  # a clock that went far back makes it late, else it waits for ever
         late = abs(age) > self._plan.verification.deadline
         late = late or not self._plan.acts
         try:
@@ -213,7 +212,7 @@ class Effector:
         pace = self._env.pace
         settle = max(pace.settle, self._slowness)
         look = max(pace.look, min(settle / _LOOKS_WHILE_SETTLING, _LONGEST_LOOK))
-        deadline = self._env.clock() + (settle if wait else 0.0)
+        deadline, looks = self._env.clock() + settle, math.ceil(settle / look) if wait else 0
         seen: State | Unobservable | None = None
         while True:
             try:
@@ -222,8 +221,9 @@ class Effector:
                 log.warning("target cannot be read", extra={"action": action.id, "error": str(error)})
             waiting = seen is None or (seen == action.expected and seen != action.desired)
             waiting = waiting or (isinstance(seen, State) and self._on_its_way(seen, action))
-            if not waiting or self._env.clock() >= deadline:
+            if not waiting or looks == 0 or self._env.clock() >= deadline:
                 return seen
+            looks -= 1  # a clock that went back must not make this long
             await self._env.sleep(look)
 
     def _on_its_way(self, seen: State, action: Action) -> bool:

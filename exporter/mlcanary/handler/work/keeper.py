@@ -14,6 +14,7 @@ from mlcanary.handler.evidence.prometheus import EvidenceError
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import State, Unobservable
 from mlcanary.handler.work.effect import Effector, Environment
+from mlcanary.handler.work.shift import Shift
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,9 @@ _SETTLED_STATES = (IncidentState.VERIFYING, IncidentState.RESOLVED, IncidentStat
 class Keeper:
     """Looks after one target, every `reconcile` seconds."""
 
-    def __init__(self, plan: TargetPlan, effector: Effector, environment: Environment) -> None:
+    def __init__(self, plan: TargetPlan, effector: Effector, environment: Environment, shift: Shift) -> None:
         self.plan = plan
+        self._shift = shift
         self.next_look = 0.0
         self._unheard: dict[tuple[str, str, str], float] = {}
         self._effector = effector
@@ -86,6 +88,14 @@ class Keeper:
 
     async def _reassert(self, incident: Incident, seen: State) -> None:
         now, ledger, name = self._env.clock(), self._env.ledger, self.plan.name
+        try:
+            proposal = await self._shift.propose(incident.bad, incident.good, seen)
+        except EvidenceError as error:
+            log.warning("the room for a shift back is not known", extra={"target": name, "why": str(error)})
+            return
+        if not proposal.first.whole:
+            log.error("no room to set the state again", extra={"target": name, "missing": proposal.first.missing})
+            return
         if ledger.frozen(name) is FreezeLevel.ALL or not self.plan.acts:
             return
         done = [a for a in ledger.actions(incident.id) if a.kind is ActionKind.REASSERT]
@@ -96,7 +106,6 @@ class Keeper:
             self._env.metrics.add("rollbacks_total", name, self.plan.model, "failed")
             log.error("reverted by another writer, target is frozen", extra={"target": name})
             return
-        desired = seen.moved(incident.bad, incident.good)
-        action = self._effector.plan_reassert(incident, desired, seen, now)
+        action = self._effector.plan_reassert(incident, proposal.desired, seen, now)
         ledger.plan_reassert(action, now)
         await self._effector.carry_out(action)

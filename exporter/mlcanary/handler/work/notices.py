@@ -38,7 +38,7 @@ SENTENCES: Mapping[str, str] = {
     "ineffective": "{model}: the traffic of {version} went back to {destination}, but the measure is not back",
     "stuck": "{model}: taking {version} back is STUCK, a person must look",
     "failed": "{model}: taking {version} back FAILED, a person must look",
-    "approval": "{model}: taking {version} back to {destination} waits for approval of plan {plan}",
+    "approval": "{model}: taking {version} back to {destination} {note}, plan {plan}",
     "frozen": "{target} is frozen",
     "submitted": "{model}: release of {version} is staged",
     "step": "{model}: {version} gets {share}",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from dataclasses import dataclass
 
 from mlcanary.errors import ActionError, MLCanaryError
 from mlcanary.handler.core.incidents import Incident
@@ -32,7 +33,7 @@ from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import State, Unobservable
 from mlcanary.handler.work.decider import Decider, facts, new_incident, question_of
 from mlcanary.handler.work.effect import Effector, Environment
-from mlcanary.handler.work.shift import Shift
+from mlcanary.handler.work.shift import Proposal, Shift
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +51,18 @@ _EXPLAINED = {
 }
 
 
-class _OrderRefusedError(MLCanaryError):
+class OrderRefusedError(MLCanaryError):
     """Why an order is not carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A rollback that could be ordered: what was asked, found and decided, and what it would do."""
+
+    question: Question
+    found: Evidence | None
+    decision: Act
+    proposal: Proposal
 
 
 class Orders:
@@ -84,7 +95,7 @@ class Orders:
                 await self._approve(order)
             else:
                 self._refuse(order)
-        except (_OrderRefusedError, ActionError, EvidenceError) as error:
+        except (OrderRefusedError, ActionError, EvidenceError) as error:
             return str(error)
         return ""
 
@@ -106,14 +117,9 @@ class Orders:
             self._check_done(order)
             return
         if order.force and not order.reason:
-            raise _OrderRefusedError("force needs a reason")
-        asked = question_of(self.plan, order.version)
-        question = dataclasses.replace(asked, ordered=True, force=order.force)
-        self._check(decide_early(question, self._decider.view()))
-        seen = await self._effector.observe()
-        found = await self._found(order.version, seen)
-        decision = self._check(decide(question, self._decider.view(), found, self._env.clock()))
-        proposal = await self._shift.propose(order.version, decision.destination, seen, force=order.force)
+            raise OrderRefusedError("force needs a reason")
+        wanted = await self.consider(order.version, force=order.force)
+        question, found, decision, proposal = wanted.question, wanted.found, wanted.decision, wanted.proposal
         if order.plan and order.plan != proposal.hash:
             raise _another(proposal.hash)
         incident = self._ordered(order, decision.destination, found)
@@ -125,8 +131,21 @@ class Orders:
         waiting = self._env.ledger.pending(self.plan.name, incident.opened, recheck=self.plan.evidence.recheck)
         events = [event for event in waiting if event.version == order.version]
         if not await self._shift.begin(events, incident, proposal, allowed=allowed, body=told, force=order.force):
-            raise _OrderRefusedError("the target was changed at the same moment; order it again")
+            raise OrderRefusedError("the target was changed at the same moment; order it again")
         self._check_done(order)
+
+    async def consider(self, version: str, *, force: bool = False) -> Considered:
+        """What a rollback of a version would do now; nothing is written.
+
+        Raises OrderRefusedError if it cannot be ordered, ActionError and EvidenceError if that cannot be told.
+        """
+        question = dataclasses.replace(question_of(self.plan, version), ordered=True, force=force)
+        self._check(decide_early(question, self._decider.view()))
+        seen = await self._effector.observe()
+        found = await self._found(version, seen)
+        decision = self._check(decide(question, self._decider.view(), found, self._env.clock()))
+        proposal = await self._shift.propose(version, decision.destination, seen, force=force)
+        return Considered(question, found, decision, proposal)
 
     async def _found(self, version: str, seen: State | Unobservable) -> Evidence | None:
         try:
@@ -157,7 +176,7 @@ class Orders:
     def _check_done(self, order: Order) -> None:
         incident = self._env.ledger.incident(order.id)
         if incident is not None and incident.state is IncidentState.ABANDONED:
-            raise _OrderRefusedError(f"nothing was done: {incident.note}; order it again")
+            raise OrderRefusedError(f"nothing was done: {incident.note}; order it again")
 
     def _check(self, decision: Decision | None) -> Act:
         """The decision to act; any other one refuses the order. None stands for one that is not made yet."""
@@ -166,10 +185,10 @@ class Orders:
         if isinstance(decision, Act):
             return decision
         if isinstance(decision, Suppress):
-            raise _OrderRefusedError(f"{decision.reason}: {_EXPLAINED.get(decision.reason, 'see the alert')}")
+            raise OrderRefusedError(f"{decision.reason}: {_EXPLAINED.get(decision.reason, 'see the alert')}")
         incident = self._env.ledger.open_incident(self.plan.name)
         about = f"incident {incident.id}, {incident.state}, plan {incident.plan}" if incident is not None else ""
-        raise _OrderRefusedError(f"it is under way already: {about}")
+        raise OrderRefusedError(f"it is under way already: {about}")
 
     # --- approvals
 
@@ -183,12 +202,12 @@ class Orders:
             proposal = await self._shift.propose(incident.bad, decision.destination, seen)
             if proposal.hash != incident.plan:
                 raise _another(proposal.hash)
-        except _OrderRefusedError as refusal:
-            note = f"overtaken: {refusal}"
+        except OrderRefusedError as refusal:
+            note = f"was overtaken: {refusal}"
             self._env.ledger.abandon(incident, note=note, reopen=True, now=self._env.clock())
             raise
         if proposal.first.state is None:
-            raise _OrderRefusedError(f"{incident.good} has no capacity for any of it now")
+            raise OrderRefusedError(f"{incident.good} has no capacity for any of it now")
         await self._shift.approved(incident, proposal, actor=order.actor, order=order.id)
 
     def _expired(self, incident: Incident) -> bool:
@@ -199,14 +218,14 @@ class Orders:
     def _approvable(self, order: Order) -> Incident:
         incident = self._waiting()
         if incident is None:
-            raise _OrderRefusedError("no incident waits for approval")
+            raise OrderRefusedError("no incident waits for approval")
         if order.plan != incident.plan:
             raise _another(incident.plan)
         if self._expired(incident):
             self._expire(incident)
-            raise _OrderRefusedError("the approval came too late")
+            raise OrderRefusedError("the approval came too late")
         if self.plan.approval.four_eyes and order.actor == incident.actor:
-            raise _OrderRefusedError("whoever ordered it cannot approve it")
+            raise OrderRefusedError("whoever ordered it cannot approve it")
         return incident
 
     async def _again(self, incident: Incident, seen: State | Unobservable) -> Evidence | None:
@@ -224,14 +243,14 @@ class Orders:
     def _refuse(self, order: Order) -> None:
         incident = self._waiting()
         if incident is None:
-            raise _OrderRefusedError("no incident waits for approval")
+            raise OrderRefusedError("no incident waits for approval")
         if order.plan and order.plan != incident.plan:
             raise _another(incident.plan)
-        note = f"refused by {order.actor}" + (f": {order.reason}" if order.reason else "")
+        note = f"was refused by {order.actor}" + (f": {order.reason}" if order.reason else "")
         self._env.ledger.abandon(incident, note=note, reopen=False, now=self._env.clock(), actor=order.actor)
 
     def _expire(self, incident: Incident) -> None:
-        note = f"nobody approved it within {self.plan.approval.expires:g} s"
+        note = f"was not approved within {self.plan.approval.expires:g} s"
         self._env.ledger.abandon(incident, note=note, reopen=False, now=self._env.clock())
         log.error("approval expired", extra={"incident": incident.id})
 
@@ -240,5 +259,5 @@ class Orders:
         return incident if incident is not None and incident.state is IncidentState.AWAITING_APPROVAL else None
 
 
-def _another(name: str) -> _OrderRefusedError:
-    return _OrderRefusedError(f"the plan is another one now: {name}")
+def _another(name: str) -> OrderRefusedError:
+    return OrderRefusedError(f"the plan is another one now: {name}")

@@ -84,8 +84,6 @@ class ReleaseOrders:
             note="",
         )
         ledger.submit(release, now)
-        told = {"model": plan.model, "release": release.id, "version": release.candidate, "stable": release.stable}
-        self._env.tell("submitted", plan.name, told)
         return ""
 
     def _unfit(self, version: str) -> str:
@@ -156,8 +154,9 @@ class ReleaseOrders:
         if self._promoted(release, order, last):
             return ""
         judgement, seen = await self._sight.judge(release), await self._sight.seen()
-        standing, forced = self._sight.standing(release), order.force and bool(order.reason)
-        refused = stepping.refuse_promotion(release, judgement, standing, plan.release, forced=forced)
+        ground, forced = await self._sight.ground(release, seen), order.force and bool(order.reason)
+        standing = self._sight.standing(release)
+        refused = stepping.refuse_promotion(release, judgement, standing, ground, plan.release, forced=forced)
         if not refused and (
             seen is None or self._sight.undone(release, seen) or self._env.ledger.unfinished(plan.name)
         ):

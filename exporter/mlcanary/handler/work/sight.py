@@ -11,6 +11,7 @@ from mlcanary.handler.core.machines import ReleaseState
 from mlcanary.handler.core.policy import DAY, LedgerView
 from mlcanary.handler.core.releases import Release
 from mlcanary.handler.core.stepping import Ground, Standing
+from mlcanary.handler.evidence import capacity
 from mlcanary.handler.evidence.judgement import judge_of
 from mlcanary.handler.evidence.prometheus import EvidenceError
 from mlcanary.handler.settings import TargetPlan
@@ -53,12 +54,19 @@ class Sight:
         self.unseen = "" if isinstance(seen, State) else seen.reason
         return seen if isinstance(seen, State) else None
 
-    async def ground(self, seen: State | None) -> Ground:
-        """What the target tells before the first step."""
+    async def ground(self, release: Release, seen: State | None) -> Ground:
+        """What the target and its servers tell; who else writes it is asked before the first step only."""
         try:
-            return Ground(seen, owner=await self._effector.owner())
+            room, unread = await capacity.read(self._env.prometheus, self._plan), ""
+        except EvidenceError as error:
+            room, unread = None, str(error)
+        return Ground(seen, "" if release.step >= 0 else await self._owner(), room, unread)
+
+    async def _owner(self) -> str:
+        try:
+            return await self._effector.owner()
         except ActionError as error:
-            return Ground(seen, owner=f"nobody can tell who ({error})")
+            return f"nobody can tell who ({error})"
 
     def standing(self, release: Release) -> Standing:
         """What the handler knows by itself. Raises StateError."""

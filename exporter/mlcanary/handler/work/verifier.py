@@ -35,7 +35,7 @@ class Verifier:
 
     async def verify(self, incident: Incident) -> None:
         """Look once more; end the incident if that settles it. Raises StateError."""
-        now = self._env.clock()
+        now, limits = self._env.clock(), self.plan.verification
         if incident.effect > now:  # the clock went back: the deadline would be as much later
             self._env.ledger.verify_from(incident, now)
             incident = dataclasses.replace(incident, effect=now)
@@ -49,7 +49,7 @@ class Verifier:
             progress = advance(
                 progress,
                 reading,
-                self.plan.verification,
+                limits,
                 bad=incident.bad,
                 measure=_recovery(incident),
                 reference=_reference(incident),
@@ -60,7 +60,7 @@ class Verifier:
         self.progress = progress = dataclasses.replace(progress, note="; ".join(filter(None, (progress.note, served))))
         if progress.verdict is Verdict.PROVEN and not served and await self._holds(incident):
             self._close(incident, IncidentState.RESOLVED, progress.note)
-        elif now - incident.effect > self.plan.verification.deadline:
+        elif now - incident.effect > limits.deadline:
             moved = progress.verdict in (Verdict.MOVED, Verdict.PROVEN)
             self._close(incident, IncidentState.INEFFECTIVE if moved else IncidentState.STUCK, progress.note)
 

@@ -21,6 +21,7 @@ from mlcanary.handler.work.driver import Driver
 from mlcanary.handler.work.effect import Effector, Environment
 from mlcanary.handler.work.keeper import Keeper
 from mlcanary.handler.work.orders import Orders
+from mlcanary.handler.work.proposals import Proposals
 from mlcanary.handler.work.shift import Shift
 from mlcanary.handler.work.verifier import Verifier
 
@@ -43,9 +44,10 @@ class TargetWorker:
         self._shift = Shift(plan, self._effector, environment)
         self._decider = Decider(plan, self._effector, environment, self._shift)
         self._verifier = Verifier(plan, self._effector, environment)
-        self._keeper = Keeper(plan, self._effector, environment)
+        self._keeper = Keeper(plan, self._effector, environment, self._shift)
         self._orders = Orders(plan, self._effector, environment, self._shift, self._decider)
         self._driver = Driver(plan, self._effector, environment)
+        self.proposals = Proposals(plan, self._effector, environment, self._orders)
         self._woken = asyncio.Event()
         self._stopping = False
 
@@ -53,6 +55,11 @@ class TargetWorker:
     def progress(self) -> Progress | None:
         """How far the running verification is, for people."""
         return self._verifier.progress
+
+    @property
+    def release_note(self) -> str:
+        """What the open release waits for, for people."""
+        return self._driver.note
 
     def wake(self) -> None:
         """Look at the events now."""
@@ -118,6 +125,8 @@ class TargetWorker:
         for state in OPEN_INCIDENTS:
             count = float(incident is not None and incident.state is state)
             self._env.metrics.set("incident_open", count, name, state)
+        if incident is None or incident.state is not IncidentState.ACTING:  # nobody waits for capacity
+            self._env.metrics.set("capacity_missing_ratio", 0.0, name)
         due = [min(self._keeper.next_look, now + self.plan.reconcile)]
         if incident is not None and incident.state is IncidentState.VERIFYING:
             due.append(now + self.plan.verification.window / _LOOKS_PER_WINDOW)
