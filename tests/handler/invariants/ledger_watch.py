@@ -123,7 +123,8 @@ class LedgerWatch:
             return bool(before.attempt != after.attempt)
         if table == "release":
             return bool(before.step != after.step)
-        return bool(before.effect != after.effect)
+        stages = before.state == "acting" and before.note != after.note
+        return bool(before.effect != after.effect) or stages
 
     def _audit(self, db: sqlite3.Connection) -> None:
         rows = db.execute("SELECT * FROM audit WHERE id>? AND kind='effect' ORDER BY id", (self._audited,))

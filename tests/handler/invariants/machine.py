@@ -9,10 +9,12 @@ from typing import ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from handler.invariants.afterwards import follow
 from handler.invariants.checks import NAMES, Checks
 from handler.invariants.routers import OBSERVE_ANSWERS, Answer
 from handler.invariants.truth import Truth
 from handler.invariants.vocabulary import (
+    AFTERWARDS,
     ANSWERS,
     BREAKS,
     KINDS,
@@ -64,11 +66,13 @@ class HandlerMachine(RuleBasedStateMachine):
         assert self.world is not None
         return self.world
 
-    def _name(self, number: int) -> str:
+    def name(self, number: int) -> str:
+        """The target that a number stands for."""
         return MODELS[number % len(self.w.modes)]
 
-    def _truth(self, number: int) -> Truth:
-        truth = self.w.truths[self._name(number)]
+    def truth(self, number: int) -> Truth:
+        """What really happens around a target, up to now."""
+        truth = self.w.truths[self.name(number)]
         truth.move(self.w.now)
         return truth
 
@@ -147,7 +151,7 @@ class HandlerMachine(RuleBasedStateMachine):
                 self.w.store_fault = {"store breaks": "unreadable", "disk full": "full"}.get(what, "")
             case _:
                 if what != "reload":
-                    self.w.modes[self._name(number)] = what
+                    self.w.modes[self.name(number)] = what
                 if self.w.service is not None:
                     self.w.spawn(self.w.service.reload())
 
@@ -166,13 +170,16 @@ class HandlerMachine(RuleBasedStateMachine):
         repeats=st.integers(1, 2),
         answer=ANSWERS,
         share=st.sampled_from((10, 50)),
+        then=AFTERWARDS,
     )
-    def accuse(self, number: int, kind: tuple[str, str], repeats: int, answer: Answer | str, share: int) -> None:
+    def accuse(
+        self, number: int, kind: tuple[str, str], repeats: int, answer: Answer | str, share: int, then: str
+    ) -> None:
         """A bad canary gets traffic, and an alert says so."""
         STEPS["accuse"] += 1
-        name = self._name(number)
+        name = self.name(number)
         self.w.heal(name)
-        truth = self._truth(number)
+        truth = self.truth(number)
         truth.quality = {GOOD: 0.9, BAD: 0.5}
         truth.judged, truth.verdict = kind[0] == "verdict", 1.0
         if self.w.routers[name].weights.weight(BAD) == 0:
@@ -181,12 +188,13 @@ class HandlerMachine(RuleBasedStateMachine):
         for _ in range(repeats):
             self._send(name, *kind, self._alerts)
         self._meet(answer, 1.0)
+        follow(self, number, then)
 
     @rule(number=NUMBERS, kind=st.sampled_from(KINDS), start=st.integers(0, 3))
     def webhook(self, number: int, kind: tuple[str, str], start: int) -> None:
         """An alert that may have no ground."""
         STEPS["webhook"] += 1
-        self._send(self._name(number), *kind, start)
+        self._send(self.name(number), *kind, start)
 
     @rule(number=NUMBERS, start=st.integers(0, 3))
     def resolve(self, number: int, start: int) -> None:
@@ -195,7 +203,7 @@ class HandlerMachine(RuleBasedStateMachine):
         self.w.run(0.0)
         self.w.checks.look()
         before = self.w.checks.watch.state()
-        self._send(self._name(number), "accuracy", "5m", start, status="resolved")
+        self._send(self.name(number), "accuracy", "5m", start, status="resolved")
         self.w.checks.look()
         after = self.w.checks.watch.state()
         if before != after:
@@ -215,7 +223,7 @@ class HandlerMachine(RuleBasedStateMachine):
     def person(self, what: str, number: int) -> None:
         """Freeze, unfreeze, say what an artefact is."""
         STEPS[f"person: {what}"] += 1
-        name, now = self._name(number), self.w.clock()
+        name, now = self.name(number), self.w.clock()
         match what.split():
             case ["touch"]:
                 self.w.freeze_path.touch()
@@ -234,9 +242,10 @@ class HandlerMachine(RuleBasedStateMachine):
                 said = Version(name, version, version, status.get(word, VersionStatus.CANDIDATE), "r", "p", now)
                 self.w.order(lambda ledger: ledger.set_version(said, target=name))
 
-    def _order(self, number: int, kind: OrderKind, *, plan: str = "", force: bool = False, actor: str = "p") -> None:
+    def give(self, number: int, kind: OrderKind, *, plan: str = "", force: bool = False, actor: str = "p") -> None:
+        """A person orders something about the canary."""
         self._orders += 1
-        name, reason = self._name(number), "because" if force else ""
+        name, reason = self.name(number), "because" if force else ""
         order = Order(
             f"order{self._orders}", name, kind, BAD, plan, reason, force, actor, self.w.clock(), OrderState.PENDING, ""
         )
@@ -251,7 +260,7 @@ class HandlerMachine(RuleBasedStateMachine):
     def order(self, what: str, number: int, actor: str, wait: float) -> None:
         """What people order: in time, late, twice, with a plan that is another one by now."""
         STEPS[f"order: {what}"] += 1
-        name = self._name(number)
+        name = self.name(number)
         waiting = [i for i in self.w.checks.open_incidents() if i.state == "awaiting_approval"]
         if waiting and what in ("approve", "refuse"):
             number, name = MODELS.index(waiting[0].target), waiting[0].target
@@ -259,14 +268,14 @@ class HandlerMachine(RuleBasedStateMachine):
         plan = open_ones[0].plan if open_ones and what == "approve" else "0" * 16 if "another" in what else ""
         kinds = {"force": OrderKind.ROLLBACK, "approve another plan": OrderKind.APPROVE, "push": OrderKind.PROMOTE}
         kind = kinds[what] if what in kinds else OrderKind(what)
-        self._order(number, kind, plan=plan, force=what in ("force", "push"), actor=actor)
+        self.give(number, kind, plan=plan, force=what in ("force", "push"), actor=actor)
         self.w.run(wait)
 
-    @rule(number=NUMBERS)
-    def release(self, number: int) -> None:
+    @rule(number=NUMBERS, then=AFTERWARDS)
+    def release(self, number: int, then: str) -> None:
         """A candidate that nothing speaks against is submitted."""
         STEPS["release"] += 1
-        truth, router = self._truth(number), self.w.routers[self._name(number)]
+        truth, router = self.truth(number), self.w.routers[self.name(number)]
         self.w.heal(router.name)
         truth.quality, truth.word, router.owned_by = {GOOD: 0.9, BAD: 0.9}, "hold", ""
         truth.judged = False
@@ -275,26 +284,28 @@ class HandlerMachine(RuleBasedStateMachine):
             self.w.order(lambda ledger: ledger.set_version(said, target=router.name))
         if not any(r.target == router.name and r.open for r in self.w.checks.watch.releases.values()):
             router.write(self.w.now, State.of({GOOD: 100, BAD: 0}), "")
-        self._order(number, OrderKind.SUBMIT)
+        self.give(number, OrderKind.SUBMIT)
         self.w.run(0.5)
+        follow(self, number, then)
 
-    @rule(number=NUMBERS, answer=ANSWERS, looks=st.integers(1, 4))
-    def release_goes_well(self, number: int, answer: Answer | str, looks: int) -> None:
+    @rule(number=NUMBERS, answer=ANSWERS, looks=st.integers(1, 4), then=AFTERWARDS)
+    def release_goes_well(self, number: int, answer: Answer | str, looks: int, then: str) -> None:
         """The judge says promote, and nothing is wrong, up to the next write at least."""
         STEPS["release goes well"] += 1
-        self.w.heal(self._name(number))
-        truth = self._truth(number)
+        self.w.heal(self.name(number))
+        truth = self.truth(number)
         truth.quality, truth.word = {GOOD: 0.9, BAD: 0.9}, "promote"
         if self.w.service is None:
             self.w.start()
         for look in range(looks):
             self._meet(answer if look == looks - 1 else Answer.OK, 40.0)
+        follow(self, number, then)
 
     @rule(number=NUMBERS, word=st.sampled_from(WORDS))
     def judge_says(self, number: int, word: str) -> None:
         """The judge's word on the candidate, or none."""
         STEPS[f"judge says: {word}"] += 1
-        truth = self._truth(number)
+        truth = self.truth(number)
         truth.may_expand, truth.verdict_age = word != "slower", 500.0 if word == "deaf" else 1.0
         truth.word = {"nobody": None, "slower": "hold", "deaf": "promote"}.get(word, word)
 
@@ -304,8 +315,8 @@ class HandlerMachine(RuleBasedStateMachine):
     def other_writer(self, number: int, good: int, bad: int) -> None:
         """Somebody else sets the weights; most often as they were before."""
         STEPS["other writer"] += 1
-        self._truth(number)
-        self.w.routers[self._name(number)].write(self.w.now, State.of({GOOD: good + (good + bad == 0), BAD: bad}), "")
+        self.truth(number)
+        self.w.routers[self.name(number)].write(self.w.now, State.of({GOOD: good + (good + bad == 0), BAD: bad}), "")
 
     @rule(seconds=st.sampled_from((-7200.0, -60.0, -3.0, 3.0, 60.0, 700.0, 90000.0)))
     def clock_jumps(self, seconds: float) -> None:
@@ -317,7 +328,7 @@ class HandlerMachine(RuleBasedStateMachine):
     def breaks(self, number: int, what: str) -> None:
         """Something around a target changes for the worse, or for the better."""
         STEPS[f"breaks: {what}"] += 1
-        truth, router = self._truth(number), self.w.routers[self._name(number)]
+        truth, router = self.truth(number), self.w.routers[self.name(number)]
         one_canary = truth.roles == [(GOOD, "baseline"), (BAD, "canary")]
         changes: dict[str, Callable[[], None]] = {
             "scraping": lambda: setattr(truth, "scraping", False),
@@ -347,7 +358,7 @@ class HandlerMachine(RuleBasedStateMachine):
     def all_is_well(self, number: int) -> None:
         """Everything that broke around a target works again."""
         STEPS["all is well"] += 1
-        self.w.heal(self._name(number))
+        self.w.heal(self.name(number))
 
     # --- the invariants
 

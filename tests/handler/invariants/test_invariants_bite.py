@@ -41,7 +41,7 @@ def found(story: Story, scene: tuple[str, ...]) -> set[int]:
 
 
 def accuse(m: HandlerMachine, number: int = 0, answer: Any = Answer.OK, share: int = 10) -> None:
-    m.accuse(number=number, kind=("accuracy", "5m"), repeats=1, answer=answer, share=share)
+    m.accuse(number=number, kind=("accuracy", "5m"), repeats=1, answer=answer, share=share, then="")
 
 
 def a_rollback(m: HandlerMachine) -> None:
@@ -83,7 +83,7 @@ def a_freeze(m: HandlerMachine) -> None:
 
 
 def a_release(m: HandlerMachine) -> None:
-    m.release(number=0)
+    m.release(number=0, then="")
     for _ in range(4):
         m.judge_says(number=0, word="no_data")
         m.time_passes(35.0)

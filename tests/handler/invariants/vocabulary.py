@@ -46,3 +46,9 @@ OPERATIONS = (
     "disk full",
     "store heals",
 )
+AFTERWARDS = st.sampled_from((
+    "", "", "", "good falls", "approve", "more servers", "freeze", "store", "deaf", "worse", "other writer",
+    "other writer again",
+        "quarantine bad", "withdraw", "rollback", "unreadable", "crash",
+))  # fmt: skip
+"""What may follow on a write at once: the way to states that chance alone reaches too seldom."""
