@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import socket
 
@@ -36,6 +37,7 @@ def _own_block() -> tuple[socket.socket, itertools.cycle[int]]:
         except OSError:
             claim.close()
             continue
+        atexit.register(claim.close)
         first = _FIRST + block * _SIZE
         return claim, itertools.cycle(range(first, first + _SIZE))
     raise AssertionError(f"{_BLOCKS} test processes hold all blocks of ports")

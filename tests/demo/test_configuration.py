@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 import subprocess
 from pathlib import Path
 
@@ -11,29 +12,45 @@ import yaml
 
 from mlcanary import bundle
 from mlcanary.catalog import Family
-from mlcanary.demo.configuration import HANDLER_PORT, SCRAPE_INTERVAL, WEIGHTS, Ports, Run, executable
-from mlcanary.demo.dataset import BASELINE, CANARY, MODEL
+from mlcanary.demo.casts import RELEASE, ROLLBACK, STEP_TRIALS, STEPS, Cast
+from mlcanary.demo.configuration import HANDLER_PORT, SCRAPE_INTERVAL, Ports, Run
+from mlcanary.demo.dataset import BASELINE, CANARY, MODEL, NEXT, model_file
+from mlcanary.demo.processes import Processes, executable
 from mlcanary.demo.stack import DemoError, free_ports
 from mlcanary.handler.settings import load_settings
 from mlcanary.judge.settings import load_settings as load_judge_settings
 from mlcanary.webserver.config import WebConfigFile
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    p = free_ports(9)
+def written(directory: Path, cast: Cast) -> Run:
+    """A run with its files; the models are only bytes."""
+    versions = tuple(cast.weights)
+    p = free_ports(2 * len(versions) + 5)
     ports = Ports(
-        models={BASELINE: p[0], CANARY: p[1]},
-        exporters={BASELINE: p[2], CANARY: p[3]},
-        proxy=p[4],
-        proxy_metrics=p[5],
-        prometheus=p[6],
-        alertmanager=p[7],
-        judge=p[8],
+        models=dict(zip(versions, p[5:], strict=False)),
+        exporters=dict(zip(versions, p[5 + len(versions) :], strict=True)),
+        proxy=p[0],
+        proxy_metrics=p[1],
+        prometheus=p[2],
+        alertmanager=p[3],
+        judge=p[4],
     )
-    run = Run(tmp_path, ports)
+    run = Run(directory, ports, cast)
+    run.models.mkdir()
+    for version in versions:
+        model_file(run.models, version).write_text(version, encoding="utf-8")
     run.write()
     return run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return written(tmp_path, ROLLBACK)
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Run:
+    return written(tmp_path, RELEASE)
 
 
 def output_of(*argv: str, environment: dict[str, str] | None = None) -> str:
@@ -43,8 +60,9 @@ def output_of(*argv: str, environment: dict[str, str] | None = None) -> str:
     return done.stdout + done.stderr
 
 
-def test_haproxy_accepts_the_template_without_a_warning(run: Run) -> None:
-    component = run.haproxy()
+@pytest.mark.parametrize("cast", [ROLLBACK, RELEASE])
+def test_haproxy_accepts_the_template_without_a_warning(tmp_path: Path, cast: Cast) -> None:
+    component = Processes(written(tmp_path, cast)).haproxy()
     printed = output_of(*component.argv, "-c", environment=dict(component.environment))
     assert "WARNING" not in printed
 
@@ -91,10 +109,12 @@ def test_the_handler_asks_for_the_token_of_alertmanager(run: Run) -> None:
 
 def test_every_scrape_target_is_a_port_of_this_run(run: Run) -> None:
     document = yaml.safe_load((run.directory / "prometheus.yml").read_text(encoding="utf-8"))
-    targets = {
-        target for job in document["scrape_configs"] for static in job["static_configs"] for target in static["targets"]
-    }
-    ports = [*run.ports.exporters.values(), HANDLER_PORT, run.ports.judge, run.ports.proxy_metrics]
+    jobs = {job["job_name"]: job for job in document["scrape_configs"]}
+    (sidecars,) = jobs.pop("mlcanary-exporter")["file_sd_configs"]
+    (found,) = json.loads((run.directory / sidecars["files"][0]).read_text(encoding="utf-8"))
+    assert found["targets"] == [f"127.0.0.1:{port}" for port in run.ports.exporters.values()]
+    targets = {target for job in jobs.values() for static in job["static_configs"] for target in static["targets"]}
+    ports = [HANDLER_PORT, run.ports.judge, run.ports.proxy_metrics]
     assert targets == {f"127.0.0.1:{port}" for port in ports}
 
 
@@ -113,9 +133,41 @@ def test_what_the_judge_says_keeps_its_own_labels(run: Run) -> None:
     assert keeping == ["mlcanary-judge"]
 
 
-def test_only_the_canary_can_be_broken(run: Run) -> None:
-    enabled = [version for version in WEIGHTS if "--faults.enable" in run.model_server(version).argv]
-    assert enabled == [CANARY]
+@pytest.mark.parametrize(("cast", "breakable"), [(ROLLBACK, CANARY), (RELEASE, NEXT)])
+def test_only_one_version_can_be_broken(tmp_path: Path, cast: Cast, breakable: str) -> None:
+    processes = Processes(written(tmp_path, cast))
+    enabled = [version for version in cast.weights if "--faults.enable" in processes.model_server(version).argv]
+    assert enabled == [breakable]
+
+
+def test_a_release_begins_with_one_version_that_has_all_traffic_and_is_scraped(release: Run) -> None:
+    assert release.cast.weights == {BASELINE: 100, CANARY: 0, NEXT: 0}
+    (scraped,) = json.loads((release.directory / "exporters.json").read_text(encoding="utf-8"))
+    assert scraped["targets"] == [f"127.0.0.1:{release.ports.exporters[BASELINE]}"]
+
+
+def test_roles_are_given_anew_in_the_file_that_every_sidecar_reads(release: Run) -> None:
+    release.profile.write_text("not read here", encoding="utf-8")
+    release.write_roles({BASELINE: "unassigned", CANARY: "baseline", NEXT: "canary"})
+    argv = Processes(release).exporter(NEXT).argv
+    assert argv[argv.index("--config.file") + 1] == str(release.exporter_config)
+    (model,) = yaml.safe_load(release.exporter_config.read_text(encoding="utf-8"))["models"]
+    assert (model["name"], model["roles"]) == (
+        MODEL,
+        {BASELINE: "unassigned", CANARY: "baseline", NEXT: "canary"},
+    )
+
+
+def test_the_handler_may_drive_the_router_in_the_steps_that_are_promised(release: Run) -> None:
+    (target,) = load_settings(release.directory / "handler.yml").targets
+    assert (target.mode, target.versions) == ("drive", (BASELINE, CANARY, NEXT))
+    assert (target.release.steps, target.release.min_trials) == (STEPS, STEP_TRIALS)
+    assert len({target.digest(version) for version in target.versions}) == 3
+
+
+def test_latency_only_informs_in_a_release_too(release: Run) -> None:
+    plan = load_judge_settings(release.directory / "judge.yml", None).plan(MODEL, dict(RELEASE.objectives))
+    assert Family.LATENCY not in plan.weights
 
 
 def test_a_missing_program_is_answered_with_what_to_install() -> None:

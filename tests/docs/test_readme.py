@@ -103,7 +103,7 @@ def test_the_configurations_are_valid() -> None:
 
 def test_every_target_that_is_shown_is_valid() -> None:
     shown = next(b for b in blocks("yaml") if b.startswith("target:")).splitlines()
-    assert len(shown) == 5
+    assert len(shown) == 12
     for line in shown:
         text = f"prometheus: {{url: http://127.0.0.1:9090}}\ntargets:\n- name: router\n  model: churn\n  {line}\n"
         assert set(parse_settings(text, "README.md").targets[0].versions) == {"v1", "v2"}

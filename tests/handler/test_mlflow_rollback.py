@@ -49,7 +49,9 @@ async def test_the_alias_is_where_the_handler_says(
 
     section = f"{{type: mlflow, tracking_url: '{registry.url}', name: '{registered}', versions: {{v1: 1, v2: 2}}}}"
     async with QueryAPI(Release(shares)).serving() as api:
-        text = configuration(api.url, section).replace("deadline: 30s", "deadline: 1s")
+        text = configuration(api.url, section)
+        if ends[0] == "none":  # an answer that never comes is not waited for
+            text = text.replace("deadline: 30s", "deadline: 1s")
         async with handling(tmp_path, text) as handler:
             await handler.post(payload())
             assert await ended(handler) == ends

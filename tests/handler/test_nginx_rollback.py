@@ -63,7 +63,8 @@ async def test_what_nginx_serves_is_what_the_handler_says(
 
         async with QueryAPI(Release(shares)).serving() as api:
             text = configuration(api.url, nginx.section(command=passes))
-            async with handling(tmp_path, text.replace("deadline: 30s", "deadline: 1s")) as handler:
+            soon = text.replace("deadline: 30s", "deadline: 1s")  # an answer that never comes is not waited for
+            async with handling(tmp_path, soon if ends[0] == "none" else text) as handler:
                 await handler.post(payload())
                 assert await ended(handler) == ends
         assert digests.get(nginx.serves()) == after

@@ -30,7 +30,7 @@ from mlcanary.handler.web.openapi import description
 from mlcanary.webserver.guard import OPEN_PATHS
 from mlcanary.webserver.identity import Scope, required_scope
 
-EXAMPLES, FEWER = 8, 3
+EXAMPLES, FEWER = 5, 2
 """Of the webhooks, and of each other operation, in each mode; 1 where there is nothing to vary."""
 
 SECRET = b"the-secret-of-the-tests-only"
@@ -113,7 +113,7 @@ async def test_no_request_ends_in_an_error_of_the_server(tmp_path: Path) -> None
             seen = await asyncio.to_thread(attack, handler.url)
     assert {label for label, _ in seen} == {f"{method} {path}" for method, path, _ in operations(description())}
     assert max(code for _, code in seen) < 500
-    assert seen["POST /v1/alerts", 202] >= 5
-    assert seen["POST /v1/alerts", 400] >= 3
-    assert seen["POST /v1/grafana", 202] >= 5
+    assert seen["POST /v1/alerts", 202] >= 2
+    assert seen["POST /v1/alerts", 400] >= 2
+    assert seen["POST /v1/grafana", 202] >= 2
     assert seen["POST /-/freeze", 404] >= 1

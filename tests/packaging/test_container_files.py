@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from mlcanary.cli.main import COMMANDS
-from mlcanary.demo.configuration import haproxy_template
 from mlcanary.demo.dataset import MODEL
+from mlcanary.demo.processes import haproxy_template
 from mlcanary.handler.settings import parse_settings
 from mlcanary.judge.settings import parse_settings as parse_judge_settings
 
@@ -112,7 +112,8 @@ def test_prometheus_scrapes_services_of_the_compose_file(compose: dict[str, Any]
 
 
 def test_every_variable_of_the_haproxy_template_is_set(compose: dict[str, Any]) -> None:
-    wanted = set(re.findall(r'"\$\{([A-Z_]+)\}"', haproxy_template().read_text(encoding="utf-8")))
+    always = re.sub(r"\.if defined.*?\.endif", "", haproxy_template().read_text(encoding="utf-8"), flags=re.DOTALL)
+    wanted = set(re.findall(r'"\$\{([A-Z_]+)\}"', always))
     assert wanted == set(compose["services"]["haproxy"]["environment"])
 
 

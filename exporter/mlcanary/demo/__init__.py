@@ -8,7 +8,13 @@ Guarantee: everything that takes part is the real thing, on loopback. Only the s
                   │                                                └─────verdict────┘            │
                   └────────────── weights ◄────────────── handler ◄───────────── webhook ◄───────┘
 
-`training` makes the two models, `sample_server` serves one, `traffic` is the client with the labels,
-`stack` starts and ends every process, `configuration` writes their files, `observation` reads what they
-say, `scenario` tells the story, `timeline` and `screen` show it. Needs the extra `mlcanary[demo]`.
+Two stories on the same processes: `rollback` (a canary with a tenth of the traffic goes bad) and `release` (a good
+version goes from 1 % to all traffic under the judge, a bad one is stopped).
+
+`training` makes the models, `sample_server` serves one, `smoke_test` and `traffic` are clients with the labels. `casts`
+says who plays in a story, `configuration` writes the files, `processes` says how each part is started, `stack` starts
+and ends them. `observation` and `witness` read what the parts say. `scenario` is what both stories share,
+`rollback_story` and `release_story` tell them, `stories` plays one. `timeline`, `release_record` and
+`release_timeline` are what happened as values, `verdict` and `release_promises` what was promised, `screen` shows it.
+Needs the extra `mlcanary[demo]`.
 """

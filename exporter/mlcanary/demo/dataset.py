@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 MODEL = "tumour"
-BASELINE, CANARY = "v1", "v2"
+BASELINE, CANARY, NEXT = "v1", "v2", "v3"
+"""Version 3 is released after version 2, in the story `release`."""
 
 COLUMNS: dict[str, str] = {
     "mean_radius_um": "mean radius",
@@ -27,7 +28,7 @@ FEATURES: tuple[str, ...] = tuple(COLUMNS)
 LENGTHS: tuple[str, ...] = tuple(name for name in FEATURES if name.endswith("_um"))
 """Features that carry a unit of length: what a unit change spoils."""
 
-FEATURES_OF: dict[str, tuple[str, ...]] = {BASELINE: FEATURES[:5], CANARY: FEATURES}
+FEATURES_OF: dict[str, tuple[str, ...]] = {BASELINE: FEATURES[:5], CANARY: FEATURES, NEXT: FEATURES}
 """What each version looks at; both are sent, and log, every feature."""
 
 HELDOUT_FILE, REFERENCE_FILE = "heldout.csv", "reference.csv"

@@ -40,6 +40,9 @@ PREDICTIONS = f'sum by (version) (rate(mlcanary_predictions_total{{model="{MODEL
 VERDICT = f'mlcanary_judge_verdict{{model="{MODEL}"}} == 1'
 """What the judge says of each canary; the label `verdict` tells."""
 
+ROLES = f'group by (version, role) (mlcanary_model_info{{model="{MODEL}"}})'
+"""Who plays which part, as the exporters say."""
+
 LABELS = f'sum(rate(mlcanary_labeled_predictions_total{{model="{MODEL}"}}[20s]))'
 """Per second over the last twenty seconds."""
 
@@ -171,23 +174,41 @@ def total(samples: Sequence[Sample], name: str, **labels: str) -> float:
     return sum(sample.value for sample in samples if wanted.items() <= sample.labels.items())
 
 
+def rollback_outcome(samples: Sequence[Sample]) -> str | None:
+    """How the handler's one incident ended, None if none or several did."""
+    ended = [s for s in samples if s.labels["__name__"] == "mlcanary_rollbacks_total" and s.value]
+    return ended[0].labels["outcome"] if len(ended) == 1 else None
+
+
 async def read_weights(socket_path: Path, versions: Sequence[str]) -> dict[str, int]:
     """Effective weight of each server of backend `models`, by HAProxy's runtime socket. Raises DemoError."""
     weights = {}
     for version in versions:
-        try:
-            reader, writer = await asyncio.open_unix_connection(str(socket_path))
-            writer.write(f"get weight models/{version}\n".encode())
-            answer = (await reader.read()).decode().strip()
-            writer.close()
-            await writer.wait_closed()
-        except OSError as error:
-            raise DemoError(f"HAProxy's runtime socket: {error}", component="haproxy") from error
+        answer = await _ask_haproxy(socket_path, f"get weight models/{version}")
         value = answer.partition(" ")[0]
         if not value.isdigit():
             raise DemoError(f"HAProxy answered {answer!r} for models/{version}", component="haproxy")
         weights[version] = int(value)
     return weights
+
+
+async def is_running(socket_path: Path, version: str) -> bool:
+    """Whether a server of backend `models` passes HAProxy's health check. Raises DemoError."""
+    rows = (await _ask_haproxy(socket_path, "show servers state models")).splitlines()
+    states = {row.split()[3]: row.split()[5] for row in rows if len(row.split()) > 5 and not row.startswith("#")}
+    return states.get(version) == "2"
+
+
+async def _ask_haproxy(socket_path: Path, command: str) -> str:
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(socket_path))
+        writer.write(f"{command}\n".encode())
+        answer = (await reader.read()).decode().strip()
+        writer.close()
+        await writer.wait_closed()
+    except OSError as error:
+        raise DemoError(f"HAProxy's runtime socket: {error}", component="haproxy") from error
+    return answer
 
 
 class Audit:

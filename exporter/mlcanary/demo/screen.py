@@ -16,6 +16,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from mlcanary.demo.release_timeline import Line
 from mlcanary.demo.timeline import Duration, Entry, Milestone
 from mlcanary.demo.verdict import Check
 
@@ -60,6 +61,10 @@ class Screen:
         """One milestone, at its own time rather than at the time of printing."""
         self._event(entry.ts, entry.milestone.value, entry.detail, _STYLES[entry.milestone])
 
+    def event(self, ts: float, subject: str, text: str, *, good: bool = True) -> None:
+        """One thing that happened, at its own time; `good` chooses the colour."""
+        self._event(ts, subject, text, "cyan" if good else "bold yellow")
+
     def live(self, text: str) -> None:
         """The state of things right now: redrawn on a terminal, else printed every `LIVE_LINE_SECONDS`."""
         now = self._clock()
@@ -96,6 +101,22 @@ class Screen:
                 Text(line.detail),
                 style=_STYLES[line.milestone],
             )
+        self._console.print(table)
+        self._console.print()
+
+    def release(self, title: str, lines: Sequence[Line]) -> None:
+        """A release from its submission on: seconds, share, what the judge said, what happened."""
+        self.quiet()
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=True, show_edge=False, title=title, title_justify="left")
+        table.add_column("since", justify="right", no_wrap=True)
+        table.add_column("share", justify="right", no_wrap=True)
+        table.add_column("the judge", overflow="fold", max_width=26)
+        table.add_column("event", style="bold", no_wrap=True)
+        table.add_column("what", overflow="fold")
+        for line in lines:
+            share = "" if line.share is None else f"{line.share:.0f} %"
+            since = f"+{line.ts - lines[0].ts:.1f} s"
+            table.add_row(since, share, Text(line.judge), line.event, Text(line.detail))
         self._console.print(table)
         self._console.print()
 

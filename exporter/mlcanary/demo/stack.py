@@ -99,18 +99,22 @@ class Stack:
 
     async def run(self, component: Component) -> None:
         """Start a process that does one job and wait for it. Raises DemoError when it fails."""
+        code = await self.ask(component)
+        if code:
+            raise DemoError(f"{component.name} failed with status {code}", component=component.name)
+
+    async def ask(self, component: Component) -> int:
+        """Start a process that does one job, wait for it and give its exit status. Raises DemoError if it hangs."""
         await self.start(component)
         running = self._running.pop()
         try:
-            code = await asyncio.wait_for(running.process.wait(), READY_SECONDS)
+            return await asyncio.wait_for(running.process.wait(), READY_SECONDS)
         except TimeoutError:
             raise DemoError(
                 f"{component.name} was not done after {READY_SECONDS:.0f} s", component=component.name
             ) from None
         finally:
             await _end_group(running.process)
-        if code:
-            raise DemoError(f"{component.name} failed with status {code}", component=component.name)
 
     async def stop(self, name: str) -> None:
         """End one component the polite way and wait for it."""

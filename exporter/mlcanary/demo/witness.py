@@ -17,8 +17,8 @@ import msgspec
 
 from mlcanary.catalog import Verdict
 from mlcanary.demo import observation
-from mlcanary.demo.configuration import HANDLER_PORT, WEIGHTS, Run
-from mlcanary.demo.dataset import CANARY, MODEL
+from mlcanary.demo.configuration import HANDLER_PORT, Run
+from mlcanary.demo.dataset import MODEL
 from mlcanary.demo.observation import Audit, LogReader, Prometheus, RollbackAlert, Sample, parse_timestamp
 from mlcanary.demo.stack import DemoError
 from mlcanary.demo.timeline import Entry, Milestone, Timeline
@@ -37,10 +37,10 @@ def gist(text: str) -> str:
 
 
 class WrongPredictions:
-    """Joins the canary's log with the labels until the first wrong prediction since a moment is found."""
+    """Joins the log of a version with the labels until the first wrong prediction since a moment is found."""
 
-    def __init__(self, run: Run) -> None:
-        self._predictions = LogReader(run.predictions(CANARY))
+    def __init__(self, run: Run, version: str) -> None:
+        self._predictions = LogReader(run.predictions(version))
         self._labels = LogReader(run.labels)
         self._said: dict[str, tuple[float, int, float]] = {}
 
@@ -60,7 +60,10 @@ class WrongPredictions:
 
 
 class Witness:
-    """Looks at every source once per `look`, and calls `report` for each new milestone."""
+    """Looks at every source once per `look`, and calls `report` for each new milestone.
+
+    It watches the version that the story breaks.
+    """
 
     def __init__(
         self,
@@ -69,9 +72,10 @@ class Witness:
         report: Callable[[Entry], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._version = run.cast.breakable
         self._run, self._session, self._report, self._clock = run, session, report, clock
         self._prometheus = Prometheus(session, run.url(run.ports.prometheus))
-        self._wrong = WrongPredictions(run)
+        self._wrong = WrongPredictions(run, self._version)
         self.audit = Audit(run.handler_state)
         self.timeline = Timeline()
         self.weights: dict[str, int] = {}
@@ -99,9 +103,9 @@ class Witness:
             self._look_at_handler(await self.handler_metrics())
         await self._look_at_haproxy()
 
-    async def verdict(self) -> dict[str, Any] | None:
-        """What the judge says of the canary, None while it does not know it."""
-        url = self._run.url(self._run.ports.judge, f"/v1/verdict/{MODEL}/{CANARY}")
+    async def verdict(self, version: str = "") -> dict[str, Any] | None:
+        """What the judge says of a version (the story's by default), None while it does not know it."""
+        url = self._run.url(self._run.ports.judge, f"/v1/verdict/{MODEL}/{version or self._version}")
         return await observation.read_verdict(self._session, url)
 
     async def handler_metrics(self) -> list[Sample]:
@@ -111,8 +115,9 @@ class Witness:
         return await observation.read_metrics(self._session, url, "handler", headers)
 
     async def _look_at_haproxy(self) -> None:
-        before, self.weights = self.weights, await observation.read_weights(self._run.haproxy_socket, tuple(WEIGHTS))
-        if self.weights[CANARY] == 0 and before.get(CANARY) != 0:
+        versions = tuple(self._run.cast.weights)
+        before, self.weights = self.weights, await observation.read_weights(self._run.haproxy_socket, versions)
+        if self.weights[self._version] == 0 and before.get(self._version, 0) > 0:
             text = ", ".join(f"{version} {weight}" for version, weight in self.weights.items())
             self.reached(Milestone.EFFECT, self._clock(), f"HAProxy says: weights {text}")
 

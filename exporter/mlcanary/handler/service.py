@@ -30,6 +30,9 @@ from mlcanary.webserver.server import ListenAddress, create_application, serving
 
 log = logging.getLogger(__name__)
 
+PAGE_SECONDS = 600.0
+"""The window of the rule MLCanaryRollbackFailed: what ended before was told by the process that ran then."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -72,6 +75,7 @@ class HandlerService:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._reloading = asyncio.Lock()
+        self._count_again()
 
     # --- life
 
@@ -83,7 +87,8 @@ class HandlerService:
             while not stop.is_set():
                 self._changed.clear()
                 changed = asyncio.create_task(self._changed.wait())
-                working = {self._messages, *self._tasks.values()}
+                # A task that a reload has cancelled is done at once: to wait for it would spin until that is over.
+                working = {task for task in (self._messages, *self._tasks.values()) if not task.cancelled()}
                 waiting = {stopped, changed, *working}
                 done, _ = await asyncio.wait(
                     waiting, timeout=self._options.prune_every, return_when=asyncio.FIRST_COMPLETED
@@ -92,7 +97,7 @@ class HandlerService:
                 if not done:
                     self._prune()
                 for task in done & working:
-                    if task.cancelled():  # stopped by a reload
+                    if task.cancelled():
                         continue
                     if task.exception() is not None:
                         log.critical("a bug in a worker ends the handler", extra={"target": task.get_name()})
@@ -101,6 +106,11 @@ class HandlerService:
             stopped.cancel()
             await self._stop_workers()
             self.ledger.close()
+
+    def _count_again(self) -> None:
+        """Count what ended badly a short time ago: a crash right after the commit must not lose the page."""
+        for incident in self.ledger.ended_badly(self._options.clock() - PAGE_SECONDS):
+            self.metrics.add("rollbacks_total", incident.target, incident.model, incident.state)
 
     def _prune(self) -> None:
         try:

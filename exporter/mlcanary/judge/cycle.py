@@ -39,7 +39,10 @@ SNAPSHOT_STEPS = 20
 """Steps of a canary between two snapshots: what a start has to fold again at most."""
 
 SHOWN_STEPS = 20
-"""Grid times between two looks at the evidence while an outage is caught up: intervals are dearer than steps."""
+"""Grid times between two looks at the evidence while an outage is caught up: intervals are dearer than steps.
+
+A verdict that changed is shown at once: a judge that is slower than its interval is always catching up.
+"""
 
 PRUNE_SECONDS = 3600.0
 GONE, REPLACED, SILENT, PASSED = "gone", "replaced", "silent", "passed"
@@ -93,6 +96,7 @@ class Judge:
         self._readings = dict.fromkeys(_RESULTS, 0)
         self._state_errors = self._series = self._resets = 0
         self._unshown = 0
+        self._changed = False
         self._pruned = -math.inf
         self._seconds: float | None = None
         self.view = View(leader=True)
@@ -108,7 +112,7 @@ class Judge:
     def run_once(self) -> View:
         """Judge the next grid time if one is due, and say how things stand. Never raises MLCanaryError."""
         began_at, problem = self._clock(), ""
-        self.behind = False
+        self.behind = self._changed = False
         try:
             memory = self._memory = self._memory or self._load()
             at = self._due(memory)
@@ -279,6 +283,7 @@ class Judge:
             steps = chain(() if new else self._store.steps(key), (step,))
             body = build_record(key, running.plan, steps, found, self._version, memory.last_hash)
             own = record_hash(body)
+            self._changed = True
             changes.records.append(NewRecord(key, step.end, found.verdict.value, body, memory.last_hash, own))
             memory.last_hash, running.recorded = own, found.verdict.value
             log.info("verdict", extra={**_names(key), "verdict": found.verdict.value, "reason": found.reason})
@@ -310,7 +315,7 @@ class Judge:
         memory = self._memory
         canaries = self.view.canaries
         self._unshown = self._unshown + 1 if self.behind else 0
-        if memory is not None and self._unshown % SHOWN_STEPS == 0:
+        if memory is not None and (self._changed or self._unshown % SHOWN_STEPS == 0):
             canaries = {
                 key: JudgedCanary(r.canary.assess(), r.plan, r.canary.curve, dict(r.canary.skipped + r.dropped))
                 for key, r in memory.running.items()

@@ -160,6 +160,14 @@ class IncidentRows(EventRows, DispatchRows):
             told = {"incident": action.incident, "proof": proof or {}, "evidence": {"found": expected}}
             self._audit(now, "effect", action.target, {**body, **told}, actor=action.actor)
 
+    def verify_from(self, incident: Incident, now: float) -> None:
+        """Let a running verification start over now: the clock went back."""
+        with self._transaction("verify"):
+            self._db.execute("UPDATE incident SET effect=? WHERE id=? AND state='verifying'", (now, incident.id))
+            note = "the clock went back: verified from now on"
+            body = {"incident": incident.id, "note": note, "was": incident.effect}
+            self._audit(now, "verify", incident.target, body)
+
     def close_incident(
         self,
         incident: Incident,
@@ -211,6 +219,11 @@ class IncidentRows(EventRows, DispatchRows):
     def open_incidents(self) -> list[Incident]:
         """Every incident that still runs."""
         return self._incidents(tables.OPEN_INCIDENT, ())
+
+    def ended_badly(self, since: float) -> list[Incident]:
+        """Incidents that ended since then with the traffic not proven to be back: each of them pages."""
+        states = (IncidentState.FAILED, IncidentState.STUCK, IncidentState.INEFFECTIVE)
+        return self._incidents("state IN (?, ?, ?) AND closed >= ?", (*states, since))
 
     def open_incident(self, target: str) -> Incident | None:
         """The incident of a target that still runs."""

@@ -150,7 +150,8 @@ class Effector:
             note = "cut off before the dispatch"
             self._finish(action, _Result(ActionState.FAILED, IncidentState.ABANDONED, note))
             return
-        late = self._env.clock() - action.dispatched > self._plan.verification.deadline
+        age = self._env.clock() - action.dispatched  # a clock that went far back makes it late, else it waits for ever
+        late = abs(age) > self._plan.verification.deadline
         late = late or not self._plan.acts
         try:
             seen = await self.observe()

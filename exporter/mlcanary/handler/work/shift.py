@@ -117,7 +117,7 @@ class Shift:
             return
         actor = done[-1].actor if done else incident.actor
         expected, at, note = seen if isinstance(seen, State) else None, self._env.clock(), "frozen"
-        late = at - (done[0].planned if done else incident.opened) > self.plan.capacity.deadline
+        late = abs(at - (done[0].planned if done else incident.opened)) > self.plan.capacity.deadline
         if stage.state is None or (late and not stage.whole):
             note = f"{stage.missing:.0%} of the shift to {incident.good} has no capacity"
         else:

@@ -35,12 +35,15 @@ class Verifier:
 
     async def verify(self, incident: Incident) -> None:
         """Look once more; end the incident if that settles it. Raises StateError."""
+        now, limits = self._env.clock(), self.plan.verification
+        if incident.effect > now:  # the clock went back: the deadline would be as much later
+            self._env.ledger.verify_from(incident, now)
+            incident = dataclasses.replace(incident, effect=now)
         progress = self.progress
         if progress is None or progress.effect != incident.effect:
             progress = Progress(effect=incident.effect)
             seconds = incident.effect - incident.received
             self._env.metrics.set("rollback_duration_seconds", seconds, self.plan.name, "effect")
-        now, limits = self._env.clock(), self.plan.verification
         try:
             reading = await read(self._env.prometheus, self.plan, incident.bad, now)
             progress = advance(
@@ -57,7 +60,7 @@ class Verifier:
         self.progress = progress = dataclasses.replace(progress, note="; ".join(filter(None, (progress.note, served))))
         if progress.verdict is Verdict.PROVEN and not served and await self._holds(incident):
             self._close(incident, IncidentState.RESOLVED, progress.note)
-        elif not -limits.tolerance <= now - incident.effect <= limits.deadline:  # before it: the clock went back
+        elif now - incident.effect > limits.deadline:
             moved = progress.verdict in (Verdict.MOVED, Verdict.PROVEN)
             self._close(incident, IncidentState.INEFFECTIVE if moved else IncidentState.STUCK, progress.note)
 
