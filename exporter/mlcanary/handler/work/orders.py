@@ -83,7 +83,7 @@ class Orders:
             if order.kind in (OrderKind.ROLLBACK, OrderKind.APPROVE, OrderKind.REFUSE):
                 self._end(order, await self._refused(order))
         incident = self._waiting()
-        if incident is not None and self._late(incident):
+        if incident is not None and self._expired(incident):
             self._expire(incident)
 
     async def _refused(self, order: Order) -> str:
@@ -210,13 +210,18 @@ class Orders:
             raise OrderRefusedError(f"{incident.good} has no capacity for any of it now")
         await self._shift.approved(incident, proposal, actor=order.actor, order=order.id)
 
+    def _expired(self, incident: Incident) -> bool:
+        """Whether the time to approve is over; a clock that went back at most doubles it."""
+        left = incident.expires - self._env.clock()
+        return not 0 < left <= 2 * self.plan.approval.expires
+
     def _approvable(self, order: Order) -> Incident:
         incident = self._waiting()
         if incident is None:
             raise OrderRefusedError("no incident waits for approval")
         if order.plan != incident.plan:
             raise _another(incident.plan)
-        if self._late(incident):
+        if self._expired(incident):
             self._expire(incident)
             raise OrderRefusedError("the approval came too late")
         if self.plan.approval.four_eyes and order.actor == incident.actor:
@@ -243,11 +248,6 @@ class Orders:
             raise _another(incident.plan)
         note = f"was refused by {order.actor}" + (f": {order.reason}" if order.reason else "")
         self._env.ledger.abandon(incident, note=note, reopen=False, now=self._env.clock(), actor=order.actor)
-
-    def _late(self, incident: Incident) -> bool:
-        """Whether the time for an approval is over. A clock that went far back must not give it that much more."""
-        left = incident.expires - self._env.clock()
-        return not 0.0 < left <= 2.0 * self.plan.approval.expires
 
     def _expire(self, incident: Incident) -> None:
         note = f"was not approved within {self.plan.approval.expires:g} s"
