@@ -320,6 +320,8 @@ class MLflowRig(Rig):
                 text, status = await answer.read(), answer.status
             if order:
                 self._effects += bool(before) and not self.truth()[BAD]
+                if mode == DIE and request.transport is not None:
+                    request.transport.close()
             return web.Response(body=text, status=status, content_type="application/json")
 
         patience = "1s" if mode == HANG else "30s"
