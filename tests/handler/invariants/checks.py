@@ -9,13 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from handler.invariants.call_checks import EPS, CallChecks, Facts, Word
 from handler.invariants.ledger_watch import Change, LedgerWatch
-from handler.invariants.routers import TIMEOUT
 from handler_world import BAD, GOOD
 from mlcanary.handler.core.incidents import HANDLER, Action, ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
@@ -46,45 +45,19 @@ NAMES: Mapping[int, str] = {
     14: "the audit holds, each effect has one row",
 }
 DAY = 86400.0
-_EPS = 1e-6
 _MOST_OPENED = 8
 _PAGED = (IncidentState.FAILED, IncidentState.STUCK, IncidentState.INEFFECTIVE)
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What was true, and so was answered, when the handler asked for evidence."""
-
-    at: float
-    sound: bool
-    roles: tuple[tuple[str, str], ...]
-    shared: bool
-    accused: bool
-    serving: frozenset[str]
-    warm: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Word:
-    """What the judge said, and what else was answered, when a release was looked at."""
-
-    at: float
-    word: str | None
-    may_expand: bool
-    sound: bool
-    roles: bool
-    firing: bool
-
-
-class Checks:
+class Checks(CallChecks):
     """See the module."""
 
     def __init__(self) -> None:
         self.violations: list[tuple[int, str]] = []
         self.facts: dict[str, Facts] = {}
         self.words: dict[str, Word] = {}
-        self._rooms: dict[str, tuple[float, dict[str, float]]] = {}
-        self._begun: dict[str, tuple[float, float, float]] = {}
+        self.rooms: dict[str, tuple[float, dict[str, float]]] = {}
+        self.begun: dict[str, tuple[int, float, float]] = {}
         self._soaks: dict[str, float] = {}
         self.checked: Counter[int] = Counter()
         self._inflight: dict[str, str] = {}
@@ -119,14 +92,12 @@ class Checks:
         """Evidence was answered."""
         truth = self.world.truths[name]
         if "servers" in expressions:
-            self._rooms[name] = (sum(truth.serving().values()), dict(truth.servers))
+            self.rooms[name] = (sum(truth.serving().values()), dict(truth.servers))
         if "expand" in expressions:
             fresh = truth.verdict_age <= 30.0
             roles = truth.roles == [(GOOD, "baseline"), (BAD, "canary")]
             word = truth.word if fresh else None
-            self.words[name] = Word(
-                self.world.now, word, truth.may_expand, truth.source_up == 1.0, roles, truth.fires
-            )
+            self.words[name] = Word(self.world.now, word, truth.may_expand, truth.source_up == 1.0, roles, truth.fires)
             return
         if "firing" not in expressions:
             return
@@ -177,126 +148,8 @@ class Checks:
         if name in self._inflight:
             self.fail(5, f"{action.id} on {name} while {self._inflight[name]} is under way")
         self._inflight[name] = action.id
-        for found in (self._may_go(action), self._may_move(action, desired), self._evidence(action)):
-            for number, message in found:
-                self.fail(number, message)
-        for number, message in (*self._room(action, desired), *self._promotes(action, desired)):
+        for number, message in self.against(action, desired):
             self.fail(number, message)
-
-    def _room(self, action: Action, desired: State) -> Iterator[tuple[int, str]]:
-        """Whether the destination can take what it gets, by what was answered last."""
-        plan, incident = self.world.plan(action.target), self.watch.incidents.get(action.incident)
-        room = self._rooms.get(action.target)
-        limit = plan.capacity.requests_per_second if plan is not None else None
-        first = action.kind is ActionKind.ROLLBACK and action.attempt == 1
-        if plan is None or incident is None or limit is None or not first or self._forced(action):
-            return
-        self.checked[3] += 1
-        if room is None:
-            yield 3, f"{action.id} went out without a look at the capacity"
-            return
-        load, servers = room
-        wanted = desired.share(incident.good) * load * plan.capacity.headroom
-        raised = action.expected is None or desired.share(incident.good) > action.expected.share(incident.good) + _EPS
-        if raised and wanted > servers.get(incident.good, 0.0) * limit * 1.001:
-            yield 3, f"{action.id} gives {incident.good} {wanted:g} requests/s, {servers} servers take {limit:g} each"
-
-    def _promotes(self, action: Action, desired: State) -> Iterator[tuple[int, str]]:
-        """Whether the judge allows the step."""
-        release = self.watch.releases.get(action.release)
-        if release is None or action.kind is not ActionKind.STEP or action.attempt > 1:
-            return
-        plan, word = self.world.plan(action.target), self.words.get(action.target)
-        if plan is None or (action.actor != HANDLER and self._forced(action)):
-            return
-        self.checked[7] += 1
-        if word is None or self.world.now - word.at > TIMEOUT + 1.0:
-            yield 7, f"{action.id} steps without having asked the judge: {word}"
-            return
-        last = action.stage == len(plan.release.steps) - 1
-        if last and word.word != "promote":
-            yield 7, f"{action.id} promotes although the judge says {word.word}"
-        if action.stage > 0 and action.actor == HANDLER and (word.word not in ("promote", "hold") or not word.may_expand):
-            yield 7, f"{action.id} steps up although the judge says {word}"
-        if word.word == "rollback" or word.firing or not word.sound or not word.roles:
-            yield 7, f"{action.id} steps up although {word}"
-        earlier = self._begun.get(release.id)
-        if action.actor == HANDLER and action.stage > 0 and earlier is not None and earlier[0] < action.stage:
-            got = self.world.truths[action.target].served[BAD] - earlier[1]
-            if got < plan.release.min_trials:
-                yield 7, f"{action.id} steps up after {got:g} requests"
-        gaining = [v for v, _ in desired.weights if action.expected and desired.share(v) > action.expected.share(v) + _EPS]
-        if action.stage > 0 and set(gaining) - {release.candidate}:
-            yield 1, f"{action.id} steps up and gives {gaining} traffic"
-
-    def _may_go(self, action: Action) -> Iterator[tuple[int, str]]:
-        self.checked[12] += 1
-        level = self.watch.frozen(action.target)
-        if self.world.freeze_path.exists():
-            level = "all"
-        incident = self.watch.incidents.get(action.incident)
-        if level == "all" and incident is not None and action.kind is ActionKind.ROLLBACK and not self._by_hand(incident):
-            level = ""
-        if action.actor == HANDLER and (level == "all" or (level == "promote" and action.kind is ActionKind.STEP)):
-            yield 12, f"{action.kind} {action.id} went out although {action.target} is frozen ({level})"
-        if self.world.store_fault == "unreadable":
-            yield 12, f"{action.id} went out although the ledger cannot be read"
-
-    def _by_hand(self, incident: Incident) -> bool:
-        """Whether anything but the storm brake, which lets open incidents end, freezes the target."""
-        freezes = [f for f in self.watch.freezes(incident.target) if f[0] == "all"]
-        spared = all(actor == STORM_BRAKE and since >= incident.opened for _, actor, since in freezes)
-        return self.world.freeze_path.exists() or not spared
-
-    def _may_move(self, action: Action, desired: State) -> Iterator[tuple[int, str]]:
-        self.checked[1] += 1
-        self.checked[2] += 1
-        before = action.expected or State.of({})
-        gaining = [v for v, _ in desired.weights if desired.share(v) > before.share(v) + _EPS]
-        plan = self.world.plan(action.target)
-        for version in gaining:
-            if plan is not None and plan.digest(version) in self.watch.quarantined and not self._forced(action):
-                yield 1, f"{version} is quarantined and gains traffic by {action.id}"
-        if desired.total <= 0:
-            yield 2, f"{action.id} takes the traffic from everybody"
-        incident = self.watch.incidents.get(action.incident)
-        if incident is None:
-            return
-        partial = action.kind is ActionKind.ROLLBACK and plan is not None and plan.capacity.requests_per_second
-        if incident.bad in gaining or (desired.weight(incident.bad) > 0 and not partial):
-            yield 1, f"{action.id} gives the bad version {incident.bad} traffic"
-        if set(gaining) - {incident.good}:
-            yield 1, f"{action.id} gives {gaining} traffic, not only {incident.good}"
-        if desired.weight(incident.good) <= 0:
-            yield 2, f"{action.id} gives the destination {incident.good} nothing"
-
-    def _forced(self, action: Action) -> bool:
-        return any(order.force and order.target == action.target for order in self.watch.orders.values())
-
-    def _evidence(self, action: Action) -> Iterator[tuple[int, str]]:
-        incident = self.watch.incidents.get(action.incident)
-        first = action.kind is ActionKind.ROLLBACK and action.stage == 0 and action.attempt == 1
-        if incident is None or not first or incident.actor != HANDLER:
-            return
-        facts = self.facts.get(action.target)
-        self.checked[8] += 1
-        if facts is None:
-            yield 8, f"{incident.id} acts without having asked for evidence"
-            return
-        baselines = [v for v, role in facts.roles if role == "baseline"]
-        if not facts.sound:
-            yield 8, f"{incident.id} acts although a source cannot be read"
-        if len(baselines) > 1 or facts.roles.count((incident.bad, "canary")) != 1 or len(facts.roles) > 2:
-            yield 8, f"{incident.id} acts although the roles are {facts.roles}"
-        if facts.shared:
-            yield 8, f"{incident.id} acts although the baseline fell too"
-        if not facts.accused:
-            yield 8, f"{incident.id} acts although nothing accuses {incident.bad} now"
-        plan = self.world.plan(action.target)
-        stable = any(r.target == action.target and r.stable == incident.good for r in self.watch.releases.values())
-        kept = stable or (plan is not None and plan.digest(incident.good) in self.watch.proven)
-        if incident.good not in facts.serving and not (kept and incident.good in facts.warm):
-            yield 2, f"{incident.id} sends the traffic to {incident.good}, which serves nobody"
 
     # --- what the ledger tells
 
@@ -316,9 +169,9 @@ class Checks:
 
     def _release(self, change: Change, release: Release) -> None:
         truth = self.world.truths[release.target]
-        begun = self._begun.get(release.id)
+        begun = self.begun.get(release.id)
         if release.effect and (begun is None or (begun[0], begun[2]) != (release.step, release.effect)):
-            self._begun[release.id] = (release.step, truth.served[BAD], release.effect)
+            self.begun[release.id] = (release.step, truth.served[BAD], release.effect)
         if change.to == "soak" and change.source != "soak":
             self._soaks[release.id] = self.world.now
         if change.to == "proven":
@@ -337,6 +190,9 @@ class Checks:
         known = self._effects.get(incident.id)
         if incident.effect and (known is None or known[0] != incident.effect):
             self._effects[incident.id] = (incident.effect, self.world.now)
+        if not change.source and incident.actor == HANDLER:
+            for number, message in self.grounds(incident):
+                self.fail(number, message)
         if not change.source:
             opened = [at for at in self._opened[incident.target] if at > self.world.now - 10.0]
             self._opened[incident.target] = [*opened, self.world.now]
@@ -378,7 +234,11 @@ class Checks:
         rollbacks = [
             a
             for a in self.watch.actions.values()
-            if a.kind is ActionKind.ROLLBACK and a.stage == 0 and a.actor == HANDLER and a.dispatched and a is not action
+            if a.kind is ActionKind.ROLLBACK
+            and a.stage == 0
+            and a.actor == HANDLER
+            and a.dispatched
+            and a is not action
         ]
         own = [a.dispatched for a in rollbacks if a.target == action.target and a.id != action.id]
         if any(action.dispatched - at < plan.cooldown for at in own):
@@ -402,15 +262,18 @@ class Checks:
         ahead = sum(max(0.0, by) for at, by in self._jumps if at >= effect)
         rules = plan.verification
         needed = rules.windows * rules.window - ahead
-        found = [s for s in truth.scrapes if s.at >= effect - ahead - _EPS]
+        reference = float(msgspec.json.decode(incident.evidence).get("reference", 0.0))  # unknown: nothing to compare
+        if _less_is_better(incident):
+            reference = 1.0 - reference if reference else 0.0
+        found = [s for s in truth.scrapes if s.at >= effect - ahead - EPS]
         for i, first in enumerate(found):
             for last in found[i + 1 :]:
                 bad = last.served[BAD] - first.served[BAD]
                 others = sum(last.served[v] - first.served[v] for v in first.served if v != BAD)
                 right = sum(last.right[v] - first.right[v] for v in first.served if v != BAD)
-                moved = bad <= rules.max_share * (bad + others) + _EPS
-                enough = others >= rules.windows * rules.min_predictions and last.at - first.at >= needed - _EPS
-                if moved and enough and right / others > 0.85:
+                moved = bad <= rules.max_share * (bad + others) + EPS
+                enough = others >= rules.windows * rules.min_predictions and last.at - first.at >= needed - EPS
+                if moved and enough and right / others > reference - 0.05:
                     return
         yield f"no traffic since the effect at {effect} proves it"
 
@@ -440,7 +303,7 @@ class Checks:
                 if earlier and write.before != action.expected:
                     self.fail(4, f"{action.id} had its effect twice: {earlier[-1]}, {write}")
                 incident = self.watch.incidents.get(action.incident)
-                if incident and write.after.share(incident.bad) > write.before.share(incident.bad) + _EPS:
+                if incident and write.after.share(incident.bad) > write.before.share(incident.bad) + EPS:
                     self.fail(9, f"{action.id} gives {incident.bad} more traffic: {write}")
 
     def _times(self) -> None:
@@ -476,7 +339,9 @@ class Checks:
             told = service.metrics.value("rollbacks_total", *labels)
             self.checked[10] += 1
             if told < count:
-                self.fail(10, f"{count} incidents ended {labels[2]} on {labels[0]}, and the counter that pages says {told:g}")
+                self.fail(
+                    10, f"{count} incidents ended {labels[2]} on {labels[0]}, and the counter that pages says {told:g}"
+                )
 
     def close(self) -> None:
         """The last look, with the product's own check of the file."""
@@ -489,3 +354,8 @@ class Checks:
             return
         for problem in report.problems:
             self.fail(14, problem)
+
+
+def _less_is_better(incident: Incident) -> bool:
+    measure = msgspec.json.decode(incident.evidence).get("recovery", incident.measure)
+    return str(measure) in ("log_loss", "errors")

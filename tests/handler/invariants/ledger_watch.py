@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from mlcanary.handler.core.incidents import Action, ActionKind, Incident
+from mlcanary.handler.core.incidents import Action, Incident
 from mlcanary.handler.core.machines import ACTION, INCIDENT, RELEASE, Machine
 from mlcanary.handler.core.releases import Order, Release
 from mlcanary.handler.ledger import audit, tables
@@ -123,7 +123,8 @@ class LedgerWatch:
             return bool(before.attempt != after.attempt)
         if table == "release":
             return bool(before.step != after.step)
-        return bool(before.effect != after.effect)
+        stages = before.state == "acting" and before.note != after.note
+        return bool(before.effect != after.effect) or stages
 
     def _audit(self, db: sqlite3.Connection) -> None:
         rows = db.execute("SELECT * FROM audit WHERE id>? AND kind='effect' ORDER BY id", (self._audited,))

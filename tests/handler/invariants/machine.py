@@ -9,10 +9,24 @@ from typing import ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from handler.invariants.afterwards import follow
 from handler.invariants.checks import NAMES, Checks
-from handler.invariants.routers import APPLY_ANSWERS, OBSERVE_ANSWERS, Answer
+from handler.invariants.routers import OBSERVE_ANSWERS, Answer
 from handler.invariants.truth import Truth
-from handler.invariants.world import BAD, GOOD, MODELS, World, install
+from handler.invariants.vocabulary import (
+    AFTERWARDS,
+    ANSWERS,
+    BREAKS,
+    KINDS,
+    NUMBERS,
+    OPERATIONS,
+    ORDERS,
+    PERSON,
+    SCENES,
+    SECONDS,
+    WORDS,
+)
+from handler.invariants.world import BAD, GOOD, MODELS, World
 from handler_world import alert, payload
 from mlcanary.handler.core.releases import FreezeLevel, Order, OrderKind, OrderState, Version, VersionStatus
 from mlcanary.handler.ledger.store import EVERYTHING
@@ -22,37 +36,8 @@ STEPS: Counter[str] = Counter()
 """How often each rule ran, over all examples; `steps` counts all of them."""
 EVENTS: Counter[str] = Counter()
 """What happened in the worlds, over all examples."""
-ANSWERS = st.sampled_from((*(Answer.OK,) * 8, *APPLY_ANSWERS, "open", "crash", "crash, landed"))
 CHECKED: Counter[int] = Counter()
 """How often each invariant was held against something, over all examples."""
-
-SECONDS = st.sampled_from((0.0, 0.5, 2.0, 6.0, 12.0, 35.0, 100.0))
-NUMBERS = st.sampled_from((0, 0, 0, 1, 2, 3))
-SCENES = (
-    ("react",),
-    ("drive",),
-    ("drive", "observe"),
-    ("capacity",),
-    ("approval", "drive"),
-    ("react", "react", "react", "react"),
-    ("eyes", "capacity"),
-    ("drive",),
-)
-ORDERS = (
-    "rollback", "rollback", "force", "approve", "approve", "approve another plan", "refuse", "promote", "push", "withdraw",
-    "submit",
-)  # fmt: skip
-WORDS = ("promote", "promote", "hold", "rollback", "no_data", "nobody", "slower", "deaf")
-KINDS = (("accuracy", "5m"), ("accuracy", "1h"), ("verdict", "judge"), ("errors", "5m"))
-BREAKS = (
-    "scraping", "source", "roles", "old rule", "hidden", "alert", "good falls", "good falls", "bad recovers", "good dies", "bad dies",
-    "counters of good", "counters of bad", "judged", "verdict", "unreadable", "disobeys", "capacity", "capacity", "owned",
-)  # fmt: skip
-PERSON = (
-    "freeze", "freeze all", "freeze promotions", "unfreeze", "touch", "remove", "quarantine good", "quarantine bad",
-    "prove good", "forget",
-)  # fmt: skip
-OPERATIONS = ("restart", "reload", "observe", "react", "judge", "drive", "second", "store breaks", "disk full", "store heals")
 
 
 class HandlerMachine(RuleBasedStateMachine):
@@ -64,7 +49,6 @@ class HandlerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        install()
         self.world: World | None = None
         self.bodies: list[bytes] = []
         self._alerts = 0
@@ -82,11 +66,13 @@ class HandlerMachine(RuleBasedStateMachine):
         assert self.world is not None
         return self.world
 
-    def _name(self, number: int) -> str:
+    def name(self, number: int) -> str:
+        """The target that a number stands for."""
         return MODELS[number % len(self.w.modes)]
 
-    def _truth(self, number: int) -> Truth:
-        truth = self.w.truths[self._name(number)]
+    def truth(self, number: int) -> Truth:
+        """What really happens around a target, up to now."""
+        truth = self.w.truths[self.name(number)]
         truth.move(self.w.now)
         return truth
 
@@ -165,7 +151,7 @@ class HandlerMachine(RuleBasedStateMachine):
                 self.w.store_fault = {"store breaks": "unreadable", "disk full": "full"}.get(what, "")
             case _:
                 if what != "reload":
-                    self.w.modes[self._name(number)] = what
+                    self.w.modes[self.name(number)] = what
                 if self.w.service is not None:
                     self.w.spawn(self.w.service.reload())
 
@@ -178,13 +164,22 @@ class HandlerMachine(RuleBasedStateMachine):
         self.bodies.append(payload(alert(status=status, fingerprint=mark, startsAt=starts_at, **labels)))
         self.w.deliver(self.bodies[-1])
 
-    @rule(number=NUMBERS, kind=st.sampled_from((*KINDS[:3], KINDS[0])), repeats=st.integers(1, 2), answer=ANSWERS, share=st.sampled_from((10, 50)))
-    def accuse(self, number: int, kind: tuple[str, str], repeats: int, answer: Answer | str, share: int) -> None:
+    @rule(
+        number=NUMBERS,
+        kind=st.sampled_from((*KINDS[:3], KINDS[0])),
+        repeats=st.integers(1, 2),
+        answer=ANSWERS,
+        share=st.sampled_from((10, 50)),
+        then=AFTERWARDS,
+    )
+    def accuse(
+        self, number: int, kind: tuple[str, str], repeats: int, answer: Answer | str, share: int, then: str
+    ) -> None:
         """A bad canary gets traffic, and an alert says so."""
         STEPS["accuse"] += 1
-        name = self._name(number)
+        name = self.name(number)
         self.w.heal(name)
-        truth = self._truth(number)
+        truth = self.truth(number)
         truth.quality = {GOOD: 0.9, BAD: 0.5}
         truth.judged, truth.verdict = kind[0] == "verdict", 1.0
         if self.w.routers[name].weights.weight(BAD) == 0:
@@ -193,12 +188,13 @@ class HandlerMachine(RuleBasedStateMachine):
         for _ in range(repeats):
             self._send(name, *kind, self._alerts)
         self._meet(answer, 1.0)
+        follow(self, number, then)
 
     @rule(number=NUMBERS, kind=st.sampled_from(KINDS), start=st.integers(0, 3))
     def webhook(self, number: int, kind: tuple[str, str], start: int) -> None:
         """An alert that may have no ground."""
         STEPS["webhook"] += 1
-        self._send(self._name(number), *kind, start)
+        self._send(self.name(number), *kind, start)
 
     @rule(number=NUMBERS, start=st.integers(0, 3))
     def resolve(self, number: int, start: int) -> None:
@@ -207,7 +203,7 @@ class HandlerMachine(RuleBasedStateMachine):
         self.w.run(0.0)
         self.w.checks.look()
         before = self.w.checks.watch.state()
-        self._send(self._name(number), "accuracy", "5m", start, status="resolved")
+        self._send(self.name(number), "accuracy", "5m", start, status="resolved")
         self.w.checks.look()
         after = self.w.checks.watch.state()
         if before != after:
@@ -227,7 +223,7 @@ class HandlerMachine(RuleBasedStateMachine):
     def person(self, what: str, number: int) -> None:
         """Freeze, unfreeze, say what an artefact is."""
         STEPS[f"person: {what}"] += 1
-        name, now = self._name(number), self.w.clock()
+        name, now = self.name(number), self.w.clock()
         match what.split():
             case ["touch"]:
                 self.w.freeze_path.touch()
@@ -246,19 +242,25 @@ class HandlerMachine(RuleBasedStateMachine):
                 said = Version(name, version, version, status.get(word, VersionStatus.CANDIDATE), "r", "p", now)
                 self.w.order(lambda ledger: ledger.set_version(said, target=name))
 
-    def _order(self, number: int, kind: OrderKind, *, plan: str = "", force: bool = False, actor: str = "p") -> None:
+    def give(self, number: int, kind: OrderKind, *, plan: str = "", force: bool = False, actor: str = "p") -> None:
+        """A person orders something about the canary."""
         self._orders += 1
-        name, reason = self._name(number), "because" if force else ""
+        name, reason = self.name(number), "because" if force else ""
         order = Order(
             f"order{self._orders}", name, kind, BAD, plan, reason, force, actor, self.w.clock(), OrderState.PENDING, ""
         )
         self.w.order(lambda ledger: ledger.give_order(order))
 
-    @rule(what=st.sampled_from(ORDERS), number=NUMBERS, actor=st.sampled_from(("p", "q")), wait=st.sampled_from((0.0, 1.0, 6.0)))
+    @rule(
+        what=st.sampled_from(ORDERS),
+        number=NUMBERS,
+        actor=st.sampled_from(("p", "q")),
+        wait=st.sampled_from((0.0, 1.0, 6.0)),
+    )
     def order(self, what: str, number: int, actor: str, wait: float) -> None:
         """What people order: in time, late, twice, with a plan that is another one by now."""
         STEPS[f"order: {what}"] += 1
-        name = self._name(number)
+        name = self.name(number)
         waiting = [i for i in self.w.checks.open_incidents() if i.state == "awaiting_approval"]
         if waiting and what in ("approve", "refuse"):
             number, name = MODELS.index(waiting[0].target), waiting[0].target
@@ -266,14 +268,14 @@ class HandlerMachine(RuleBasedStateMachine):
         plan = open_ones[0].plan if open_ones and what == "approve" else "0" * 16 if "another" in what else ""
         kinds = {"force": OrderKind.ROLLBACK, "approve another plan": OrderKind.APPROVE, "push": OrderKind.PROMOTE}
         kind = kinds[what] if what in kinds else OrderKind(what)
-        self._order(number, kind, plan=plan, force=what in ("force", "push"), actor=actor)
+        self.give(number, kind, plan=plan, force=what in ("force", "push"), actor=actor)
         self.w.run(wait)
 
-    @rule(number=NUMBERS)
-    def release(self, number: int) -> None:
+    @rule(number=NUMBERS, then=AFTERWARDS)
+    def release(self, number: int, then: str) -> None:
         """A candidate that nothing speaks against is submitted."""
         STEPS["release"] += 1
-        truth, router = self._truth(number), self.w.routers[self._name(number)]
+        truth, router = self.truth(number), self.w.routers[self.name(number)]
         self.w.heal(router.name)
         truth.quality, truth.word, router.owned_by = {GOOD: 0.9, BAD: 0.9}, "hold", ""
         truth.judged = False
@@ -282,26 +284,28 @@ class HandlerMachine(RuleBasedStateMachine):
             self.w.order(lambda ledger: ledger.set_version(said, target=router.name))
         if not any(r.target == router.name and r.open for r in self.w.checks.watch.releases.values()):
             router.write(self.w.now, State.of({GOOD: 100, BAD: 0}), "")
-        self._order(number, OrderKind.SUBMIT)
+        self.give(number, OrderKind.SUBMIT)
         self.w.run(0.5)
+        follow(self, number, then)
 
-    @rule(number=NUMBERS, answer=ANSWERS, looks=st.integers(1, 4))
-    def release_goes_well(self, number: int, answer: Answer | str, looks: int) -> None:
+    @rule(number=NUMBERS, answer=ANSWERS, looks=st.integers(1, 4), then=AFTERWARDS)
+    def release_goes_well(self, number: int, answer: Answer | str, looks: int, then: str) -> None:
         """The judge says promote, and nothing is wrong, up to the next write at least."""
         STEPS["release goes well"] += 1
-        self.w.heal(self._name(number))
-        truth = self._truth(number)
+        self.w.heal(self.name(number))
+        truth = self.truth(number)
         truth.quality, truth.word = {GOOD: 0.9, BAD: 0.9}, "promote"
         if self.w.service is None:
             self.w.start()
         for look in range(looks):
             self._meet(answer if look == looks - 1 else Answer.OK, 40.0)
+        follow(self, number, then)
 
     @rule(number=NUMBERS, word=st.sampled_from(WORDS))
     def judge_says(self, number: int, word: str) -> None:
         """The judge's word on the candidate, or none."""
         STEPS[f"judge says: {word}"] += 1
-        truth = self._truth(number)
+        truth = self.truth(number)
         truth.may_expand, truth.verdict_age = word != "slower", 500.0 if word == "deaf" else 1.0
         truth.word = {"nobody": None, "slower": "hold", "deaf": "promote"}.get(word, word)
 
@@ -311,8 +315,8 @@ class HandlerMachine(RuleBasedStateMachine):
     def other_writer(self, number: int, good: int, bad: int) -> None:
         """Somebody else sets the weights; most often as they were before."""
         STEPS["other writer"] += 1
-        self._truth(number)
-        self.w.routers[self._name(number)].write(self.w.now, State.of({GOOD: good + (good + bad == 0), BAD: bad}), "")
+        self.truth(number)
+        self.w.routers[self.name(number)].write(self.w.now, State.of({GOOD: good + (good + bad == 0), BAD: bad}), "")
 
     @rule(seconds=st.sampled_from((-7200.0, -60.0, -3.0, 3.0, 60.0, 700.0, 90000.0)))
     def clock_jumps(self, seconds: float) -> None:
@@ -324,7 +328,7 @@ class HandlerMachine(RuleBasedStateMachine):
     def breaks(self, number: int, what: str) -> None:
         """Something around a target changes for the worse, or for the better."""
         STEPS[f"breaks: {what}"] += 1
-        truth, router = self._truth(number), self.w.routers[self._name(number)]
+        truth, router = self.truth(number), self.w.routers[self.name(number)]
         one_canary = truth.roles == [(GOOD, "baseline"), (BAD, "canary")]
         changes: dict[str, Callable[[], None]] = {
             "scraping": lambda: setattr(truth, "scraping", False),
@@ -332,12 +336,12 @@ class HandlerMachine(RuleBasedStateMachine):
             "roles": lambda: setattr(
                 truth, "roles", [(v, "baseline") for v in (GOOD, BAD)] if one_canary else [(GOOD, "canary")]
             ),
-            "old rule": lambda: (setattr(truth, "rule_age", 500.0), setattr(truth, "verdict_age", 500.0))[0],
+            "old rule": truth.stop_rules,
             "hidden": lambda: setattr(truth, "hidden", True),
             "alert": lambda: setattr(truth, "alert_firing", False),
             "good falls": lambda: truth.quality.update({GOOD: 0.7, BAD: 0.3}),
             "bad recovers": lambda: truth.quality.update({BAD: 0.9}),
-            "good dies": lambda: (truth.alive.update({GOOD: False}), truth.servers.update({GOOD: 0.0}))[0],
+            "good dies": lambda: truth.stop_servers(GOOD),
             "bad dies": lambda: truth.alive.update({BAD: False}),
             "counters of good": lambda: truth.reset_counters(GOOD),
             "counters of bad": lambda: truth.reset_counters(BAD),
@@ -354,7 +358,7 @@ class HandlerMachine(RuleBasedStateMachine):
     def all_is_well(self, number: int) -> None:
         """Everything that broke around a target works again."""
         STEPS["all is well"] += 1
-        self.w.heal(self._name(number))
+        self.w.heal(self.name(number))
 
     # --- the invariants
 

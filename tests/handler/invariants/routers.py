@@ -87,7 +87,11 @@ class FakeTarget:
     weighted = True
 
     def __init__(
-        self, router: Router, gate: Gate, clock: Callable[[], float], told: Callable[[str, str, State, Guard], None],
+        self,
+        router: Router,
+        gate: Gate,
+        clock: Callable[[], float],
+        told: Callable[[str, str, State, Guard], None],
         changed: Callable[[], None],
     ) -> None:
         self._router = router

@@ -1,7 +1,7 @@
 """The invariants of recovery.md 5, one property test each, over the real handler in a world of faults.
 
-Each test runs the same rules with seeds of its own and holds one invariant. `run.py` is the long form, which holds all
-of them at once.
+Each test runs the same rules with seeds of its own and holds one invariant. `run_invariants.py` is the long form, which
+holds all of them at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ EXAMPLES, LENGTH = 5, 50
 SEED = 20260101
 
 
-def hold(number: int, machine: type[HandlerMachine] = HandlerMachine, *, examples: int = EXAMPLES, start: int = SEED) -> None:
+def hold(
+    number: int, machine: type[HandlerMachine] = HandlerMachine, *, examples: int = EXAMPLES, start: int = SEED
+) -> None:
     """Run the rules and hold one invariant, and that the process never ends by itself."""
     numbers = {"numbers": frozenset({0, number}), "drains": number == 10}
     print(f"seed {start + number}")

@@ -114,6 +114,14 @@ class Truth:
         """A server starts again: what a scrape shows of it begins at 0."""
         self.offset[version] = (self.served[version], self.right[version])
 
+    def stop_servers(self, version: str) -> None:
+        """Nobody serves the version, and its sidecars are gone."""
+        self.alive[version], self.servers[version] = False, 0.0
+
+    def stop_rules(self) -> None:
+        """What rules and the judge recorded gets old."""
+        self.rule_age = self.verdict_age = 500.0
+
     # --- what is answered
 
     @property
@@ -165,10 +173,29 @@ class _View(handler_world.Release):
     def answer(self, text: str) -> list[Sample]:
         """One query."""
         if text not in self._known:
-            found = (answer for pattern, answer in handler_world.ANSWERS if re.match(pattern, text))
+            found = (answer for pattern, answer in (*_OWN, *handler_world.ANSWERS) if re.match(pattern, text))
             self._known[text] = next(found, _recorded(text))
         told = self._known[text](self)
         return [Sample(tuple(sorted(labels.items())), float(value)) for labels, value in told]
+
+
+def _losses(release: handler_world.Release) -> Vector:
+    """Each wrong prediction loses 1, each right one nothing: the mean is what is wrong."""
+    told: Vector = []
+    for version in (GOOD, BAD):
+        right, wrong = (release.labeled[version, "1", predicted] for predicted in ("1", "0"))
+        for name, value in (("sum", wrong), ("count", right + wrong), ("squares_total", wrong)):
+            told.append(({"__name__": f"mlcanary_log_loss_{name}", "version": version}, value))
+    return told
+
+
+_OWN: tuple[tuple[str, Callable[[handler_world.Release], Vector]], ...] = (
+    (r"\{__name__=~", _losses),
+    (
+        r"max by \(cluster, namespace\) \(mlcanary_judge_trials",
+        lambda r: [({}, r.counters[BAD])] if BAD in r.counters else [],
+    ),
+)
 
 
 def _recorded(text: str) -> Callable[[handler_world.Release], Vector]:

@@ -8,58 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import functools
 import itertools
-import logging
-import re
 import shutil
 import sqlite3
 import tempfile
 from collections import Counter, deque
-from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from handler.invariants.configuration import EXTRA, MODELS, parsed
+from handler.invariants.edges import FaultyStore, install, uninstall
 from handler.invariants.routers import TIMEOUT, Answer, FakeTarget, Router, land
 from handler.invariants.truth import Truth
 from handler.invariants.virtual_loop import SpinError, VirtualLoop
 from handler_world import BAD, GOOD
 from mlcanary.errors import StateError
-from mlcanary.handler import service as service_module
-from mlcanary.handler.evidence.prometheus import EvidenceError, Prometheus, Sample
 from mlcanary.handler.intake.queue import GATHERING
 from mlcanary.handler.ledger.store import Ledger
 from mlcanary.handler.service import HandlerService, RunOptions
-from mlcanary.handler.settings import Settings, TargetPlan, parse_settings
+from mlcanary.handler.settings import Settings, TargetPlan
 from mlcanary.handler.targets.contract import Guard, State, Target
 from mlcanary.handler.web.webhook import Webhook
 
 START = 1_800_000_000.0
-_OF_MODEL = re.compile(r'model="([a-z]+)"')
 _MOST_TURNS = 5000
 _LONGEST_PAUSE = 60.0
-
-CONFIGURATION = """
-prometheus: {url: 'http://127.0.0.1:9', timeout: 5s}
-defaults:
-  mode: observe
-  cooldown: 60s
-  budget: 3
-  reconcile: 10s
-  reconcile_for: 300s
-  verification: {window: 10s, windows: 2, min_predictions: 100, deadline: 90s, tolerance: 5s, min_labels: 100}
-  evidence: {recheck: 8s, deadline: 30s, max_age: 30s, serving_window: 30s}
-  release: {steps: [5, 50, 100], min_trials: 100, hold_deadline: 300s, soak: 60s}
-targets:
-"""
-EXTRA = {
-    "approval": "approval: {required: true, expires: 120s}, ",
-    "eyes": "approval: {required: true, expires: 120s, four_eyes: true}, ",
-    "capacity": "capacity: {requests_per_second: 50, headroom: 1.1, stage_wait: 5s, deadline: 60s}, ",
-}
-"""What a target of a scene has beside mode react, by its word."""
-MODELS = ("alpha", "beta", "gamma", "delta")
 
 
 class CrashError(KeyboardInterrupt):
@@ -67,12 +41,10 @@ class CrashError(KeyboardInterrupt):
 
 
 class World:
-    """See the module. `scene` has a mode, or a word of `EXTRA`, for each of `alpha`, `beta`, ...; `told` hears of calls to targets."""
-
-    current: World
+    """See the module. `scene` has a mode, or a word of `EXTRA`, for each of the targets `alpha`, `beta`, ..."""
 
     def __init__(self, scene: tuple[str, ...], checks: Any) -> None:
-        World.current = self
+        install(self)
         self.directory = Path(tempfile.mkdtemp(prefix="invariants-", dir=_memory()))
         self.state_path = self.directory / "handler.sqlite"
         self.freeze_path = self.directory / "stop"
@@ -101,8 +73,8 @@ class World:
 
     def load(self) -> Settings:
         """The configuration as it stands now."""
-        parsed = _parsed(tuple(self.modes.items()), tuple(self.extra.items()))
-        return dataclasses.replace(parsed, freeze_file=str(self.freeze_path))
+        found = parsed(tuple(self.modes.items()), tuple(self.extra.items()))
+        return dataclasses.replace(found, freeze_file=str(self.freeze_path))
 
     def plan(self, name: str) -> TargetPlan | None:
         """What the running process goes by for a target."""
@@ -125,10 +97,13 @@ class World:
         self.now = max(self.now, to)
         self.loop.move(self.now)
 
-    def run(self, seconds: float, turns: int = _MOST_TURNS) -> None:
-        """Let `seconds` pass while every call is answered as soon as it comes, as the standing faults have it."""
+    def run(self, seconds: float, *, while_up: bool = False) -> None:
+        """Let `seconds` pass while every call is answered as soon as it comes, as the standing faults have it.
+
+        With `while_up` time stands still once the process has ended.
+        """
         until = self.now + seconds
-        for _ in range(turns):
+        for _ in range(_MOST_TURNS):
             self.settle()
             if self.service is None:
                 break
@@ -139,7 +114,8 @@ class World:
             if due is None or due > until:
                 break
             self.move(due)
-        self.move(until)
+        if not (while_up and self._main is None):
+            self.move(until)
         self.settle()
 
     def run_to_gate(self, seconds: float = _LONGEST_PAUSE) -> None:
@@ -213,14 +189,14 @@ class World:
             self.checks.fail(0, str(error))
             self.crash("spin")
         if self._main is not None and self._main.done():
-            error = None if self._main.cancelled() else self._main.exception()
+            failed = None if self._main.cancelled() else self._main.exception()
             if self.service is not None and not self._store.closed:
                 self.crash("error")
             self._main, self.service = None, None
-            if isinstance(error, StateError) and self.store_fault:
+            if isinstance(failed, StateError) and self.store_fault:
                 self.counts["the process ended without a store"] += 1
-            elif error is not None:
-                self.checks.fail(0, f"the process ended with {type(error).__name__}: {error}")
+            elif failed is not None:
+                self.checks.fail(0, f"the process ended with {type(failed).__name__}: {failed}")
 
     def answer(self, answer: Answer) -> str:
         """Decide the oldest call that waits; gives its kind, empty without one."""
@@ -290,7 +266,7 @@ class World:
             self.service = HandlerService(self.settings, options, self.load, None)
         except CrashError:  # before anything runs
             return
-        self._store = _Store(self.service.ledger._db, self)
+        self._store = FaultyStore(self.service.ledger._db, self)
         self.service.ledger._db = cast(sqlite3.Connection, self._store)
         self.webhook = Webhook(self.service)
         self._stop = asyncio.Event()
@@ -319,11 +295,8 @@ class World:
             return
         self._stop.set()
         for _ in range(10):
-            self.settle()
-            if self.service is None:
-                return
-            self.run(TIMEOUT)
-        if self.service is not None:
+            self.run(TIMEOUT, while_up=True)
+        if self._main is not None:
             self.checks.fail(10, "the process did not stop")
             self.crash("stop that hangs")
 
@@ -332,7 +305,7 @@ class World:
         if self.service is None:
             work.close()
             return
-        self._tasks.append(self.loop.create_task(_quiet(work)))
+        self._tasks.append(self.loop.create_task(_quiet(work, self.counts)))
         self.settle()
 
     def deliver(self, body: bytes) -> None:
@@ -374,78 +347,8 @@ class World:
         """Leave nothing behind."""
         self.crash("the end")
         self.checks.close()
+        uninstall()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-
-class FakePrometheus(Prometheus):
-    """Answers all queries of one question at one moment, after one wait."""
-
-    async def query_all(self, expressions: Mapping[str, str]) -> dict[str, list[Sample]]:
-        world = World.current
-        found = next((m for text in expressions.values() if (m := _OF_MODEL.search(text))), None)
-        name = found[1] if found else next(iter(world.truths))
-        answer = await world.gate("ask", name)
-        if answer is Answer.HANG:
-            await asyncio.sleep(TIMEOUT)
-        if answer is not Answer.OK:
-            raise EvidenceError("Prometheus does not answer")
-        truth = world.truths[name]
-        told = truth.answer(expressions)
-        world.checks.asked(name, expressions)
-        return told
-
-    async def query(self, expression: str) -> list[Sample]:
-        return (await self.query_all({"": expression}))[""]
-
-
-class _Store:
-    """The connection of a ledger, which fails while the world says so."""
-
-    def __init__(self, db: sqlite3.Connection, world: World) -> None:
-        self._db = db
-        self._world = world
-        self.closed = False
-
-    def execute(self, statement: str, *values: Any) -> Any:
-        self._fail(statement)
-        return self._db.execute(statement, *values)
-
-    def executemany(self, statement: str, *values: Any) -> Any:
-        self._fail(statement)
-        return self._db.executemany(statement, *values)
-
-    def _fail(self, statement: str) -> None:
-        fault = self._world.store_fault
-        if fault == "unreadable" and statement != "ROLLBACK":
-            raise sqlite3.OperationalError("disk I/O error")
-        if fault == "full" and statement == "COMMIT":
-            raise sqlite3.OperationalError("database or disk is full")
-
-    @property
-    def in_transaction(self) -> bool:
-        return self._db.in_transaction
-
-    def close(self) -> None:
-        self.closed = True
-        self._db.close()
-
-
-@functools.cache
-def _parsed(modes: tuple[tuple[str, str], ...], extra: tuple[tuple[str, str], ...]) -> Settings:
-    text = CONFIGURATION
-    for name, mode in modes:
-        text += (
-            f"- {{name: {name}, model: {name}, mode: {mode}, {dict(extra).get(name, '')}"
-            f"target: {{type: haproxy, socket: /run/{name}, backend: b, servers: {{{GOOD}: a, {BAD}: b}}}}}}\n"
-        )
-    return parse_settings(text, "handler.yml")
-
-
-def install() -> None:
-    """Replace the edges of the process: targets and Prometheus."""
-    service_module.create = lambda kind: World.current.target(kind)
-    service_module.Prometheus = FakePrometheus  # type: ignore[misc]
-    logging.getLogger("mlcanary").setLevel(logging.CRITICAL + 1)
 
 
 def _memory() -> str | None:
@@ -459,11 +362,11 @@ def _reader(body: bytes) -> Any:
     return read
 
 
-async def _quiet(work: Any) -> None:
+async def _quiet(work: Any, counts: Counter[str]) -> None:
     try:
         await work
-    except Exception as error:  # noqa: BLE001  # a request that fails is answered by the server with 500
-        World.current.counts[f"request failed: {type(error).__name__}"] += 1
+    except Exception as error:  # a request that fails is answered by the server with 500
+        counts[f"request failed: {type(error).__name__}"] += 1
 
 
 def _drop(task: asyncio.Task[Any]) -> None:
@@ -477,4 +380,4 @@ def _drop(task: asyncio.Task[Any]) -> None:
         return
 
 
-__all__ = ["BAD", "GOOD", "MODELS", "START", "Answer", "CrashError", "Guard", "World", "install"]
+__all__ = ["BAD", "GOOD", "MODELS", "START", "Answer", "CrashError", "Guard", "World"]

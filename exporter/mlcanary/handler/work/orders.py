@@ -83,7 +83,7 @@ class Orders:
             if order.kind in (OrderKind.ROLLBACK, OrderKind.APPROVE, OrderKind.REFUSE):
                 self._end(order, await self._refused(order))
         incident = self._waiting()
-        if incident is not None and self._env.clock() >= incident.expires:
+        if incident is not None and self._expired(incident):
             self._expire(incident)
 
     async def _refused(self, order: Order) -> str:
@@ -210,13 +210,18 @@ class Orders:
             raise OrderRefusedError(f"{incident.good} has no capacity for any of it now")
         await self._shift.approved(incident, proposal, actor=order.actor, order=order.id)
 
+    def _expired(self, incident: Incident) -> bool:
+        """Whether the time to approve is over; a clock that went back at most doubles it."""
+        left = incident.expires - self._env.clock()
+        return not 0 < left <= 2 * self.plan.approval.expires
+
     def _approvable(self, order: Order) -> Incident:
         incident = self._waiting()
         if incident is None:
             raise OrderRefusedError("no incident waits for approval")
         if order.plan != incident.plan:
             raise _another(incident.plan)
-        if self._env.clock() >= incident.expires:
+        if self._expired(incident):
             self._expire(incident)
             raise OrderRefusedError("the approval came too late")
         if self.plan.approval.four_eyes and order.actor == incident.actor:

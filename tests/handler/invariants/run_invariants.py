@@ -1,4 +1,4 @@
-"""The long form: `python tests/handler/invariants/run.py --steps 100000 --seed 1`.
+"""The long form: `python tests/handler/invariants/run_invariants.py --steps 100000 --seed 1`.
 
 Prints the seed, the steps, how often each rule ran and each fault struck, and which moves of the state machines were
 taken. A counterexample is printed with the seed of its part, and the exit status is 1.
@@ -11,8 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[2])]
+sys.path[:0] = [str(Path(__file__).parents[2])]  # where pytest looks for `handler` and `handler_world`
 
+# ruff: noqa: E402
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -27,7 +28,9 @@ LENGTH = 60
 """Steps of an example."""
 
 
-def part(number: int, examples: int = PART, *, shrink: bool = False, machine: type[HandlerMachine] = HandlerMachine) -> None:
+def part(
+    number: int, examples: int = PART, *, shrink: bool = False, machine: type[HandlerMachine] = HandlerMachine
+) -> None:
     """Run the examples of one seed. Raises AssertionError with the invariant that does not hold."""
     seeded = seed(number)(type(machine.__name__, (machine,), {}))
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
@@ -47,7 +50,9 @@ def part(number: int, examples: int = PART, *, shrink: bool = False, machine: ty
 
 def report(first: int, last: int, seconds: float) -> None:
     """What was covered."""
-    print(f"seeds {first} to {last}, {STEPS['steps']} steps in {seconds:.0f} s ({STEPS['steps'] / seconds:.0f} a second)")
+    print(
+        f"seeds {first} to {last}, {STEPS['steps']} steps in {seconds:.0f} s ({STEPS['steps'] / seconds:.0f} a second)"
+    )
     print("\nheld against (times):")
     for number, name in NAMES.items():
         print(f"  {number:2} {name}: {CHECKED[number] or STEPS['steps']}")
