@@ -16,7 +16,7 @@ import aiohttp
 from aiohttp import web
 
 from handler.matrix.rigs import DIE, HANG, LIE, OBEY, PARTLY, REFUSE, Rig, Shares
-from handler.matrix.routers import wait_for
+from handler.matrix.router_rigs import wait_for
 from handler_world import BAD, GOOD, free_port, running
 from loopback_server import loopback
 from mlflow_world import Registry, mlflow_server
