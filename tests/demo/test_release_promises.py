@@ -70,7 +70,7 @@ ROLLED = "the handler proved the rollback from the traffic"
 BACK = "v2 has all traffic again, and v3 answered nothing after the effect"
 REFUSED = "v3 is quarantined: a second submission is refused"
 SEEN = "every step's share was seen at the traffic"
-GROUNDED = "no step but the first without evidence: 30 requests judged in the one before, no objection"
+GROUNDED = "no step but the first without evidence: 30 requests judged in the one before"
 UNBROKEN, SAME = (
     "the audit is unbroken, and the tables say the same (mlcanary explain --verify)",
     "the handler's metrics say the same as its audit",

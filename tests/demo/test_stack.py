@@ -78,6 +78,7 @@ async def test_a_component_that_ends_by_itself_is_named_and_its_log_is_at_hand(
 async def test_a_job_that_fails_is_named(tmp_path: Path, session: aiohttp.ClientSession) -> None:
     async with Stack(tmp_path, session) as stack:
         await stack.run(python("good", "pass"))
+        assert await stack.ask(python("asked", "raise SystemExit(3)")) == 3
         with pytest.raises(DemoError, match="bad failed with status 3"):
             await stack.run(python("bad", "raise SystemExit(3)"))
         stack.check()

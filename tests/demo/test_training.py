@@ -17,6 +17,7 @@ from mlcanary.demo.dataset import (
     FEATURES_OF,
     HELDOUT_FILE,
     LENGTHS,
+    NEXT,
     REFERENCE_FILE,
     TRUTH,
     model_file,
@@ -43,6 +44,11 @@ def accuracy(directory: Path, version: str, length_factor: float = 1.0) -> float
 
 def test_version_2_is_a_little_better_than_version_1(trained: Path) -> None:
     assert 0.90 < accuracy(trained, BASELINE) < accuracy(trained, CANARY)
+
+
+def test_version_3_is_another_artefact_than_version_2_and_about_as_good(trained: Path) -> None:
+    assert model_file(trained, NEXT).read_bytes() != model_file(trained, CANARY).read_bytes()
+    assert abs(accuracy(trained, NEXT) - accuracy(trained, CANARY)) < 0.01
 
 
 def test_a_unit_change_throws_version_2_far_below_the_fast_rules_limit(trained: Path) -> None:

@@ -1,6 +1,6 @@
 """kill -9 before and after every commit and every call: one effect, the right end, never a false success.
 
-The other targets, and many more runs, are in `matrix/run.py --kills`.
+The other targets, and many more runs, are in `matrix/run_matrix.py --kills`.
 """
 
 from __future__ import annotations

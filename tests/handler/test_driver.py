@@ -126,6 +126,25 @@ async def test_a_release_waits_while_its_target_is_not_in_mode_drive(world: Worl
     assert world.proxy.shares()[BAD] == 0.1
 
 
+@pytest.mark.parametrize("steps", ["[10, 100]", "[100]", "[1, 50, 100]"])
+async def test_steps_that_are_configured_anew_never_raise_the_share_of_a_release(world: World, steps: str) -> None:
+    await submitted(world, to_step=1)
+    world.ledger.close()
+    world.extra = world.extra.replace("[1, 10, 50, 100]", steps)
+    world.start()
+    assert await world.on(times=10) == "hold"
+    assert world.newest().note.startswith("mode: ")
+    assert world.proxy.shares()[BAD] == 0.1
+    world.proxy.ask("set weight models/stable 100; set weight models/canary 0")
+    await world.on(times=3)
+    assert world.proxy.weights()[BAD] == 0
+    world.proxy.ask("set weight models/stable 90; set weight models/canary 10")
+    world.ledger.close()
+    world.extra = world.extra.replace(steps, "[1, 10, 50, 100]")
+    world.start()
+    await world.until("step", step=2)
+
+
 async def test_another_writer_is_undone_twice_then_the_release_is_stuck(world: World) -> None:
     await submitted(world, to_step=1)
     world.api.release.may_expand = False
@@ -151,6 +170,14 @@ async def test_a_share_that_a_person_took_is_given_back_only_if_nothing_speaks_a
     world.api.release.may_expand = False
     assert await world.on(times=3) == "step"
     assert world.proxy.weights() == {GOOD: 90, BAD: 10}
+
+
+async def test_a_share_that_a_person_took_is_not_given_back_while_prometheus_is_silent(world: World) -> None:
+    await submitted(world, to_step=1)
+    world.proxy.ask("set weight models/stable 100; set weight models/canary 0")
+    world.api.broken = True
+    assert await world.on() == "step"
+    assert world.proxy.weights()[BAD] == 0
 
 
 async def test_evidence_of_a_wrong_split_does_not_count(world: World) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mlcanary.errors import StateError
 from mlcanary.handler.core.incidents import Action, ActionKind, Event, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
-from mlcanary.handler.core.releases import FreezeLevel
+from mlcanary.handler.core.releases import FreezeLevel, Version, VersionStatus
 from mlcanary.handler.intake.payload import Alert, Measure, Window
 from mlcanary.handler.ledger import audit
 from mlcanary.handler.ledger.incidents import Dispatch
@@ -113,8 +113,19 @@ def test_everything_survives_a_restart(tmp_path: Path) -> None:
         assert (found.desired, found.expected) == (AFTER, BEFORE)
         assert ledger.open_incident("router") == incident()
         assert (ledger.frozen("flag"), ledger.frozen("router")) == (FreezeLevel.ALL, FreezeLevel.NONE)
-        assert ledger.view("router", 0.0).changed == (NOW + 1,)
+        assert ledger.view("router", "clicks", 0.0).changed == (NOW + 1,)
         assert ledger.pending("router", NOW, recheck=15.0) == []
+
+
+def test_the_name_of_a_version_tells_nothing_of_another_model(ledger: Ledger) -> None:
+    for model, digest in (("other", "v1"), ("other", "sha256:a"), ("clicks", "v9")):
+        row = Version(model, digest, "v1" if model == "other" else "v9", VersionStatus.QUARANTINED, "", "ann", NOW)
+        ledger.set_version(row, target="elsewhere")
+    assert ledger.view("router", "clicks", 0.0).quarantined == {"sha256:a", "v9"}
+    plan(ledger)
+    for gaining in ("sha256:a", "v9"):
+        assert ledger.dispatch(action(), NOW, gaining=[gaining]) is Dispatch.QUARANTINED
+    assert ledger.dispatch(action(), NOW, gaining=["v1"]) is Dispatch.OUT
 
 
 def test_an_action_that_was_confirmed_starts_the_verification(ledger: Ledger) -> None:

@@ -183,7 +183,7 @@ async def test_roll_back_now_needs_no_violation_and_passes_a_freeze(
         assert incident is not None
         assert (incident.id, incident.actor, incident.measure) == (done.id, "ann", "order")
         assert [row.actor for row in handler.audit("plan")] == ["ann"]
-        assert handler.service.ledger.view("router", 0.0).changed == ()  # no budget and no cooldown for the handler
+        assert handler.service.ledger.view("router", "clicks", 0.0).changed == ()  # no budget and no cooldown for the handler
         over = await order(handler, OrderKind.ROLLBACK)
         assert over.note.startswith("not_serving")
 

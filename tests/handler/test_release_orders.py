@@ -46,6 +46,23 @@ async def test_what_cannot_be_released_is_refused(world: World) -> None:
     assert (asked.kind, asked.version, asked.reason, asked.actor) == (OrderKind.ROLLBACK, BAD, "wrong file", "ann")
 
 
+async def test_a_release_without_traffic_can_be_withdrawn_whatever_its_state(world: World) -> None:
+    world.proxy.ask("set server models/canary state maint")
+    await submitted(world)
+    assert await world.on() == "hold"  # the target refuses the first split, and there is nothing to roll back
+    assert await world.order(OrderKind.WITHDRAW, reason="wrong server") == ""
+    assert world.newest().state is ReleaseState.WITHDRAWN
+    world.proxy.ask("set server models/canary state ready")
+    world.now += 1.0
+    await submitted(world, to_step=0)
+    world.api.release.word = "rollback"
+    world.proxy.ask("set weight models/stable 100; set weight models/canary 0")
+    assert await world.on(times=10) == "hold"
+    assert await world.order(OrderKind.WITHDRAW) == ""
+    assert world.newest().state is ReleaseState.WITHDRAWN
+    assert world.ledger.pending_orders("router") == []
+
+
 async def test_only_mode_drive_releases(world: World) -> None:
     world.ledger.close()
     world.mode = "react"

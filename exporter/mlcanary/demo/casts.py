@@ -29,15 +29,14 @@ class Cast:
     """One story's versions and settings.
 
     `weights`: HAProxy's at the start, of every version that will ever serve. `roles`: of the versions that are
-    deployed at the start. `breakable`: the version that gets the bug. `objectives` are keys of the exporters' model,
-    `judging` of the judge's file, `handling` of the handler's target. `rules_every`: how often Prometheus evaluates its
+    deployed at the start. `breakable`: the version that gets the bug. `judging` are keys of the judge's file,
+    `handling` of the handler's target. `rules_every`: how often Prometheus evaluates its
     rules, which on a busy machine is most of its work. `rate`: requests per second.
     """
 
     weights: Mapping[str, int]
     roles: Mapping[str, str]
     breakable: str
-    objectives: Mapping[str, float]
     judging: Mapping[str, Any]
     handling: Mapping[str, Any]
     rules_every: str
@@ -59,7 +58,6 @@ ROLLBACK = Cast(
     weights={BASELINE: 90, CANARY: 10},
     roles={BASELINE: "baseline", CANARY: "canary"},
     breakable=CANARY,
-    objectives={},
     judging=_judging(),
     handling={"mode": "react", "verification": VERIFICATION},
     rules_every="2s",
@@ -70,7 +68,6 @@ RELEASE = Cast(
     weights={BASELINE: 100, CANARY: 0, NEXT: 0},
     roles={BASELINE: "baseline"},
     breakable=NEXT,
-    objectives={"error_rise": 0.0},  # no part in a promotion: the judge's test of a share of failures needs failures
     judging={**_judging(min_age="30s", min_trials=400, margins={"slow": 0.2}), "forget_after": "30s"},
     handling={
         "mode": "drive",

@@ -152,9 +152,7 @@ class Run:
 
     def write_roles(self, roles: Mapping[str, str]) -> None:
         """Say who is baseline and who canary; sidecars that run must be told to read it again."""
-        model: dict[str, Any] = {"name": MODEL, "reference": str(self.profile), "roles": dict(roles)}
-        if self.cast.objectives:
-            model["objectives"] = dict(self.cast.objectives)
+        model = {"name": MODEL, "reference": str(self.profile), "roles": dict(roles)}
         self._write_yaml(self.exporter_config.name, {"models": [model]})
 
     def write_scraped(self, versions: Iterable[str]) -> None:

@@ -29,8 +29,8 @@ class ReleaseEvidence:
     pending or firing until the good one was proven; `late_alerts`: those after it. `bad_after_effect`: predictions of
     the bad one after the rollback was read back, None if it never was. `outcome`: of the one incident, None if none or
     several ended. `refusal`: what the second submission of the bad one was answered, None if it was taken. `verified`:
-    whether the check of the audit by the command line passed, `audit_rows` how many there are. `figures`: the handler's own metrics, `expected` what
-    they must be by the audit and the story.
+    whether the check of the audit by the command line passed, `audit_rows` how many rows it has. `figures`: the
+    handler's own metrics, `expected` what they must be by the audit and the story.
     """
 
     percents: Sequence[int]
@@ -138,7 +138,7 @@ def _both_checks(found: ReleaseEvidence) -> tuple[Check, ...]:
         ),
         Check(
             bool(found.good.confirmed) and not blind,
-            f"no step but the first without evidence: {found.step_trials} requests judged in the one before, no objection",
+            f"no step but the first without evidence: {found.step_trials} requests judged in the one before",
             _listed(frozenset(blind)) if blind else f"{steps} steps",
         ),
         Check(

@@ -67,7 +67,7 @@ class ReleaseStory(Scenario):
         self._screen.note("steps", f"{percents} % of the traffic, each ended by the judge's evidence")
         self._screen.note("short for a demo", f"{STEP_TRIALS} requests judged a step, not 500; soak {SOAK_SECONDS:g} s")
         self._screen.note("", "the judge looks every 4 s; it promotes after 400 requests and 30 s at the earliest")
-        self._screen.note("", "latency hardly counts, as all share one machine; errors do not, as nothing fails here")
+        self._screen.note("", "latency hardly counts, as all share one machine")
         await self._deploy(CANARY, {BASELINE: "baseline", CANARY: "canary"})
         await self._submit(CANARY)
         await self._watch_release(CANARY, ReleaseState.PROVEN)

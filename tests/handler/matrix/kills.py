@@ -15,7 +15,7 @@ Kills = tuple[str, ...]
 
 
 class Killed(Fault):
-    """Every point once, or those that are given; `run.py --kills` runs many more."""
+    """Every point once, or those that are given; `run_matrix.py --kills` runs many more."""
 
     name = "handler killed"
 

@@ -20,7 +20,7 @@ from mlflow_world import Registry
 KILLED_ELSEWHERE = (HAProxyRig, FileRig)
 """test_crash.py kills the handler over these: thirty runs each."""
 KILLED_HERE = [kind for kind in RIGS if kind not in KILLED_ELSEWHERE]
-"""Each of these has some of the points, all of them together every one; run.py has every one for each."""
+"""Each of these has some of the points, all of them together every one; run_matrix.py has every one for each."""
 
 
 @pytest.fixture(scope="module")

@@ -171,12 +171,14 @@ RELEASE = _table(
             ("not worse, last step", _R.SOAK),
             ("no evidence, frozen or source broken", _R.HOLD),
             ("worse, or a person", _R.ROLLING_BACK),
+            ("withdrawn, and it has no traffic", _R.WITHDRAWN),
             ("another writer, or state unknown", _R.STUCK),
         ],
         _R.HOLD: [
             ("evidence again", _R.STEP),
             ("evidence again, at full traffic", _R.SOAK),
             ("worse, or a person", _R.ROLLING_BACK),
+            ("withdrawn, and it has no traffic", _R.WITHDRAWN),
             ("another writer, or state unknown", _R.STUCK),
         ],
         _R.SOAK: [

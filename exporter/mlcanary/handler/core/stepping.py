@@ -62,7 +62,7 @@ class Against(StrEnum):
 class Standing:
     """What the handler itself knows.
 
-    `drives`: the target has mode drive. `incident`: one is open on the target. `resting`: cooldown or budget would
+    `drives`: the target has mode drive and still the versions and the step of the release. `incident`: one is open on the target. `resting`: cooldown or budget would
     keep an automatic rollback off, so nothing new is begun. `silence`: seconds since evidence last came, 0 if it came
     now; for `patience` seconds silence and missing data are waited for.
     """
@@ -287,7 +287,7 @@ def _of_word(judgement: Judgement) -> Hold | None:
 
 def _of_handler(standing: Standing) -> Hold | None:
     if not standing.drives:
-        return Hold(Against.MODE, "the target is not in mode drive")
+        return Hold(Against.MODE, "not in mode drive, or its versions, digests or steps were changed since")
     if standing.level is not FreezeLevel.NONE:
         return Hold(Against.FROZEN, f"frozen: {standing.level}")
     if standing.quarantined:

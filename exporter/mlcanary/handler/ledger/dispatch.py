@@ -45,7 +45,7 @@ class DispatchRows(ReleaseRows):
         with self._transaction("dispatch"):
             if action.actor == HANDLER and self._held(action):
                 return Dispatch.FROZEN
-            if not force and self._quarantined(action.target, gaining):
+            if not force and self._quarantined(self._model_of(action), gaining):
                 return Dispatch.QUARANTINED
             ACTION.check(self._state_of("action", action.id), ActionState.DISPATCHED)
             self._db.execute(
@@ -85,6 +85,11 @@ class DispatchRows(ReleaseRows):
         opened = self._db.execute("SELECT opened FROM incident WHERE id=?", (action.incident,)).fetchone()
         found = [tables.freeze_of(row) for row in freezes]
         return opened is not None and all(f.actor == STORM_BRAKE and opened[0] <= f.since for f in found)
+
+    def _model_of(self, action: Action) -> str:
+        query = "SELECT model FROM incident WHERE id=? UNION SELECT model FROM release WHERE id=?"
+        found = self._db.execute(query, (action.incident, action.release)).fetchone()
+        return str(found[0]) if found else ""
 
     def _brake(self, storm: Storm, now: float) -> None:
         targets, window = storm

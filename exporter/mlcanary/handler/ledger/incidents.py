@@ -9,7 +9,7 @@ import msgspec
 from mlcanary.handler.core.incidents import HANDLER, Action, ActionKind, Event, Incident
 from mlcanary.handler.core.machines import ACTION, INCIDENT, RELEASE, RELEASE_OF_INCIDENT, ActionState, IncidentState
 from mlcanary.handler.core.policy import LedgerView
-from mlcanary.handler.core.releases import Version
+from mlcanary.handler.core.releases import Version, VersionStatus
 from mlcanary.handler.ledger import tables
 from mlcanary.handler.ledger.dispatch import Dispatch, DispatchRows
 from mlcanary.handler.ledger.events import EventRows
@@ -29,10 +29,10 @@ _TOLD = {
 class IncidentRows(EventRows, DispatchRows):
     """See the module. Part of `Ledger`."""
 
-    def view(self, target: str, since: float) -> LedgerView:
-        """What the policy asks about a target; `since` bounds the actions looked at."""
+    def view(self, target: str, model: str, since: float) -> LedgerView:
+        """What the policy asks about a target and its model; `since` bounds the actions looked at."""
         with self._reading():
-            return self._view(target, since)
+            return self._view(target, model, since)
 
     def plan(
         self,
@@ -51,7 +51,7 @@ class IncidentRows(EventRows, DispatchRows):
         with it.
         """
         with self._transaction("plan"):
-            if not allowed(self._view(incident.target, since)):
+            if not allowed(self._view(incident.target, incident.model, since)):
                 return False
             INCIDENT.check("", incident.state)
             tables.insert(self._db, "incident", incident)
@@ -251,7 +251,7 @@ class IncidentRows(EventRows, DispatchRows):
 
     # --- inside
 
-    def _view(self, target: str, since: float) -> LedgerView:
+    def _view(self, target: str, model: str, since: float) -> LedgerView:
         found = self._db.execute(
             f"SELECT bad FROM incident WHERE target=? AND {tables.OPEN_INCIDENT}", (target,)
         ).fetchone()
@@ -263,15 +263,14 @@ class IncidentRows(EventRows, DispatchRows):
             f"SELECT target, MAX(dispatched) {automatic} AND target<>? GROUP BY target",
             (HANDLER, max(0.0, since), target),
         ).fetchall()
-        model = self._db.execute("SELECT digest, status FROM version").fetchall()
         release = self._open_release(target)
         return LedgerView(
             level=self._frozen(target),
             open_version=found[0] if found else None,
             changed=tuple(row[0] for row in changed),
             others=tuple(row[1] for row in others),
-            proven=frozenset(row[0] for row in model if row[1] == "proven"),
-            quarantined=frozenset(row[0] for row in model if row[1] == "quarantined"),
+            proven=self._artefacts(model, VersionStatus.PROVEN),
+            quarantined=self._artefacts(model, VersionStatus.QUARANTINED),
             candidate=release.candidate if release is not None else "",
             stable=release.stable if release is not None else "",
         )

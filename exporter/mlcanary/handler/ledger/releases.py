@@ -122,7 +122,7 @@ class ReleaseRows(Book):
         self._queue(kind, release.target, body, now)
 
     def _set_version(self, v: Version) -> None:
-        if v.actor == HANDLER and v.status is not VersionStatus.QUARANTINED and self._quarantined(v.digest, [v.digest]):
+        if v.actor == HANDLER and v.status is not VersionStatus.QUARANTINED and self._quarantined(v.model, [v.digest]):
             return  # only a person takes a quarantine back
         self._db.execute("DELETE FROM version WHERE model=? AND digest=?", (v.model, v.digest))
         tables.insert(self._db, "version", v)
@@ -132,14 +132,14 @@ class ReleaseRows(Book):
         row = self._db.execute(query, (model, digest)).fetchone()
         return None if row is None else VersionStatus(row[0])
 
-    def _quarantined(self, target: str, digests: Sequence[str]) -> bool:
-        """Whether one of these artefacts is quarantined. Digests are of artefacts, so the model does not matter."""
-        del target
-        quarantined = {
-            row[0]
-            for row in self._db.execute("SELECT digest FROM version WHERE status=?", (VersionStatus.QUARANTINED,))
-        }
-        return not quarantined.isdisjoint(digests)
+    def _quarantined(self, model: str, digests: Sequence[str]) -> bool:
+        """Whether one of these artefacts of a model is quarantined."""
+        return not self._artefacts(model, VersionStatus.QUARANTINED).isdisjoint(digests)
+
+    def _artefacts(self, model: str, status: VersionStatus) -> frozenset[str]:
+        """Digests with a status. One that is only a version's name tells nothing of another model's version."""
+        query = "SELECT digest FROM version WHERE status=? AND (model=? OR digest<>name)"
+        return frozenset(row[0] for row in self._db.execute(query, (status, model)))
 
     def _open_release(self, target: str) -> Release | None:
         row = self._db.execute(tables.SELECT_RELEASE + f"target=? AND {tables.OPEN_RELEASE}", (target,)).fetchone()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlcanary.errors import ActionError
 from mlcanary.handler.core.incidents import Incident
-from mlcanary.handler.core.machines import IncidentState, ReleaseState
+from mlcanary.handler.core.machines import IncidentState
 from mlcanary.handler.core.plans import Plan
 from mlcanary.handler.core.releases import FreezeLevel, Order, OrderKind, OrderState, Version, VersionStatus
 from mlcanary.handler.ledger.book import FREEZE_FILE
@@ -137,9 +137,6 @@ class Deeds:
                 raise RequestError(409, f"no release is open on target {plan.name}", hint="submit a version first")
             if version and version != release.candidate:
                 raise RequestError(409, f"the open release is of {release.candidate}", allowed=[release.candidate])
-            if kind is OrderKind.WITHDRAW and release.state is not ReleaseState.STAGED:
-                text = f"the release of {release.candidate} has traffic ({release.state})"
-                raise RequestError(409, text, hint="roll it back instead")
         if kind is OrderKind.ROLLBACK and not version and release is None:
             raise RequestError(400, "no release is open: name the version to roll back", allowed=plan.versions)
 

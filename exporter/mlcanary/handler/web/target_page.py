@@ -215,7 +215,7 @@ def _forms(target: TargetAnswer, viewer: Viewer) -> Iterator[str]:
     yield ask(f"{here}/confirm", "Roll back now", fields, "Show the plan")
     if target.mode == "drive" and release is not None:
         yield ask(f"{here}/confirm", f"Promote {release.candidate} now", (hidden("order", "promote"),), "Show the plan")
-        if release.step < 0:
+        if release.step < 0 or {v.version: v.share for v in target.versions}.get(release.candidate) == 0:
             fields = (hidden("order", "withdraw"), text_field("withdraw", "reason", "Why"))
             yield form(f"{here}/orders", viewer, f"Withdraw {release.candidate}", fields, "Withdraw")
     elif target.mode == "drive":

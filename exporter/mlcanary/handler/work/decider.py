@@ -104,7 +104,7 @@ class Decider:
     def view(self) -> LedgerView:
         """What the ledger knows of the target now. Raises StateError."""
         since = self._env.clock() - max(DAY, self.plan.cooldown)
-        return self._env.ledger.view(self.plan.name, since)
+        return self._env.ledger.view(self.plan.name, self.plan.model, since)
 
     async def _act(
         self, events: Sequence[Event], decision: Act, question: Question, found: Evidence | None, proposal: Proposal

@@ -22,6 +22,7 @@ from mlcanary.handler.core.releases import FreezeLevel, Release
 from mlcanary.handler.core.stepping import (
     UNCOUNTED,
     Advance,
+    Against,
     Count,
     Decision,
     Drop,
@@ -169,9 +170,12 @@ class Driver:
 
     async def _set_again(self, release: Release, seen: State, decision: Decision, standing: Standing) -> bool:
         """Set the split of the step again; False if that must wait."""
-        desired = self._sight.split(release, release.step)
+        desired = self._sight.begun(release)
         raises = seen.share(release.candidate) < desired.share(release.candidate)
-        against = isinstance(decision, Hold) or (release.state is ReleaseState.HOLD and isinstance(decision, Stay))
+        against = isinstance(decision, Hold) or (
+            isinstance(decision, Stay)
+            and (release.state is ReleaseState.HOLD or decision.against is Against.NO_EVIDENCE)
+        )
         if not standing.drives or standing.incident or standing.level is FreezeLevel.ALL or (raises and against):
             return False
         ledger = self._env.ledger

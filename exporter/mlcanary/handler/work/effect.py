@@ -184,6 +184,10 @@ class Effector:
 
     async def _attempt(self, action: Action) -> _Result:
         error: ActionError | None = None
+        unknown = [version for version, _ in action.desired.weights if version not in self._plan.versions]
+        if unknown:  # renamed or removed since: the target has no place to write it to
+            note = f"{', '.join(unknown)} is no longer configured on the target"
+            return _Result(ActionState.FAILED, IncidentState.FAILED, note)
         self._env.checkpoint("before call apply")
         try:
             await self._target.apply(action.desired, Guard(action.id, action.expected))

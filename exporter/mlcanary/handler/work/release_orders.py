@@ -51,7 +51,7 @@ class ReleaseOrders:
     async def _carry_out(self, order: Order) -> str:
         if order.kind is OrderKind.SUBMIT:
             return await self.submit(order)
-        return self.withdraw(order) if order.kind is OrderKind.WITHDRAW else await self.promote(order)
+        return await self.withdraw(order) if order.kind is OrderKind.WITHDRAW else await self.promote(order)
 
     # --- submit
 
@@ -115,8 +115,8 @@ class ReleaseOrders:
 
     # --- withdraw
 
-    def withdraw(self, order: Order) -> str:
-        """End a release that is staged. One under way has traffic: it is rolled back, by an order of its own."""
+    async def withdraw(self, order: Order) -> str:
+        """End a release without traffic. One with traffic is rolled back, by an order of its own."""
         ledger, now = self._env.ledger, self._env.clock()
         newest = next(iter(ledger.releases(self._plan.name, 1)), None)
         if newest is None or newest.candidate != order.version:
@@ -125,7 +125,7 @@ class ReleaseOrders:
             return ""  # a crash came before the order was ended
         if not newest.open:
             return f"the release of {order.version} has ended: {newest.state}"
-        if newest.state is ReleaseState.STAGED:
+        if newest.state is ReleaseState.STAGED or await self._without_traffic(newest):
             ledger.move_release(newest, ReleaseState.WITHDRAWN, note=f"withdrawn by {order.actor}", now=now)
             return ""
         name = f"{order.id}-rollback"
@@ -136,6 +136,14 @@ class ReleaseOrders:
                 Order(name, order.target, kind, order.version, "", reason, False, order.actor, now, pending, "")
             )
         return ""
+
+    async def _without_traffic(self, release: Release) -> bool:
+        """Whether there is nothing to roll back: the split was never set, or another writer took the share away."""
+        idle = release.state in (ReleaseState.STEP, ReleaseState.HOLD) and not (
+            self._sight.view().open_version or self._env.ledger.unfinished(self._plan.name)
+        )
+        seen = await self._sight.seen() if idle else None
+        return seen is not None and seen.total > 0 and seen.weight(release.candidate) == 0
 
     # --- promote
 

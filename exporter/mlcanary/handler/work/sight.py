@@ -6,6 +6,7 @@ import logging
 
 from mlcanary.errors import ActionError
 from mlcanary.handler.core import stepping
+from mlcanary.handler.core.incidents import ActionKind
 from mlcanary.handler.core.judgement import Judgement
 from mlcanary.handler.core.machines import ReleaseState
 from mlcanary.handler.core.policy import DAY, LedgerView
@@ -74,7 +75,10 @@ class Sight:
         configured = {release.candidate, release.stable} <= set(plan.versions)
         recent = any(now - at < plan.cooldown for at in view.changed)
         return Standing(
-            drives=plan.mode == "drive" and configured and plan.digest(release.candidate) == release.digest,
+            drives=plan.mode == "drive"
+            and configured
+            and plan.digest(release.candidate) == release.digest
+            and self._as_begun(release),
             level=view.level,
             quarantined=release.digest in view.quarantined,
             incident=view.open_version is not None,
@@ -85,13 +89,29 @@ class Sight:
 
     def view(self) -> LedgerView:
         """What the ledger knows of the target. Raises StateError."""
-        return self._env.ledger.view(self._plan.name, self._env.clock() - max(DAY, self._plan.cooldown))
+        since = self._env.clock() - max(DAY, self._plan.cooldown)
+        return self._env.ledger.view(self._plan.name, self._plan.model, since)
 
     def split(self, release: Release, step: int) -> State:
         """The weights of a step."""
         return stepping.split(release, step, self._plan.release, self._plan.versions)
 
+    def begun(self, release: Release) -> State:
+        """The weights that the step under way was begun with. Raises StateError.
+
+        They count until the step ends: a configuration that was loaded since may number its steps in another way.
+        """
+        actions = self._env.ledger.actions_of_release(release.id)
+        return [action.desired for action in actions if action.kind is ActionKind.STEP][-1]
+
     def undone(self, release: Release, seen: State) -> bool:
         """Whether the split of the step was confirmed and is no longer there."""
         set_once = release.state in WITH_SPLIT and release.effect > 0
-        return set_once and not self.split(release, release.step).reached_by(seen)
+        return set_once and not self.begun(release).reached_by(seen)
+
+    def _as_begun(self, release: Release) -> bool:
+        """Whether the configuration still has the step under way."""
+        if release.step < 0:
+            return True
+        known = release.step < len(self._plan.release.steps)
+        return known and self.split(release, release.step).reached_by(self.begun(release))

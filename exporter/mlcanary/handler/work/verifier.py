@@ -70,7 +70,9 @@ class Verifier:
             return ""
         if self._served.effect != incident.effect:
             self._served = Served(incident.effect)
-        wanted = self.plan.served.values[incident.good]
+        wanted = self.plan.served.values.get(incident.good)
+        if wanted is None:
+            return f"{incident.good} is no longer configured, so nobody can tell whether it is served"
         self._served = self._served.told(await ask(self.plan.served), wanted, now)
         return (
             "" if self._served.proven(self.plan.verification, now) else self._served.note or "the model server is asked"

@@ -15,6 +15,7 @@ from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.change_evidence import Restarts
 from mlcanary.stats.evidence import Estimate
 from mlcanary.stats.evidence_family import mean_log_e
+from mlcanary.stats.low_rate_evidence import log_e_below
 from mlcanary.stats.proportion_evidence import (
     Look,
     ProportionEvidence,
@@ -142,7 +143,7 @@ class ProportionMeasure:
             self,
             "ratio",
             self._mean(looks),
-            looks[place].log_e_noninferior,
+            self._not_worse(looks[place]),
             self.as_people_know(_bare(part)),
             self.limits,
             trials=(n_c, n_b),
@@ -150,6 +151,19 @@ class ProportionMeasure:
             design_effect=looks[place].phi,
             change_log_r=self._change_log_r(),
         )
+
+    def _not_worse(self, look: Look) -> float | None:
+        """Evidence against "worse by the margin": of the comparison, and for failures of the canary alone too.
+
+        Failures are rare: where neither arm has any, a comparison never ends. A canary that fails less often than the
+        margin cannot fail that much more often than the baseline. The mean of both keeps the error rate.
+        """
+        known = look.log_e_noninferior
+        if known is None or self.family is not Family.ERRORS or not self.limits.margin or self.limits.margin >= 1:
+            return known
+        trials, bad = self.shown.trials[0], self.shown.events[0]
+        alone = log_e_below(trials, bad, self.limits.margin, look.phi)
+        return float(mean_log_e(np.array([known, float(alone)])))
 
     def _change_log_r(self) -> float | None:
         found = float(self.change.log_r()) if self.primary is not None else -np.inf

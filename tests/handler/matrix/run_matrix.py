@@ -1,8 +1,8 @@
 """Run the fault matrix of the handler and print it as Markdown.
 
-    python tests/handler/matrix/run.py                     every cell once
-    python tests/handler/matrix/run.py --targets nginx     one row
-    python tests/handler/matrix/run.py --kills 200         the handler killed in 200 runs over all targets
+    python tests/handler/matrix/run_matrix.py                     every cell once
+    python tests/handler/matrix/run_matrix.py --targets nginx     one row
+    python tests/handler/matrix/run_matrix.py --kills 200         the handler killed in 200 runs over all targets
 
 Needs haproxy, nginx and MLflow, as the tests do. The exit status is 1 if anything is wrong.
 """
