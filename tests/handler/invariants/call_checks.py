@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handler.invariants.ledger_watch import LedgerWatch
-from handler.invariants.routers import TIMEOUT
+from handler.invariants.memory_router import TIMEOUT
 from handler_world import BAD
 from mlcanary.handler.core.incidents import HANDLER, Action, ActionKind, Incident
 from mlcanary.handler.ledger.book import STORM_BRAKE

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from handler.invariants.routers import TIMEOUT, Answer
+from handler.invariants.memory_router import TIMEOUT, Answer
 from mlcanary.handler import service as service_module
 from mlcanary.handler.evidence.prometheus import EvidenceError, Prometheus, Sample
 from mlcanary.handler.targets.registry import create

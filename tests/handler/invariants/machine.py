@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from handler.invariants.afterwards import follow
 from handler.invariants.checks import NAMES, Checks
-from handler.invariants.routers import OBSERVE_ANSWERS, Answer
+from handler.invariants.memory_router import OBSERVE_ANSWERS, Answer
 from handler.invariants.truth import Truth
 from handler.invariants.vocabulary import (
     AFTERWARDS,

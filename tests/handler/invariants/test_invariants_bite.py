@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from handler.invariants.machine import HandlerMachine
-from handler.invariants.routers import Answer
+from handler.invariants.memory_router import Answer
 from handler.invariants.world import BAD, GOOD
 from mlcanary.handler.core import policy, staging, stepping
 from mlcanary.handler.core.machines import ActionState, IncidentState

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import handler_world
-from handler.invariants.routers import Router
+from handler.invariants.memory_router import Router
 from handler_world import BAD, GOOD, Vector
 from mlcanary.handler.evidence.prometheus import Sample
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from handler.invariants.routers import APPLY_ANSWERS, Answer
+from handler.invariants.memory_router import APPLY_ANSWERS, Answer
 
 ANSWERS = st.sampled_from((*(Answer.OK,) * 8, *APPLY_ANSWERS, "open", "crash", "crash, landed"))
 SECONDS = st.sampled_from((0.0, 0.5, 2.0, 6.0, 12.0, 35.0, 100.0))

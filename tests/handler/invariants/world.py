@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from handler.invariants.configuration import EXTRA, MODELS, parsed
 from handler.invariants.edges import FaultyStore, install, uninstall
-from handler.invariants.routers import TIMEOUT, Answer, FakeTarget, Router, land
+from handler.invariants.memory_router import TIMEOUT, Answer, FakeTarget, Router, land
 from handler.invariants.truth import Truth
 from handler.invariants.virtual_loop import SpinError, VirtualLoop
 from handler_world import BAD, GOOD
