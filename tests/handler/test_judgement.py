@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import promql_parser
 import pytest
@@ -107,6 +108,18 @@ def test_the_ground_is_told_beside_the_word() -> None:
     assert not found(up=[]).sources_up
     with pytest.raises(EvidenceError):
         found(up=[sample(1.0), sample(1.0)])
+
+
+class Told(Prometheus):
+    """A judge that has judged up to five seconds ago, by Prometheus's clock."""
+
+    async def query_all(self, expressions: Mapping[str, str]) -> dict[str, list[Sample]]:
+        return {name: answers(lag=[sample(5.0)])[name] for name in expressions}
+
+
+async def test_the_time_of_a_judgement_is_told_in_the_clock_of_who_asks() -> None:
+    told = await judge_of(Told(PrometheusSettings(url="http://127.0.0.1:9")), target_plan(), BAD, now=1_000.0)
+    assert told.judged == 995.0
 
 
 async def test_a_judge_is_read_over_http() -> None:

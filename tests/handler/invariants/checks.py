@@ -6,6 +6,7 @@ A violation is kept with the number of its invariant; 0 stands for a process tha
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -86,7 +87,10 @@ class Checks(CallChecks):
         self._page_since = self.world.clock() - PAGE_SECONDS + 1.0
 
     def jumped(self, seconds: float) -> None:
+        """The handler's clock jumped. One that jumps ahead makes an old judgement look younger than a step's split."""
         self._jumps.append((self.world.now, seconds))
+        if seconds > 0:
+            self.begun = {name: (step, -math.inf, effect) for name, (step, _, effect) in self.begun.items()}
 
     def asked(self, name: str, expressions: Mapping[str, str]) -> None:
         """Evidence was answered."""

@@ -14,7 +14,7 @@ from handler.invariants.checks import NAMES
 from handler.invariants.machine import CHECKED, STEPS, HandlerMachine
 from mlcanary.handler.core.machines import INCIDENT, OPEN_INCIDENTS, OPEN_RELEASES, RELEASE
 
-EXAMPLES, LENGTH = 5, 40
+EXAMPLES, LENGTH = 8, 50
 SEED = 20260101
 SCENES: dict[int, tuple[tuple[str, ...], ...]] = {
     3: (("capacity",),),

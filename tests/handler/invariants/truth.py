@@ -165,7 +165,7 @@ class _View(handler_world.Release):
         self.baseline, self.past = truth.quality[GOOD], PROVEN_QUALITY
         self.verdict, self.verdict_age = truth.verdict, truth.verdict_age
         self.servers, self.word, self.may_expand = truth.servers, truth.word, truth.may_expand
-        self.clock = lambda: scrape.at
+        self.clock, self.seen = (lambda: scrape.at), truth.now
         labels = {"alertname": "MLCanaryAccuracyBelowBaseline", "model": truth.model, "version": BAD}
         told = {**labels, "measure": "accuracy", "window": "5m"}
         self.alerts = [told] if truth.alert_firing and truth.violated else []
@@ -191,6 +191,7 @@ def _losses(release: handler_world.Release) -> Vector:
 
 _OWN: tuple[tuple[str, Callable[[handler_world.Release], Vector]], ...] = (
     (r"\{__name__=~", _losses),
+    (r"max by \(cluster, namespace\) \(time\(\) - mlcanary_judge_judged", lambda r: [({}, r.seen - r.clock())]),
     (
         r"max by \(cluster, namespace\) \(mlcanary_judge_trials",
         lambda r: [({}, r.counters[BAD])] if BAD in r.counters else [],

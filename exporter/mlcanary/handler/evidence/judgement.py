@@ -7,6 +7,7 @@ no_data with the reason, never a word. Queries are templates filled with configu
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from mlcanary.catalog import ACTION_ROLLBACK, Verdict
@@ -26,10 +27,17 @@ _WORDS = {
 }
 
 
-async def judge_of(prometheus: Prometheus, plan: TargetPlan, version: str) -> Judgement:
-    """What is known of a version of the target's model now. Raises EvidenceError if the ground cannot be told."""
+async def judge_of(prometheus: Prometheus, plan: TargetPlan, version: str, *, now: float | None = None) -> Judgement:
+    """What is known of a version of the target's model now. Raises EvidenceError if the ground cannot be told.
+
+    Input: with `now`, the caller's clock right before, `judged` is in that clock: clocks of two machines differ, and a
+    judge whose clock is ahead would seem to have judged what it has not seen yet.
+    """
     answers = await prometheus.query_all(queries(plan, version))
-    return find(answers, plan.evidence.max_age)
+    found = find(answers, plan.evidence.max_age)
+    if now is None or not found.known or not answers["lag"]:
+        return found
+    return dataclasses.replace(found, judged=now - answers["lag"][0].value)
 
 
 def queries(plan: TargetPlan, version: str) -> dict[str, str]:
@@ -49,6 +57,7 @@ def queries(plan: TargetPlan, version: str) -> dict[str, str]:
         "trials": f"max by ({_PLACE}) ({trials} {_LEADS})",
         "judged": f"min by ({_PLACE}) ({selector('mlcanary_judge_judged_timestamp_seconds', judged)} {_LEADS})",
         "eta": f"max by ({_PLACE}) ({selector('mlcanary_judge_eta_seconds', judged)} {_LEADS})",
+        "lag": f"max by ({_PLACE}) (time() - {selector('mlcanary_judge_judged_timestamp_seconds', judged)} {_LEADS})",
         "gates": f"max by (gate) ({selector('mlcanary_judge_gate', judged)}) == 1",
         "roles": f"group by (version, role) ({info})",
         "serving": f"sum by (version) (rate({selector('mlcanary_predictions_total', of_model)}[{window}]))",

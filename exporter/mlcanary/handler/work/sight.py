@@ -38,7 +38,7 @@ class Sight:
     async def judge(self, release: Release) -> Judgement | None:
         """What Prometheus tells of the candidate, None while it does not."""
         try:
-            found = await judge_of(self._env.prometheus, self._plan, release.candidate)
+            found = await judge_of(self._env.prometheus, self._plan, release.candidate, now=self._env.clock())
         except EvidenceError as error:
             log.warning("no evidence on a release", extra={"release": release.id, "error": str(error)})
             return None
