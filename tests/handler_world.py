@@ -169,7 +169,7 @@ def _judged(release: Release, value: float) -> Vector:
 ANSWERS: tuple[tuple[str, Callable[[Release], Vector]], ...] = (
     (r"max by \(cluster, namespace, verdict\)", lambda r: [] if r.word is None else [({"verdict": r.word}, 1.0)]),
     (r"min by \(cluster, namespace\) \(mlcanary_judge_may_expand", lambda r: _judged(r, float(r.may_expand))),
-    (r"max by \(cluster, namespace\) \(mlcanary_judge_trials", lambda r: _judged(r, r.counters[BAD])),
+    (r"max by \(cluster, namespace\) \(mlcanary_judge_trials", lambda r: _judged(r, r.counters.get(BAD, 0.0))),
     (r"min by \(cluster, namespace\) \(mlcanary_judge_judged", lambda r: _judged(r, r.clock())),
     (r"count by \(measure\) \(ALERTS", lambda r: [({"measure": "verdict"}, 1.0)] if r.firing else []),
     (r"model_version:mlcanary_judge:active", lambda r: _one(1.0 if r.judged else None)),

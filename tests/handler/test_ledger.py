@@ -128,6 +128,15 @@ def test_the_name_of_a_version_tells_nothing_of_another_model(ledger: Ledger) ->
     assert ledger.dispatch(action(), NOW, gaining=["v1"]) is Dispatch.OUT
 
 
+def test_the_story_of_an_incident_is_found_without_reading_the_whole_audit(tmp_path: Path) -> None:
+    with opened(tmp_path / "l.sqlite"):
+        pass
+    with contextlib.closing(sqlite3.connect(tmp_path / "l.sqlite")) as db:
+        query = audit.SELECT + "target=? AND at>=? AND instr(body, ?) ORDER BY id"
+        told = db.execute(f"EXPLAIN QUERY PLAN {query}", ("router", 0.0, "x")).fetchall()
+    assert "audit_target" in str(told)
+
+
 def test_an_action_that_was_confirmed_starts_the_verification(ledger: Ledger) -> None:
     plan(ledger)
     ledger.dispatch(action(), NOW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -156,6 +157,19 @@ async def test_what_is_refused_or_expires_is_not_done(tmp_path: Path, haproxy: H
         assert handler.audit("dispatch") == []
 
 
+async def test_a_clock_that_went_back_does_not_lengthen_the_time_for_an_approval(
+    tmp_path: Path, haproxy: HAProxy, api: QueryAPI
+) -> None:
+    text = configuration(api.url, haproxy.section(), extra="  approval: {required: true, expires: 60s}\n")
+    ahead = [7200.0]
+    async with handling(tmp_path, text, clock=lambda: time.time() + ahead[0]) as handler:
+        await handler.post(payload())
+        await until(lambda: handler.state() == "awaiting_approval")
+        ahead[0] = 0.0
+        handler.service.workers["router"].wake()
+        await until(lambda: handler.state() == "abandoned")
+
+
 async def test_who_orders_a_rollback_does_not_approve_it_under_four_eyes(
     tmp_path: Path, haproxy: HAProxy, api: QueryAPI
 ) -> None:
@@ -183,7 +197,9 @@ async def test_roll_back_now_needs_no_violation_and_passes_a_freeze(
         assert incident is not None
         assert (incident.id, incident.actor, incident.measure) == (done.id, "ann", "order")
         assert [row.actor for row in handler.audit("plan")] == ["ann"]
-        assert handler.service.ledger.view("router", "clicks", 0.0).changed == ()  # no budget and no cooldown for the handler
+        assert (
+            handler.service.ledger.view("router", "clicks", 0.0).changed == ()
+        )  # no budget and no cooldown for the handler
         over = await order(handler, OrderKind.ROLLBACK)
         assert over.note.startswith("not_serving")
 

@@ -223,7 +223,7 @@ async def test_one_target_with_bad_bytes_stops_no_other(tmp_path: Path, haproxy:
         await handler.post(payload())
         await until(lambda: handler.state() == "resolved")
         page = await handler.get("/")
-        assert "weights: v1 100 %, v2 0 %" in page
+        assert "weights: v1 100 % (proven), v2 0 % (quarantined)" in page
         assert "weights unknown: v1, v2" in page
         flag.write_bytes(b'{"version":"b"}')
         await until(lambda: handler.count("target_up", "flag") == 1.0)

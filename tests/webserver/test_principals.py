@@ -52,6 +52,19 @@ async def served(text: str | None, directory: Path) -> AsyncIterator[str]:
         yield address
 
 
+@pytest.mark.parametrize("name", ["handler", "storm brake", "token"])
+def test_nobody_signs_with_a_name_of_the_process(name: str, tmp_path: Path) -> None:
+    (tmp_path / "web.yml").write_text(f'basic_auth_users: {{{name}: "{HASH}"}}')
+    with pytest.raises(ConfigError, match="basic_auth_users"):
+        WebConfigFile(tmp_path / "web.yml")
+    entry = f"{{name: ann, user: {name}, scopes: [read]}}"
+    (tmp_path / "web.yml").write_text(f'basic_auth_users: {{{name}: "{HASH}"}}\nprincipals: [{entry}]')
+    directory = WebConfigFile(tmp_path / "web.yml").current().directory
+    assert directory.users[name].name == "ann"
+    assert directory.stranger(name).name == f"certificate {name}"
+    assert directory.stranger("ci.example.org").name == "ci.example.org"
+
+
 def bearer(name: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {TOKENS[name]}"}
 

@@ -217,7 +217,7 @@ COMMANDS: tuple[click.Command, ...] = (
     _order("rollback", "Take the traffic of a version back now.", planned=True, forced=True),
     _order("promote", "Give the candidate of the open release all traffic now.", planned=True, forced=True),
     _order("submit", "Release a version in steps (mode drive).", planned=False),
-    _order("withdraw", "Take back a release that has no traffic yet.", planned=False),
+    _order("withdraw", "Take back a release: without traffic it ends, with traffic it is rolled back.", planned=False),
     _ruling("approve", "Let the plan of an incident be carried out."),
     _ruling("refuse", "Refuse the plan of an incident."),
     _freeze,

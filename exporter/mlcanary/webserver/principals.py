@@ -21,7 +21,9 @@ KINDS = ("bearer_token_file", "user", "client_san")
 TOKEN_NAME = "token"  # noqa: S105 - a name, not a secret
 """Who holds the token of the top-level `bearer_token_file`."""
 
-_RESERVED = (TOKEN_NAME, "loopback", "anonymous", "handler", "http")
+_RESERVED = (TOKEN_NAME, "loopback", "anonymous", "handler", "http", "storm brake")
+"""Names that the processes themselves sign with."""
+
 Complain = Callable[[Sequence[str | int], str, str], Exception]
 
 
@@ -51,7 +53,7 @@ class Directory:
 
     def stranger(self, name: str) -> Identity:
         """A sender whose proof is right, and whom no principal names."""
-        return Identity(name, self.unnamed, proven=True)
+        return Identity(f"certificate {name}" if name in _RESERVED else name, self.unnamed, proven=True)
 
 
 def subject_names(certificate: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -91,6 +93,9 @@ def check(
     """
     seen: dict[tuple[str, str], int] = {}
     owners = {entry.user: entry.name for entry in principals if entry.user}
+    for user in users:
+        if user in _RESERVED and user not in owners:
+            raise complain(("basic_auth_users", user), repr(user), f"no name that we use: {', '.join(_RESERVED)}")
     for i, entry in enumerate(principals):
         given = [kind for kind in KINDS if getattr(entry, kind)]
         if len(given) != 1:

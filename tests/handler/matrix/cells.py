@@ -10,8 +10,8 @@ from pathlib import Path
 from handler.matrix.faults import FAULTS, End, Fault, Moments
 from handler.matrix.kills import Killed, KillsSeen, kill
 from handler.matrix.rigs import Rig
-from handler.matrix.routers import HAProxyRig, NginxRig
-from handler.matrix.switches import CommandRig, FileRig, HTTPRig, MLflowRig
+from handler.matrix.router_rigs import HAProxyRig, NginxRig
+from handler.matrix.switch_rigs import CommandRig, FileRig, HTTPRig, MLflowRig
 from handler_service import Handle, handling
 from handler_world import MODEL, QueryAPI, Release, configuration, until
 

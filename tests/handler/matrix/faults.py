@@ -181,15 +181,12 @@ class Restarted(Fault):
 
 
 class DiesInside(Fault):
-    """The part does what it shall and dies before it answers."""
+    """The part does what it shall, and the connection or the command dies before it answers."""
 
     name, mode = "dies before it answers", DIE
     impossible: ClassVar[Mapping[str, str]] = {
-        "haproxy": "it answers over the same loop that sets the weights; `restarted` is its death",
-        "nginx": "the order is a file and a signal, which has no answer; `restarted` is its death",
-        "file": "as nginx",
-        "mlflow": "a cut connection is what `hangs` is to the handler; `restarted` is its death",
-        "http": "as mlflow",
+        "haproxy": "success is an empty answer there, so a cut connection after the order looks the same as one",
+        "nginx": "the order is a file and a signal, and a signal has no answer",
     }
 
 

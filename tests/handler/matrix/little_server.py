@@ -3,7 +3,7 @@
 It serves versions by weights. STATE is its memory, a JSON file: the weights, how often it came to a split without v2,
 the ids of the orders it got. With a LINK (empty: none) it serves what that points to, read at the start and at
 `POST /reload`; else `POST /` with `{"weights": {...}}` sets them. `GET /` tells. The file MODE says how it treats an
-order: obey, refuse, hang, lie (answers ok, changes nothing), partly.
+order: obey, refuse, hang, lie (answers ok, changes nothing), partly, die (obeys, then hangs up without an answer).
 """
 
 from __future__ import annotations
@@ -64,9 +64,12 @@ class Handler(BaseHTTPRequestHandler):
         if mode == "refuse":
             self._answer(409)
             return
-        if mode in ("obey", "partly"):
+        if mode in ("obey", "partly", "die"):
             wanted: Weights = linked() if self.path == "/reload" else json.loads(body)["weights"]
             serve(self._part(wanted) if mode == "partly" else wanted, order)
+        if mode == "die":
+            self.close_connection = True
+            return
         self._answer(200)
 
     def _part(self, wanted: Weights) -> Weights:

@@ -19,7 +19,7 @@ SHARED: Shares = {GOOD: 0.9, BAD: 0.1}
 """The split before an incident, where a target can split."""
 
 OBEY, REFUSE, HANG, LIE, PARTLY, DIE = "obey", "refuse", "hang", "lie", "partly", "die"
-"""Modes: how a part treats an order. `die`: it does what it shall and dies before it answers."""
+"""Modes: how a part treats an order. `die`: it does what it shall and never answers."""
 
 
 class Rig(ABC):

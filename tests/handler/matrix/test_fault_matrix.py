@@ -12,8 +12,8 @@ from handler.matrix.cells import RIGS, cells, play
 from handler.matrix.faults import Fault
 from handler.matrix.kills import Killed
 from handler.matrix.rigs import Rig
-from handler.matrix.routers import HAProxyRig
-from handler.matrix.switches import FileRig, MLflowRig
+from handler.matrix.router_rigs import HAProxyRig
+from handler.matrix.switch_rigs import FileRig, MLflowRig
 from handler_crashes import POINTS
 from mlflow_world import Registry
 

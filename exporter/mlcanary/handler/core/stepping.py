@@ -62,9 +62,9 @@ class Against(StrEnum):
 class Standing:
     """What the handler itself knows.
 
-    `drives`: the target has mode drive and still the versions and the step of the release. `incident`: one is open on the target. `resting`: cooldown or budget would
-    keep an automatic rollback off, so nothing new is begun. `silence`: seconds since evidence last came, 0 if it came
-    now; for `patience` seconds silence and missing data are waited for.
+    `drives`: the target has mode drive and still the versions and the step of the release. `incident`: one is open on
+    the target. `resting`: cooldown or budget would keep an automatic rollback off, so nothing new is begun. `silence`:
+    seconds since evidence last came, 0 if it came now; for `patience` seconds silence and missing data are waited for.
     """
 
     drives: bool = True

@@ -130,6 +130,10 @@ class Effector:
         `force` passes the quarantine, as a person ordered.
         """
         storm = (self._plan.storm.targets, float(self._plan.storm.window))
+        unknown = [version for version, _ in action.desired.weights if version not in self._plan.versions]
+        if unknown:  # renamed or removed since: the target has no place to write it to
+            note = f"{', '.join(unknown)} is no longer configured on the target"
+            return self._finish(action, _Result(ActionState.FAILED, IncidentState.FAILED, note))
         for left in reversed(range(self._env.pace.attempts)):
             sent = self._env.ledger.dispatch(
                 action, self._env.clock(), gaining=self._gaining(action), force=force, storm=storm
@@ -184,10 +188,6 @@ class Effector:
 
     async def _attempt(self, action: Action) -> _Result:
         error: ActionError | None = None
-        unknown = [version for version, _ in action.desired.weights if version not in self._plan.versions]
-        if unknown:  # renamed or removed since: the target has no place to write it to
-            note = f"{', '.join(unknown)} is no longer configured on the target"
-            return _Result(ActionState.FAILED, IncidentState.FAILED, note)
         self._env.checkpoint("before call apply")
         try:
             await self._target.apply(action.desired, Guard(action.id, action.expected))

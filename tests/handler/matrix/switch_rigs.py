@@ -16,7 +16,7 @@ import aiohttp
 from aiohttp import web
 
 from handler.matrix.rigs import DIE, HANG, LIE, OBEY, PARTLY, REFUSE, Rig, Shares
-from handler.matrix.routers import wait_for
+from handler.matrix.router_rigs import wait_for
 from handler_world import BAD, GOOD, free_port, running
 from loopback_server import loopback
 from mlflow_world import Registry, mlflow_server
@@ -320,6 +320,8 @@ class MLflowRig(Rig):
                 text, status = await answer.read(), answer.status
             if order:
                 self._effects += bool(before) and not self.truth()[BAD]
+                if mode == DIE and request.transport is not None:
+                    request.transport.close()
             return web.Response(body=text, status=status, content_type="application/json")
 
         patience = "1s" if mode == HANG else "30s"
