@@ -202,6 +202,8 @@ async def test_roll_back_now_needs_no_violation_and_passes_a_freeze(
         )  # no budget and no cooldown for the handler
         over = await order(handler, OrderKind.ROLLBACK)
         assert over.note.startswith("not_serving")
+        known = {version.name: version.status for version in handler.service.ledger.versions("clicks")}
+        assert known == {BAD: VersionStatus.QUARANTINED}  # nothing was measured of the other one, so it is not proven
 
 
 async def test_roll_back_now_works_without_prometheus_towards_a_proven_version(
