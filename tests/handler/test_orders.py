@@ -235,6 +235,19 @@ async def test_roll_back_now_goes_to_a_quarantined_version_only_by_force_with_a_
         assert (forced.state, haproxy.weights()) == (OrderState.DONE, AFTER)
 
 
+async def test_force_is_still_in_force_when_somebody_else_approves(
+    tmp_path: Path, haproxy: HAProxy, api: QueryAPI
+) -> None:
+    async with handling(tmp_path, configuration(api.url, haproxy.section(), extra=APPROVAL)) as handler:
+        remember(handler, VersionStatus.QUARANTINED)
+        await order(handler, OrderKind.ROLLBACK, force=True, reason="the lesser evil")
+        incident = await waiting(handler)
+        assert incident.forced
+        done = await order(handler, OrderKind.APPROVE, plan=incident.plan, actor="bob")
+        assert done.state is OrderState.DONE
+        await until(lambda: haproxy.weights() == AFTER)
+
+
 @pytest.mark.parametrize(
     ("mode", "version", "plan", "told"),
     [

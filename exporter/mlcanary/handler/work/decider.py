@@ -193,6 +193,7 @@ def new_incident(
     now: float,
     evidence: Mapping[str, object],
     actor: str = HANDLER,
+    forced: bool = False,
 ) -> Incident:
     """An incident that acts at once, not yet stored."""
     return Incident(
@@ -212,6 +213,7 @@ def new_incident(
         note="",
         digest=plan.digest(bad),
         actor=actor,
+        forced=forced,
     )
 
 

@@ -167,6 +167,7 @@ class Orders:
             now=now,
             evidence=facts(found),
             actor=order.actor,
+            forced=order.force,
         )
         if not (approval.required and approval.four_eyes):
             return incident
@@ -199,7 +200,7 @@ class Orders:
         found = await self._again(incident, seen)
         try:
             decision = self._check(decide(self._asked(incident), self._free(), found, self._env.clock()))
-            proposal = await self._shift.propose(incident.bad, decision.destination, seen)
+            proposal = await self._shift.propose(incident.bad, decision.destination, seen, force=incident.forced)
             if proposal.hash != incident.plan:
                 raise _another(proposal.hash)
         except OrderRefusedError as refusal:
@@ -234,7 +235,8 @@ class Orders:
         return await self._decider.gather(incident.bad, incident.measure, incident.window, seen)
 
     def _asked(self, incident: Incident) -> Question:
-        return dataclasses.replace(question_of(self.plan, incident.bad), ordered=incident.measure == ORDERED)
+        ordered = incident.measure == ORDERED
+        return dataclasses.replace(question_of(self.plan, incident.bad), ordered=ordered, force=incident.forced)
 
     def _free(self) -> LedgerView:
         """The ledger without what a person passes, and without the incident itself."""
