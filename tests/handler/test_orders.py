@@ -15,6 +15,7 @@ from handler_world import BAD, GOOD, HAProxy, QueryAPI, Release, alert, configur
 from mlcanary.handler.core.incidents import Incident
 from mlcanary.handler.core.releases import Order, OrderKind, OrderState, Version, VersionStatus
 from mlcanary.handler.ledger.store import EVERYTHING
+from mlcanary.webserver.principals import TOKEN_NAME
 
 BEFORE, AFTER = {GOOD: 90, BAD: 10}, {GOOD: 100, BAD: 0}
 APPROVAL = "  approval: {required: true, four_eyes: true}\n"
@@ -179,6 +180,11 @@ async def test_who_orders_a_rollback_does_not_approve_it_under_four_eyes(
         assert incident.actor == "ann"
         alone = await order(handler, OrderKind.APPROVE, plan=incident.plan)
         assert alone.note == "whoever ordered it cannot approve it"
+        shared = await order(handler, OrderKind.APPROVE, plan=incident.plan, actor=TOKEN_NAME)
+        assert "several people may share; four_eyes needs principals" in shared.note
+        path = f"/v1/incidents/{incident.id}/approve"
+        assert await handler.post(msgspec.json.encode({"plan": incident.plan}), path=path) == 403
+        assert handler.state() == "awaiting_approval"
         assert (await order(handler, OrderKind.APPROVE, plan=incident.plan, actor="bob")).state is OrderState.DONE
         await until(lambda: handler.state() == "resolved")
         assert [row.actor for row in handler.audit("dispatch")] == ["bob"]

@@ -34,6 +34,7 @@ from mlcanary.handler.targets.contract import State, Unobservable
 from mlcanary.handler.work.decider import Decider, facts, new_incident, question_of
 from mlcanary.handler.work.effect import Effector, Environment
 from mlcanary.handler.work.shift import Proposal, Shift
+from mlcanary.webserver.principals import TOKEN_NAME
 
 log = logging.getLogger(__name__)
 
@@ -227,6 +228,10 @@ class Orders:
             raise OrderRefusedError("the approval came too late")
         if self.plan.approval.four_eyes and order.actor == incident.actor:
             raise OrderRefusedError("whoever ordered it cannot approve it")
+        if self.plan.approval.four_eyes and order.actor == TOKEN_NAME:
+            raise OrderRefusedError(
+                "it was approved with a token that several people may share; four_eyes needs principals"
+            )
         return incident
 
     async def _again(self, incident: Incident, seen: State | Unobservable) -> Evidence | None:
