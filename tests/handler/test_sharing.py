@@ -101,7 +101,9 @@ class Slow:
 
 
 async def test_one_call_at_a_time_reaches_the_target(tmp_path: Path) -> None:
-    settings = parse_settings(configuration("http://localhost:1", "{type: command, argv: [/bin/true], versions: [v1, v2]}"), "handler.yml")
+    settings = parse_settings(
+        configuration("http://localhost:1", "{type: command, argv: [/bin/true], versions: [v1, v2]}"), "handler.yml"
+    )
     environment = Environment(
         ledger=Ledger(tmp_path / "l.sqlite", freeze_file=None, checkpoint=lambda _name: None),
         prometheus=Prometheus(settings.prometheus),
