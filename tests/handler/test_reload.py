@@ -10,6 +10,8 @@ import pytest
 
 from handler_service import Handle, handling
 from handler_world import configuration, until
+from mlcanary.handler.core.releases import Order, OrderKind, OrderState
+from mlcanary.handler.ledger.store import Ledger
 from mlcanary.handler.targets.contract import State
 from mlcanary.handler.targets.file import FileTarget
 
@@ -110,3 +112,39 @@ async def test_the_end_of_the_process_ends_a_reload(handler: Handle, held: Held)
     held.go.set()
     await reload
     assert "slow" not in handler.service.workers
+
+
+async def test_what_waits_for_a_target_that_is_gone_is_ended(tmp_path: Path, handler: Handle, held: Held) -> None:
+    service = handler.service
+    order = Order("o1", "slow", OrderKind.ROLLBACK, "v2", "", "x", True, "ann", 1.0, OrderState.PENDING, "")
+    service.ledger.give_order(order)
+    service.metrics.set("target_share_ratio", 1.0, "quick", "clicks", "v9")  # of a version that was configured once
+    (tmp_path / "handler.yml").write_text(written(tmp_path).split("- name: slow")[0])
+    held.go.set()
+    assert 'target="slow"' in gauges(await handler.get("/metrics"))
+    await service.reload()
+    found = service.ledger.order("o1")
+    assert found is not None
+    assert found.state is OrderState.REFUSED
+    text = gauges(await handler.get("/metrics"))
+    assert 'target="slow"' not in text
+    assert 'version="v9"' not in text
+    assert 'mlcanary_frozen{target="quick"} 0.0' in text
+    assert service.metrics.value("target_up", "quick") == 1.0
+
+
+async def test_a_start_ends_the_orders_of_targets_that_are_gone(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "handler.sqlite", freeze_file=None, checkpoint=lambda _name: None)
+    ledger.give_order(Order("o1", "gone", OrderKind.SUBMIT, "v2", "", "", False, "ann", 1.0, OrderState.PENDING, ""))
+    ledger.close()
+    async with handling(tmp_path, written(tmp_path)) as started:
+        await until(lambda: started.service.ready() == "")
+        found = started.service.ledger.order("o1")
+        assert found is not None
+        assert (found.state, found.note) == (OrderState.REFUSED, "the target is no longer configured")
+        assert started.count("orders_total", "gone", "submit", "refused") == 1
+
+
+def gauges(page: str) -> str:
+    """The lines of a page of metrics that are no counters."""
+    return "\n".join(line for line in page.splitlines() if "_total{" not in line)

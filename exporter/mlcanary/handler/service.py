@@ -15,6 +15,7 @@ from aiohttp import web
 from mlcanary.errors import ConfigError, StateError
 from mlcanary.handler.core.incidents import ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
+from mlcanary.handler.core.releases import OrderState
 from mlcanary.handler.evidence.prometheus import Prometheus
 from mlcanary.handler.ledger.store import Checkpoint, Ledger
 from mlcanary.handler.metrics import HandlerMetrics
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 PAGE_SECONDS = 600.0
 """The window of the rule MLCanaryRollbackFailed: what ended before was told by the process that ran then."""
+_GONE = "the target is no longer configured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,14 +246,18 @@ class HandlerService:
             self._leave_gone_targets()
 
     def _leave_gone_targets(self) -> None:
-        """End what waits for targets that are no longer configured."""
+        """End what waits for targets that are no longer configured, and tell nothing of them any more."""
         for incident in self.ledger.open_incidents():
             if incident.target not in self.workers:
                 self._give_up(incident)
+        for order in self.ledger.orders_elsewhere([plan.name for plan in self.settings.targets]):
+            self.ledger.end_order(order, OrderState.REFUSED, note=_GONE, now=self._options.clock())
+            self.metrics.add("orders_total", order.target, order.kind, OrderState.REFUSED)
+        self.metrics.keep(self.settings.targets)
 
     def _give_up(self, incident: Incident) -> None:
         """End an incident of a target that is no longer configured, with what was under way there."""
-        now, stuck, note = self._options.clock(), IncidentState.STUCK, "the target is no longer configured"
+        now, stuck, note = self._options.clock(), IncidentState.STUCK, _GONE
         unfinished = self.ledger.unfinished(incident.target)
         if incident.state is IncidentState.AWAITING_APPROVAL:
             self.ledger.abandon(incident, note=note, reopen=False, now=now)
