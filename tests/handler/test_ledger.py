@@ -18,7 +18,7 @@ from mlcanary.handler.core.incidents import Action, ActionKind, Event, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
 from mlcanary.handler.core.releases import FreezeLevel, Version, VersionStatus
 from mlcanary.handler.intake.payload import Alert, Measure, Window
-from mlcanary.handler.ledger import audit
+from mlcanary.handler.ledger import audit, book
 from mlcanary.handler.ledger.incidents import Dispatch
 from mlcanary.handler.ledger.store import EVERYTHING, MOST_WAITING, Ledger
 from mlcanary.handler.targets.contract import State
@@ -248,6 +248,37 @@ def test_the_audit_refuses_changes_and_shows_those_made_by_force(tmp_path: Path)
     db.close()
     with pytest.raises(StateError, match="audit row 3 does not fit the chain"), opened(path):
         pass
+
+
+@pytest.mark.parametrize(
+    ("change", "at_start", "of_all"),
+    [
+        ("UPDATE audit SET body='{}' WHERE id=2", None, 2),
+        ("UPDATE audit SET body='{}' WHERE id=4", 4, 4),
+        ("DELETE FROM audit WHERE id=3", 4, 4),
+        ("DELETE FROM audit WHERE id=5", 6, 6),
+        ("UPDATE audit SET hash='ab' WHERE id=3", 4, 3),
+    ],
+)
+def test_a_start_checks_the_newest_rows_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, at_start: int | None, of_all: int
+) -> None:
+    monkeypatch.setattr(book, "CHECKED_AT_START", 3)
+    path = tmp_path / "l.sqlite"
+    with opened(path) as ledger:
+        for i in range(6):
+            ledger.freeze("router", reason=f"r{i}", actor="me", now=NOW + i)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("DROP TRIGGER audit_no_update")
+        db.execute("DROP TRIGGER audit_no_delete")
+        db.execute(change)
+        assert (audit.verify(db, 3), audit.verify(db)) == (at_start, of_all)
+    if at_start is not None:
+        with pytest.raises(StateError, match=f"audit row {at_start} does not fit the chain"), opened(path):
+            raise AssertionError
+    else:
+        with opened(path) as ledger:
+            assert ledger.verify_audit() == of_all
 
 
 def test_a_flood_is_refused_as_a_whole(ledger: Ledger) -> None:

@@ -61,6 +61,7 @@ def ledger(path: Path) -> Iterator[Ledger]:
 def test_an_untouched_ledger_is_whole_while_it_is_held(ledger: Ledger, path: Path) -> None:
     report = verify_file(path)
     assert report.problems == ()
+    assert report.count == 4
     assert [row.kind for row in report.rows] == ["plan", "dispatch", "effect", "verdict"]
     assert report.last == ledger.audit_rows(1)[0].hash
     assert verify_file(path, expected=report.rows[1].hash[:12]).whole
@@ -89,6 +90,14 @@ def test_each_forgery_is_told(path: Path, statements: str, told: str) -> None:
     db.close()
     problems = verify_file(path).problems
     assert any(told in problem for problem in problems), problems
+
+
+def test_a_long_audit_is_counted_whole_and_shown_at_its_end(ledger: Ledger, path: Path) -> None:
+    for i in range(100):
+        ledger.freeze("flag", reason=f"r{i}", actor="ann", now=NOW + 100 + i)
+    report = verify_file(path, expected=ledger.audit_rows(104)[-1].hash)
+    assert (report.problems, report.count) == ((), 104)
+    assert [row.id for row in report.rows] == list(range(85, 105))
 
 
 @pytest.mark.usefixtures("ledger")

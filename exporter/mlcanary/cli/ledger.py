@@ -12,8 +12,6 @@ import msgspec
 
 from mlcanary.handler.ledger.verify import Report, verify_file
 
-_SHOWN = 20
-
 
 def verify_ledger(what: Sequence[str], url: str | None, last_hash: str, output: str) -> None:
     """Print the report on a ledger; exit status 1 if something is wrong."""
@@ -21,7 +19,7 @@ def verify_ledger(what: Sequence[str], url: str | None, last_hash: str, output: 
         raise click.UsageError("--verify takes one LEDGER, the file of the handler's --state.path")
     report = verify_file(Path(what[0]), expected=last_hash)
     if output == "json":
-        document = {"whole": report.whole, "rows": len(report.rows), "last": report.last, "problems": report.problems}
+        document = {"whole": report.whole, "rows": report.count, "last": report.last, "problems": report.problems}
         click.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
     else:
         click.echo("\n".join(_told(report, what[0])))
@@ -30,7 +28,7 @@ def verify_ledger(what: Sequence[str], url: str | None, last_hash: str, output: 
 
 
 def _told(report: Report, path: str) -> Iterator[str]:
-    for row in report.rows[-_SHOWN:]:
+    for row in report.rows:
         at = datetime.datetime.fromtimestamp(row.at, datetime.UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         yield f"{row.id:>6}  {at}  {row.actor:<14}  {row.kind:<12}  {row.target:<16}  {row.hash[:12]}"
     yield ""
@@ -38,4 +36,4 @@ def _told(report: Report, path: str) -> Iterator[str]:
         yield f"WRONG: {problem}"
     if report.whole:
         newest = report.last or "none"
-        yield f"{path}: {len(report.rows)} rows, unbroken, and the tables say the same; newest hash {newest}"
+        yield f"{path}: {report.count} rows, unbroken, and the tables say the same; newest hash {newest}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -68,6 +68,17 @@ class HandlerMetrics(Collector):
                 self.add("releases_total", plan.name, plan.model, outcome, by=0.0)
             self.set("release_hold_deadline_seconds", plan.release.hold_deadline, plan.name)
 
+    def keep(self, plans: Sequence[TargetPlan]) -> None:
+        """Drop the gauges of every other target, and of versions that a target no longer has; counters stay."""
+        versions = {plan.name: plan.versions for plan in plans}
+        for name, row in _ROWS.items():
+            if row.kind is Kind.GAUGE and "target" in row.labels:
+                self._values[name] = {
+                    labels: value
+                    for labels, value in self._values[name].items()
+                    if _kept(dict(zip(row.labels, labels, strict=True)), versions)
+                }
+
     def add(self, name: str, *labels: str, by: float = 1.0) -> None:
         """Add to a counter."""
         series = self._series(name, labels, Kind.COUNTER)
@@ -104,3 +115,8 @@ class HandlerMetrics(Collector):
         if row.kind is not kind or len(labels) != len(row.labels):
             raise ValueError(f"{row.name} is a {row.kind} with labels {row.labels}")
         return self._values[name]
+
+
+def _kept(labels: Mapping[str, str], versions: Mapping[str, Sequence[str]]) -> bool:
+    known = versions.get(labels["target"])
+    return known is not None and ("version" not in labels or labels["version"] in known)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from aiohttp import web
 from mlcanary.errors import ConfigError, StateError
 from mlcanary.handler.core.incidents import ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
+from mlcanary.handler.core.releases import OrderState
 from mlcanary.handler.evidence.prometheus import Prometheus
 from mlcanary.handler.ledger.store import Checkpoint, Ledger
 from mlcanary.handler.metrics import HandlerMetrics
-from mlcanary.handler.settings import Settings, require_safe_exposure
+from mlcanary.handler.settings import Settings, TargetPlan, require_safe_exposure
 from mlcanary.handler.targets.registry import create
 from mlcanary.handler.web import api, gates, openapi, operators, pages, webhook
 from mlcanary.handler.web.admission import admission
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 PAGE_SECONDS = 600.0
 """The window of the rule MLCanaryRollbackFailed: what ended before was told by the process that ran then."""
+_GONE = "the target is no longer configured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,18 @@ class HandlerService:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._reloading = asyncio.Lock()
+        self._ending = False
         self._count_again()
 
     # --- life
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; an error of ours in a worker ends the process, loudly."""
-        self._start_workers()
+        self._start_messages()
+        environment = self._environment()
+        for plan in self.settings.targets:
+            self._start_worker(plan, environment)
+        self._leave_gone_targets()
         stopped = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
@@ -104,7 +111,11 @@ class HandlerService:
                     task.result()
         finally:
             stopped.cancel()
-            await self._stop_workers()
+            self._ending = True
+            for worker in self.workers.values():
+                worker.stop()
+            await self._stop_messages()
+            await asyncio.gather(*map(self._stop_worker, list(self.workers)))
             self.ledger.close()
 
     def _count_again(self) -> None:
@@ -128,11 +139,15 @@ class HandlerService:
 
     def ready(self) -> str:
         """What is missing before the handler can be relied on; empty if nothing is."""
-        waiting = [name for name, worker in self.workers.items() if not worker.ready]
+        names = [plan.name for plan in self.settings.targets]
+        waiting = [name for name in names if name not in self.workers or not self.workers[name].ready]
         return f"taking up unfinished work of {', '.join(waiting)}" if waiting else ""
 
     async def reload(self) -> None:
-        """Load the configuration again and start the workers anew. Raises ConfigError and changes nothing."""
+        """Load the configuration again and start the workers anew. Raises ConfigError and changes nothing.
+
+        Each target goes on as soon as its own step has ended; this returns when the slowest has.
+        """
         async with self._reloading:
             await self._reload(self._load())
 
@@ -155,20 +170,28 @@ class HandlerService:
             raise ConfigError("freeze_file changes at a restart only")
         exposed = [a for a in self._options.listen if not ListenAddress.parse(a).loopback]
         require_safe_exposure(settings, exposed, self.authenticates())
-        await self._stop_workers()
-        self.settings = settings
-        self._start_workers()
+        await self._stop_messages()
+        await self._replace_workers(settings)
         log.info("configuration loaded again", extra={"digest": settings.digest})
 
     def authenticates(self) -> bool:
         """Whether callers must prove who they are."""
         return self._web_config is not None and self._web_config.current().authenticates
 
-    def _start_workers(self) -> None:
-        options = self._options
-        self._notifier = Notifier(self.ledger, self.settings.notify, self.metrics, options.clock)
+    # --- workers and messages
+
+    def _start_messages(self) -> None:
+        self._notifier = Notifier(self.ledger, self.settings.notify, self.metrics, self._options.clock)
         self._messages = asyncio.create_task(self._notifier.run(), name="messages")
-        environment = Environment(
+        self._changed.set()
+
+    async def _stop_messages(self) -> None:
+        self._messages.cancel()
+        await asyncio.wait({self._messages})
+
+    def _environment(self) -> Environment:
+        options = self._options
+        return Environment(
             ledger=self.ledger,
             prometheus=Prometheus(self.settings.prometheus),
             metrics=self.metrics,
@@ -176,21 +199,65 @@ class HandlerService:
             new_id=options.new_id,
             checkpoint=options.checkpoint,
             pace=options.pace,
-            tell=self._notifier.tell,
+            tell=self._tell,
         )
-        for plan in self.settings.targets:
-            self.metrics.introduce(plan)
-            worker = TargetWorker(plan, create(plan.kind), environment)
-            self.workers[plan.name] = worker
-            self._tasks[plan.name] = asyncio.create_task(worker.run(), name=plan.name)
+
+    def _tell(self, kind: str, target: str, body: Mapping[str, object]) -> None:
+        """Those of the newest configuration, also from a worker that is older."""
+        self._notifier.tell(kind, target, body)
+
+    def _start_worker(self, plan: TargetPlan, environment: Environment) -> None:
+        self.metrics.introduce(plan)
+        worker = TargetWorker(plan, create(plan.kind), environment)
+        self.workers[plan.name] = worker
+        self._tasks[plan.name] = asyncio.create_task(worker.run(), name=plan.name)
+        self._changed.set()
+
+    async def _stop_worker(self, name: str) -> None:
+        """Wait until a worker has ended its step. Until then it stands among the others, and answers."""
+        task = self._tasks[name]
+        self.workers[name].stop()
+        await asyncio.wait({task})
+        self.workers.pop(name, None)
+        self._tasks.pop(name, None)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("worker ended with an error", exc_info=task.exception())
+
+    async def _replace_workers(self, settings: Settings) -> None:
+        """A new worker for each target, started when its old one has ended.
+
+        What a target writes to may have been another one's before: where that changes, all who leave must be gone.
+        """
+        before = {plan.name: plan.kind for plan in self.settings.targets}
+        after = {plan.name: plan.kind for plan in settings.targets}
+        leaving = [name for name, kind in before.items() if after.get(name) != kind]
+        self.settings = settings
+        self._start_messages()
+        environment = self._environment()
+        left = asyncio.gather(*map(self._stop_worker, leaving))
+
+        async def renew(plan: TargetPlan) -> None:
+            await (left if before.get(plan.name) != plan.kind else self._stop_worker(plan.name))
+            if not self._ending:
+                self._start_worker(plan, environment)
+
+        await asyncio.gather(left, *map(renew, settings.targets))
+        if not self._ending:
+            self._leave_gone_targets()
+
+    def _leave_gone_targets(self) -> None:
+        """End what waits for targets that are no longer configured, and tell nothing of them any more."""
         for incident in self.ledger.open_incidents():
             if incident.target not in self.workers:
                 self._give_up(incident)
-        self._changed.set()
+        for order in self.ledger.orders_elsewhere([plan.name for plan in self.settings.targets]):
+            self.ledger.end_order(order, OrderState.REFUSED, note=_GONE, now=self._options.clock())
+            self.metrics.add("orders_total", order.target, order.kind, OrderState.REFUSED)
+        self.metrics.keep(self.settings.targets)
 
     def _give_up(self, incident: Incident) -> None:
         """End an incident of a target that is no longer configured, with what was under way there."""
-        now, stuck, note = self._options.clock(), IncidentState.STUCK, "the target is no longer configured"
+        now, stuck, note = self._options.clock(), IncidentState.STUCK, _GONE
         unfinished = self.ledger.unfinished(incident.target)
         if incident.state is IncidentState.AWAITING_APPROVAL:
             self.ledger.abandon(incident, note=note, reopen=False, now=now)
@@ -206,16 +273,6 @@ class HandlerService:
             self.ledger.close_incident(incident, stuck, note=note, now=now)
         self.metrics.add("rollbacks_total", incident.target, incident.model, stuck)
         log.error("incident of a target that is gone", extra={"incident": incident.id})
-
-    async def _stop_workers(self) -> None:
-        for worker in self.workers.values():
-            worker.stop()
-        self._messages.cancel()
-        await asyncio.wait({self._messages})
-        tasks, self._tasks, self.workers = list(self._tasks.values()), {}, {}
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, BaseException):
-                log.error("worker ended with an error", exc_info=result)
 
 
 def application_of(service: HandlerService, web_config: WebConfigFile | None) -> web.Application:

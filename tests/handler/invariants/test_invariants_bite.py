@@ -234,14 +234,13 @@ def no_effect_row(patch: pytest.MonkeyPatch) -> None:
 
 
 def cancel_workers(patch: pytest.MonkeyPatch) -> None:
-    real = HandlerService._stop_workers
+    real = HandlerService._stop_worker
 
-    async def stop(self: Any) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await real(self)
+    async def stop(self: Any, name: str) -> None:
+        self._tasks[name].cancel()
+        await real(self, name)
 
-    patch.setattr(HandlerService, "_stop_workers", stop)
+    patch.setattr(HandlerService, "_stop_worker", stop)
 
 
 def apply_undispatched(patch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ async def test_the_audit_is_read_on_from_a_row(people: People) -> None:
 
 
 async def test_a_plan_tells_what_would_be_done_and_writes_nothing(tmp_path: Path, people: People) -> None:
-    found = (await people.ask("GET", PLAN, by="rita")).json
+    found = (await people.ask("GET", PLAN, by="olga")).json
     assert (found["version"], found["destination"]) == ("v2", "v1")
     assert (found["expected"], found["desired"]) == ({"v1": 0, "v2": 1}, {"v1": 1, "v2": 0})
     assert found["text"] == "roll back v2 on router: v1 0% → 100%, v2 100% → 0%"
@@ -129,6 +129,7 @@ async def test_a_scope_is_needed_for_every_change(people: People) -> None:
         answer = await people.ask("POST", path, body, by=by)
         assert (path, answer.status) == (path, 403)
         assert "needs the scope" in answer.json["error"]
+    assert (await people.ask("GET", PLAN, by="rita")).status == 403  # it looks at the target
     assert people.handler.service.ledger.audit_rows(10) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 from handler_incidents import incident
 from handler_people import People, serving_people
 from handler_world import Link, QueryAPI, Release, configuration, until
+from mlcanary.handler import sharing
 from mlcanary.handler.core.judgement import Judgement, Word
 from mlcanary.handler.core.machines import IncidentState
 from mlcanary.handler.core.releases import FreezeLevel, Version, VersionStatus
@@ -70,9 +72,14 @@ class Judge:
 
     def __init__(self) -> None:
         self.says: Judgement | EvidenceError = SOUND
+        self.asked = 0
+        self.held: asyncio.Event | None = None
 
     async def __call__(self, _prometheus: Prometheus, _plan: TargetPlan, _version: str) -> Judgement:
         """The word, or no evidence."""
+        self.asked += 1
+        if self.held is not None:
+            await self.held.wait()
         if isinstance(self.says, EvidenceError):
             raise self.says
         return self.says
@@ -82,6 +89,7 @@ class Judge:
 def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
     found = Judge()
     monkeypatch.setattr(gates, "judge_of", found)
+    monkeypatch.setattr(sharing, "KEPT_SECONDS", 0.0)  # what it says next counts at once
     return found
 
 
@@ -168,3 +176,14 @@ async def test_without_a_judge_the_real_queries_give_no_data(people: People) -> 
 async def test_what_is_not_known_gets_404_and_what_is(people: People, path: str, allowed: list[str]) -> None:
     answer = await people.ask("GET", path, by="rita")
     assert (answer.status, answer.json["allowed"]) == (404, allowed)
+
+
+async def test_all_who_ask_share_one_reading(people: People, judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "KEPT_SECONDS", 1000.0)
+    judge.held = asyncio.Event()
+    asking = [asyncio.create_task(said(people)) for _ in range(20)]
+    await until(lambda: judge.asked == 1)
+    judge.held.set()
+    assert set(await asyncio.gather(*asking)) == {("healthy", "12,345 observations of it were judged")}
+    assert [await opened(people, gate) for gate in GATES] == [True, False, True]
+    assert judge.asked == 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -57,15 +57,28 @@ def append(
     log.info("audit", extra={"row": number, "kind": kind, "target": target, "body": text, "hash": digest})
 
 
-def verify(db: sqlite3.Connection) -> int | None:
-    """The id of the first row that does not fit, None if the chain holds."""
-    previous = _FIRST
-    for expected, found in enumerate(db.execute("SELECT * FROM audit ORDER BY id"), start=1):
+def walk(db: sqlite3.Connection, newest: int | None = None) -> Iterator[tuple[AuditRow, bool]]:
+    """Rows, oldest first, one at a time, and whether each fits the one before it; what follows a misfit is not read.
+
+    Input: with `newest`, only so many of the last rows; the hash of the row before them is taken as given.
+    """
+    last = db.execute("SELECT MAX(id) FROM audit").fetchone()[0] or 0
+    first = 1 if newest is None else max(1, last - newest + 1)
+    before = db.execute("SELECT hash FROM audit WHERE id=?", (first - 1,)).fetchone()
+    previous = _FIRST if first == 1 else before[0] if before is not None else ""
+    where = "" if first == 1 else f"WHERE id>={first} "  # a row below 1 fits nothing, and is met from the start only
+    for expected, found in enumerate(db.execute(f"SELECT * FROM audit {where}ORDER BY id"), start=first):
         row = AuditRow(*found)
-        if row.id != expected or row.hash != _digest(previous, row):
-            return row.id
+        fits = row.id == expected and row.hash == _digest(previous, row)
+        yield row, fits
+        if not fits:
+            return
         previous = row.hash
-    return None
+
+
+def verify(db: sqlite3.Connection, newest: int | None = None) -> int | None:
+    """The id of the first row that does not fit, None if the chain holds. Input: as of `walk`."""
+    return next((row.id for row, fits in walk(db, newest) if not fits), None)
 
 
 def newest(db: sqlite3.Connection, count: int) -> list[AuditRow]:

@@ -27,12 +27,18 @@ STORM_BRAKE = "storm brake"
 """Actor of the freeze of everything after too many rollbacks."""
 MOST_NOTICES = 1000
 """So many messages may wait for one receiver: one that does not answer takes nothing from the others."""
+CHECKED_AT_START = 10_000
+"""Rows of the audit that a start checks, the newest ones: it must not take longer the longer the handler has run."""
 FREEZE_FILE = "file"
 """Scope of the freeze by `freeze_file`, for people."""
 
 
 class Book:
-    """What the parts of the ledger share. `freeze_file` freezes everything while it exists. Raises StateError."""
+    """What the parts of the ledger share. `freeze_file` freezes everything while it exists. Raises StateError.
+
+    Guarantee: a file whose newest `CHECKED_AT_START` rows of the audit do not fit their chain is refused. All rows are
+    checked by `verify_audit` and by `mlcanary explain --verify` only.
+    """
 
     def __init__(self, path: Path, *, freeze_file: Path | None, checkpoint: Checkpoint) -> None:
         self._freeze_file = freeze_file
@@ -52,7 +58,7 @@ class Book:
         self._db.execute("PRAGMA synchronous=FULL")
         tables.prepare(self._db)
         self._db.executescript(audit.SCHEMA)
-        broken = audit.verify(self._db)
+        broken = audit.verify(self._db, CHECKED_AT_START)
         if broken is not None:
             raise sqlite3.DatabaseError(f"audit row {broken} does not fit the chain: the file was changed")
 
@@ -105,7 +111,7 @@ class Book:
         return [audit.AuditRow(*found) for found in self._all(query, (target, since, *names))]
 
     def verify_audit(self) -> int | None:
-        """The first audit row that does not fit, None if all do."""
+        """The first audit row of all that does not fit, None if all do."""
         with self._reading():
             return audit.verify(self._db)
 

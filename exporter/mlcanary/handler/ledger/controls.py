@@ -33,6 +33,12 @@ class ControlRows(Book):
         rows = self._all(tables.SELECT_ORDER + "target=? AND state='pending' ORDER BY rowid", (target,))
         return [tables.order_of(row) for row in rows]
 
+    def orders_elsewhere(self, targets: Sequence[str]) -> list[Order]:
+        """Orders that wait for other targets than these, oldest first."""
+        marks = ", ".join("?" for _ in targets)
+        where = f"state='pending' AND target NOT IN ({marks}) ORDER BY rowid"
+        return [tables.order_of(row) for row in self._all(tables.SELECT_ORDER + where, tuple(targets))]
+
     def order(self, name: str) -> Order | None:
         """An order by id."""
         row = self._one(tables.SELECT_ORDER + "id=?", (name,))

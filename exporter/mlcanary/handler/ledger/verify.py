@@ -9,9 +9,9 @@ that its newest rows were cut off: for that, give the hash that the handler last
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,13 +24,18 @@ from mlcanary.handler.core.machines import INCIDENT, ActionState
 from mlcanary.handler.ledger import audit, tables
 
 _ENDED = (ActionState.CONFIRMED, ActionState.CONFLICT, ActionState.FAILED, ActionState.UNKNOWN)
-Bodies = Mapping[str, list[tuple[audit.AuditRow, dict[str, Any]]]]
+_FINAL = INCIDENT.final_states()
+SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found. `last` is the hash of the newest row, empty without one; `rows` are all of them."""
+    """What was found in `count` rows. `rows` are the newest `SHOWN`, `last` the hash of the newest, empty without one.
 
+    The rows after one that does not fit are neither counted nor shown.
+    """
+
+    count: int
     rows: tuple[audit.AuditRow, ...]
     last: str
     problems: tuple[str, ...]
@@ -41,14 +46,52 @@ class Report:
         return not self.problems
 
 
+@dataclass(frozen=True, slots=True)
+class _Effect:
+    """What a row tells of the end of an action."""
+
+    row: int
+    actor: str
+    state: str
+    plan: str
+    evidence: bool
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the audit tells, by action and by incident: of each row only this is kept."""
+
+    dispatches: Counter[str] = field(default_factory=Counter)
+    effects: dict[str, list[_Effect]] = field(default_factory=lambda: defaultdict(list))
+    closed: set[str] = field(default_factory=set)
+    closed_by: set[str] = field(default_factory=set)  # actions whose effect ended their incident
+
+    def take(self, row: audit.AuditRow) -> None:
+        """Remember what a row tells."""
+        if row.kind not in ("dispatch", "effect", "verdict"):
+            return
+        body = msgspec.json.decode(row.body, type=dict[str, Any])
+        action = str(body.get("action"))
+        if row.kind == "dispatch":
+            self.dispatches[action] += 1
+        elif row.kind == "verdict":
+            self.closed.add(str(body.get("incident")))
+        else:
+            state, plan = str(body.get("state")), str(body.get("plan", ""))
+            self.effects[action].append(_Effect(row.id, row.actor, state, plan, bool(body.get("evidence"))))
+            if body.get("incident") in _FINAL:  # the state that the incident went to
+                self.closed_by.add(action)
+
+
 def verify_file(path: Path, *, expected: str = "") -> Report:
-    """The report on a ledger's file. Raises InputError for what is no ledger.
+    """The report on a ledger's file, all of one moment. Raises InputError for what is no ledger.
 
     Input: `expected` is a hash that the chain must contain, as the handler logs them; at least its first digits.
     """
     try:
-        db = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)
+        db = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None)
         try:
+            db.execute("BEGIN")
             return _verify(db, expected)
         finally:
             db.close()
@@ -57,49 +100,46 @@ def verify_file(path: Path, *, expected: str = "") -> Report:
 
 
 def _verify(db: sqlite3.Connection, expected: str) -> Report:
-    rows = tuple(reversed(audit.newest(db, 2**62)))
-    broken = audit.verify(db)
-    if broken is not None:
-        told = f"audit row {broken} does not fit the chain: it or a row before it was changed, removed or put in"
-        return Report(rows, rows[-1].hash if rows else "", (told,))
-    problems = list(_against_tables(db, rows))
-    if expected and not any(row.hash.startswith(expected) for row in rows):
+    told, newest, problems = _Told(), deque[audit.AuditRow](maxlen=SHOWN), list[str]()
+    count, met = 0, not expected
+    for row, fits in audit.walk(db):
+        count += 1
+        newest.append(row)
+        if not fits:
+            problem = f"audit row {row.id} does not fit the chain: it or a row before it was changed, removed or put in"
+            return Report(count, tuple(newest), row.hash, (problem,))
+        met = met or row.hash.startswith(expected)
+        told.take(row)
+    problems += _against_tables(db, told)
+    if not met:
         problems.append(f"no row has the hash {expected}: rows at the end are missing, or it is another ledger")
-    return Report(rows, rows[-1].hash if rows else "", tuple(problems))
+    return Report(count, tuple(newest), newest[-1].hash if newest else "", tuple(problems))
 
 
-def _against_tables(db: sqlite3.Connection, rows: tuple[audit.AuditRow, ...]) -> Iterator[str]:
-    told: dict[str, list[tuple[audit.AuditRow, dict[str, Any]]]] = defaultdict(list)
-    closed: set[str] = set()
-    final = INCIDENT.final_states()
-    for row in rows:
-        body = msgspec.json.decode(row.body, type=dict[str, Any])
-        told[f"{row.kind} {body.get('action')}"].append((row, body))
-        if row.kind == "verdict":
-            closed.add(str(body.get("incident")))
-        elif row.kind == "effect" and body.get("incident") in final:  # the state that the incident went to
-            closed.add(f"action {body.get('action')}")
-    actions = [tables.action_of(found) for found in db.execute(tables.SELECT_ACTION + "1 ORDER BY rowid")]
-    for action in actions:
+def _against_tables(db: sqlite3.Connection, told: _Told) -> Iterator[str]:
+    closed = set(told.closed)
+    for found in db.execute(tables.SELECT_ACTION + "1 ORDER BY rowid"):
+        action = tables.action_of(found)
+        if action.id in told.closed_by:
+            closed.add(action.incident)
         yield from _of_action(action, told)
     for found in db.execute(tables.SELECT_INCIDENT + "1 ORDER BY rowid"):
         incident = tables.incident_of(found)
-        names = {incident.id, *(f"action {action.id}" for action in actions if action.incident == incident.id)}
-        if incident.state in final and closed.isdisjoint(names):
+        if incident.state in _FINAL and incident.id not in closed:
             yield f"incident {incident.id} ended as {incident.state}, and no row of the audit says so"
 
 
-def _of_action(action: Action, told: Bodies) -> Iterator[str]:
-    out, effects = told.get(f"dispatch {action.id}", []), told.get(f"effect {action.id}", [])
-    if len(out) != action.attempt:
-        yield f"action {action.id} went out {action.attempt} times, the audit has {len(out)} dispatches"
+def _of_action(action: Action, told: _Told) -> Iterator[str]:
+    out, effects = told.dispatches[action.id], told.effects.get(action.id, [])
+    if out != action.attempt:
+        yield f"action {action.id} went out {action.attempt} times, the audit has {out} dispatches"
     if len(effects) != (action.state in _ENDED):
         yield f"action {action.id} is {action.state}, the audit has {len(effects)} effects of it"
-    for row, body in effects:
-        if body.get("state") != action.state:
-            yield f"action {action.id} is {action.state}, audit row {row.id} says {body.get('state')}"
-        if row.actor != action.actor or body.get("plan", "") != action.plan:
-            yield f"action {action.id}: audit row {row.id} names another actor or plan"
+    for effect in effects:
+        if effect.state != action.state:
+            yield f"action {action.id} is {action.state}, audit row {effect.row} says {effect.state}"
+        if effect.actor != action.actor or effect.plan != action.plan:
+            yield f"action {action.id}: audit row {effect.row} names another actor or plan"
         automatic = action.kind is ActionKind.ROLLBACK and action.actor == HANDLER and action.attempt
-        if automatic and not body.get("evidence"):
-            yield f"action {action.id}: audit row {row.id} has no evidence"
+        if automatic and not effect.evidence:
+            yield f"action {action.id}: audit row {effect.row} has no evidence"

@@ -19,9 +19,9 @@
     POST /v1/freeze, /v1/unfreeze               {"target": name or all, "level": promote|all, "reason"}
     POST /v1/versions/release-from-quarantine   {"model", "digest", "reason"}
 
-Scopes: `read` to look, `operate` to order, freeze and acknowledge, `approve` to approve and refuse. What a sender got
-wrong is 400, 404, 409 or 415 with `error`, `allowed` and `hint`. Bodies are `application/json`: a browser does not send
-that to another site by itself.
+Scopes: `read` to look, `operate` to order and see plans, freeze and acknowledge, `approve` to approve and refuse.
+What a sender got wrong is 400, 404, 409 or 415 with `error`, `allowed` and `hint`. Bodies are `application/json`: a
+browser does not send that to another site by itself.
 """
 
 from __future__ import annotations
@@ -248,8 +248,8 @@ ROUTES: tuple[Route[Api], ...] = (
     Route(
         "GET",
         "/v1/plan",
-        Scope.READ,
-        "What an order would do now, and its hash. Looks at the target and writes nothing.",
+        Scope.OPERATE,
+        "What an order would do now, and its hash. Looks at the target and writes nothing; up to a second old.",
         Api.plan,
         answers.PlanAnswer,
         query=(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlcanary.errors import ActionError
 from mlcanary.handler.core.incidents import Incident
 from mlcanary.handler.core.machines import IncidentState
 from mlcanary.handler.core.plans import Plan
@@ -48,8 +47,6 @@ class Deeds:
             found = await worker.proposals.propose(kind, version)
         except ProposalError as error:
             raise RequestError(409, str(error), hint=error.hint) from error
-        except ActionError as error:
-            raise RequestError(409, f"the target cannot be looked at: {error}", hint=error.hint) from error
         return _plan_of(found, kind)
 
     def order(self, target: str, asked: answers.OrderRequest, actor: str, *, name: str = "") -> answers.OrderAnswer:

@@ -23,6 +23,7 @@ from mlcanary.handler.core.releases import FreezeLevel, VersionStatus
 from mlcanary.handler.evidence.judgement import judge_of
 from mlcanary.handler.evidence.prometheus import EvidenceError, Prometheus
 from mlcanary.handler.settings import TargetPlan
+from mlcanary.handler.sharing import Shared
 from mlcanary.handler.web.answers import VerdictAnswer
 from mlcanary.handler.web.routing import TEXT, Query, RequestError, Route, as_json, install, json_answer
 from mlcanary.webserver.identity import Scope
@@ -72,6 +73,7 @@ class Gates:
 
     def __init__(self, service: HandlerService) -> None:
         self._service = service
+        self._read: Shared[tuple[Judgement | None, str]] = Shared(service.now)
 
     async def verdict(self, request: web.Request) -> web.Response:
         """`GET /v1/verdict/{model}/{version}`."""
@@ -99,7 +101,11 @@ class Gates:
         return web.Response(status=200 if state.open else 403, text=text)
 
     async def _judgement(self, plan: TargetPlan, version: str) -> tuple[Judgement | None, str]:
-        """What Prometheus tells of a version, and why its word is less than it could be."""
+        """What Prometheus tells of a version, and why its word is less than it could be; read once for many."""
+        key = (plan.name, version, self._service.settings.digest)
+        return await self._read.get(key, lambda: self._ask(plan, version))
+
+    async def _ask(self, plan: TargetPlan, version: str) -> tuple[Judgement | None, str]:
         try:
             found = await judge_of(Prometheus(self._service.settings.prometheus), plan, version)
         except EvidenceError as error:

@@ -89,18 +89,23 @@ class _Result:
 
 
 class Effector:
-    """Carries out actions on one target. One task at a time uses it: that is the lock of the target."""
+    """Carries out actions on one target: for the target's worker, which alone changes it.
+
+    Guarantee: at most one call to the target is under way, also where a person asks for a plan meanwhile.
+    """
 
     def __init__(self, plan: TargetPlan, target: Target, environment: Environment) -> None:
         self._plan = plan
         self._target = target
         self._env = environment
+        self._calling = asyncio.Lock()
         self._slowness = float(getattr(plan.kind, "settle", 0.0))  # of a kind whose changes take their time
 
     async def observe(self) -> State | Unobservable:
         """The state of the target; keeps its gauges. Raises ActionError."""
         try:
-            seen = await self._target.observe()
+            async with self._calling:
+                seen = await self._target.observe()
         except ActionError:
             self._env.metrics.set("target_up", 0.0, self._plan.name)
             raise
@@ -119,7 +124,8 @@ class Effector:
     async def rehearse(self, desired: State, expected: State | None) -> str:
         """Why the target would refuse the state now, empty if it would not. Writes nothing."""
         try:
-            await self._target.rehearse(desired, Guard("rehearsal", expected))
+            async with self._calling:
+                await self._target.rehearse(desired, Guard("rehearsal", expected))
         except ActionError as error:
             return str(error)
         return ""
@@ -180,7 +186,8 @@ class Effector:
 
     async def _complete(self, action: Action, seen: State) -> None:
         try:
-            await self._target.complete(action.desired, Guard(action.id, action.expected))
+            async with self._calling:
+                await self._target.complete(action.desired, Guard(action.id, action.expected))
             note = "found done after a restart"
         except ActionError as error:
             note = f"found done after a restart, but: {error}"
@@ -190,7 +197,8 @@ class Effector:
         error: ActionError | None = None
         self._env.checkpoint("before call apply")
         try:
-            await self._target.apply(action.desired, Guard(action.id, action.expected))
+            async with self._calling:
+                await self._target.apply(action.desired, Guard(action.id, action.expected))
         except ConflictError as conflict:
             return _Result(ActionState.CONFLICT, IncidentState.FAILED, str(conflict))
         except ActionError as refusal:
@@ -302,7 +310,8 @@ class Effector:
 
     async def owner(self) -> str:
         """Another controller of the target, "" if none is seen. Raises ActionError."""
-        return await self._target.owner()
+        async with self._calling:
+            return await self._target.owner()
 
     def plan_hash(self, kind: ActionKind, bad: str, good: str, desired: State, expected: State | None) -> str:
         """The name of what is about to be done: see `core.plans`."""

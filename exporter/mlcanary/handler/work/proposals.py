@@ -6,12 +6,13 @@ same has another hash, and the order is refused.
 
 from __future__ import annotations
 
-from mlcanary.errors import MLCanaryError
+from mlcanary.errors import ActionError, MLCanaryError
 from mlcanary.handler.core.incidents import ActionKind
 from mlcanary.handler.core.plans import Plan
 from mlcanary.handler.core.releases import OrderKind
 from mlcanary.handler.evidence.prometheus import EvidenceError
 from mlcanary.handler.settings import TargetPlan
+from mlcanary.handler.sharing import Shared
 from mlcanary.handler.targets.contract import State, Unobservable
 from mlcanary.handler.work.effect import Effector, Environment
 from mlcanary.handler.work.orders import OrderRefusedError, Orders
@@ -29,13 +30,30 @@ class Proposals:
         self._orders = orders
         self._effector = effector
         self._env = environment
+        self._asked: Shared[Plan | ProposalError] = Shared(environment.clock)
 
     async def propose(self, kind: OrderKind, version: str = "") -> Plan:
-        """The plan of an order. Raises ProposalError, and ActionError if the target cannot be looked at.
+        """The plan of an order, at most `KEPT_SECONDS` old: many who ask do not look at the target many times.
+
+        Raises ProposalError, also if the target cannot be looked at.
 
         Input: `version` is the bad one of a rollback (default: the candidate of the open release), or the candidate to
         submit. A promotion is of the open release.
         """
+        found = await self._asked.get((kind, version), lambda: self._plan_or_why(kind, version))
+        if isinstance(found, ProposalError):
+            raise ProposalError(str(found), hint=found.hint)
+        return found
+
+    async def _plan_or_why(self, kind: OrderKind, version: str) -> Plan | ProposalError:
+        try:
+            return await self._propose(kind, version)
+        except ProposalError as error:
+            return error
+        except ActionError as error:
+            return ProposalError(f"the target cannot be looked at: {error}", hint=error.hint)
+
+    async def _propose(self, kind: OrderKind, version: str) -> Plan:
         release = self._env.ledger.open_release(self._plan.name)
         if kind is OrderKind.ROLLBACK:
             return await self._rollback(version or (release.candidate if release else ""))

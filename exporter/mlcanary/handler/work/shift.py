@@ -59,7 +59,10 @@ class Shift:
         room = await capacity.read(self._env.prometheus, self.plan)
         start = now if now is not None else State.only(bad, self.plan.versions)
         weighted = self._effector.weighted and now is not None
-        stage = next_stage(start, desired, bad=bad, good=good, room=room, weighted=weighted)
+        return next_stage(start, desired, bad=bad, good=good, room=room, weighted=weighted)
+
+    def _show(self, stage: Stage) -> Stage:
+        """Tell what is missing of a shift that is to be made; of one that a person only asks about, nothing."""
         self._env.metrics.set("capacity_missing_ratio", stage.missing, self.plan.name)
         return stage
 
@@ -75,6 +78,7 @@ class Shift:
     ) -> bool:
         """Open the incident and carry out what may be done of it now. False if the ledger no longer allows it."""
         now = self._env.clock()
+        self._show(proposal.first)
         incident = dataclasses.replace(incident, plan=proposal.hash, note=_waiting(incident, proposal))
         action = self._first(incident, proposal, now)
         since = now - max(DAY, self.plan.cooldown)
@@ -89,7 +93,7 @@ class Shift:
     async def approved(self, incident: Incident, proposal: Proposal, *, actor: str, order: str) -> None:
         """Do what a person approved, if there is room for any of it. `order` is done in the same transaction."""
         now = self._env.clock()
-        stage = proposal.first.state
+        stage = self._show(proposal.first).state
         if stage is None:
             return
         action = self._effector.plan_rollback(incident, stage, proposal.expected, now, actor=actor)
@@ -106,7 +110,7 @@ class Shift:
         done = [a for a in self._env.ledger.actions(incident.id) if a.kind is ActionKind.ROLLBACK]
         try:
             seen = await self._effector.observe()
-            stage = await self._further(incident, seen)
+            stage = self._show(await self._further(incident, seen))
         except (ActionError, EvidenceError) as error:
             stage = Stage(None, 1.0)
             log.warning("stage postponed", extra={"incident": incident.id, "why": str(error)})
