@@ -35,6 +35,8 @@ VALUES = {
     "state": "verifying",
     "stage": "effect",
     "outcome": "resolved",
+    "order": "rollback",
+    "receiver": "slack",
     "decision": "act",
     "result": "confirmed",
     "code": "202",

@@ -178,5 +178,19 @@ def test_the_outbox_is_bounded_and_a_broken_ledger_is_no_error(tmp_path: Path) -
     assert w.count("dropped") == 3
 
 
+def test_a_receiver_that_does_not_answer_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    pager = slack(tmp_path / "u", name="pager", kinds=["stuck"])
+    with world(tmp_path / "l.sqlite", slack(tmp_path / "u"), pager) as w:
+        w.ledger._db.execute(
+            "INSERT INTO outbox (receiver, at, kind, target, body, next_try)"
+            " WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)"
+            " SELECT 'slack', 0, 'step', 'router', '{}', 0 FROM numbers",
+            (MOST_NOTICES,),
+        )
+        w.notifier.tell("stuck", "router", TOLD)
+        assert (w.count("dropped"), w.count("dropped", "pager")) == (1, 0)
+        assert w.ledger.notices_waiting() == MOST_NOTICES + 1
+
+
 def test_every_kind_of_the_configuration_has_its_sentence() -> None:
     assert set(SENTENCES) == set(get_args(NoticeKind))

@@ -15,6 +15,7 @@ from handler_world import BAD, GOOD, HAProxy, QueryAPI, Release, alert, configur
 from mlcanary.handler.core.incidents import Incident
 from mlcanary.handler.core.releases import Order, OrderKind, OrderState, Version, VersionStatus
 from mlcanary.handler.ledger.store import EVERYTHING
+from mlcanary.webserver.principals import TOKEN_NAME
 
 BEFORE, AFTER = {GOOD: 90, BAD: 10}, {GOOD: 100, BAD: 0}
 APPROVAL = "  approval: {required: true, four_eyes: true}\n"
@@ -179,6 +180,11 @@ async def test_who_orders_a_rollback_does_not_approve_it_under_four_eyes(
         assert incident.actor == "ann"
         alone = await order(handler, OrderKind.APPROVE, plan=incident.plan)
         assert alone.note == "whoever ordered it cannot approve it"
+        shared = await order(handler, OrderKind.APPROVE, plan=incident.plan, actor=TOKEN_NAME)
+        assert "several people may share; four_eyes needs principals" in shared.note
+        path = f"/v1/incidents/{incident.id}/approve"
+        assert await handler.post(msgspec.json.encode({"plan": incident.plan}), path=path) == 403
+        assert handler.state() == "awaiting_approval"
         assert (await order(handler, OrderKind.APPROVE, plan=incident.plan, actor="bob")).state is OrderState.DONE
         await until(lambda: handler.state() == "resolved")
         assert [row.actor for row in handler.audit("dispatch")] == ["bob"]
@@ -202,6 +208,8 @@ async def test_roll_back_now_needs_no_violation_and_passes_a_freeze(
         )  # no budget and no cooldown for the handler
         over = await order(handler, OrderKind.ROLLBACK)
         assert over.note.startswith("not_serving")
+        known = {version.name: version.status for version in handler.service.ledger.versions("clicks")}
+        assert known == {BAD: VersionStatus.QUARANTINED}  # nothing was measured of the other one, so it is not proven
 
 
 async def test_roll_back_now_works_without_prometheus_towards_a_proven_version(
@@ -231,6 +239,19 @@ async def test_roll_back_now_goes_to_a_quarantined_version_only_by_force_with_a_
         assert (await order(handler, OrderKind.ROLLBACK, force=True)).note == "force needs a reason"
         forced = await order(handler, OrderKind.ROLLBACK, force=True, reason="the lesser evil")
         assert (forced.state, haproxy.weights()) == (OrderState.DONE, AFTER)
+
+
+async def test_force_is_still_in_force_when_somebody_else_approves(
+    tmp_path: Path, haproxy: HAProxy, api: QueryAPI
+) -> None:
+    async with handling(tmp_path, configuration(api.url, haproxy.section(), extra=APPROVAL)) as handler:
+        remember(handler, VersionStatus.QUARANTINED)
+        await order(handler, OrderKind.ROLLBACK, force=True, reason="the lesser evil")
+        incident = await waiting(handler)
+        assert incident.forced
+        done = await order(handler, OrderKind.APPROVE, plan=incident.plan, actor="bob")
+        assert done.state is OrderState.DONE
+        await until(lambda: haproxy.weights() == AFTER)
 
 
 @pytest.mark.parametrize(

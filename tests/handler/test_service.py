@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -233,13 +234,20 @@ async def test_a_target_that_was_just_changed_waits_for_the_cooldown(
     tmp_path: Path, haproxy: HAProxy, api: QueryAPI
 ) -> None:
     text = configuration(api.url, haproxy.section()).replace("reconcile: 200ms", "reconcile: 1h")
-    async with handling(tmp_path, text) as handler:
+    ahead, failed = [0.0], ("rollbacks_total", "router", "clicks", "failed")
+    async with handling(tmp_path, text, clock=lambda: time.time() + ahead[0]) as handler:
         await handler.post(payload())
         await until(lambda: handler.state() == "resolved")
         haproxy.ask("set weight models/canary 10")
         await handler.post(payload(alert(fingerprint="again")))
         await until(lambda: handler.count("decisions_total", "router", "suppress", "cooldown") >= 1)
         assert haproxy.weights() == {GOOD: 100, BAD: 10}
+        assert handler.count(*failed) == 0  # somebody is called when it has lasted, and once
+        for ahead[0] in (40.0, 80.0):
+            handler.service.workers["router"].wake()
+            asked = len(api.queries)
+            await until(lambda asked=asked: handler.count(*failed) == 1 and len(api.queries) > asked + 30)
+        assert handler.count(*failed) == 1
 
 
 async def test_the_budget_of_a_day_is_kept(tmp_path: Path, haproxy: HAProxy, api: QueryAPI) -> None:
@@ -252,6 +260,7 @@ async def test_the_budget_of_a_day_is_kept(tmp_path: Path, haproxy: HAProxy, api
         haproxy.ask("set weight models/canary 10")
         await handler.post(payload(alert(fingerprint="again")))
         await until(lambda: handler.count("decisions_total", "router", "suppress", "budget") >= 1)
+        await until(lambda: handler.count("rollbacks_total", "router", "clicks", "failed") == 1)
         assert haproxy.weights() == {GOOD: 100, BAD: 10}
 
 

@@ -213,7 +213,9 @@ def test_all_traffic_soaks_and_is_proven() -> None:
     assert against(decided(soaking, judgement())) == ("Stay", Against.SOAKING)
     assert against(decided(dataclasses.replace(soaking, since=NOW + 50.0), judgement()))[1] is Against.SOAKING
     word = judgement(word=Word.NO_DATA, why="no data", may_expand=False, gates=("split_mismatch",))
-    assert decided(dataclasses.replace(soaking, since=NOW - 600.0), word) == Prove()
+    over = dataclasses.replace(soaking, since=NOW - 600.0)
+    assert decided(over, word) == Prove()
+    assert against(decided(over, word, seen=None)) == ("Stay", Against.UNOBSERVED)
 
 
 def test_a_hold_goes_on_where_it_began() -> None:
@@ -328,6 +330,8 @@ def test_laws(row: Release, told: Judgement | None, standing: Standing, ground: 
         assert told.sources_up
         assert not told.firing
         assert told.word is not Word.UNHEALTHY
+    if isinstance(found, Prove):
+        assert ground.seen is not None
     if isinstance(found, Advance):
         assert found.step == row.step + 1 or (found.step == row.step and row.effect == 0)
         assert told is not None

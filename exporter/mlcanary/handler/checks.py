@@ -50,6 +50,7 @@ def check(document: HandlerSettings, text: str, source: str) -> None:
             found = f"drive, but type {target.target.__struct_config__.tag} serves one version at a time"
             raise error_at(text, source, (*place, "mode"), found, "observe, react, judge")
         _check_durations(target, text, source, place)
+        _check_approval(target, document.defaults, text, source, place)
     _check_durations(document.defaults, text, source, ("defaults",))
     _check_release(document.defaults.release, text, source, ("defaults", "release"))
     _check_url(document.prometheus.url, text, source, ("prometheus", "url"))
@@ -71,6 +72,24 @@ def _check_named(target: TargetSettings, text: str, source: str, place: Place) -
     digests = list(target.digests.values())
     if len(set(digests)) != len(digests):
         raise error_at(text, source, (*place, "digests"), "one digest for two versions", "a digest once")
+
+
+def _check_approval(target: TargetSettings, defaults: DefaultSettings, text: str, source: str, place: Place) -> None:
+    """Two people can only be asked for where one is: `four_eyes` alone would protect nothing."""
+    own, shared = target.approval, defaults.approval
+    required = own.required if own.required is not None else shared.required
+    four_eyes = own.four_eyes if own.four_eyes is not None else shared.four_eyes
+    if not four_eyes or required:
+        return
+    section: Place = (*place, "approval") if own.four_eyes is not None else ("defaults", "approval")
+    key, found, allowed = "four_eyes", "true, but nothing waits for an approval", "required: true as well"
+    if own.four_eyes is None and own.required is not None:
+        section, key = (*place, "approval"), "required"
+        found, allowed = (
+            "false, but defaults.approval has four_eyes: true",
+            "required: true, or four_eyes: false as well",
+        )
+    raise error_at(text, source, (*section, key), found, allowed)
 
 
 def _check_release(release: ReleaseSettings, text: str, source: str, place: Place) -> None:

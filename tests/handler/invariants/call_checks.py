@@ -149,7 +149,11 @@ class CallChecks:
         gaining = [v for v, _ in desired.weights if desired.share(v) > before.share(v) + EPS]
         plan = self.world.plan(action.target)
         for version in gaining:
-            if plan is not None and plan.digest(version) in self.watch.quarantined and not self._forced(action):
+            if (
+                plan is not None
+                and (plan.model, plan.digest(version)) in self.watch.quarantined
+                and not self._forced(action)
+            ):
                 yield 1, f"{version} is quarantined and gains traffic by {action.id}"
         if desired.total <= 0:
             yield 2, f"{action.id} takes the traffic from everybody"
@@ -191,6 +195,6 @@ class CallChecks:
             yield 8, f"{incident.id} acts although nothing accuses {incident.bad} now"
         plan = self.world.plan(incident.target)
         stable = any(r.target == incident.target and r.stable == incident.good for r in self.watch.releases.values())
-        kept = stable or (plan is not None and plan.digest(incident.good) in self.watch.proven)
+        kept = stable or (plan is not None and (plan.model, plan.digest(incident.good)) in self.watch.proven)
         if incident.good not in facts.serving and not (kept and incident.good in facts.warm):
             yield 2, f"{incident.id} sends the traffic to {incident.good}, which serves nobody"

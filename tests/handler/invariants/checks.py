@@ -187,7 +187,7 @@ class Checks(CallChecks):
                 self.fail(7, f"{release.id} is proven after {soaked:g} s of soak")
             if word is None or not word.sound or word.word in (None, "rollback") or word.firing or not word.roles:
                 self.fail(7, f"{release.id} is proven although {word}")
-            if release.digest in self.watch.quarantined:
+            if (release.model, release.digest) in self.watch.quarantined:
                 self.fail(1, f"{release.id} is proven although its artefact is quarantined")
 
     def _incident(self, change: Change, incident: Incident) -> None:

@@ -51,8 +51,9 @@ class LedgerWatch:
         self._version = -1
         self._raw: dict[str, dict[str, tuple[Any, ...]]] = {table: {} for table in _NAMED}
         self._rows: dict[str, dict[str, Any]] = {table: {} for table in _NAMED}
-        self.quarantined: frozenset[str] = frozenset()
-        self.proven: frozenset[str] = frozenset()
+        self.quarantined: frozenset[tuple[str, str]] = frozenset()
+        self.proven: frozenset[tuple[str, str]] = frozenset()
+        """Model and digest of artefacts. Digests are names here, and a name tells nothing of another model."""
         self._effects: dict[str, list[audit.AuditRow]] = {}
         self._audited = 0
 
@@ -84,11 +85,11 @@ class LedgerWatch:
         self._version = version
         try:
             found = [change for table in _NAMED for change in self._table(self._db, table)]
-            status = self._db.execute("SELECT digest, status FROM version").fetchall()
+            status = self._db.execute("SELECT model, digest, status FROM version").fetchall()
         except sqlite3.OperationalError:  # the tables are not there yet
             return
-        self.quarantined = frozenset(digest for digest, state in status if state == "quarantined")
-        self.proven = frozenset(digest for digest, state in status if state == "proven")
+        self.quarantined = frozenset((m, digest) for m, digest, state in status if state == "quarantined")
+        self.proven = frozenset((m, digest) for m, digest, state in status if state == "proven")
         self._audit(self._db)
         yield from found
 

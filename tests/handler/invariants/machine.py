@@ -279,7 +279,7 @@ class HandlerMachine(RuleBasedStateMachine):
         self.w.heal(router.name)
         truth.quality, truth.word, router.owned_by = {GOOD: 0.9, BAD: 0.9}, "hold", ""
         truth.judged = False
-        if BAD in self.w.checks.watch.quarantined:
+        if (router.name, BAD) in self.w.checks.watch.quarantined:
             said = Version(router.name, BAD, BAD, VersionStatus.CANDIDATE, "r", "p", self.w.clock())
             self.w.order(lambda ledger: ledger.set_version(said, target=router.name))
         if not any(r.target == router.name and r.open for r in self.w.checks.watch.releases.values()):

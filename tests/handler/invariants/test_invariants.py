@@ -14,7 +14,8 @@ from handler.invariants.checks import NAMES
 from handler.invariants.machine import CHECKED, STEPS, HandlerMachine
 from mlcanary.handler.core.machines import INCIDENT, OPEN_INCIDENTS, OPEN_RELEASES, RELEASE
 
-EXAMPLES, LENGTH = 8, 50
+EXAMPLES, LENGTH = 5, 40
+_MOST_PARTS = 8
 SEED = 20260101
 SCENES: dict[int, tuple[tuple[str, ...], ...]] = {
     3: (("capacity",),),
@@ -25,16 +26,16 @@ SCENES: dict[int, tuple[tuple[str, ...], ...]] = {
 """Where an invariant needs a target of a kind."""
 
 
-def hold(number: int) -> None:
+def hold(number: int, start: int) -> None:
     """Run the rules and hold one invariant, and that the process never ends by itself."""
     held = {
         "numbers": frozenset({0, number}),
         "drains": number == 10,
         "scenes": SCENES.get(number, HandlerMachine.scenes),
     }
-    print(f"seed {SEED + number}")
+    print(f"seed {start}")
     run_state_machine_as_test(
-        seed(SEED + number)(type(f"Invariant{number:02}", (HandlerMachine,), held)),
+        seed(start)(type(f"Invariant{number:02}", (HandlerMachine,), held)),
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=LENGTH,
@@ -50,9 +51,12 @@ def hold(number: int) -> None:
 @pytest.mark.parametrize("number", [n for n in NAMES if n > 0], ids=lambda n: f"{n:02}_{NAMES[n].replace(' ', '_')}")
 def test_invariant(number: int) -> None:
     steps, checked = STEPS["steps"], CHECKED[number]
-    hold(number)
+    for part in range(_MOST_PARTS):
+        hold(number, SEED + number + 100 * part)
+        if CHECKED[number] > checked:  # something happened that the invariant is about
+            break
+    assert CHECKED[number] > checked
     assert STEPS["steps"] - steps > 100
-    assert CHECKED[number] > checked, "nothing happened that the invariant is about: choose another seed"
 
 
 @pytest.mark.parametrize("state", OPEN_RELEASES)

@@ -47,7 +47,8 @@ class Incident:
 
     `evidence` is JSON of the figures at the decision. `digest` names the artefact of the bad version: its digest where
     it is configured, else its name. `actor`: who asked for it. `plan` is the hash of what will be done; with
-    `expires` it is what a person approves. Times are Unix seconds, 0 while not reached.
+    `expires` it is what a person approves. `forced`: a person ordered it by force. Times are Unix seconds, 0 while not
+    reached.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Incident:
     expires: float = 0.0
     acknowledged: float = 0.0
     acknowledged_by: str = ""
+    forced: bool = False
 
     @property
     def open(self) -> bool:

@@ -6,7 +6,8 @@
              and the judge lets the candidate have more                -> the next step
              the next one is all traffic: the judge calls it not worse -> the last step
              all traffic is set                                        -> soak
-    soak     `soak` seconds, with traffic and nothing against it       -> proven
+    soak     `soak` seconds, with traffic and nothing against it,
+             and the target can be read                                -> proven
     hold     nothing speaks against it any more                        -> what it interrupted
     any      something speaks against it                               -> hold, with the same weights
 
@@ -171,7 +172,8 @@ def _decide(
     if objection is not None:
         waits = objection.against is Against.NO_EVIDENCE and standing.silence <= standing.patience
         return Stay(objection.against, objection.text) if waits else objection
-    return _soak(release, steps, now) if release.state is ReleaseState.SOAK else _step(release, judgement, steps)
+    soaks = release.state is ReleaseState.SOAK
+    return _soak(release, ground, steps, now) if soaks else _step(release, judgement, steps)
 
 
 def overdue(release: Release, steps: Steps, now: float) -> bool:
@@ -332,9 +334,11 @@ def _resume(release: Release, objection: Hold | None, standing: Standing, now: f
     return Resume(ReleaseState.SOAK if soaked else ReleaseState.STEP)
 
 
-def _soak(release: Release, steps: Steps, now: float) -> Decision:
+def _soak(release: Release, ground: Ground, steps: Steps, now: float) -> Decision:
     """Whether the soak is over. A clock that went back makes it longer, never shorter."""
     left = release.since + steps.soak - now
+    if left <= 0 and ground.seen is None:  # another writer may have taken the traffic away
+        return Stay(Against.UNOBSERVED, "the soak is over, but the target cannot be read")
     return Prove() if left <= 0 else Stay(Against.SOAKING, f"{left:.0f} s of the soak are left")
 
 

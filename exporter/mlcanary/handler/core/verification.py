@@ -74,7 +74,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is known so far. `start` opens the running window, `first` the look at the measure."""
+    """What is known so far. `start` opens the running window, `first` the look at the measure.
+
+    `measure` is what the last judgement found of it, as `recovered` tells it; empty before the first.
+    """
 
     effect: float
     start: Reading | None = None
@@ -82,6 +85,7 @@ class Progress:
     passed: int = 0
     verdict: Verdict = Verdict.UNPROVEN
     note: str = "no reading yet"
+    measure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +158,17 @@ def _judge(
     recovery = recovered(progress.first or reading, reading, plan, bad=bad, measure=measure, reference=reference)
     enough = recovery == "recovered" or (recovery == "no_labels" and plan.measure == "if_labeled")
     verdict = Verdict.PROVEN if enough else Verdict.MOVED
-    return dataclasses.replace(progress, verdict=verdict, note=f"traffic moved, measure {recovery}")
+    note = f"traffic moved, measure {recovery}"
+    return dataclasses.replace(progress, verdict=verdict, note=note, measure=recovery)
 
 
 def recovered(
     first: Reading, last: Reading, plan: Verification, *, bad: str, measure: Measure, reference: Reference | None
 ) -> str:
-    """`recovered`, `worse` or `no_labels`: quality of what the other versions served between two readings."""
+    """`recovered`, `worse` or `no_labels`: quality of what the other versions served between two readings.
+
+    `no_labels` also without a reference.
+    """
     if measure is Measure.ERRORS:
         part = _share(_growth(first.failures, last.failures), _growth(first.predictions, last.predictions), bad)
     elif measure is Measure.ACCURACY:

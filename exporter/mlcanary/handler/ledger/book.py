@@ -26,6 +26,7 @@ EVERYTHING = "*"
 STORM_BRAKE = "storm brake"
 """Actor of the freeze of everything after too many rollbacks."""
 MOST_NOTICES = 1000
+"""So many messages may wait for one receiver: one that does not answer takes nothing from the others."""
 CHECKED_AT_START = 10_000
 """Rows of the audit that a start checks, the newest ones: it must not take longer the longer the handler has run."""
 FREEZE_FILE = "file"
@@ -136,24 +137,24 @@ class Book:
     def _queue(self, kind: str, target: str, body: Mapping[str, object], now: float) -> None:
         """A message to people, in the transaction of what it tells of."""
         receivers = self._receivers(kind)
-        if receivers and not self._queue_to(receivers, kind, target, body, now):
-            log.error("too many messages wait, one is left out", extra={"kind": kind, "target": target})
+        for name in self._queue_to(receivers, kind, target, body, now):
+            log.error(
+                "too many messages wait, one is left out", extra={"kind": kind, "target": target, "receiver": name}
+            )
         self._queued()
 
     def _queue_to(
         self, receivers: Sequence[str], kind: str, target: str, body: Mapping[str, object], now: float
-    ) -> bool:
-        if self._notices_waiting() + len(receivers) > MOST_NOTICES:
-            return False
+    ) -> list[str]:
+        """Queue a message to each receiver; those for whom too many wait already, who do not get it."""
+        counts = self._db.execute("SELECT receiver, COUNT(*) FROM outbox WHERE sent=0 GROUP BY receiver")
+        full = {name for name, waiting in counts if waiting >= MOST_NOTICES}
         text = msgspec.json.encode(body, order="sorted").decode()
         self._db.executemany(
             "INSERT INTO outbox (receiver, at, kind, target, body, next_try) VALUES (?,?,?,?,?,?)",
-            [(receiver, now, kind, target, text, now) for receiver in receivers],
+            [(receiver, now, kind, target, text, now) for receiver in receivers if receiver not in full],
         )
-        return True
-
-    def _notices_waiting(self) -> int:
-        return int(self._db.execute("SELECT COUNT(*) FROM outbox WHERE sent=0").fetchone()[0])
+        return [receiver for receiver in receivers if receiver in full]
 
     def _frozen(self, target: str) -> FreezeLevel:
         if self._freeze_file is not None and self._freeze_file.exists():

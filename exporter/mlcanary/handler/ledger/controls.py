@@ -55,15 +55,15 @@ class ControlRows(Book):
 
     def notify(
         self, receivers: Sequence[str], kind: str, target: str, body: Mapping[str, object], *, now: float
-    ) -> bool:
-        """Queue a message to each receiver. False, with nothing queued, if too many wait: metrics still tell."""
+    ) -> list[str]:
+        """Queue a message to each receiver. Gives those for whom too many wait: they do not get it."""
         with self._transaction("notice"):
             return self._queue_to(receivers, kind, target, body, now)
 
     def notices_waiting(self) -> int:
         """How many messages wait."""
         with self._reading():
-            return self._notices_waiting()
+            return int(self._db.execute("SELECT COUNT(*) FROM outbox WHERE sent=0").fetchone()[0])
 
     def notices(self, now: float, count: int, *, longest: float) -> list[Notice]:
         """Messages whose turn has come, oldest first.

@@ -17,6 +17,9 @@ KEPT_SECONDS = 7 * 86400.0
 MOST_KEPT = 100_000
 """Rows. Beyond it those that nothing followed from go first, oldest first: a repeat of one is only decided again."""
 
+CALLED = "called"
+"""Decision of an event that still waits, and about which a person was called: once is enough."""
+
 
 class EventRows(Book):
     """See the module. Part of `Ledger`."""
@@ -76,11 +79,18 @@ class EventRows(Book):
             self._audit(now, "decision", events[0].target, {"decision": decision, "reason": reason, **body})
 
     def postponed(
-        self, events: Sequence[Event], reason: str, *, body: Mapping[str, object], now: float, next_try: float
+        self,
+        events: Sequence[Event],
+        reason: str,
+        *,
+        body: Mapping[str, object],
+        now: float,
+        next_try: float,
+        called: bool = False,
     ) -> None:
-        """Record why nothing is done yet. Only a new reason is audited."""
+        """Record why nothing is done yet, and whether a person was called. Only a new reason is audited."""
         with self._transaction("postpone"):
-            self._mark(events, "pending", "suppress", reason, next_try)
+            self._mark(events, "pending", CALLED if called else "suppress", reason, next_try)
             if any(event.reason != reason for event in events):
                 self._audit(now, "decision", events[0].target, {"decision": "wait", "reason": reason, **body})
 

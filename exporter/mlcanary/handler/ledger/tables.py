@@ -74,6 +74,7 @@ _ADDED_IN_2 = (
     ("incident", "expires REAL NOT NULL DEFAULT 0"),
     ("incident", "acknowledged REAL NOT NULL DEFAULT 0"),
     ("incident", "acknowledged_by TEXT NOT NULL DEFAULT ''"),
+    ("incident", "forced INTEGER NOT NULL DEFAULT 0"),
     ("action", "release TEXT NOT NULL DEFAULT ''"),
     ("action", "stage INTEGER NOT NULL DEFAULT 0"),
     ("action", "plan TEXT NOT NULL DEFAULT ''"),
@@ -182,7 +183,8 @@ def event_of(row: Row) -> Event:
 
 def incident_of(row: Row) -> Incident:
     """An incident from its row."""
-    return Incident(**{**dict(zip(_INCIDENT, row, strict=True)), "state": IncidentState(row[_INCIDENT.index("state")])})
+    found = dict(zip(_INCIDENT, row, strict=True))
+    return Incident(**{**found, "state": IncidentState(found["state"]), "forced": bool(found["forced"])})
 
 
 def action_of(row: Row) -> Action:

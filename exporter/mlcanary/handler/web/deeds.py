@@ -19,6 +19,7 @@ from mlcanary.handler.web import answers
 from mlcanary.handler.web.routing import RequestError
 from mlcanary.handler.web.views import Views, order_of, version_of
 from mlcanary.handler.work.proposals import ProposalError
+from mlcanary.webserver.principals import TOKEN_NAME
 
 if TYPE_CHECKING:
     from mlcanary.handler.service import HandlerService
@@ -142,6 +143,9 @@ class Deeds:
             raise RequestError(409, f"the approval of incident {incident.id} has expired", hint="order a rollback")
         if plan.approval.four_eyes and incident.actor == actor:
             raise RequestError(403, f"{actor} ordered it: another person must approve", hint="approval.four_eyes is on")
+        if plan.approval.four_eyes and actor == TOKEN_NAME:
+            error = "several people may share the token of the top-level bearer_token_file: it cannot approve"
+            raise RequestError(403, error, hint="approval.four_eyes is on: name people as principals in the web config")
 
     def _candidate(self, plan: TargetPlan) -> str:
         release = self._service.ledger.open_release(plan.name)

@@ -28,6 +28,7 @@ from mlcanary.handler.core.policy import (
 from mlcanary.handler.evidence import gather as evidence_of
 from mlcanary.handler.evidence.prometheus import EvidenceError
 from mlcanary.handler.intake.payload import Measure, Window
+from mlcanary.handler.ledger.events import CALLED
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import State, Unobservable
 from mlcanary.handler.work.effect import Effector, Environment
@@ -37,6 +38,9 @@ log = logging.getLogger(__name__)
 
 _HELPLESS = frozenset({Reason.NO_GOOD_VERSION, Reason.QUARANTINED})
 """Reasons that leave the bad version its traffic until a person does something."""
+
+_RESTING = frozenset({Reason.COOLDOWN, Reason.BUDGET})
+"""Reasons that leave a version that is bad now its traffic until time has gone by."""
 
 
 class Decider:
@@ -147,15 +151,25 @@ class Decider:
             self._env.metrics.add("decisions_total", name, "suppress", reason)
             if reason in _HELPLESS and self.plan.acts:
                 self._call_a_person(events[0], f"nowhere to go: {reason}")
+        called = any(event.decision == CALLED for event in events)
+        if not called and self._left_alone(reason, waited):
+            called = True
+            self._call_a_person(events[0], f"the version keeps its traffic: {reason}")
         if not over:
             next_try = now + self.plan.evidence.recheck
-            self._env.ledger.postponed(events, reason, body=body, now=now, next_try=next_try)
+            self._env.ledger.postponed(events, reason, body=body, now=now, next_try=next_try, called=called)
             return
         self._env.ledger.decided(events, "suppress", reason, body=body, now=now)
         if reason is Reason.DRY_RUN:
             self._env.metrics.add("rollbacks_total", name, self.plan.model, "dry_run")
         if reason is Reason.NO_EVIDENCE:
             self._call_a_person(events[0], f"no evidence to be had: {body['note']}")
+
+    def _left_alone(self, reason: Reason, waited: float) -> bool:
+        """Whether a person must know that a rollback is held back. A short wait may be for another incident's proof."""
+        if reason not in _RESTING or not self.plan.acts:
+            return False
+        return reason is Reason.BUDGET or waited >= self.plan.evidence.deadline
 
     def _call_a_person(self, event: Event, why: str) -> None:
         """Page: a version stays under traffic and nothing was done."""
@@ -193,6 +207,7 @@ def new_incident(
     now: float,
     evidence: Mapping[str, object],
     actor: str = HANDLER,
+    forced: bool = False,
 ) -> Incident:
     """An incident that acts at once, not yet stored."""
     return Incident(
@@ -212,6 +227,7 @@ def new_incident(
         note="",
         digest=plan.digest(bad),
         actor=actor,
+        forced=forced,
     )
 
 

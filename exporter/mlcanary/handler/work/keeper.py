@@ -88,6 +88,8 @@ class Keeper:
 
     async def _reassert(self, incident: Incident, seen: State) -> None:
         now, ledger, name = self._env.clock(), self._env.ledger, self.plan.name
+        if ledger.unfinished(name):  # one write at a time: what is seen now may be half of that one
+            return
         try:
             proposal = await self._shift.propose(incident.bad, incident.good, seen)
         except EvidenceError as error:

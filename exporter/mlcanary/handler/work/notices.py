@@ -74,8 +74,9 @@ class Notifier:
         if not names:
             return
         try:
-            if not self._ledger.notify(names, kind, target, body, now=self._clock()):
-                self._dropped(names, "too many messages wait")
+            full = self._ledger.notify(names, kind, target, body, now=self._clock())
+            if full:
+                self._dropped(full, "too many messages wait")
         except StateError as error:
             self._dropped(names, str(error))
         self._woken.set()

@@ -34,6 +34,7 @@ from mlcanary.handler.targets.contract import State, Unobservable
 from mlcanary.handler.work.decider import Decider, facts, new_incident, question_of
 from mlcanary.handler.work.effect import Effector, Environment
 from mlcanary.handler.work.shift import Proposal, Shift
+from mlcanary.webserver.principals import TOKEN_NAME
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +168,7 @@ class Orders:
             now=now,
             evidence=facts(found),
             actor=order.actor,
+            forced=order.force,
         )
         if not (approval.required and approval.four_eyes):
             return incident
@@ -199,7 +201,7 @@ class Orders:
         found = await self._again(incident, seen)
         try:
             decision = self._check(decide(self._asked(incident), self._free(), found, self._env.clock()))
-            proposal = await self._shift.propose(incident.bad, decision.destination, seen)
+            proposal = await self._shift.propose(incident.bad, decision.destination, seen, force=incident.forced)
             if proposal.hash != incident.plan:
                 raise _another(proposal.hash)
         except OrderRefusedError as refusal:
@@ -226,6 +228,10 @@ class Orders:
             raise OrderRefusedError("the approval came too late")
         if self.plan.approval.four_eyes and order.actor == incident.actor:
             raise OrderRefusedError("whoever ordered it cannot approve it")
+        if self.plan.approval.four_eyes and order.actor == TOKEN_NAME:
+            raise OrderRefusedError(
+                "it was approved with a token that several people may share; four_eyes needs principals"
+            )
         return incident
 
     async def _again(self, incident: Incident, seen: State | Unobservable) -> Evidence | None:
@@ -234,7 +240,8 @@ class Orders:
         return await self._decider.gather(incident.bad, incident.measure, incident.window, seen)
 
     def _asked(self, incident: Incident) -> Question:
-        return dataclasses.replace(question_of(self.plan, incident.bad), ordered=incident.measure == ORDERED)
+        ordered = incident.measure == ORDERED
+        return dataclasses.replace(question_of(self.plan, incident.bad), ordered=ordered, force=incident.forced)
 
     def _free(self) -> LedgerView:
         """The ledger without what a person passes, and without the incident itself."""

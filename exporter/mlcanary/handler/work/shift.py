@@ -98,7 +98,7 @@ class Shift:
             return
         action = self._effector.plan_rollback(incident, stage, proposal.expected, now, actor=actor)
         self._env.ledger.approve(incident, action, order=order, now=now)
-        await self._carry_out(incident, action)
+        await self._carry_out(incident, action, force=incident.forced)
 
     async def go_on(self, incident: Incident) -> None:
         """The next stage of an incident that acts, if its time has come. Raises StateError."""

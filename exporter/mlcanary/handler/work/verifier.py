@@ -96,13 +96,17 @@ class Verifier:
         log.log(level, "incident ended", extra={"incident": incident.id, "state": state, "why": note})
 
     def _learnt(self, incident: Incident, state: IncidentState, note: str, now: float) -> list[Version]:
-        """What a confirmed effect tells of the artefacts: the bad one is quarantined, the good one proven."""
+        """What a confirmed effect tells of the artefacts: the bad one is quarantined.
+
+        The good one is proven only if its quality was measured and is back: without labels or a reference, as after an
+        order without evidence, the traffic has moved, but nobody knows to what.
+        """
         if state not in (IncidentState.RESOLVED, IncidentState.INEFFECTIVE):
             return []
         reason = f"incident {incident.id}: {note}"
         bad = incident.digest or self.plan.digest(incident.bad)
         learnt = [Version(incident.model, bad, incident.bad, VersionStatus.QUARANTINED, reason, HANDLER, now)]
-        if state is IncidentState.RESOLVED:
+        if state is IncidentState.RESOLVED and self.progress is not None and self.progress.measure == "recovered":
             good = self.plan.digest(incident.good)
             learnt.append(Version(incident.model, good, incident.good, VersionStatus.PROVEN, reason, HANDLER, now))
         return learnt
