@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mlcanary.errors import StateError
 from mlcanary.handler.core.incidents import Action, ActionKind, Event, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
-from mlcanary.handler.core.releases import FreezeLevel, Version, VersionStatus
+from mlcanary.handler.core.releases import Freeze, FreezeLevel, Version, VersionStatus
 from mlcanary.handler.intake.payload import Alert, Measure, Window
 from mlcanary.handler.ledger import audit, book
 from mlcanary.handler.ledger.incidents import Dispatch
@@ -187,6 +187,36 @@ def test_a_frozen_target_is_not_dispatched(ledger: Ledger, scope: str) -> None:
     assert ledger.unfinished("router")[0].state is ActionState.PLANNED
     ledger.unfreeze(scope, actor="me", now=NOW)
     assert ledger.dispatch(action(), NOW) is Dispatch.OUT
+
+
+def test_a_freeze_by_the_handler_stands_beside_the_one_by_a_person(ledger: Ledger) -> None:
+    ledger.freeze("router", reason="day", actor="ann", now=NOW, level=FreezeLevel.PROMOTE)
+    ledger.freeze("router", reason="reverted", actor="handler", now=NOW + 1)
+    ledger.freeze("router", reason="night", actor="ann", now=NOW + 2, level=FreezeLevel.PROMOTE)
+    told = [(f.actor, f.level, f.reason) for f in ledger.freezes()]
+    assert told == [("handler", "all", "reverted"), ("ann", "promote", "night")]
+    assert ledger.frozen("router") is FreezeLevel.ALL
+    ledger.unfreeze("router", actor="bob", now=NOW + 3)
+    assert ledger.freezes() == []
+    assert ledger.frozen("router") is FreezeLevel.NONE
+    assert ledger.audit_rows(1)[0].body == '{"lifted":{"ann":"promote","handler":"all"}}'
+
+
+def test_a_freeze_of_an_older_file_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "l.sqlite"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute(
+            "CREATE TABLE freeze (scope TEXT PRIMARY KEY, reason TEXT NOT NULL, actor TEXT NOT NULL, since REAL)"
+        )
+        db.execute("INSERT INTO freeze VALUES ('*', 'audit', 'ann', 5.0)")
+        db.execute("PRAGMA user_version=1")
+    for _ in range(2):
+        with opened(path) as ledger:
+            assert ledger.freezes() == [Freeze(EVERYTHING, FreezeLevel.ALL, "audit", "ann", 5.0)]
+            ledger.freeze(EVERYTHING, reason="storm", actor="storm brake", now=NOW)
+            assert len(ledger.freezes()) == 2
+            ledger.unfreeze(EVERYTHING, actor="ann", now=NOW)
+            ledger.freeze(EVERYTHING, reason="audit", actor="ann", now=5.0)
 
 
 def test_the_freeze_file_counts_while_it_exists(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ class FreezeLevel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """A freeze of a target, or of all (`scope` is `*`)."""
+    """A freeze of a target, or of all (`scope` is `*`), by one actor; another one's stands beside it."""
 
     scope: str
     level: FreezeLevel

@@ -76,22 +76,27 @@ class Book:
 
     def freezes(self) -> list[Freeze]:
         """Every freeze in force, for people."""
-        with self._reading():
-            found = [tables.freeze_of(row) for row in self._db.execute(tables.SELECT_FREEZE + "1 ORDER BY scope")]
+        found = [
+            tables.freeze_of(row) for row in self._all(tables.SELECT_FREEZE + "1 ORDER BY scope, since, actor", ())
+        ]
         if self._freeze_file is not None and self._freeze_file.exists():
             found.append(Freeze(FREEZE_FILE, FreezeLevel.ALL, f"{self._freeze_file} exists", "file system", 0.0))
         return found
 
     def freeze(self, scope: str, *, reason: str, actor: str, now: float, level: FreezeLevel = FreezeLevel.ALL) -> None:
-        """Stop automatic action on a target, or on all with `EVERYTHING`."""
+        """Stop automatic action on a target, or on all with `EVERYTHING`.
+
+        Replaces the freeze by the same actor there; of those by several the highest level is in force.
+        """
         with self._transaction("freeze"):
             self._set_freeze(scope, level, reason, actor, now)
 
     def unfreeze(self, scope: str, *, actor: str, now: float) -> None:
-        """Allow it again."""
+        """Allow it again: lifts what each actor froze there. The audit names them."""
         with self._transaction("freeze"):
+            rows = self._db.execute("SELECT actor, level FROM freeze WHERE scope=? ORDER BY actor", (scope,)).fetchall()
             self._db.execute("DELETE FROM freeze WHERE scope=?", (scope,))
-            self._audit(now, "unfreeze", scope, {}, actor=actor)
+            self._audit(now, "unfreeze", scope, {"lifted": dict(rows)}, actor=actor)
 
     def audit_rows(self, count: int) -> list[audit.AuditRow]:
         """The newest rows of the audit, newest first."""

@@ -79,8 +79,16 @@ _ADDED_IN_2 = (
     ("action", "stage INTEGER NOT NULL DEFAULT 0"),
     ("action", "plan TEXT NOT NULL DEFAULT ''"),
     ("action", "actor TEXT NOT NULL DEFAULT 'handler'"),
-    ("freeze", "level TEXT NOT NULL DEFAULT 'all'"),
 )
+# A freeze of the handler stands beside one of a person: each has its own level.
+_FREEZE_OF_2 = """
+CREATE TABLE freeze_2 (
+    scope TEXT NOT NULL, actor TEXT NOT NULL, level TEXT NOT NULL, reason TEXT NOT NULL, since REAL NOT NULL,
+    PRIMARY KEY (scope, actor));
+INSERT INTO freeze_2 (scope, actor, level, reason, since) SELECT scope, actor, 'all', reason, since FROM freeze;
+DROP TABLE freeze;
+ALTER TABLE freeze_2 RENAME TO freeze;
+"""
 # What the indexes promise: one open incident and one open release per target, one action under way per target, each
 # stage of an incident and each step of a release once.
 _INDEXES = f"""
@@ -141,6 +149,7 @@ def prepare(db: sqlite3.Connection) -> None:
         if version < SCHEMA_VERSION:
             for table, column in _ADDED_IN_2:
                 db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+            _run(db, _FREEZE_OF_2)
         _run(db, _INDEXES)
         db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         db.execute("COMMIT")

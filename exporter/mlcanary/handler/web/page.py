@@ -51,7 +51,7 @@ def page(
 ) -> str:
     """The whole page. `rows` are the newest of the audit, newest first."""
     subtitle = f"version {mlcanary.__version__} · takes traffic back from a bad canary and proves it from the traffic"
-    everything = next((f for t in targets for f in t.freezes if f.scope == EVERYTHING), None)
+    everything = [f for f in targets[0].freezes if f.scope == EVERYTHING] if targets else []
     body = [
         *_waiting(targets, viewer),
         *_freeze_of_all(everything, viewer),
@@ -121,11 +121,10 @@ def _waiting(targets: Sequence[TargetAnswer], viewer: Viewer) -> Iterator[str]:
         )
 
 
-def _freeze_of_all(everything: FreezeAnswer | None, viewer: Viewer) -> Iterator[str]:
-    if everything is None:
-        return
-    yield notice("bad", f"<strong>Frozen</strong>: {freeze_line(everything)}")
-    if viewer.may(Scope.OPERATE):
+def _freeze_of_all(everything: Sequence[FreezeAnswer], viewer: Viewer) -> Iterator[str]:
+    for freeze in everything:
+        yield notice("bad", f"<strong>Frozen</strong>: {freeze_line(freeze)}")
+    if everything and viewer.may(Scope.OPERATE):
         yield form("/unfreeze", viewer, "All targets are frozen", (text_field("all-why", "reason", "Why"),), "Unfreeze")
 
 
@@ -159,10 +158,10 @@ def _quarantine(found: Sequence[VersionAnswer]) -> Iterator[str]:
         yield table(("model", "version", "digest", "why", "actor", "since"), rows)
 
 
-def _deeds(everything: FreezeAnswer | None, viewer: Viewer) -> Iterator[str]:
+def _deeds(everything: Sequence[FreezeAnswer], viewer: Viewer) -> Iterator[str]:
     if not viewer.may(Scope.OPERATE):
         yield "<p class=note>To freeze or order something here, come with a name that has the scope operate.</p>"
-    elif everything is None:
+    elif not everything:
         deed = freeze_form("/freeze", viewer, "Freeze all targets", "all")
         yield f'<h2>All targets</h2><div class="deeds">{deed}</div>'
 
