@@ -1,6 +1,6 @@
 # Every target sets itself up: a virtual environment, and Prometheus, Alertmanager and HAProxy from the distribution.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench figures sim
+.PHONY: help setup demo test check fix bench figures sim proof
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -42,3 +42,8 @@ figures: setup ## the simulations behind the README's tables, in full (an hour o
 sim: setup ## the judge's promises by simulation, in full (two hours or more)
 	for name in proportions means auc sticky_users features changes releases end_to_end; do \
 	  echo "== $$name"; $(BIN)/python tests/sim/$$name.py || exit 1; done
+
+proof: setup ## the handler's 14 invariants in 100,000 steps, its fault matrix, 200 kills (half an hour)
+	$(BIN)/python tests/handler/invariants/run_invariants.py --steps 100000 --seed 1
+	$(BIN)/python tests/handler/matrix/run_matrix.py
+	$(BIN)/python tests/handler/matrix/run_matrix.py --kills 200
