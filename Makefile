@@ -1,4 +1,4 @@
-# Every target sets itself up: a virtual environment, and Prometheus, Alertmanager and HAProxy from the distribution.
+# Every target sets itself up: a virtual environment, and what .ci/setup lists from the distribution.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check fix bench figures sim proof
 

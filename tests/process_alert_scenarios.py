@@ -247,7 +247,7 @@ def of_the_handler() -> list[Scenario]:
 
 
 def _of_people(target: Labels) -> list[Scenario]:
-    """Alerts about what waits for a person: approvals, capacity, webhooks that did not come."""
+    """Alerts about what waits for a person: approvals, capacity, webhooks that did not come, freezes."""
     waiting = {**target, "state": "awaiting_approval"}
     once: Course = ((0, 0.0), (30, 1.0), (31, 0.0))
     return [
@@ -292,11 +292,21 @@ def _of_people(target: Labels) -> list[Scenario]:
             "every alert came by webhook",
             HEALTHY | gauge("mlcanary_missed_webhooks_total", target, (0, 0.0)),
         ),
+        fires(
+            "MLCanaryFrozen",
+            "a freeze is forgotten",
+            HEALTHY | gauge("mlcanary_frozen", target, (0, 0.0), (10, 1.0), (260, 0.0)),
+            (255, ({**target, **WARNING},)),
+            resolved=261,
+        ),
+        silent(
+            "MLCanaryFrozen", "a freeze of an hour", HEALTHY | gauge("mlcanary_frozen", target, (30, 1.0), (90, 0.0))
+        ),
     ]
 
 
 def _of_releases(target: Labels, ended: Labels) -> list[Scenario]:
-    """Alerts about releases, messages and freezes."""
+    """Alerts about releases and messages."""
     receiver = {**HANDLER, "receiver": "slack"}
     once: Course = ((0, 0.0), (30, 1.0), (31, 0.0))
     return [
@@ -345,16 +355,6 @@ def _of_releases(target: Labels, ended: Labels) -> list[Scenario]:
             "MLCanaryMessagesNotSent",
             "a receiver is away for a minute",
             HEALTHY | counter("mlcanary_notices_total", {**receiver, "result": "failed"}, *once),
-        ),
-        fires(
-            "MLCanaryFrozen",
-            "a freeze is forgotten",
-            HEALTHY | gauge("mlcanary_frozen", target, (0, 0.0), (10, 1.0), (260, 0.0)),
-            (255, ({**target, **WARNING},)),
-            resolved=261,
-        ),
-        silent(
-            "MLCanaryFrozen", "a freeze of an hour", HEALTHY | gauge("mlcanary_frozen", target, (30, 1.0), (90, 0.0))
         ),
     ]
 

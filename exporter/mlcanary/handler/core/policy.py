@@ -94,15 +94,14 @@ class Question:
 class LedgerView:
     """What the ledger knows of the target, in one transaction.
 
-    `open_version` is the bad version of the open incident; `changed` are the times of automatic rollbacks, newest last,
-    and `others` those of every other target's newest. `proven` and `quarantined` are digests. `candidate` and `stable`
-    are the versions of the open release, empty without one.
+    `open_version` is the bad version of the open incident; `changed` are the times of automatic rollbacks, newest last.
+    `proven` and `quarantined` are digests. `candidate` and `stable` are the versions of the open release, empty without
+    one.
     """
 
     level: FreezeLevel
     open_version: str | None
     changed: tuple[float, ...]
-    others: tuple[float, ...] = ()
     proven: frozenset[str] = frozenset()
     quarantined: frozenset[str] = frozenset()
     candidate: str = ""

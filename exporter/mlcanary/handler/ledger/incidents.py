@@ -255,12 +255,9 @@ class IncidentRows(EventRows, DispatchRows):
         found = self._db.execute(
             f"SELECT bad FROM incident WHERE target=? AND {tables.OPEN_INCIDENT}", (target,)
         ).fetchone()
-        automatic = "FROM action WHERE kind='rollback' AND stage=0 AND actor=? AND dispatched > ?"
         changed = self._db.execute(
-            f"SELECT dispatched {automatic} AND target=? ORDER BY 1", (HANDLER, max(0.0, since), target)
-        ).fetchall()
-        others = self._db.execute(
-            f"SELECT target, MAX(dispatched) {automatic} AND target<>? GROUP BY target",
+            "SELECT dispatched FROM action WHERE kind='rollback' AND stage=0 AND actor=? AND dispatched > ?"
+            " AND target=? ORDER BY 1",
             (HANDLER, max(0.0, since), target),
         ).fetchall()
         release = self._open_release(target)
@@ -268,7 +265,6 @@ class IncidentRows(EventRows, DispatchRows):
             level=self._frozen(target),
             open_version=found[0] if found else None,
             changed=tuple(row[0] for row in changed),
-            others=tuple(row[1] for row in others),
             proven=self._artefacts(model, VersionStatus.PROVEN),
             quarantined=self._artefacts(model, VersionStatus.QUARANTINED),
             candidate=release.candidate if release is not None else "",

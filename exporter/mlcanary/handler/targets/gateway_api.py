@@ -13,17 +13,15 @@ from typing import Annotated
 
 import msgspec
 
-from mlcanary.handler.targets.contract import Guard, State
 from mlcanary.handler.targets.kubernetes import (
     KubernetesObject,
     KubernetesSettings,
     Object,
     ObjectName,
     Resource,
-    foreign_writer,
     typed,
 )
-from mlcanary.handler.targets.named_weights import Destination, NamedWeights
+from mlcanary.handler.targets.named_weights import Destination, RoutingTarget
 
 HTTP_ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes")
 RuleName = Annotated[str, msgspec.Meta(max_length=253)]
@@ -57,37 +55,17 @@ class _HTTPRoute(msgspec.Struct):
     spec: _Spec
 
 
-class GatewayAPITarget:
+class GatewayAPITarget(RoutingTarget):
     """See `contract.Target`."""
 
-    weighted = True
+    weights_at = ("spec", "rules", "backendRefs", "weight")
 
     def __init__(self, settings: GatewayAPISettings) -> None:
         self._settings = settings
-        self._object = KubernetesObject(settings, HTTP_ROUTES)
-        self._weights = NamedWeights(self._object, settings.versions, self._lists)
+        super().__init__(KubernetesObject(settings, HTTP_ROUTES), settings.versions, settings.ignored_managers)
 
-    async def observe(self) -> State:
-        """The weights in the object. What the gateway does with them, only the traffic tells."""
-        return await self._weights.observe()
-
-    async def apply(self, desired: State, guard: Guard) -> None:
-        """Set all weights in one patch."""
-        await self._weights.change(desired, guard, dry_run=False)
-
-    async def complete(self, desired: State, guard: Guard) -> None:
-        """The patch is all there is."""
-
-    async def rehearse(self, desired: State, guard: Guard) -> None:
-        """The same patch as a dry run of the server."""
-        await self._weights.change(desired, guard, dry_run=True)
-
-    async def owner(self) -> str:
-        """Argo Rollouts, Flagger, or a controller that owns the rules."""
-        found = await self._object.read()
-        return foreign_writer(found, [("spec", "rules", "backendRefs", "weight")], self._settings.ignored_managers)
-
-    def _lists(self, found: Object) -> Sequence[Sequence[Destination]]:
+    def lists(self, found: Object) -> Sequence[Sequence[Destination]]:
+        """One for each rule of the object that the configuration may mean."""
         rules = typed(found, _HTTPRoute, self._object.title).spec.rules
         return [
             [_destination(f"/spec/rules/{i}/backendRefs/{j}", entry) for j, entry in enumerate(rule.backends)]

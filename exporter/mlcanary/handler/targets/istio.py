@@ -13,16 +13,14 @@ from typing import Annotated
 
 import msgspec
 
-from mlcanary.handler.targets.contract import Guard, State
 from mlcanary.handler.targets.kubernetes import (
     KubernetesObject,
     KubernetesSettings,
     Object,
     Resource,
-    foreign_writer,
     typed,
 )
-from mlcanary.handler.targets.named_weights import Destination, NamedWeights
+from mlcanary.handler.targets.named_weights import Destination, RoutingTarget
 
 VIRTUAL_SERVICES = Resource("networking.istio.io", "v1beta1", "virtualservices")
 RouteName = Annotated[str, msgspec.Meta(max_length=253)]
@@ -61,37 +59,17 @@ class _VirtualService(msgspec.Struct):
     spec: _Spec
 
 
-class IstioTarget:
+class IstioTarget(RoutingTarget):
     """See `contract.Target`."""
 
-    weighted = True
+    weights_at = ("spec", "http", "route", "weight")
 
     def __init__(self, settings: IstioSettings) -> None:
         self._settings = settings
-        self._object = KubernetesObject(settings, VIRTUAL_SERVICES)
-        self._weights = NamedWeights(self._object, settings.versions, self._lists)
+        super().__init__(KubernetesObject(settings, VIRTUAL_SERVICES), settings.versions, settings.ignored_managers)
 
-    async def observe(self) -> State:
-        """The weights in the object. What Envoy does with them, only the traffic tells."""
-        return await self._weights.observe()
-
-    async def apply(self, desired: State, guard: Guard) -> None:
-        """Set all weights in one patch."""
-        await self._weights.change(desired, guard, dry_run=False)
-
-    async def complete(self, desired: State, guard: Guard) -> None:
-        """The patch is all there is."""
-
-    async def rehearse(self, desired: State, guard: Guard) -> None:
-        """The same patch as a dry run of the server, admission included."""
-        await self._weights.change(desired, guard, dry_run=True)
-
-    async def owner(self) -> str:
-        """Argo Rollouts, Flagger, or a controller that owns the HTTP routes."""
-        found = await self._object.read()
-        return foreign_writer(found, [("spec", "http", "route", "weight")], self._settings.ignored_managers)
-
-    def _lists(self, found: Object) -> Sequence[Sequence[Destination]]:
+    def lists(self, found: Object) -> Sequence[Sequence[Destination]]:
+        """One for each route of HTTP of the object that the configuration may mean."""
         routes = typed(found, _VirtualService, self._object.title).spec.http
         return [
             [_destination(f"/spec/http/{i}/route/{j}", entry, len(http.route)) for j, entry in enumerate(http.route)]

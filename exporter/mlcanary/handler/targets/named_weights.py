@@ -5,12 +5,13 @@ A patch names a place by its index, so it tests the name there, and the version 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlcanary.errors import ActionError
 from mlcanary.handler.targets.contract import Guard, State, check_guard
-from mlcanary.handler.targets.kubernetes import KubernetesObject, Object, Operation, require_traffic
+from mlcanary.handler.targets.kubernetes import KubernetesObject, Object, Operation, foreign_writer, require_traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,44 @@ class Destination:
 
 
 Lists = Callable[[Object], Sequence[Sequence[Destination]]]
+
+
+class RoutingTarget(ABC):
+    """A target whose weights lie in one routing object: see `contract.Target`.
+
+    `weights_at` is the path of a weight in the object; whoever manages it there, beside `ignored`, owns the target.
+    """
+
+    weighted = True
+    weights_at: tuple[str, ...]
+
+    def __init__(self, api: KubernetesObject, versions: Mapping[str, str], ignored: Sequence[str]) -> None:
+        self._object = api
+        self._ignored = ignored
+        self._weights = NamedWeights(api, versions, self.lists)
+
+    @abstractmethod
+    def lists(self, found: Object) -> Sequence[Sequence[Destination]]:
+        """Every list of destinations in the object that may be meant."""
+
+    async def observe(self) -> State:
+        """The weights in the object. What the proxy does with them, only the traffic tells."""
+        return await self._weights.observe()
+
+    async def apply(self, desired: State, guard: Guard) -> None:
+        """Set all weights in one patch."""
+        await self._weights.change(desired, guard, dry_run=False)
+
+    async def complete(self, desired: State, guard: Guard) -> None:  # noqa: B027 - nothing to complete, on purpose
+        """The patch is all there is."""
+
+    async def rehearse(self, desired: State, guard: Guard) -> None:
+        """The same patch as a dry run of the server, admission included."""
+        await self._weights.change(desired, guard, dry_run=True)
+
+    async def owner(self) -> str:
+        """Argo Rollouts, Flagger, or a controller that owns the weights."""
+        return foreign_writer(await self._object.read(), [self.weights_at], self._ignored)
 
 
 class NamedWeights:
