@@ -13,7 +13,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,8 @@ def version_of(name: str, package: str) -> str:
 
 
 @contextmanager
-def mlserver(folder: Path) -> Iterator[str]:
-    """MLServer with a scikit-learn pipeline; yields its address."""
+def mlserver(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """MLServer with a scikit-learn pipeline; yields its address. `environment`: more of its settings."""
     for version in ("v1", "v2"):
         (folder / version).mkdir()
         settings = {
@@ -98,7 +98,7 @@ def mlserver(folder: Path) -> Iterator[str]:
     ports = {"http_port": http, "grpc_port": grpc, "metrics_port": metrics, "parallel_workers": 0}
     (folder / "settings.json").write_text(json.dumps({"host": "127.0.0.1", "debug": False, **ports}))
     command = [str(VENVS / "mlserver" / "bin" / "mlserver"), "start", str(folder)]
-    with _running(command, folder, f"http://127.0.0.1:{http}/v2/health/ready") as address:
+    with _running(command, folder, f"http://127.0.0.1:{http}/v2/health/ready", environment) as address:
         yield address
 
 
@@ -162,9 +162,18 @@ def _python(name: str) -> str:
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, ready: str) -> Iterator[str]:
+def _running(
+    command: list[str], folder: Path, ready: str, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
     with (folder / "server.log").open("wb") as log:
-        child = subprocess.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         try:
             _wait(lambda: _answers(ready), child, folder / "server.log")
             yield ready.partition("/v2")[0]

@@ -13,6 +13,7 @@ from formats.same_traffic import Call, traffic
 from servers import model_servers
 
 FOLDER = Path(__file__).parent / "recorded"
+KAFKA = "mlserver-kafka.jsonl"
 Ask = Callable[[str, Call], tuple[dict[str, Any], dict[str, Any]]]
 
 
@@ -57,10 +58,17 @@ def recorded(name: str, protocol: str) -> list[Exchange]:
     return [(each["request"], each["response"]) for each in document["exchanges"][protocol]]
 
 
+def recorded_kafka() -> list[dict[str, Any]]:
+    """MLServer's records of both topics: topic, key, headers, ts, body."""
+    return [json.loads(line) for line in (FOLDER / KAFKA).read_text(encoding="utf-8").splitlines()]
+
+
 def record(name: str, folder: Path) -> Path:
     """Ask a server everything and write its file."""
     server = SERVERS[name]
-    with server.run(folder) as address:
+    http = folder / "http"
+    http.mkdir()
+    with server.run(http) as address:
         exchanges = {protocol: ask(address, ask_one) for protocol, ask_one in server.protocols.items()}
     told = json.dumps(f"{server.package} {model_servers.version_of(name, server.package)}")
     lists = [
@@ -72,6 +80,13 @@ def record(name: str, folder: Path) -> Path:
     text = f'{{"server": {told}, "exchanges": {{\n' + ",\n".join(lists) + "\n}}\n"
     path = FOLDER / f"{name}.json"
     path.write_text(text, encoding="utf-8")
+    if name == "mlserver":
+        from servers.mlserver_kafka import records_of  # noqa: PLC0415  (a broker is needed only here)
+
+        broker = folder / "kafka"
+        broker.mkdir()
+        lines = [json.dumps(each._asdict()) for each in records_of(calls(), broker)]
+        (FOLDER / KAFKA).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
