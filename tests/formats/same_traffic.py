@@ -144,7 +144,7 @@ def counted(sources: Sequence[tuple[FormatOptions, Sequence[bytes]]], plan: Mode
     out = Counted()
     for options, lines in sources:
         decoded = make_format(options, monitor_plan.model).decode_block(b"\n".join(lines) + b"\n", NOW, options.name)
-        monitor.feed(decoded.records, NOW)
+        monitor.feed(decoded.records, NOW, decoded.predictions, decoded.labels)
         out.rejects.extend(decoded.rejects)
     monitor.advance(NOW, NOW)
     for found in monitor.samples(NOW):
