@@ -6,6 +6,7 @@
     {"kind": "label", "id": "r-1", "event": "purchase", "value": 59.9}
     {"id": "r-2", "ts": 1793527200, "model": "feed", "version": "v1", "user": "u-7", "items": ["a", "b", "c"]}
     {"kind": "label", "id": "r-2", "model": "feed", "label": {"b": 2, "c": 1}}
+    {"kind": "client", "ts": 1793527200, "dropped": {"queue_full": 12}}
 
 Guarantee: every line gives one record or one reject with a reason of `REASONS`; blank lines give nothing;
 no line can harm another. Unknown keys are ignored. `request_id` and `timestamp` are read as `id` and `ts`.
@@ -13,22 +14,24 @@ no line can harm another. Unknown keys are ignored. `request_id` and `timestamp`
 a zone it is UTC; without `ts` it is the time of arrival. `status` other than 200 makes the request an error.
 What a prediction must hold depends on the task of its model: a class or a score, class probabilities in `scores`, a
 number, or a ranking in `items`, whose label are the right items or their grades. `user` is hashed right here.
+A `client` line gives no record: it says how many records `mlcanary.client` dropped since its last one, by reason.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median_low
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from mlcanary.catalog import UNKNOWN, Task
+from mlcanary.catalog import CLIENT_DROP_REASONS, OTHER, UNKNOWN, Task
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Label, ModelKey, Prediction, Record, Reject, canonical_class, canonical_relevance
 
@@ -39,12 +42,13 @@ _OK = 200
 _LARGEST = 1e15
 _LONGEST_NAME = 128
 _LONGEST_RELEVANCE = 4096
+_MOST_DROPPED = 10**12
 
 
 class _Line(msgspec.Struct, gc=False):
     """The keys that mean something; types are checked while decoding."""
 
-    kind: Literal["prediction", "label"] = "prediction"
+    kind: Literal["prediction", "label", "client"] = "prediction"
     id: str | int | None = None
     request_id: str | int | None = None
     ts: str | float | None = None
@@ -64,6 +68,7 @@ class _Line(msgspec.Struct, gc=False):
     label: str | float | bool | list[str | int] | dict[str, float] | None = None
     event: str | None = None
     value: float | None = None
+    dropped: dict[str, Annotated[int, msgspec.Meta(ge=0, le=_MOST_DROPPED)]] = {}
 
 
 _DECODER = msgspec.json.Decoder(_Line)
@@ -77,6 +82,7 @@ class Decoded:
     rejects: list[Reject] = field(default_factory=list)
     lines: int = 0
     times: list[float] = field(default_factory=list)
+    client_dropped: Counter[str] = field(default_factory=Counter)
 
     def reached(self, now: float) -> float:
         """How far in event time these lines are, -inf if they do not tell: the median of their own times.
@@ -112,6 +118,9 @@ class NativeFormat:
                 if decoded is None and not line.strip():
                     continue
                 fields = _DECODER.decode(line) if decoded is None else decoded
+                if fields.kind == "client":
+                    out.client_dropped.update(client_drops(fields.dropped))
+                    continue
                 record = self._record(fields, now)
                 out.records.append(record)
                 if fields.ts is not None or fields.timestamp is not None:
@@ -187,6 +196,14 @@ class NativeFormat:
 
 
 _KEY_CACHE = 10_000
+
+
+def client_drops(dropped: Mapping[str, int]) -> Counter[str]:
+    """What a client dropped, under the reasons of the catalogue: any other one is `other`."""
+    found: Counter[str] = Counter()
+    for reason, count in dropped.items():
+        found[reason if reason in CLIENT_DROP_REASONS else OTHER] += count
+    return found
 
 
 def _one_object_per_line(block: bytes, lines: int) -> bool:
