@@ -13,7 +13,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 
@@ -21,63 +21,62 @@ class Unserialisable(Exception):
     """A value that has no place in JSON."""
 
 
-class PredictionEntry(NamedTuple):
-    """A prediction as it waits in the queue. Names are those of the native format; None is left out."""
+Entry = tuple[Any, ...]
+"""What waits in the queue: values in the order of `PREDICTION_KEYS` or `LABEL_KEYS`, its kind first.
 
-    ts: float | datetime
-    id: str
-    model: str | None
-    version: str | None
-    features: Mapping[str, Any] | None
-    prediction: Any = None
-    score: Any = None
-    scores: Mapping[str, Any] | None = None
-    items: list[Any] | None = None
-    user: Any = None
-    latency_ms: float | None = None
-    queue_ms: float | None = None
-    status: Any = None
-    label: Any = None
+A plain tuple, because callers pay for making it.
+"""
 
-
-class LabelEntry(NamedTuple):
-    """A label or an event as it waits in the queue."""
-
-    ts: float | datetime
-    id: str
-    model: str | None
-    label: Any = None
-    event: str | None = None
-    value: Any = None
-
-
-Entry = PredictionEntry | LabelEntry
+PREDICTION, LABEL = "prediction", "label"
+PREDICTION_KEYS = (
+    "kind",
+    "ts",
+    "id",
+    "model",
+    "version",
+    "features",
+    "prediction",
+    "score",
+    "scores",
+    "items",
+    "user",
+    "latency_ms",
+    "queue_ms",
+    "status",
+    "label",
+)
+LABEL_KEYS = ("kind", "ts", "id", "model", "label", "event", "value")
+_KEYS = {PREDICTION: PREDICTION_KEYS, LABEL: LABEL_KEYS}
 
 
 def encode(entry: Entry) -> bytes:
-    """One line with its line feed. Raises Unserialisable."""
-    fields: dict[str, Any] = {"kind": "label"} if type(entry) is LabelEntry else {}
-    for name, value in zip(entry._fields, entry, strict=True):
-        if value is not None:
-            fields[name] = value
-    if isinstance(entry.ts, datetime):
-        try:
-            fields["ts"] = entry.ts.timestamp()
-        except (ValueError, OverflowError, OSError) as error:
-            raise Unserialisable(f"ts: {error}") from error
-    return encode_fields(fields)
+    """One line with its line feed; what is None is left out. Raises Unserialisable."""
+    try:
+        fields = {key: value for key, value in zip(_KEYS[entry[0]], entry, strict=True) if value is not None}
+        if entry[0] == PREDICTION:
+            del fields["kind"]  # a line without a kind is one
+        if isinstance(ts := fields.get("ts"), datetime):
+            fields["ts"] = ts.timestamp()
+        return encode_fields(fields)
+    except Exception as error:  # values are the caller's own objects: all that they do may raise anything
+        raise Unserialisable(_text(error)) from error
 
 
 def encode_fields(fields: Mapping[str, Any]) -> bytes:
-    """One line with its line feed. Raises Unserialisable."""
+    """One line with its line feed. Raises whatever the values raise, TypeError for what JSON cannot hold."""
     try:
-        try:
-            text = _ENCODER.encode(fields)
-        except ValueError:  # NaN, infinity, or something that contains itself
-            text = _ENCODER.encode(_finite(fields))
-    except Exception as error:  # values are the caller's own objects: their methods may raise anything
-        raise Unserialisable(f"{type(error).__name__}: {error}") from error
+        text = _ENCODER.encode(fields)
+    except ValueError:  # NaN, infinity, or something that contains itself
+        text = _ENCODER.encode(_finite(fields))
     return text.encode("utf-8", "replace") + b"\n"
+
+
+def _text(error: Exception) -> str:
+    """What an error says, if it can say it."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
 
 
 def _finite(value: object) -> object:

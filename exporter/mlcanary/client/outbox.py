@@ -15,9 +15,10 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlcanary.client.lines import Entry, LabelEntry, Unserialisable, encode, encode_fields
+from mlcanary.client.lines import LABEL, Entry, Unserialisable, encode, encode_fields
 from mlcanary.client.sinks import LABELS, PREDICTIONS, Refused, Sink, Unsent
 
 log = logging.getLogger("mlcanary.client")
@@ -60,6 +61,7 @@ class Outbox:
         self._hurry = max(1, capacity // 4)
         self._interval = interval
         self._close_timeout = close_timeout
+        self._in_child: list[Callable[[], None]] = [self._begin, sink.forget]
         self._begin()
         _LIVE.add(self)
 
@@ -120,6 +122,7 @@ class Outbox:
         while self._queue or self._busy or self._unreported():
             if self._thread is None or time.monotonic() > until:
                 return False
+            self._report_at = 0.0
             self._wake.set()
             time.sleep(0.002)
         return True
@@ -217,7 +220,7 @@ class Outbox:
             if len(line) > _LONGEST_LINE:
                 self.drop("too_large")
                 continue
-            batch.setdefault(LABELS if type(entry) is LabelEntry else PREDICTIONS, []).append(line)
+            batch.setdefault(LABELS if entry[0] == LABEL else PREDICTIONS, []).append(line)
             size += len(line)
             turn += 1
             if turn % _TURN == 0 and len(queue) < self._hurry:
@@ -294,10 +297,14 @@ class Outbox:
             self._logged_at = -_LOG_EVERY
         self._tell(time.monotonic())
 
+    def on_fork(self, do: Callable[[], None]) -> None:
+        """Also do this in the child after a fork."""
+        self._in_child.append(do)
+
     def after_fork(self) -> None:
         """In the child: begin anew."""
-        self._begin()
-        self._sink.forget()
+        for do in self._in_child:
+            do()
 
 
 _LIVE: weakref.WeakSet[Outbox] = weakref.WeakSet()

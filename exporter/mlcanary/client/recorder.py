@@ -23,13 +23,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ParamSpec, TypeVar, cast
 
-from mlcanary.client.lines import LabelEntry, PredictionEntry
+from mlcanary.client.lines import LABEL, PREDICTION
 from mlcanary.client.outbox import Outbox, Stats
 from mlcanary.client.prediction import Prediction
 from mlcanary.client.push import HttpPush
 from mlcanary.client.rotating_file import RotatingFile
 from mlcanary.client.sinks import Sink
-from mlcanary.client.watching import Answer, answer_reader, argument_reader
+from mlcanary.client.watching import Answer, answer_writer, argument_reader
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -86,6 +86,7 @@ class Client:
             sink = RotatingFile(place, max_bytes=max_bytes, keep=keep)
         self._outbox = Outbox(sink, capacity=capacity, interval=interval, close_timeout=close_timeout)
         self._ids = _Ids()
+        self._outbox.on_fork(self._ids.renew)
 
     # --- predictions
 
@@ -114,27 +115,24 @@ class Client:
         """
         if id is None:
             id = self._ids.next()
-        try:
-            self._outbox.put(
-                PredictionEntry(
-                    time.time() if ts is None else ts,
-                    id,
-                    model or self.model,
-                    version or self.version,
-                    features.copy() if type(features) is dict else self._copied(features),
-                    prediction,
-                    score,
-                    None if scores is None else dict(scores),
-                    None if items is None else list(items),
-                    user,
-                    latency_ms,
-                    queue_ms,
-                    status,
-                    label,
-                )
-            )
-        except Exception:  # arguments are anything at all: their methods may raise anything
-            self._outbox.drop("invalid")
+        if ts is None:
+            ts = time.time()
+        self._put_prediction(
+            ts,
+            id,
+            model,
+            version,
+            features,
+            prediction,
+            score,
+            scores,
+            items,
+            user,
+            latency_ms,
+            queue_ms,
+            status,
+            label,
+        )
         return id
 
     def predicting(self, features: Any = None, *, id: str | None = None) -> Prediction:
@@ -162,7 +160,7 @@ class Client:
         features are in the first parameter if not given, and an id is made. Inside, `current()` has the prediction.
         Raises ValueError at decoration for an unknown answer or parameter.
         """
-        read_answer = answer_reader(answer)
+        write_answer = answer_writer(answer)
 
         def decorate(function: Callable[P, R]) -> Callable[P, R]:
             read_features = argument_reader(function, features)
@@ -170,7 +168,13 @@ class Client:
 
             def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Prediction:
                 given = None if read_id is None else read_id(args, kwargs)
-                return self.predicting(read_features(args, kwargs), id=None if given is None else str(given))
+                return self.predicting(read_features(args, kwargs), id=given)
+
+            def end(p: Prediction, result: object) -> None:
+                try:
+                    write_answer(p, result)
+                except Exception:  # the server's answer is right whatever we can read of it
+                    self._outbox.drop("invalid")
 
             if inspect.iscoroutinefunction(function):
 
@@ -178,7 +182,7 @@ class Client:
                 async def watched_async(*args: P.args, **kwargs: P.kwargs) -> Any:
                     with begin(args, kwargs) as p:
                         result = await function(*args, **kwargs)
-                        self._answer(p, read_answer, result)
+                        end(p, result)
                         return result
 
                 return cast("Callable[P, R]", watched_async)
@@ -187,7 +191,7 @@ class Client:
             def watched(*args: P.args, **kwargs: P.kwargs) -> R:
                 with begin(args, kwargs) as p:
                     result = function(*args, **kwargs)
-                    self._answer(p, read_answer, result)
+                    end(p, result)
                     return result
 
             return watched
@@ -235,28 +239,62 @@ class Client:
     # --- inside
 
     def _record(self, p: Prediction) -> None:
-        self.prediction(
+        self._put_prediction(
+            p.ts,
+            p.id,
+            p.model,
+            p.version,
             p.features,
-            id=p.id,
-            prediction=p.prediction,
-            score=p.score,
-            scores=p.scores,
-            items=p.items,
-            user=p.user,
-            latency_ms=p.latency_ms,
-            queue_ms=p.queue_ms,
-            status=p.status,
-            label=p.label,
-            ts=p.ts,
-            model=p.model,
-            version=p.version,
+            p.prediction,
+            p.score,
+            p.scores,
+            p.items,
+            p.user,
+            p.latency_ms,
+            p.queue_ms,
+            p.status,
+            p.label,
         )
 
-    def _answer(self, p: Prediction, read: Callable[[Any], Mapping[str, Any]], result: Any) -> None:
+    def _put_prediction(
+        self,
+        ts: float | datetime,
+        id: str,
+        model: str | None,
+        version: str | None,
+        features: Any,
+        prediction: Any,
+        score: Any,
+        scores: Mapping[str, Any] | None,
+        items: Iterable[Any] | None,
+        user: Any,
+        latency_ms: float | None,
+        queue_ms: float | None,
+        status: Any,
+        label: Any,
+    ) -> None:
+        """Queue a prediction. Positional and flat, as every call of a server pays for it."""
         try:
-            for name, value in read(result).items():
-                setattr(p, name, value)
-        except Exception:  # the server's answer is right whatever we can read of it
+            self._outbox.put(
+                (
+                    PREDICTION,
+                    ts,
+                    id,
+                    model or self.model,
+                    version or self.version,
+                    features.copy() if type(features) is dict else self._copied(features),
+                    prediction,
+                    score,
+                    None if scores is None else dict(scores),
+                    None if items is None else list(items),
+                    user,
+                    latency_ms,
+                    queue_ms,
+                    status,
+                    label,
+                )
+            )
+        except Exception:  # arguments are anything at all: their methods may raise anything
             self._outbox.drop("invalid")
 
     def _outcome(
@@ -270,7 +308,7 @@ class Client:
         value: Any = None,
     ) -> None:
         when = time.time() if ts is None else ts
-        self._outbox.put(LabelEntry(when, id, model or self.model, label, event, value))
+        self._outbox.put((LABEL, when, id, model or self.model, label, event, value))
 
     def _copied(self, features: Any) -> Mapping[str, Any] | None:
         """A copy of features that are no plain dict. Raises whatever they raise."""
@@ -290,16 +328,15 @@ class _Ids:
     """
 
     def __init__(self) -> None:
-        self._process = 0
-        self._prefix = ""
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, in a process that was forked."""
+        self._prefix = os.urandom(9).hex() + "-"
         self._count = itertools.count()
 
     def next(self) -> str:
         """The next id."""
-        process = os.getpid()
-        if process != self._process:
-            self._prefix = os.urandom(9).hex() + "-"
-            self._process = process
         return f"{self._prefix}{next(self._count):x}"
 
 

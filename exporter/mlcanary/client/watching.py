@@ -6,19 +6,32 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlcanary.client.prediction import Prediction
+
 Answer = str | Callable[[Any], Mapping[str, Any]]
 Reader = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
 _ANSWERS = ("prediction", "score", "scores", "items")
+_FIELDS = {*_ANSWERS, "id", "features", "user", "status", "label", "model", "version", "latency_ms", "queue_ms", "ts"}
 
 
-def answer_reader(answer: Answer) -> Callable[[Any], Mapping[str, Any]]:
-    """A function from what was returned to the fields of a prediction. Raises ValueError for an unknown name."""
+def answer_writer(answer: Answer) -> Callable[[Prediction, Any], None]:
+    """A function that sets on a prediction what was returned. Raises ValueError for an unknown name."""
     if callable(answer):
-        return answer
+        return _from_mapping(answer)
     if answer not in _ANSWERS:
         raise ValueError(f"answer: {answer!r}; allowed: {', '.join(_ANSWERS)}, or a function that returns a mapping")
-    return lambda result: {answer: result}
+    return lambda p, result: setattr(p, answer, result)
+
+
+def _from_mapping(read: Callable[[Any], Mapping[str, Any]]) -> Callable[[Prediction, Any], None]:
+    def write(p: Prediction, result: object) -> None:
+        for name, value in read(result).items():
+            if name not in _FIELDS:
+                raise ValueError(f"{name!r} is no field of a prediction")
+            setattr(p, name, value)
+
+    return write
 
 
 def argument_reader(function: Callable[..., Any], name: str | None) -> Reader:

@@ -1,0 +1,67 @@
+"""What the tests of the client share: its lines read back, by plain JSON and by the exporter's own decoder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mlcanary.client import Client
+from mlcanary.formats.native import Decoded, NativeFormat
+from mlcanary.measures.plan import ModelPlan
+
+EXPORTER = Path(__file__).parents[1] / "exporter"
+
+
+def files_of(path: Path) -> list[Path]:
+    """The log and its rotated files, oldest first."""
+    rotated = sorted(path.parent.glob(f"{path.name}.*"), key=lambda p: -int(p.suffix[1:]))
+    return [*rotated, path]
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """Every line of the log and its rotated files. Raises AssertionError for a line that is not whole."""
+    found = []
+    for file in files_of(path):
+        data = file.read_bytes()
+        assert not data or data.endswith(b"\n"), file
+        found += [json.loads(line) for line in data.splitlines()]
+    return found
+
+
+def only(client: Client, path: Path) -> dict[str, Any]:
+    """The one record that was written."""
+    assert client.flush()
+    (line,) = (line for line in lines_of(path) if line.get("kind") != "client")
+    return line
+
+
+def decoded(path: Path) -> Decoded:
+    """The log as the exporter understands it."""
+    return NativeFormat(lambda _model: ModelPlan()).decode_block(path.read_bytes(), time.time())
+
+
+def wait_until(wanted: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Poll until `wanted` holds. Raises AssertionError if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not wanted():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def server(code: str, *arguments: str) -> subprocess.Popen[str]:
+    """A Python process with nothing but the standard library and this package, which runs `code`."""
+    command = [sys.executable, "-S", "-c", code, *arguments]
+    return subprocess.Popen(command, env={"PYTHONPATH": str(EXPORTER)}, stdout=subprocess.PIPE, text=True)
+
+
+def output_of(code: str, *arguments: str) -> str:
+    """What such a process prints; it must end well."""
+    process = server(code, *arguments)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    return out
