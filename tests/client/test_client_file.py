@@ -6,7 +6,6 @@ import json
 import os
 import re
 import resource
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -202,7 +201,7 @@ def test_on_a_full_disk_the_server_goes_on_and_the_drops_reach_the_exporter(tmp_
     path = tmp_path / "log"
     answers, at_full, error, drained, sent, dropped = json.loads(output_of(FULL, str(path)))
     assert answers == 5000
-    assert at_full["queue_full"] > 4000
+    assert at_full["queue_full"] > 2500
     assert "File too large" in error or "only a part" in error
     assert drained
     assert sent + sum(dropped.values()) == 5001
@@ -223,25 +222,31 @@ def test_a_path_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
         assert re.search("No space left|Is a directory", client.stats().last_error)
 
 
-def test_a_stopped_process_that_holds_the_lock_costs_the_others_their_records_only(tmp_path: Path) -> None:
+HOLDER = """
+import fcntl, sys
+file = open(sys.argv[1], "ab")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_process_that_sits_on_the_lock_costs_the_others_records_and_no_time(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    hold = "import fcntl, sys; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); input()"
-    holder = subprocess.Popen(
-        [sys.executable, "-S", "-c", hold, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-S", "-c", HOLDER, str(path)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        client = Client(path, capacity=10, interval=0.005, close_timeout=0.05)
+        client = Client(path, capacity=10, interval=0.005)
         for _ in range(50):
             client.prediction({"a": 1})
         assert not client.flush(0.05)
-        holder.send_signal(signal.SIGKILL)  # the kernel gives the lock back
+        holder.kill()  # the kernel gives the lock back
         assert client.flush()
-        assert client.stats().sent >= 10
+        stats = client.stats()
+        assert stats.sent == sum("id" in line for line in lines_of(path)) >= 10
+        assert stats.sent + stats.dropped["queue_full"] == 50
         client.close()
     finally:
         holder.kill()
