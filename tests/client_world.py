@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mlcanary.client import Client
-from mlcanary.formats.native import Decoded, NativeFormat
+from mlcanary.formats.contract import Decoded
+from mlcanary.formats.native import NativeFormat
+from mlcanary.formats.rows import RowReader
 from mlcanary.measures.plan import ModelPlan
 
 EXPORTER = Path(__file__).parents[1] / "exporter"
@@ -42,7 +44,12 @@ def only(client: Client, path: Path) -> dict[str, Any]:
 
 def decoded(path: Path) -> Decoded:
     """The log as the exporter understands it."""
-    return NativeFormat(lambda _model: ModelPlan()).decode_block(path.read_bytes(), time.time())
+    return decoded_of(path.read_bytes())
+
+
+def decoded_of(lines: bytes) -> Decoded:
+    """Lines as the exporter understands them."""
+    return NativeFormat(RowReader(lambda _model: ModelPlan())).decode_block(lines, time.time())
 
 
 def wait_until(wanted: Callable[[], bool], seconds: float = 20.0) -> None:

@@ -13,8 +13,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
-
 from mlcanary import __version__
 from mlcanary.catalog import CLIENT_DROP_REASONS, OTHER
 from mlcanary.errors import StateError
@@ -24,15 +22,14 @@ from mlcanary.exposition.page import Page, SourceView
 from mlcanary.exposition.process import ProcessMetrics
 from mlcanary.exposition.sketches import PeerView, merged_samples
 from mlcanary.exposition.text import TextRenderer
-from mlcanary.formats.native import REASONS, NativeFormat
+from mlcanary.inputs import Inputs
 from mlcanary.measures.contract import sample
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.records import Reject, Sample
 from mlcanary.resources.server import ModelServer
 from mlcanary.settings import ExporterSettings
 from mlcanary.sources.checkpoint import Checkpoint
-from mlcanary.sources.contract import Block, Position
-from mlcanary.sources.files import FileSource
+from mlcanary.sources.contract import Block
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +61,11 @@ class Engine:
         self._revision = revision
         self.monitor = Monitor(settings.plan, now)
         saved = checkpoint.load() if checkpoint is not None else None
-        position = None
         self._restored = saved is not None
         if checkpoint is not None and saved is not None:
             for problem in self.monitor.load(saved["monitor"], checkpoint.waiting(), now):
                 log.warning("state not taken over: %s", problem)
-            position = msgspec.convert(saved["position"], Position)
-        self._source = FileSource(settings.patterns, position)
-        self._format = self._make_format()
+        self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None)
         self._renderer = TextRenderer()
         self._budget = SeriesBudget(settings.plan.limits.series)
         self._process = ProcessMetrics()
@@ -93,10 +87,10 @@ class Engine:
 
     def read_some(self) -> bool:
         """Take in one block of lines; False if there was nothing to read."""
-        block = self._source.read(self._event_time)
+        block = self._inputs.read(self._event_time)
         now = self._clock()
         if block is None:
-            if self._source.caught_up:
+            if self._inputs.caught_up:
                 # Real time is as far as the logs go, so what waits may expire by the clock.
                 self.monitor.advance(now, now)
                 self.ready = True
@@ -105,13 +99,13 @@ class Engine:
         # one was: up to there nothing can still arrive.
         reached = self._event_time.get(block.source, -math.inf)
         self.take(block, now)
-        if not self._source.waiting:
+        if not self._inputs.waiting:
             self.monitor.advance(reached, now)
         return True
 
     def take(self, block: Block, now: float) -> None:
         """Decode a block and feed it. Bad lines are counted, shown and left out."""
-        decoded = self._format.decode_block(block.data, now)
+        decoded = self._inputs.decode(block, now)
         self.monitor.feed(decoded.records, now)
         self._client_dropped.update(decoded.client_dropped)
         for reject in decoded.rejects:
@@ -140,7 +134,7 @@ class Engine:
             text + process_text,
             process_openmetrics + openmetrics,
             families=found,
-            sources=tuple(SourceView(s.source, s.up, s.error, s.lag_bytes, s.lines) for s in self._source.status()),
+            sources=tuple(SourceView(s.source, s.up, s.error, s.lag_bytes, s.lines) for s in self._inputs.status()),
             rejects=tuple(self._recent),
             dropped=dict(self._budget.dropped),
             refused=self._refused,
@@ -155,16 +149,14 @@ class Engine:
     def reload(self, settings: ExporterSettings) -> None:
         """Go on under other settings; counters live on where their bins stay the same."""
         now = self._clock()
-        if settings.patterns != self._settings.patterns:
-            position = self._source.position()
-            self._source.close()
-            self._source = FileSource(settings.patterns, position)
+        saved = self._inputs.dump()
+        self._inputs.close()
+        self._inputs = Inputs(settings, saved)
         for problem in self.monitor.replan(settings.plan, now):
             log.warning("reload: %s", problem)
         self._settings = settings
         self._budget = SeriesBudget(settings.plan.limits.series)
         self.monitor.leave_out((), ())
-        self._format = self._make_format()
         self._loaded_at = now
         self._refused = ""
 
@@ -175,12 +167,9 @@ class Engine:
     def close(self) -> None:
         """Save and release everything."""
         self._save()
-        self._source.close()
+        self._inputs.close()
         if self._checkpoint is not None:
             self._checkpoint.close()
-
-    def _make_format(self) -> NativeFormat:
-        return NativeFormat(self._settings.plan.model, model=self._settings.model, version=self._settings.version)
 
     def _save(self) -> None:
         """Write the checkpoint. A full disk must not blind the operator: count it, say it, go on publishing."""
@@ -190,7 +179,7 @@ class Engine:
         changes = self.monitor.drain_joins()
         state: dict[str, Any] = {
             "monitor": self.monitor.dump(),
-            "position": self._source.position(),
+            "inputs": self._inputs.dump(),
         }
         try:
             self._checkpoint.save(state, changes.rows, whole=changes.whole)
@@ -199,6 +188,7 @@ class Engine:
             self._checkpoint_errors += 1
             log.error("checkpoint failed, a restart now would count lines twice: %s", error)  # noqa: TRY400
             return
+        self._inputs.acknowledge()
         self._checkpoint_at = self._clock()
         self._checkpoint_seconds = self._checkpoint_at - started
 
@@ -211,7 +201,7 @@ class Engine:
         yield from self._source_samples()
         for reason in (*CLIENT_DROP_REASONS, OTHER):
             yield sample("client_dropped_total", (reason,), float(self._client_dropped[reason]))
-        self._left_out = max(self._left_out, self._source.left_out)
+        self._left_out = max(self._left_out, self._inputs.left_out)
         if self._left_out:
             yield sample("series_limited_total", ("files",), float(self._left_out))
         yield sample("series", (), float(self._renderer.series))
@@ -225,13 +215,14 @@ class Engine:
         yield sample("config_last_reload_success_timestamp_seconds", (), self._loaded_at)
 
     def _source_samples(self) -> Iterator[Sample]:
-        for status in self._source.status():
+        reasons = self._inputs.reasons()
+        for status in self._inputs.status():
             source = status.source
             yield sample("up", (source,), float(status.up))
             yield sample("log_lines_total", (source,), float(status.lines))
             yield sample("log_read_bytes_total", (source,), float(status.bytes_read))
             yield sample("log_lag_bytes", (source,), float(status.lag_bytes))
-            for reason in REASONS:
+            for reason in reasons:
                 yield sample("log_parse_errors_total", (source, reason), float(self._rejected[source, reason]))
             yield sample("log_parse_errors_total", (source, _TOO_LONG), float(status.oversized_lines))
             for kind, count in status.rotations.items():

@@ -11,12 +11,11 @@ from typing import Any
 from mlcanary.errors import InputError
 from mlcanary.exposition.families import families
 from mlcanary.exposition.text import TextRenderer
-from mlcanary.formats.native import NativeFormat
+from mlcanary.inputs import Inputs
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.monitor.panel import Panel
 from mlcanary.records import ModelKey
 from mlcanary.settings import ExporterSettings
-from mlcanary.sources.files import FileSource
 
 _SIMPLE = {
     "mlcanary_window_predictions": "predictions",
@@ -71,13 +70,12 @@ def replay(
     """
     result = Replay()
     monitor = whole_log_monitor(settings)
-    decode = NativeFormat(settings.plan.model, model=settings.model, version=settings.version)
-    source = FileSource(settings.patterns, None, complete=True)
+    source = Inputs(settings, complete=True)
     event_time: dict[str, float] = {}
     clock = -math.inf
     try:
         while (block := source.read(event_time)) is not None:
-            decoded = decode.decode_block(block.data, now)
+            decoded = source.decode(block, now)
             reached = event_time.get(block.source, -math.inf)
             newest = decoded.reached(now)
             event_time[block.source] = max(reached, newest)
@@ -99,14 +97,14 @@ def whole_log_monitor(settings: ExporterSettings) -> Monitor:
     return Monitor(replace(settings.plan, windows=(), version_retention=math.inf), -math.inf)
 
 
-def share_read(source: FileSource) -> float:
+def share_read(source: Inputs) -> float:
     """Part of the bytes that were read."""
     status = source.status()
     read = sum(s.bytes_read for s in status)
     return read / max(1, read + sum(s.lag_bytes for s in status))
 
 
-def oversized(source: FileSource) -> Counter[str]:
+def oversized(source: Inputs) -> Counter[str]:
     """Lines that were too long, once all logs are read. Raises InputError if one could not be read at all."""
     found: Counter[str] = Counter()
     for log in source.status():

@@ -32,6 +32,7 @@ from mlcanary.catalog import OBJECTIVES, UNKNOWN, Role, Task
 from mlcanary.documents import Schema, Seconds, error_at, load_document
 from mlcanary.errors import ConfigError
 from mlcanary.exposition.sketches import PeerPlan
+from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.profile import read_profile
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import Limits, ModelPlan
@@ -39,17 +40,12 @@ from mlcanary.measures.reference import Reference
 from mlcanary.measures.users import salt_fingerprint
 from mlcanary.monitor.monitor import MonitorPlan
 from mlcanary.records import canonical_class
+from mlcanary.source_settings import Origin, SourceSection, origins_of, origins_of_paths
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Limit = Annotated[float, msgspec.Meta(ge=0)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 ClassName = str | float | bool
-
-
-class SourceSection(Schema, frozen=True):
-    """A log file or glob."""
-
-    path: str
 
 
 class ModelSection(Schema, frozen=True):
@@ -143,11 +139,12 @@ class Flags:
     version: str | None = None
     role: Role | None = None
     task: Task | None = None
+    format: str | None = None
 
 
 @dataclass(frozen=True)
 class ExporterSettings:
-    """Checked settings of one exporter."""
+    """Checked settings of one exporter. `patterns`: the files among its sources; `origins`: how each source is read."""
 
     patterns: tuple[str, ...]
     plan: MonitorPlan
@@ -155,6 +152,12 @@ class ExporterSettings:
     version: str = UNKNOWN
     warnings: tuple[str, ...] = field(default_factory=tuple)
     peers: PeerPlan = field(default_factory=PeerPlan)
+    origins: tuple[Origin, ...] = ()
+
+    @property
+    def default_format(self) -> FormatOptions:
+        """How a source is read that no origin names."""
+        return FormatOptions(model=self.model, version=self.version)
 
     @property
     def salt_fingerprint(self) -> str:
@@ -170,7 +173,13 @@ def load_settings(flags: Flags) -> ExporterSettings:
     document = load_document(text, source, ExporterDocument)
     defaults = document.defaults
     limits = Limits(**msgspec.structs.asdict(document.limits))
-    patterns = tuple(flags.log_paths) or tuple(str(base / s.path) for s in document.sources)
+    model, version = flags.model or defaults.model, flags.version or defaults.version
+    fallback = FormatOptions(flags.format or "native", model, version)
+    if flags.log_paths:
+        origins = origins_of_paths(flags.log_paths, fallback)
+    else:
+        origins = origins_of(document.sources, fallback, base, text, source)
+    patterns = tuple(origin.name for origin in origins)
     if not patterns:
         raise ConfigError("no log to read", hint="give --log.path FILE, or `sources:` in the configuration file")
     default = ModelPlan(
@@ -198,10 +207,11 @@ def load_settings(flags: Flags) -> ExporterSettings:
     return ExporterSettings(
         patterns,
         plan,
-        flags.model or defaults.model,
-        flags.version or defaults.version,
+        model,
+        version,
         (*_warnings(plan), *_peer_warnings(peers, plan)),
         peers,
+        origins,
     )
 
 

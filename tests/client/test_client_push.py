@@ -14,10 +14,8 @@ from typing import Any
 
 import pytest
 
-from client_world import output_of, wait_until
+from client_world import decoded_of, output_of, wait_until
 from mlcanary.client import Client
-from mlcanary.formats.native import NativeFormat
-from mlcanary.measures.plan import ModelPlan
 
 Answer = tuple[int, dict[str, str]]
 STORED: Answer = (200, {})
@@ -104,20 +102,17 @@ def test_predictions_and_labels_have_their_own_addresses_and_one_connection(rece
     assert {path for path, _, _ in receiver.seen} == {"/v1/predictions", "/v1/labels"}
     assert (receiver.connections, client.stats().sent, client.stats().failures) == (1, 502, 0)
     lines = "".join(json.dumps(line) + "\n" for _, line in receiver.stored)
-    assert NativeFormat(lambda _m: ModelPlan()).decode_block(lines.encode(), time.time()).rejects == []
+    assert decoded_of(lines.encode()).rejects == []
     client.close()
 
 
 def test_a_connection_that_the_server_closed_meanwhile_is_no_failure(receiver: Receiver) -> None:
+    receiver.hang_up = True  # after each answer, and without saying so
     client = Client(receiver.url, interval=0.005)
-    client.prediction({"x": 1})
-    assert client.flush()
-    receiver.hang_up = True  # after this answer, and without saying so
-    client.prediction({"x": 2})
-    assert client.flush()
-    client.prediction({"x": 3})
-    assert client.flush()
-    assert (client.stats().sent, client.stats().failures, receiver.connections) == (3, 0, 2)
+    for i in range(3):
+        client.prediction({"x": i})
+        assert client.flush()
+    assert (client.stats().sent, client.stats().failures, receiver.connections) == (3, 0, 3)
     client.close()
 
 

@@ -14,6 +14,7 @@ from mlcanary.catalog import CATALOG, INDICATORS, Group, MetricSpec
 from mlcanary.cli.main import COMMANDS
 from mlcanary.documents import load_document
 from mlcanary.formats.native import NativeFormat
+from mlcanary.formats.rows import RowReader
 from mlcanary.handler.settings import parse_settings
 from mlcanary.judge.settings import parse_settings as parse_judge
 from mlcanary.measures.plan import ModelPlan
@@ -86,7 +87,7 @@ def test_every_link_inside_a_page_leads_to_a_heading() -> None:
 
 def test_the_log_lines_are_understood() -> None:
     block = next(b for b in blocks("json") if '"kind"' in b)
-    decoded = NativeFormat(lambda _model: ModelPlan()).decode_block(block.encode(), 1.8e9)
+    decoded = NativeFormat(RowReader(lambda _model: ModelPlan())).decode_block(block.encode(), 1.8e9)
     assert decoded.rejects == []
     assert [type(record) for record in decoded.records] == [Prediction, Label, Label]
     assert all(json.loads(line)["id"] == "r-1" for line in block.splitlines())

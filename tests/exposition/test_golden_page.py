@@ -15,6 +15,7 @@ from mlcanary.catalog import BY_NAME, CATALOG, Group, Kind, Role
 from mlcanary.exposition.families import families
 from mlcanary.exposition.text import TextRenderer
 from mlcanary.formats.native import NativeFormat
+from mlcanary.formats.rows import RowReader
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import Reference, categorical_reference, numeric_reference
@@ -49,7 +50,7 @@ def rendered() -> dict[str, bytes]:
     """Both forms of the page after the fixture log, on a fixed clock."""
     plan = small_plan()
     monitor = Monitor(plan, START)
-    decoded = NativeFormat(plan.model).decode_block((GOLDEN / "small.jsonl").read_bytes(), START + 60)
+    decoded = NativeFormat(RowReader(plan.model)).decode_block((GOLDEN / "small.jsonl").read_bytes(), START + 60)
     assert [reject.reason for reject in decoded.rejects] == ["json"]
     monitor.feed(decoded.records, START)
     monitor.advance(START + 60, START + 60)

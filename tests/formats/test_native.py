@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcanary.formats.native import REASONS, NativeFormat
+from mlcanary.formats.native import NativeFormat
+from mlcanary.formats.rows import REASONS, RowReader
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Label, ModelKey, Prediction, Record
 
@@ -19,7 +20,7 @@ DEFAULT = ModelKey("default", "unknown")
 
 def decoder(plan: ModelPlan | None = None) -> NativeFormat:
     """A decoder with one plan for every model."""
-    return NativeFormat(lambda _model: plan or ModelPlan())
+    return NativeFormat(RowReader(lambda _model: plan or ModelPlan()))
 
 
 def decode_one(line: bytes, plan: ModelPlan | None = None) -> Record | str:

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from mlcanary.catalog import Task
-from mlcanary.formats.native import REASONS, NativeFormat
+from mlcanary.formats.native import NativeFormat
+from mlcanary.formats.rows import REASONS, RowReader
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.records import Label, Prediction, Record
 
@@ -21,7 +22,7 @@ LONG = "x" * 129
 def decoded(task: Task, fields: dict[str, Any], **plan: Any) -> Record | str:
     """The record of a line, or `reason: words` of its reject."""
     line = json.dumps(fields).encode() + b"\n"
-    found = NativeFormat(lambda _model: ModelPlan(task=task, **plan)).decode_block(line, NOW)
+    found = NativeFormat(RowReader(lambda _model: ModelPlan(task=task, **plan))).decode_block(line, NOW)
     assert len(found.records) + len(found.rejects) == 1
     if found.records:
         return found.records[0]

@@ -19,6 +19,7 @@ from sklearn.metrics import (
 
 from mlcanary.catalog import Task
 from mlcanary.formats.native import NativeFormat
+from mlcanary.formats.rows import RowReader
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.monitor.monitor import Monitor, MonitorPlan
 from mlcanary.records import Sample
@@ -40,7 +41,7 @@ def page(lines: Sequence[Line]) -> list[Sample]:
     """What a sidecar shows that has read these lines."""
     monitor = Monitor(PLAN, START)
     block = "".join(json.dumps(line) + "\n" for line in lines).encode()
-    found = NativeFormat(PLAN.model).decode_block(block, NOW)
+    found = NativeFormat(RowReader(PLAN.model)).decode_block(block, NOW)
     assert found.rejects == []
     monitor.feed(found.records, NOW)
     monitor.advance(NOW, NOW)

@@ -13,6 +13,7 @@ from judged_release import scraped
 from mlcanary.exposition.families import families
 from mlcanary.exposition.text import TextRenderer
 from mlcanary.formats.native import NativeFormat
+from mlcanary.formats.rows import RowReader
 from mlcanary.judge.cycle import Judge
 from mlcanary.judge.intake import reading as read
 from mlcanary.judge.store import Store
@@ -25,7 +26,7 @@ from released_log import EPOCH, ReleasedLog
 def test_a_reading_is_the_page() -> None:
     monitor = Monitor(MonitorPlan(default=ModelPlan(objectives={"error_rise": 0.02}), windows=()), EPOCH)
     reader = MonitorReader(monitor)
-    decode = NativeFormat(monitor.plan.model)
+    decode = NativeFormat(RowReader(monitor.plan.model))
     lines = [data for _, data in ReleasedLog(3, joins=10, seconds=200).lines()]
     wanted = {read.INFO, *read.COUNTERS, *read.FACTS, *read.REFERENCES}
     for part, at in ((lines[:2000], EPOCH + 100), (lines[2000:], EPOCH + 300)):

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcanary.formats.native import NativeFormat
+from mlcanary.inputs import Inputs
 from mlcanary.judged_replay.timeline import Timeline, written_at
-from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Label, Prediction
-from mlcanary.sources.files import FileSource
+from mlcanary.settings import Flags, load_settings
 
 NOW = 1_800_000_000.0
 
@@ -26,8 +25,8 @@ def read(folder: Path, files: list[list[dict[str, object]]], block_bytes: int = 
     for number, rows in enumerate(files):
         paths.append(str(folder / f"{number}.jsonl"))
         Path(paths[-1]).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    source = FileSource(paths, None, complete=True, block_bytes=block_bytes)
-    timeline = Timeline(source, NativeFormat(lambda _model: ModelPlan()), NOW, lambda _lines, _done: None)
+    source = Inputs(load_settings(Flags(log_paths=paths)), complete=True, block_bytes=block_bytes)
+    timeline = Timeline(source, NOW, lambda _lines, _done: None)
     found = [(written, str(record.id)) for written, record in timeline]
     source.close()
     assert timeline.lines == sum(map(len, files))
@@ -101,8 +100,8 @@ def test_a_record_without_a_time_takes_that_of_its_line(tmp_path: Path) -> None:
         *(prediction(i, 1e9 + i) for i in range(1, 9)),
     ]
     (tmp_path / "log").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    source = FileSource([str(tmp_path / "log")], None, complete=True)
-    timeline = Timeline(source, NativeFormat(lambda _model: ModelPlan()), NOW, lambda _lines, _done: None)
+    source = Inputs(load_settings(Flags(log_paths=[str(tmp_path / "log")])), complete=True)
+    timeline = Timeline(source, NOW, lambda _lines, _done: None)
     records = [record for _, record in timeline]
     source.close()
     assert isinstance(records[0], Prediction)

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 def command(
     log_path: tuple[str, ...],
     config_file: Path | None,
+    record_format: str | None,
     config_check: bool,
     state_path: Path | None,
     reference_path: Path | None,
@@ -66,6 +67,7 @@ def command(
         model_version,
         Role(model_role) if model_role else None,
         task=Task(model_task) if model_task else None,
+        format=record_format,
     )
     if config_check:
         settings = load_settings(flags)

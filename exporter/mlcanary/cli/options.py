@@ -53,6 +53,9 @@ def source_options(command: Command) -> Command:
         click.option("--reference.path", "reference_path", type=PATH, help="Reference profile of every model."),
         click.option("--config.file", "config_file", type=PATH, help="YAML configuration."),
         click.option(
+            "--log.record-format", "record_format", metavar="FORMAT", help="Format of the records.  [default: native]"
+        ),
+        click.option(
             "--log.path", "log_path", multiple=True, metavar="FILE", help="Log file or glob; may be repeated."
         ),
     ):

@@ -35,6 +35,7 @@ _OF_NUMBERS = ("mae", "rmse", "bias", "r2", "quantile_loss")
 def command(
     log_path: tuple[str, ...],
     config_file: Path | None,
+    record_format: str | None,
     reference_path: Path | None,
     model_name: str | None,
     model_version: str | None,
@@ -53,7 +54,9 @@ def command(
         raise click.UsageError("--judge.config.file and --records belong to --judge")
     role = Role(model_role) if model_role else None
     task = Task(model_task) if model_task else None
-    settings = load_settings(Flags(log_path, config_file, reference_path, model_name, model_version, role, task))
+    settings = load_settings(
+        Flags(log_path, config_file, reference_path, model_name, model_version, role, task, record_format)
+    )
     if judge:
         _judge(settings, judge_config, records, output)
         return

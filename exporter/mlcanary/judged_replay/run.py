@@ -21,7 +21,7 @@ from mlcanary import __version__
 from mlcanary.catalog import Verdict
 from mlcanary.documents import Seconds
 from mlcanary.errors import InputError
-from mlcanary.formats.native import NativeFormat
+from mlcanary.inputs import Inputs
 from mlcanary.judge.canary import Canary
 from mlcanary.judge.contract import Assessment, CanaryKey, CurvePoint, Plan, Step
 from mlcanary.judge.cycle import Judge
@@ -35,7 +35,6 @@ from mlcanary.judged_replay.timeline import Progress, Timeline
 from mlcanary.records import ModelKey, Prediction, Record
 from mlcanary.replay import Replay, conclude, oversized, whole_log_monitor
 from mlcanary.settings import ExporterSettings
-from mlcanary.sources.files import FileSource
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -97,9 +96,8 @@ def judged_replay(
 
     Raises InputError for a log that cannot be read, has no times, or no canary beside a baseline.
     """
-    decode = NativeFormat(settings.plan.model, model=settings.model, version=settings.version)
-    source = FileSource(settings.patterns, None, complete=True)
-    timeline = Timeline(source, decode, now, progress)
+    source = Inputs(settings, complete=True)
+    timeline = Timeline(source, now, progress)
     run = _Run(settings, _without_aa_run(judge))
     try:
         for written, record in timeline:

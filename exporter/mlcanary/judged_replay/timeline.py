@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 import numpy as np
 
-from mlcanary.formats.native import NativeFormat
+from mlcanary.inputs import Inputs
 from mlcanary.records import Record
 from mlcanary.replay import share_read
-from mlcanary.sources.files import FileSource
+from mlcanary.sources.contract import Block
 from mlcanary.stats.accumulator import Floats
 
 Progress = Callable[[int, float], None]
@@ -35,10 +35,10 @@ class Timeline:
     `lines` and `rejected` grow while it is iterated.
     """
 
-    def __init__(self, source: FileSource, decode: NativeFormat, now: float, progress: Progress) -> None:
+    def __init__(self, source: Inputs, now: float, progress: Progress) -> None:
         self.lines = 0
         self.rejected: Counter[str] = Counter()
-        self._source, self._decode, self._now, self._progress = source, decode, now, progress
+        self._source, self._now, self._progress = source, now, progress
         self._reached: dict[str, float] = {}
         self._waiting: dict[str, deque[tuple[float, Record]]] = {}
         self._heads: list[tuple[float, str]] = []
@@ -48,13 +48,13 @@ class Timeline:
         # The file furthest behind is read first, so whatever is unread is at least as far as the file just read was.
         while (block := self._source.read(self._reached)) is not None:
             bound = self._reached.get(block.source, -math.inf)
-            self._take(block.source, block.data)
+            self._take(block)
             self._progress(self.lines, share_read(self._source))
             yield from self._until(bound)
         yield from self._until(math.inf)
 
-    def _take(self, name: str, data: bytes) -> None:
-        decoded = self._decode.decode_block(data, self._now)
+    def _take(self, block: Block) -> None:
+        name, decoded = block.source, self._source.decode(block, self._now)
         self.lines += decoded.lines
         self.rejected.update(reject.reason for reject in decoded.rejects)
         if not decoded.records:

@@ -20,7 +20,7 @@ import msgspec
 
 from mlcanary.errors import StateError
 
-LAYOUT = 1
+LAYOUT = 2
 """Raised when the saved form changes; another layout is refused, never guessed at."""
 
 Key = tuple[str, str]

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 
 class Block(NamedTuple):
-    """One or more complete lines of one file, in file order; `data` always ends in a line feed."""
+    """One or more complete lines of one log, in its order; `data` always ends in a line feed.
+
+    `source` names the log; `origin` the entry of the configuration that it is read for, "" for the only one.
+    """
 
     source: str
     data: bytes
+    origin: str = ""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -85,8 +89,14 @@ class SourceStatus:
 class Source(Protocol):
     """One origin of log lines, read by one thread."""
 
-    def read(self) -> Block | None:
-        """The next block of complete lines, or None when there is nothing to read right now."""
+    def read(self, progress: Mapping[str, float] | None = None) -> Block | None:
+        """The next block of complete lines, or None when there is nothing to read right now. Never waits.
+
+        `progress`: event time reached by source, where the caller wants what is furthest behind first.
+        """
+
+    def behind(self, progress: Mapping[str, float]) -> float:
+        """Event time of what `read` would give next, as far as it can be told; inf if there is nothing."""
 
     @property
     def caught_up(self) -> bool:
@@ -105,8 +115,11 @@ class Source(Protocol):
         Until it is False again, the order in which files are read says nothing about what may still arrive.
         """
 
-    def position(self) -> Position:
-        """What to store so that a source built from it goes on after the last block returned."""
+    def position(self) -> Any:
+        """What to store so that a source built from it goes on after the last block returned; msgpack can carry it."""
+
+    def acknowledge(self) -> None:
+        """The last `position()` is durable, with all that was made of the blocks before it: they may be forgotten."""
 
     def status(self) -> list[SourceStatus]:
         """Health of every followed file and of every pattern without any, in a stable order."""

@@ -57,6 +57,7 @@ class FileSource:
         self._tails: dict[str, Tail] = {}
         self._order: list[Tail] = []
         self._gone_since: dict[str, float] = {}
+        self._origins: dict[str, str] = {}
         self._turn = 0
         self._shared = Surroundings(
             buffer=ReadBuffer(block_bytes, max_line_bytes),
@@ -103,8 +104,20 @@ class FileSource:
                 while (lines := tail.step()) is Step.MOVED:
                     moved = True
                 if isinstance(lines, bytes):
-                    return Block(tail.source, lines)
+                    return Block(tail.source, lines, self._origin(tail))
         return None
+
+    def behind(self, progress: Mapping[str, float]) -> float:
+        """The least event time of the files that are not read to their end; inf if all are."""
+        return min((progress.get(t.source, -math.inf) for t in self._order if not t.caught_up), default=math.inf)
+
+    def _origin(self, tail: Tail) -> str:
+        """The spelling of the pattern that a file is followed for."""
+        path = os.path.abspath(tail.source)
+        if path not in self._origins:
+            pattern = self._pattern_of(path)
+            self._origins[path] = "" if pattern is None else pattern.spelling
+        return self._origins[path]
 
     def _in_turn(self, progress: Mapping[str, float] | None) -> list[Tail]:
         """Every file, the one whose turn it is first."""
@@ -134,6 +147,9 @@ class FileSource:
             files={path: tail.position() for path, tail in self._tails.items()},
             dropped=dict(self._dropped),
         )
+
+    def acknowledge(self) -> None:
+        """Nothing to do: files stay where they are."""
 
     def status(self) -> list[SourceStatus]:
         """Health of every followed file and of every pattern that no file matches, by name."""
@@ -223,6 +239,7 @@ class FileSource:
 
     def _leave(self, path: str) -> Tail:
         tail = self._tails.pop(path)
+        self._origins.pop(path, None)
         self._order.remove(tail)
         tail.close()
         return tail

@@ -1,0 +1,111 @@
+"""What is read and how: the sources of the settings with the format of each, as one thing for whoever reads.
+
+Guarantee: positions and the state of the formats, stored together, give the same records from the next block on after a
+kill. A source or format that the settings no longer name is forgotten; a new one starts at its beginning.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from mlcanary.formats.contract import Decoded, Format
+from mlcanary.formats.registry import make_format
+from mlcanary.formats.rows import REASONS
+from mlcanary.settings import ExporterSettings
+from mlcanary.sources.contract import Block, Position, Source, SourceStatus
+from mlcanary.sources.files import FileSource
+from mlcanary.sources.source_set import SourceSet
+
+log = logging.getLogger(__name__)
+
+_FILES = "files"
+_ONLY = ""
+
+
+class Inputs:
+    """Sources and formats of one exporter or replay."""
+
+    def __init__(
+        self,
+        settings: ExporterSettings,
+        saved: Mapping[str, Any] | None = None,
+        *,
+        complete: bool = False,
+        block_bytes: int = 1 << 18,
+    ) -> None:
+        """`saved`: a former `dump()`. `complete`: the logs are finished, their last line needs no line feed."""
+        positions = dict((saved or {}).get("position", {}))
+        self._source = SourceSet(_open(settings, positions, complete, block_bytes))
+        self._formats = {
+            origin.name: make_format(origin.format, settings.plan.model) for origin in settings.origins
+        } or {_ONLY: make_format(settings.default_format, settings.plan.model)}
+        self._default = next(iter(self._formats.values()))
+        for name, state in (saved or {}).get("formats", {}).items():
+            if name in self._formats and state is not None:
+                self._formats[name].load(state)
+
+    def read(self, progress: Mapping[str, float]) -> Block | None:
+        """The next block of lines, from the source that is furthest behind; None if there is nothing to read now."""
+        return self._source.read(progress)
+
+    def decode(self, block: Block, now: float) -> Decoded:
+        """Its records and rejects. `now`: Unix seconds."""
+        return self._format(block.origin).decode_block(block.data, now, block.source)
+
+    def reasons(self) -> tuple[str, ...]:
+        """Why lines are rejected: of all formats, and those that a format in use adds."""
+        return tuple(dict.fromkeys((*REASONS, *(r for each in self._formats.values() for r in each.reasons))))
+
+    @property
+    def caught_up(self) -> bool:
+        """See `sources.contract`."""
+        return self._source.caught_up
+
+    @property
+    def waiting(self) -> bool:
+        """See `sources.contract`."""
+        return self._source.waiting
+
+    @property
+    def left_out(self) -> int:
+        """Files that are not followed because there are too many."""
+        return self._source.left_out
+
+    def status(self) -> list[SourceStatus]:
+        """Health of everything that is read."""
+        return self._source.status()
+
+    def dump(self) -> dict[str, Any]:
+        """What to store with what was made of the blocks so far."""
+        states = {name: each.dump() for name, each in self._formats.items()}
+        return {
+            "position": self._source.position(),
+            "formats": {name: state for name, state in states.items() if state is not None},
+        }
+
+    def acknowledge(self) -> None:
+        """The last `dump()` is durable."""
+        self._source.acknowledge()
+
+    def close(self) -> None:
+        """Release everything."""
+        self._source.close()
+
+    def _format(self, origin: str) -> Format:
+        return self._formats.get(origin, self._default)
+
+
+def _open(
+    settings: ExporterSettings, positions: Mapping[str, Any], complete: bool, block_bytes: int
+) -> dict[str, Source]:
+    """Every source of the settings, from where it was left."""
+    found: dict[str, Source] = {}
+    if settings.patterns:
+        saved = positions.get(_FILES)
+        position = None if saved is None else msgspec.convert(saved, Position)
+        found[_FILES] = FileSource(settings.patterns, position, complete=complete, block_bytes=block_bytes)
+    return found
