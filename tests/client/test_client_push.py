@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import threading
 import time
@@ -223,8 +224,6 @@ def test_an_exporter_that_hangs_does_not_hold_up_the_exit(receiver: Receiver) ->
 
 
 def test_over_tls_only_to_a_server_that_is_known(tmp_path: Path, receiver: Receiver) -> None:
-    import ssl  # noqa: PLC0415  only here
-
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]

@@ -98,7 +98,7 @@ def test_the_traffic_of_the_sample_server_is_counted_exactly(tmp_path: Path, way
     assert total(page, "mlcanary_labeled_predictions_total", **v2) == good
     assert matrix(page, "correct") == expected["correct"]
     assert matrix(page, "positive") == expected["positive"]
-    assert total(page, "mlcanary_event_value_sum_total", **v2, event="purchase") == pytest.approx(expected["spent"])
+    assert total(page, "mlcanary_business_value_total", **v2, event="purchase") == pytest.approx(expected["spent"])
     assert total(page, "mlcanary_log_parse_errors_total") == 0
     assert total(page, "mlcanary_client_dropped_total") == 0
 
@@ -127,3 +127,29 @@ def test_what_a_client_dropped_is_on_the_page(tmp_path: Path) -> None:
         assert total(page, "mlcanary_client_dropped_total", reason="invalid") == 1
         assert total(page, "mlcanary_client_dropped_total") == 2
         assert total(page, "mlcanary_log_parse_errors_total") == 0
+
+
+def test_an_exporter_that_is_killed_and_comes_back_gets_every_record_once(tmp_path: Path) -> None:
+    if importlib.util.find_spec("mlcanary.push") is None:
+        pytest.skip("this exporter takes no pushes")
+    flags = ["--push", "--state.path", str(tmp_path / "state.db"), *PUBLISH]
+    with ExporterProcess(*flags, log=tmp_path / "first.log") as exporter:
+        address = exporter.address
+        client = Client(f"http://{address}", model="churn", version="v2", interval=0.001)
+        sent = [client.prediction({"x": i}, score=0.9) for i in range(1000)]
+        exporter.wait_for(lambda page: total(page, "mlcanary_predictions_total") > 0)
+        for i in range(1000):  # some of these are on their way when it is killed
+            sent.append(client.prediction({"x": i}, score=0.9))
+            if i == 500:
+                exporter.kill()
+    for made in sent:
+        client.label(made, 1)
+    flags += ["--web.listen-address", address]
+    with ExporterProcess(*flags, log=tmp_path / "second.log") as exporter:
+        assert client.flush(20)
+        page = exporter.wait_for(lambda page: total(page, "mlcanary_labeled_predictions_total") == 2000)
+        assert total(page, "mlcanary_predictions_total") == 2000
+        assert total(page, "mlcanary_labeled_predictions_total") == 2000
+    client.close()
+    assert client.stats().sent == 4000
+    assert sum(client.stats().dropped.values()) == 0

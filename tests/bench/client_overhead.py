@@ -1,4 +1,4 @@
-"""What `mlcanary.client` adds to a request: `python tests/bench/client.py [REQUESTS]`.
+"""What `mlcanary.client` adds to a request: `python tests/bench/client_overhead.py [REQUESTS]`.
 
 The request is the least that a server does: JSON of 25 features (20 numbers, 5 texts) in, a logistic model in plain
 Python, JSON out. It is served with and without the client in turn, which writes to a file on this disk, as fast as it
