@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,17 @@ from mlcanary.formats.rows import RowReader
 from mlcanary.measures.plan import ModelPlan
 
 EXPORTER = Path(__file__).parents[1] / "exporter"
+
+WRITER = """
+import sys
+from mlcanary.client import Client
+client = Client(sys.argv[1], max_bytes=20_000, keep=500, interval=0.001)
+for i in range(int(sys.argv[2])):
+    client.prediction({"x": i}, id=f"{sys.argv[3]}-{i}", score=0.5)
+    if i % 50 == 0:
+        client.flush()
+"""
+"""A process that records `argv[2]` predictions, ids `argv[3]-N`, into a log that is rotated often."""
 
 
 def files_of(path: Path) -> list[Path]:
@@ -33,6 +45,11 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
         assert not data or data.endswith(b"\n"), file
         found += [json.loads(line) for line in data.splitlines()]
     return found
+
+
+def ids_of(path: Path) -> Counter[str]:
+    """How often each id is in the log; lines about what was dropped have none."""
+    return Counter(line["id"] for line in lines_of(path) if "id" in line)
 
 
 def only(client: Client, path: Path) -> dict[str, Any]:

@@ -13,21 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from client_world import decoded, files_of, lines_of, output_of, server, wait_until
+from client_world import WRITER, decoded, files_of, ids_of, lines_of, output_of, server, wait_until
 from mlcanary.client import Client
 from mlcanary.client.rotating_file import RotatingFile
 from mlcanary.client.sinks import PREDICTIONS, Unsent
 
 LINE = b'{"id": "%07d", "score": 0.5}\n'
-WRITER = """
-import sys
-from mlcanary.client import Client
-client = Client(sys.argv[1], max_bytes=20_000, keep=500, interval=0.001)
-for i in range(int(sys.argv[2])):
-    client.prediction({"x": i}, id=f"{sys.argv[3]}-{i}", score=0.5)
-    if i % 50 == 0:
-        client.flush()
-"""
 FOREVER = """
 import sys
 from mlcanary.client import Client
@@ -153,7 +144,7 @@ def test_killed_at_any_moment_they_leave_whole_lines_only(tmp_path: Path) -> Non
     after.prediction({"a": 1}, id="after")
     assert after.flush()
     after.close()
-    found = Counter(line["id"] for line in lines_of(path))
+    found = ids_of(path)
     assert found.most_common(1)[0][1] == 1
     for name in {re.sub(r"-\d+$", "", each) for each in found} - {"after"}:
         assert f"{name}-0" in found

@@ -7,7 +7,7 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-from client_world import lines_of, output_of, server
+from client_world import ids_of, lines_of, output_of, server
 
 PREFORK = """
 import os, sys, threading
@@ -36,6 +36,7 @@ for pid in children:
     assert os.waitpid(pid, 0)[1] == 0
 busy.set()
 noise.join()
+assert client.flush(30)
 client.prediction({"x": 2}, id="parent-after")
 """
 
@@ -55,7 +56,7 @@ def test_after_a_fork_each_process_has_its_own_records_and_ids(tmp_path: Path) -
     assert children[::2] == ["101"] * 4
     prefixes = {made.partition("-")[0] for made in children[1::2]}
     assert len(prefixes) == 4
-    found = Counter(line["id"] for line in lines_of(path))
+    found = ids_of(path)
     assert found.most_common(1)[0][1] == 1
     assert {"parent-before", "parent-after", *(f"child-{n}" for n in range(4))} <= set(found)
     for prefix in prefixes:

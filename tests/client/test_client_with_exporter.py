@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from client_world import EXPORTER
+from client_world import EXPORTER, WRITER, server
 from exporter_process import Counters, ExporterProcess, total
 from mlcanary.client import Client
 
@@ -112,6 +112,19 @@ def matrix(page: Counters, what: str) -> float:
             yes, right = cell["predicted"] == "1", cell["predicted"] == cell["actual"]
             found += value * (yes if what == "positive" else right)
     return found
+
+
+def test_a_log_that_several_processes_rotate_is_counted_exactly(tmp_path: Path) -> None:
+    log = tmp_path / "predictions.jsonl"
+    with ExporterProcess("--log.path", str(log), *PUBLISH, log=tmp_path / "exporter.log") as exporter:
+        writers = [server(WRITER, str(log), "500", f"w{n}") for n in range(3)]
+        for writer in writers:
+            writer.communicate(timeout=60)
+            assert writer.returncode == 0
+        page = exporter.wait_for(lambda page: total(page, "mlcanary_predictions_total") == 1500)
+        assert total(page, "mlcanary_predictions_total") == 1500
+        assert total(page, "mlcanary_log_rotations_total") > 3
+        assert total(page, "mlcanary_log_lost_total") == total(page, "mlcanary_log_parse_errors_total") == 0
 
 
 def test_what_a_client_dropped_is_on_the_page(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def encode_fields(fields: Mapping[str, Any]) -> bytes:
     """One line with its line feed. Raises whatever the values raise, TypeError for what JSON cannot hold."""
     try:
         text = _ENCODER.encode(fields)
-    except ValueError:  # NaN, infinity, or something that contains itself
+    except ValueError:  # NaN or infinity
         text = _ENCODER.encode(_finite(fields))
     return text.encode("utf-8", "replace") + b"\n"
 
@@ -109,4 +109,6 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+_ENCODER = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), default=_plain
+)

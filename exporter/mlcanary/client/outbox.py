@@ -72,7 +72,7 @@ class Outbox:
         self._busy = False
         self._thread: threading.Thread | None = None
         self._start_after = 0.0
-        self._wake = threading.Event()
+        self._wake, self._closing = threading.Event(), threading.Event()
         self._lock = threading.RLock()  # re-entrant: a signal handler may record too
         self._dropped: dict[str, int] = dict.fromkeys(DROP_REASONS, 0)
         self._reported: dict[str, int] = dict.fromkeys(DROP_REASONS, 0)
@@ -105,7 +105,7 @@ class Outbox:
     def drop(self, reason: str, count: int = 1) -> None:
         """Count records that are not kept; the thread tells of them."""
         with self._lock:
-            self._dropped[reason] += count
+            self._dropped[reason if reason in self._dropped else "invalid"] += count
         if self._thread is None:
             self._start()
 
@@ -136,6 +136,7 @@ class Outbox:
         thread = self._thread
         if thread is not None:
             self._wake.set()
+            self._closing.set()
             # Half a second more, for a try that began just before the deadline.
             thread.join(self._close_timeout + 0.5)
         self._abandon()
@@ -159,7 +160,10 @@ class Outbox:
     def _run(self) -> None:
         while True:
             stopping = self._stop_at is not None
-            if not stopping:
+            pause = self._retry_at - time.monotonic()
+            if pause > 0:  # not for `_wake`: with a full queue every call of the server would end this
+                self._closing.wait(pause)
+            elif not stopping:
                 self._wake.wait(self._interval)
             self._wake.clear()
             try:

@@ -58,12 +58,17 @@ class RotatingFile:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             mine = os.fstat(self._descriptor)
             if not self._has_path(mine):
-                self.close()
+                self._let_go()
             elif mine.st_size and mine.st_size + room > self._max_bytes:
                 self._rotate()
-                self.close()
+                self._let_go()
             else:
                 return self._without_torn_line(mine.st_size)
+
+    def _let_go(self) -> None:
+        """Give the lock back before closing: a process that was forked just now may still hold the same open file."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self.close()
 
     def _open(self) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
