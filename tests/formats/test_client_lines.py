@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from mlcanary.formats.client_lines import without_client_lines
 from mlcanary.formats.native import NativeFormat
 from mlcanary.formats.rows import RowReader
 from mlcanary.measures.plan import ModelPlan
+from mlcanary.measures.reference import Reference, numeric_reference
 
 PREDICTION = b'{"id": "r-1", "ts": 1793527200, "score": 0.7}\n'
 NOW = 1793527260.0
@@ -48,6 +49,19 @@ def test_a_broken_one_is_a_reject(line: bytes) -> None:
     assert decoded.client_dropped == {}
 
 
-def test_a_feature_of_that_name_is_left_alone() -> None:
-    block = b'{"id": "r-1", "features": {"client": "client", "kind": "x"}, "score": 0.5}\n' * 3
-    assert without_client_lines(block) == (block, 0, {})
+def test_features_of_that_name_are_left_alone() -> None:
+    block = b'{"id": "r-1", "features": {"client": "client", "dropped": "x"}, "score": 0.5}\n' * 3
+    decoded = NativeFormat(RowReader(lambda _model: ModelPlan())).decode_block(block, NOW)
+    assert (len(decoded.records), decoded.rejects, decoded.client_dropped) == (3, [], {})
+
+
+def test_they_are_found_among_lines_that_become_columns() -> None:
+    reference = Reference({"age": numeric_reference(np.arange(20.0, 60.0), 3)}, None, rows=40, model="churn")
+    native = NativeFormat(RowReader(lambda _model: ModelPlan(reference=reference)))
+    lines = [b'{"id":"r-%d","ts":1793527200,"features":{"age":41},"score":0.7}\n' % i for i in range(200)]
+    first, second = b"".join(lines[:100]), b"".join(lines[100:])
+    native.decode_block(first, NOW)
+    decoded = native.decode_block(second + b'{"kind":"client","ts":1793527200,"dropped":{"closed":7}}\n', NOW)
+    assert (decoded.lines, decoded.rejects, decoded.client_dropped) == (101, [], {"closed": 7})
+    assert decoded.predictions
+    assert sum(len(batch.ids) for batch in decoded.predictions) + len(decoded.records) == 100

@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 
 from mlcanary.columns import Classes
-from mlcanary.formats.client_lines import without_client_lines
+from mlcanary.formats.client_lines import client_drops
 from mlcanary.formats.contract import UNUSABLE, Decoded, reject_of
 from mlcanary.formats.layout import Layout
 from mlcanary.formats.native_columns import ColumnDecoder, plan_has_columns
@@ -57,16 +57,14 @@ class NativeFormat:
     def decode_block(self, block: bytes, now: float, source: str = "") -> Decoded:
         """Decode complete lines of one log. `now`, Unix seconds: arrival time, and what bounds a time in the future."""
         self._reader.enter(source)
-        block, of_clients, dropped = without_client_lines(block)
         ends, regular = _line_ends(block)
         lines = cache(lambda: block.split(b"\n")[: len(ends)])
-        out = Decoded(lines=len(ends), client_dropped=dropped)
+        out = Decoded(lines=len(ends))
         odd: Sequence[int] = range(len(ends))
         if self._columns is not None and regular and not self._resting:
             odd = self._in_columns(self._columns, block, lines, now, out)
         self._resting = max(0, self._resting - 1)
         self._one_by_one(odd, lines, block if regular else None, now, out)
-        out.lines += of_clients
         return out
 
     def _in_columns(
@@ -92,7 +90,10 @@ class NativeFormat:
                 row = _DECODER.decode(lines()[i]) if fields is None else fields
                 record = self._reader.record(row, now)
             except UNUSABLE as error:
-                out.rejects.append(reject_of(error, lines()[i]))
+                if (dropped := client_drops(lines()[i])) is not None:
+                    out.client_dropped.update(dropped)
+                else:
+                    out.rejects.append(reject_of(error, lines()[i]))
                 continue
             out.records.append(record)
             if row.ts is not None or row.timestamp is not None:
