@@ -34,6 +34,7 @@ from mlcanary.formats.rows import Row, RowReader
 from mlcanary.records import Prediction
 
 _DECODER = msgspec.json.Decoder(Row)
+_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MOST_MODELS, _MOST_STRANGE = 8, 200
 _BLOCKS_WITHOUT = 50
 _BRACES = b"{}\r\n"
@@ -52,6 +53,7 @@ class NativeFormat:
         self._columns: ColumnDecoder | None = None
         self._models: dict[str, None] = {}
         self._strange: dict[str, None] = {}
+        self._keys: dict[str, None] = {}
         self._resting = 0
 
     def decode_block(self, block: bytes, now: float, source: str = "") -> Decoded:
@@ -82,7 +84,7 @@ class NativeFormat:
         self, odd: Sequence[int], lines: Callable[[], Sequence[bytes]], block: bytes | None, now: float, out: Decoded
     ) -> None:
         """Records of these lines; `block` if all of them may be decoded at once."""
-        known = len(self._models), len(self._strange)
+        known = len(self._models), len(self._strange), len(self._keys)
         for i, fields in zip(odd, self._rows(odd, lines, block), strict=True):
             try:
                 if fields is None and not lines()[i].strip():
@@ -100,7 +102,9 @@ class NativeFormat:
                 out.times.append(record.ts)
             if self._wanted and isinstance(record, Prediction):
                 self._meet(record)
-        if known != (len(self._models), len(self._strange)):
+            if self._models and len(self._keys) < _MOST_STRANGE:
+                self._keys |= dict.fromkeys(_KEYS.decode(lines()[i]))
+        if known != (len(self._models), len(self._strange), len(self._keys)) and self._models:
             self._lay_out()
 
     def _rows(
@@ -136,7 +140,7 @@ class NativeFormat:
         except ValueError:
             self._columns = None
             return
-        self._columns = ColumnDecoder(layout, self._reader, self._classes, self._segment_values)
+        self._columns = ColumnDecoder(layout, self._keys, self._reader, self._classes, self._segment_values)
 
     def dump(self) -> Any:
         """Nothing waits: a line is a record."""
