@@ -57,7 +57,7 @@ async def served(page: Page, refusal: str = "", missing: str = "") -> AsyncItera
     ],
 )
 async def test_the_scraper_chooses_the_format(accept: str, body: bytes, content_type: str) -> None:
-    async with served(Page(TEXT, OPENMETRICS)) as client:
+    async with served(Page([TEXT], [OPENMETRICS])) as client:
         for packed in (False, True):
             headers = {"Accept": accept, "Accept-Encoding": "gzip" if packed else "identity"}
             async with client.get("/metrics", headers=headers) as answer:
@@ -70,7 +70,7 @@ async def test_the_scraper_chooses_the_format(accept: str, body: bytes, content_
 
 
 async def test_health_readiness_and_unknown_paths() -> None:
-    async with served(Page(TEXT, OPENMETRICS), missing="still reading") as client:
+    async with served(Page([TEXT], [OPENMETRICS]), missing="still reading") as client:
         for path, status, text in (
             ("/-/healthy", 200, "healthy\n"),
             ("/-/ready", 503, "still reading\n"),
@@ -81,12 +81,12 @@ async def test_health_readiness_and_unknown_paths() -> None:
 
 
 async def test_reload_answers_what_became_of_it() -> None:
-    async with served(Page(TEXT, OPENMETRICS)) as client:
+    async with served(Page([TEXT], [OPENMETRICS])) as client:
         async with client.post("/-/reload") as answer:
             assert (answer.status, await answer.text()) == (200, "reloaded\n")
         async with client.get("/-/reload") as answer:
             assert answer.status == 405
-    async with served(Page(TEXT, OPENMETRICS), refusal="f.yml:3: wrong") as client, client.put("/-/reload") as answer:
+    async with served(Page([TEXT], [OPENMETRICS]), refusal="f.yml:3: wrong") as client, client.put("/-/reload") as answer:
         assert answer.status == 500
         assert await answer.text() == "f.yml:3: wrong\nthe former configuration stays in force\n"
 
@@ -125,8 +125,8 @@ async def test_nothing_from_a_log_becomes_markup(attack: str) -> None:
     records = [*traffic(200), Prediction(ModelKey(attack, attack), 1_800_000_000.0, "x", {attack: 1}, attack, 0.5)]
     found = families(fed(records, plan()).samples(1_800_000_700.0))
     page = Page(
-        TEXT,
-        OPENMETRICS,
+        [TEXT],
+        [OPENMETRICS],
         families=found,
         sources=(SourceView(attack, False, attack, 5, 7), SourceView("ok", True, "", 0, 1)),
         rejects=((attack, Reject("json", attack, attack)),),
@@ -137,14 +137,14 @@ async def test_nothing_from_a_log_becomes_markup(attack: str) -> None:
         assert answer.content_type == "text/html"
         html = await answer.text()
     seen = Elements(html)
-    clean = Elements(render_landing(Page(TEXT, OPENMETRICS, families=found[:3]), "/metrics"))
+    clean = Elements(render_landing(Page([TEXT], [OPENMETRICS], families=found[:3]), "/metrics"))
     assert seen.tags <= clean.tags | {"table", "tr", "td", "th", "ul", "li", "b", "br", "code", "span", "div", "p"}
     assert seen.attributes <= {"lang", "charset", "name", "content", "class", "href"}
     assert seen.text.count(attack) >= 6
 
 
 def test_the_landing_page_says_so_before_the_first_prediction() -> None:
-    seen = Elements(render_landing(Page(b"", b""), "/other"))
+    seen = Elements(render_landing(Page(), "/other"))
     assert "as of not yet" in seen.text
     assert "No prediction has been read yet" in seen.text
 

@@ -75,6 +75,9 @@ class Measure:
     budget: ClassVar[str] = ""
     """The class of `exposition.budget.ORDER` under which its samples are left out; "" if they always stay."""
 
+    timed: ClassVar[bool] = False
+    """Whether its gauges depend on the length of the window, beside what was counted in it."""
+
     def __init__(self, plan: ModelPlan) -> None:
         self.plan = plan
         self.parts: dict[str, Any] = {}

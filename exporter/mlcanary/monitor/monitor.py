@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import compress
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from mlcanary.joins.rows import Changes, Event, Grown, Joined, Key, Outcomes, Wa
 from mlcanary.measures.contract import Labeled, Matured, Outcome, sample
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.reference import NumericReference
+from mlcanary.monitor.figures import Figures
 from mlcanary.monitor.panel import Panel
 from mlcanary.monitor.users import Sketches, crossover_samples, sketches_of
 from mlcanary.records import Label, ModelKey, Prediction, Record, Sample
@@ -69,6 +71,7 @@ class Monitor:
         """`now`: Unix seconds; the windows begin here."""
         self.plan = plan
         self._start = now
+        self._terms = object()  # stands for the plan and what is left out, which the reference's figures depend on
         self.panels: dict[ModelKey, Panel] = {}
         self.limited = Tally()
         self._folded: set[tuple[str, ...]] = set()
@@ -103,19 +106,37 @@ class Monitor:
 
     def samples(self, now: float) -> Iterator[Sample]:
         """Everything that belongs on the page, apart from what the process says about itself."""
+        for figures in self.figures(now):
+            yield from figures.samples()
+
+    def figures(self, now: float) -> Iterator[Figures]:
+        """The same, in groups that are made only where they changed; each before the next one is asked for."""
         slots = self._share_memory()
-        for window, seconds in self.plan.windows:
-            yield sample("resolution_seconds", (window,), seconds / slots)
+        spans = [sample("resolution_seconds", (window,), seconds / slots) for window, seconds in self.plan.windows]
+        yield Figures(("windows",), (), None, lambda: spans)
         for model in sorted({key.model for key in self.panels} | set(self.plan.models)):
-            yield from self._model_samples(model, self.plan.model(model))
+            plan = self.plan.model(model)
+            yield Figures(("model", model), (), None, partial(self._model_samples, model, plan))
+            if plan.reference is not None:
+                stamp = self._terms
+                yield Figures(("reference", model), (model,), stamp, partial(self._reference_samples, model, plan))
         for key, panel in sorted(self.panels.items()):
-            yield sample("model_info", (*key, panel.plan.role(key.version), panel.plan.task), 1.0)
-            yield from panel.samples(now)
-            yield sample("label_join_pending", key, float(self._join.pending.get(key, 0)))
-            if panel.last_prediction is not None:
-                yield sample("last_prediction_timestamp_seconds", key, panel.last_prediction)
-            if panel.last_label is not None:
-                yield sample("last_label_timestamp_seconds", key, panel.last_label)
+            info = sample("model_info", (panel.plan.role(key.version), panel.plan.task), 1.0)
+            yield Figures((*key, "role"), key, None, partial(iter, (info,)))
+            yield from panel.figures(now)
+            yield Figures((*key, "waiting"), (), None, partial(self._waiting_samples, panel))
+        yield Figures(("joins",), (), None, partial(self._shared_samples, now))
+
+    def _waiting_samples(self, panel: Panel) -> Iterator[Sample]:
+        key = panel.key
+        yield sample("label_join_pending", key, float(self._join.pending.get(key, 0)))
+        if panel.last_prediction is not None:
+            yield sample("last_prediction_timestamp_seconds", key, panel.last_prediction)
+        if panel.last_label is not None:
+            yield sample("last_label_timestamp_seconds", key, panel.last_label)
+
+    def _shared_samples(self, now: float) -> Iterator[Sample]:
+        """What belongs to no version alone."""
         if users := sketches_of(self.panels.values()):
             yield sample("daily_active_users_relative_error", (), relative_error())
             yield from crossover_samples(users, self.plan.role, now)
@@ -133,6 +154,7 @@ class Monitor:
         """Make no samples of these classes and (model, feature) pairs any more: they do not fit on the page."""
         if (left_out := (frozenset(classes), frozenset(features))) != self._left_out:
             self._left_out = left_out
+            self._terms = object()
             for panel in self.panels.values():
                 self._trim(panel)
 
@@ -176,6 +198,7 @@ class Monitor:
         problems = []
         same_windows = plan.windows == self.plan.windows
         self.plan = plan
+        self._terms = object()
         self._join.set_policies(plan.join_policies)
         for key, panel in list(self.panels.items()):
             model = plan.model(key.model)
@@ -309,7 +332,7 @@ class Monitor:
         return Matured(w.ts, labeled, grown.events, w.user, w.segments)
 
     def _model_samples(self, model: str, plan: ModelPlan) -> Iterator[Sample]:
-        """Thresholds, edges, shares, events and the reference: what belongs to a model, whatever its versions."""
+        """Thresholds, edges, shares and events: what belongs to a model, whatever its versions."""
         for objective, value in plan.thresholds().items():
             yield sample("objective_threshold", (model, objective), value)
         yield sample("bin_edges_info", (model, plan.edges), 1.0)
@@ -319,25 +342,28 @@ class Monitor:
             if any(panel.business.seen(event) for key, panel in self.panels.items() if key.model == model):
                 yield sample("business_event_info", (model, event, meaning), 1.0)
         yield sample("label_maturity_seconds", (model,), plan.join.maturity)
+
+    def _reference_samples(self, model: str, plan: ModelPlan) -> Iterator[Sample]:
+        """The bins of a reference, and what was in them; without the label `model`."""
         if plan.reference is None:
             return
         for name, feature in plan.reference.watched.items():
             if (model, name) in self._left_out[1]:
                 continue
             total = float(feature.counts.sum())
-            yield sample("feature_reference_observations", (model, name), total)
-            yield sample("feature_reference_missing_ratio", (model, name), feature.missing_ratio)
+            yield sample("feature_reference_observations", (name,), total)
+            yield sample("feature_reference_missing_ratio", (name,), feature.missing_ratio)
             rows = {"feature_reference_ratio": feature.counts / total}
             if isinstance(feature, NumericReference):
                 rows["feature_reference_below_ratio"] = below(feature.counts) / total
                 rows["feature_reference_gap"] = feature.gaps
                 rows["feature_reference_position"] = feature.positions
-                yield sample("feature_reference_stddev", (model, name), feature.stddev)
+                yield sample("feature_reference_stddev", (name,), feature.stddev)
                 for label in compress(feature.bins, feature.points):
-                    yield sample("feature_reference_point", (model, name, label), 1.0)
+                    yield sample("feature_reference_point", (name, label), 1.0)
             for family, values in rows.items():
                 for label, value in zip(feature.bins, values.tolist(), strict=True):
-                    yield sample(family, (model, name, label), value)
+                    yield sample(family, (name, label), value)
 
 
 def _outcome(event: Event) -> Outcome:
