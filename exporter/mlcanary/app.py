@@ -12,16 +12,19 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlcanary.engine import Engine
 from mlcanary.errors import ConfigError, MLCanaryError
 from mlcanary.exposition.peers import PeerReader
 from mlcanary.exposition.web import exporter_application
-from mlcanary.resources.server import ModelServer
 from mlcanary.settings import ExporterSettings
 from mlcanary.sources.checkpoint import Checkpoint
 from mlcanary.webserver.config import WebConfigFile
 from mlcanary.webserver.server import serving
+
+if TYPE_CHECKING:
+    from mlcanary.resources.server import ModelServer  # psutil only where a process is to be watched
 
 log = logging.getLogger(__name__)
 

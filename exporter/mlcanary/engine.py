@@ -12,7 +12,7 @@ import platform
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlcanary import __version__
 from mlcanary.errors import StateError
@@ -26,10 +26,12 @@ from mlcanary.inputs import Inputs
 from mlcanary.measures.contract import sample
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.records import Reject, Sample
-from mlcanary.resources.server import ModelServer
 from mlcanary.settings import ExporterSettings
 from mlcanary.sources.checkpoint import Checkpoint
 from mlcanary.sources.contract import Block
+
+if TYPE_CHECKING:
+    from mlcanary.resources.server import ModelServer  # psutil only where a process is to be watched
 
 log = logging.getLogger(__name__)
 

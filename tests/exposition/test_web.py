@@ -13,7 +13,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import generate_latest as as_text
+from prometheus_client.openmetrics.exposition import generate_latest as as_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter_process import ExporterProcess, total
 from mlcanary.catalog import BY_NAME
@@ -86,7 +90,10 @@ async def test_reload_answers_what_became_of_it() -> None:
             assert (answer.status, await answer.text()) == (200, "reloaded\n")
         async with client.get("/-/reload") as answer:
             assert answer.status == 405
-    async with served(Page([TEXT], [OPENMETRICS]), refusal="f.yml:3: wrong") as client, client.put("/-/reload") as answer:
+    async with (
+        served(Page([TEXT], [OPENMETRICS]), refusal="f.yml:3: wrong") as client,
+        client.put("/-/reload") as answer,
+    ):
         assert answer.status == 500
         assert await answer.text() == "f.yml:3: wrong\nthe former configuration stays in force\n"
 
@@ -149,12 +156,31 @@ def test_the_landing_page_says_so_before_the_first_prediction() -> None:
     assert "No prediction has been read yet" in seen.text
 
 
-def test_process_metrics_have_the_names_that_people_know() -> None:
-    text, openmetrics = ProcessMetrics().render()
-    names = {line.split()[2] for line in text.decode().splitlines() if line.startswith("# TYPE")}
-    assert {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"} <= names
-    found = parse_openmetrics((openmetrics + b"# EOF\n").decode())  # type: ignore[no-untyped-call]
-    assert all(not sample.labels for family in found for sample in family.samples)
+def as_families(text: str, *, openmetrics: bool) -> dict[str, tuple[str, str, list[str], float]]:
+    """Type, help, samples and the value of each family of one sample."""
+    parse = parse_openmetrics if openmetrics else parse_text
+    found = parse(text)
+    return {f.name: (f.type, f.documentation, [s.name for s in f.samples], f.samples[0].value) for f in found}
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_process_metrics_are_those_of_the_prometheus_client(openmetrics: bool) -> None:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    pages = ProcessMetrics().render()
+    theirs = as_openmetrics(registry) if openmetrics else as_text(registry)  # type: ignore[no-untyped-call]
+    expected = as_families(theirs.decode(), openmetrics=openmetrics)
+    found = as_families((pages[1] + b"# EOF\n" if openmetrics else pages[0]).decode(), openmetrics=openmetrics)
+    assert list(found) == list(expected)
+    assert {name: of[:3] for name, of in found.items()} == {name: of[:3] for name, of in expected.items()}
+    for name, of in found.items():
+        assert of[3] == pytest.approx(expected[name][3], rel=0.05, abs=0.05), name
+
+
+def test_process_metrics_are_absent_where_nothing_can_be_read(tmp_path: Path) -> None:
+    assert ProcessMetrics(tmp_path).render() == (b"", b"")
+    (tmp_path / "stat").write_text("cpu 1 2\nbtime 1700000000\n")
+    assert ProcessMetrics(tmp_path).render() == (b"", b"")
 
 
 def post(url: str) -> tuple[int, str]:

@@ -51,7 +51,7 @@ class PageMaker:
         self._groups = {}
 
     def take(self, figures: Iterable[Figures], stays: Callable[[Sample], bool] | None = None) -> None:
-        """Bring the figures up to date. `stays` tells which samples belong on the page, the same ones until `forget`."""
+        """Bring the figures up to date. `stays` tells which samples belong on the page, the same until `forget`."""
         groups: dict[tuple[str, ...], _Group] = {}
         for figure in figures:
             before = self._groups.get(figure.place)

@@ -1,11 +1,12 @@
 """CPU, memory and descriptors of this process under the names that every exporter gives them.
 
-Guarantee: names, types, help and values of prometheus-client's `ProcessCollector`, both formats. It is read here because
-that library is 30 modules and a megabyte for these six numbers. What cannot be read is left out.
+Guarantee: names, types, help and values of prometheus-client's `ProcessCollector`, both formats. They are read here
+because that library is 30 modules and a megabyte for six numbers. What cannot be read is left out.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from collections.abc import Iterator
@@ -63,9 +64,7 @@ class ProcessMetrics:
         yield _Figure("process_start_time_seconds", "gauge", about, started)
         yield _Figure("process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.", cpu)
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        yield _Figure("process_max_fds", "gauge", "Maximum number of open file descriptors.", float(most))
-        try:
+        with contextlib.suppress(OSError):
             opened = len(os.listdir(own / "fd"))
-        except OSError:
-            return
-        yield _Figure("process_open_fds", "gauge", "Number of open file descriptors.", float(opened))
+            yield _Figure("process_open_fds", "gauge", "Number of open file descriptors.", float(opened))
+        yield _Figure("process_max_fds", "gauge", "Maximum number of open file descriptors.", float(most))

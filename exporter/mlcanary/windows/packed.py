@@ -20,7 +20,7 @@ _LEVEL = 1
 
 
 class Packed(NamedTuple):
-    """Counters as one array of shape (n,), and what its numbers are: `layout` compares equal where they are the same."""
+    """Counters as one array of shape (n,); `layout` says what its numbers are and can be compared."""
 
     layout: Any
     values: Floats
