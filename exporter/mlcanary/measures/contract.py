@@ -144,6 +144,8 @@ class Measure:
 
     def take_slots(self) -> dict[str, Any]:
         """What the slots hold; they go on empty."""
+        if not self.slots:
+            return _NO_SLOTS
         taken, self.slots = self.slots, {name: slot.empty() for name, slot in self.slots.items()}
         return taken
 
@@ -164,6 +166,10 @@ class Measure:
         other = object.__new__(type(self))
         other.__dict__ = {**self.__dict__, "parts": parts}
         return other
+
+
+_NO_SLOTS: dict[str, Any] = {}
+"""One for all measures without slots: every window of every version holds sixty of them."""
 
 
 def undefined(figure: str, reason: str) -> Sample:

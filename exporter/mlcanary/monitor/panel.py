@@ -67,12 +67,12 @@ class Slots:
 
     def merge(self, other: Slots) -> Slots:
         """The slots that would have seen both inputs."""
-        return Slots(
-            tuple(
-                {name: slot.merge(theirs[name]) for name, slot in ours.items()}
-                for ours, theirs in zip(self.of, other.of, strict=True)
-            )
-        )
+        return Slots(tuple(map(_merged, self.of, other.of)))
+
+
+def _merged(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """Both slots of a measure; most measures have none, and all windows then share one empty dictionary."""
+    return {name: slot.merge(theirs[name]) for name, slot in ours.items()} if ours else ours
 
 
 class Panel:
