@@ -111,7 +111,7 @@ def idle_percent(directory: Path, log: Path, profile: Path) -> float:
         before, begun = process.cpu_times(), time.monotonic()
         exporter.pause(IDLE_SECONDS)
         after, passed = process.cpu_times(), time.monotonic() - begun
-        return 100 * (after.user + after.system - before.user - before.system) / passed
+        return float(100 * (after.user + after.system - before.user - before.system) / passed)
 
 
 def main() -> None:

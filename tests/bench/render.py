@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -56,12 +57,16 @@ def values(round_number: int) -> Iterator[float]:
     return (float(i * 7 + round_number) if i % 2 else (i + round_number) / 7.0 for i in range(SERIES))
 
 
+NAMES = tuple((f"feature_{i // 40:03d}", str(i)) for i in range(SERIES))
+"""Label values live as long as the reference profile that they come from."""
+
+
 def page_of(round_number: int) -> list[Family]:
     """As many counters of bins as gauges of shares."""
     made = []
     for i, value in enumerate(values(round_number)):
         name = "feature_bin_total" if i % 2 else "feature_reference_ratio"
-        labels = ("m", "v1", f"feature_{i // 40:03d}", str(i)) if i % 2 else ("m", f"feature_{i // 40:03d}", str(i))
+        labels = ("m", "v1", *NAMES[i]) if i % 2 else ("m", *NAMES[i])
         made.append(sample(name, labels, value))
     return families(made)
 
@@ -78,9 +83,9 @@ class Client(Collector):
         gauge = GaugeMetricFamily("mlcanary_feature_reference_ratio", "x", labels=["model", "feature", "bin"])
         for i, value in enumerate(values(self.round_number)):
             if i % 2:
-                counter.add_metric(["m", "v1", f"feature_{i // 40:03d}", str(i)], value)
+                counter.add_metric(["m", "v1", *NAMES[i]], value)
             else:
-                gauge.add_metric(["m", f"feature_{i // 40:03d}", str(i)], value)
+                gauge.add_metric(["m", *NAMES[i]], value)
         yield counter
         yield gauge
 
@@ -93,7 +98,7 @@ def rendering() -> dict[str, float]:
     for round_number in range(ROUNDS + 1):
         client.round_number = round_number
         found = page_of(round_number)
-        one = cpu_milliseconds(lambda found=found: renderer.render(found))
+        one = cpu_milliseconds(partial(renderer.render, found))
         other = cpu_milliseconds(lambda: generate_latest(registry))
         if round_number:  # the first one warms up
             ours.append(one)

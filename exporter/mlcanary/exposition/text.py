@@ -8,7 +8,8 @@ versions and windows, so it grows with the names of features, bins and classes, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from operator import add
 from typing import NamedTuple
 
 from mlcanary.catalog import BY_NAME, Kind, MetricSpec
@@ -21,6 +22,7 @@ END = b"# EOF\n"
 _TOTAL = "_total"
 _CACHE_LIMIT = 200_000
 _EXACT = 2.0**53
+_LINE = "\n"
 
 Labels = tuple[str, ...]
 
@@ -32,11 +34,24 @@ class Block(NamedTuple):
     series: int
 
 
+class _Run:
+    """Samples of one series name that come one after the other in their family."""
+
+    __slots__ = ("labels", "name", "suffix", "values")
+
+    def __init__(self, name: str, suffix: str, labels: Iterable[Labels] = (), values: Iterable[float] = ()) -> None:
+        self.name = name
+        self.suffix = suffix
+        self.labels = list(labels)
+        self.values = list(values)
+
+
 class LineWriter:
     """Writes the lines of samples; keeps the text of labels between pages."""
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[str, int], dict[Labels, str]] = {}
+        self._texts: dict[tuple[str, str, int], dict[Labels, str]] = {}
+        self._sequences: dict[tuple[str, str, int], tuple[list[Labels], list[str]]] = {}
         self._kept = 0
 
     def write(
@@ -48,31 +63,74 @@ class LineWriter:
         put into `found` as well, with all of their labels. Raises KeyError on a name that is no catalogue row and
         ValueError on a wrong number of labels.
         """
+        by_family = _runs(samples)
+        if found is not None:
+            for run in (run for name, runs in by_family.items() if name in marked for run in runs):
+                rows = zip(run.labels, run.values, strict=True)
+                found.extend(Sample(run.name, run.suffix, (*labels, *own), value) for own, value in rows)
+        return {name: self.block(labels, runs) for name, runs in by_family.items()}
+
+    def block(self, labels: Labels, runs: Sequence[_Run]) -> Block:
+        """The lines of one family."""
+        return Block("".join(self._lines(labels, run) for run in runs).encode(), sum(len(run.values) for run in runs))
+
+    def _lines(self, labels: Labels, run: _Run) -> str:
+        """All lines of a run: this is where the time of a page goes, so each step is one call for all of them."""
+        begin = _begin(run.name, run.suffix, labels)
+        pieces = map(add, self._texts_of(run, len(labels)), _numbers(run.values))
+        return f"{begin}{f'{_LINE}{begin}'.join(pieces)}{_LINE}"
+
+    def _texts_of(self, run: _Run, shared: int) -> list[str]:
+        """The text of each sample's own labels: versions and windows mostly show the same ones in the same order."""
+        key = (run.name, run.suffix, shared)
+        before = self._sequences.get(key)
+        if before is not None and before[0] == run.labels:
+            return before[1]
         if self._kept > _CACHE_LIMIT:  # names that went away would otherwise stay for ever
             self._texts.clear()
+            self._sequences.clear()
             self._kept = 0
-        lines: dict[str, list[str]] = {}
-        open_series: dict[str, tuple[list[str], str, dict[Labels, str], bool]] = {}
-        for name, suffix, own, value in samples:
-            series = name + suffix
-            state = open_series.get(series)
-            if state is None:
-                texts = self._texts.setdefault((series, len(labels)), {})
-                state = (lines.setdefault(name, []), _begin(name, suffix, labels), texts, name in marked)
-                open_series[series] = state
-            into, begin, texts, is_marked = state
-            text = texts.get(own)
-            if text is None:
-                text = texts[own] = _rest(name, suffix, len(labels), own)
+        known = self._texts.setdefault(key, {})
+        for own in run.labels:
+            if own not in known:
+                known[own] = _rest(run.name, run.suffix, shared, own)
                 self._kept += 1
-            # Shortest text that reads back as the same float; whole numbers without a fraction. An int is a float too.
-            if -_EXACT < value < _EXACT and value % 1 == 0:
-                into.append(f"{begin}{text}{int(value)}\n")
-            else:
-                into.append(f"{begin}{text}{value!r}\n")
-            if is_marked and found is not None:
-                found.append(Sample(name, suffix, (*labels, *own), value))
-        return {name: Block("".join(of).encode(), len(of)) for name, of in lines.items()}
+        texts = [known[own] for own in run.labels]
+        self._sequences[key] = (run.labels, texts)
+        return texts
+
+
+def _runs(samples: Iterable[Sample]) -> dict[str, list[_Run]]:
+    """Samples by family, and by what comes without a break in it, so that lines stay in their order."""
+    by_family: dict[str, list[_Run]] = {}
+    current: dict[str, tuple[str, Callable[[Labels], None], Callable[[float], None]]] = {}
+    for name, suffix, own, value in samples:
+        state = current.get(name)
+        if state is None or state[0] != suffix:
+            run = _Run(name, suffix)
+            by_family.setdefault(name, []).append(run)
+            state = current[name] = (suffix, run.labels.append, run.values.append)
+        state[1](own)
+        state[2](value)
+    return by_family
+
+
+def _runs_of_family(samples: Sequence[Sample]) -> list[_Run]:
+    """The same for samples of one family."""
+    names, suffixes, labels, values = zip(*samples, strict=True)
+    if suffixes.count(suffixes[0]) == len(suffixes):
+        return [_Run(names[0], suffixes[0], labels, values)]
+    return _runs(samples)[names[0]]
+
+
+def _numbers(values: Sequence[float]) -> list[str]:
+    """Shortest texts that read back as the same floats; whole numbers without a fraction.
+
+    >>> _numbers([0.1, 3.0, 7, float("inf"), 1e300])
+    ['0.1', '3', '7', 'inf', '1e+300']
+    """
+    whole = [int(value) if value % 1 == 0 and -_EXACT < value < _EXACT else value for value in values]
+    return repr(whole)[1:-1].split(", ")
 
 
 class TextRenderer:
@@ -88,7 +146,7 @@ class TextRenderer:
         openmetrics: list[bytes] = []
         self.series = 0
         for spec, samples in families:
-            block = self._writer.write((), samples)[spec.name]
+            block = self._writer.block((), _runs_of_family(samples))
             self.series += block.series
             heads = HEADS[spec.name]
             text += (heads.text, block.lines)
