@@ -123,14 +123,24 @@ def _runs_of_family(samples: Sequence[Sample]) -> list[_Run]:
     return _runs(samples)[names[0]]
 
 
-def _numbers(values: Sequence[float]) -> list[str]:
+def _numbers(values: list[float]) -> list[str]:
     """Shortest texts that read back as the same floats; whole numbers without a fraction.
 
     >>> _numbers([0.1, 3.0, 7, float("inf"), 1e300])
     ['0.1', '3', '7', 'inf', '1e+300']
     """
-    whole = [int(value) if value % 1 == 0 and -_EXACT < value < _EXACT else value for value in values]
-    return repr(whole)[1:-1].split(", ")
+    numbers: list[float] = _whole(values)
+    if numbers != values or not (-_EXACT < min(numbers) and max(numbers) < _EXACT):
+        numbers = [int(value) if value % 1 == 0 and -_EXACT < value < _EXACT else value for value in values]
+    return repr(numbers)[1:-1].split(", ")
+
+
+def _whole(values: list[float]) -> list[float]:
+    """The values cut to whole numbers, which most runs consist of; none where one is not finite."""
+    try:
+        return list(map(int, values))
+    except (ValueError, OverflowError):
+        return []
 
 
 class TextRenderer:
