@@ -130,7 +130,7 @@ def _numbers(values: list[float]) -> list[str]:
     ['0.1', '3', '7', 'inf', '1e+300']
     """
     numbers: list[float] = _whole(values)
-    if numbers != values or not (-_EXACT < min(numbers) and max(numbers) < _EXACT):
+    if numbers != values or not (min(numbers) > -_EXACT and max(numbers) < _EXACT):
         numbers = [int(value) if value % 1 == 0 and -_EXACT < value < _EXACT else value for value in values]
     return repr(numbers)[1:-1].split(", ")
 
