@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import resource
 import signal
@@ -174,6 +175,8 @@ async def run_exporter(
     )
     try:
         async with serving(application, options.listen, web_config) as addresses, _reading(peers, stop):
+            gc.collect()
+            gc.freeze()  # modules live as long as the process: no collection need look at them again
             thread.start()
             started(addresses)
             await stop.wait()
