@@ -38,11 +38,20 @@ WARM = [
 ]
 
 
+KEYS = (
+    "id request_id ts timestamp version score scores items user user_id "
+    "latency_ms queue_ms status label event value features"
+)
+EVERY_KEY = dict.fromkeys(KEYS.split()) | {"kind": "prediction", "model": "m", "prediction": 1, "unknown key": 1}
+EVERY_KEY["features"] = {"new": 1}
+
+
 def warm(*, columns: bool) -> NativeFormat:
     """A decoder that has seen the models."""
     found = NativeFormat(RowReader(plan_of), columns=columns)
-    for line in WARM * 2:
-        found.decode_block(json.dumps(line).encode() + b"\n", NOW)
+    for line in [*WARM, EVERY_KEY, *WARM]:
+        last = found.decode_block(json.dumps(line).encode() + b"\n", NOW)
+    assert bool(last.predictions) == columns
     return found
 
 
@@ -96,6 +105,7 @@ LINE = st.fixed_dictionaries(
         "event": st.sampled_from([None, None, "click"]),
         "value": st.sampled_from([None, None, 5, 1e20]),
         "unknown key": st.just([1, {"deep": None}]),
+        "another": st.just(1),
     },
 )
 
@@ -121,7 +131,9 @@ def test_plain_lines_become_columns_with_their_segments_and_strange_names() -> N
          "features": {"age": i, "plan": "pro" if i % 2 else None, "new": None}}
         for i in range(10)
     ]  # fmt: skip
-    found = decode([json.dumps(line).encode() for line in lines], columns=True)
+    decoder, block = warm(columns=True), b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    decoder.decode_block(block, NOW)
+    found = decoder.decode_block(block, NOW)
     assert not found.records
     assert {batch.key.version: len(batch) for batch in found.predictions} == {"v0": 5, "v1": 5}
     for batch in found.predictions:

@@ -13,6 +13,7 @@ no line can harm another. Unknown keys are ignored. `request_id` and `timestamp`
 a zone it is UTC; without `ts` it is the time of arrival. `status` other than 200 makes the request an error.
 What a prediction must hold depends on the task of its model: a class or a score, class probabilities in `scores`, a
 number, or a ranking in `items`, whose label are the right items or their grades. `user` is hashed right here.
+Lines in which a client says what it dropped (`client_lines`) give no record.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import msgspec
 import numpy as np
 
 from mlcanary.columns import Classes
+from mlcanary.formats.client_lines import client_drops
 from mlcanary.formats.contract import UNUSABLE, Decoded, reject_of
 from mlcanary.formats.layout import Layout
 from mlcanary.formats.native_columns import ColumnDecoder, plan_has_columns
@@ -32,6 +34,7 @@ from mlcanary.formats.rows import Row, RowReader
 from mlcanary.records import Prediction
 
 _DECODER = msgspec.json.Decoder(Row)
+_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MOST_MODELS, _MOST_STRANGE = 8, 200
 _BLOCKS_WITHOUT = 50
 _BRACES = b"{}\r\n"
@@ -50,6 +53,7 @@ class NativeFormat:
         self._columns: ColumnDecoder | None = None
         self._models: dict[str, None] = {}
         self._strange: dict[str, None] = {}
+        self._keys: dict[str, None] = {}
         self._resting = 0
 
     def decode_block(self, block: bytes, now: float, source: str = "") -> Decoded:
@@ -80,7 +84,7 @@ class NativeFormat:
         self, odd: Sequence[int], lines: Callable[[], Sequence[bytes]], block: bytes | None, now: float, out: Decoded
     ) -> None:
         """Records of these lines; `block` if all of them may be decoded at once."""
-        known = len(self._models), len(self._strange)
+        known = len(self._models), len(self._strange), len(self._keys)
         for i, fields in zip(odd, self._rows(odd, lines, block), strict=True):
             try:
                 if fields is None and not lines()[i].strip():
@@ -88,14 +92,19 @@ class NativeFormat:
                 row = _DECODER.decode(lines()[i]) if fields is None else fields
                 record = self._reader.record(row, now)
             except UNUSABLE as error:
-                out.rejects.append(reject_of(error, lines()[i]))
+                if (dropped := client_drops(lines()[i])) is not None:
+                    out.client_dropped.update(dropped)
+                else:
+                    out.rejects.append(reject_of(error, lines()[i]))
                 continue
             out.records.append(record)
             if row.ts is not None or row.timestamp is not None:
                 out.times.append(record.ts)
             if self._wanted and isinstance(record, Prediction):
                 self._meet(record)
-        if known != (len(self._models), len(self._strange)):
+            if self._models and len(self._keys) < _MOST_STRANGE:
+                self._keys |= dict.fromkeys(_KEYS.decode(lines()[i]))
+        if known != (len(self._models), len(self._strange), len(self._keys)) and self._models:
             self._lay_out()
 
     def _rows(
@@ -131,7 +140,7 @@ class NativeFormat:
         except ValueError:
             self._columns = None
             return
-        self._columns = ColumnDecoder(layout, self._reader, self._classes, self._segment_values)
+        self._columns = ColumnDecoder(layout, self._keys, self._reader, self._classes, self._segment_values)
 
     def dump(self) -> Any:
         """Nothing waits: a line is a record."""

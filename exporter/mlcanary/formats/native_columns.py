@@ -7,7 +7,7 @@ probabilities, no business event, no value that would be rejected. Cost: about h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
@@ -67,33 +67,50 @@ class _Plain(NamedTuple):
     value: Any
 
 
-def plain_type(features: type) -> type[msgspec.Struct]:
-    """The type of a line whose `features` are of this type; scores, items and relevance are noticed, not kept."""
-    anything = msgspec.Raw  # a union with null would refuse everything but null
-    kinds: dict[str, Any] = {
-        "kind": Literal["prediction", "label"],
-        "id": str | int | None,
-        "request_id": str | int | None,
-        "ts": str | float | None,
-        "timestamp": str | float | None,
-        "model": str | None,
-        "version": str | int | float | None,
-        "features": features | None,
-        "prediction": str | float | bool | None,
-        "score": float | None,
-        "scores": anything,
-        "items": anything,
-        "user": str | int | None,
-        "user_id": str | int | None,
-        "latency_ms": float | None,
-        "queue_ms": float | None,
-        "status": str | int | None,
-        "label": str | float | bool | None,
-        "event": str | None,
-        "value": float | None,
-    }
-    fields = [(name, kinds[name], "prediction" if name == "kind" else None) for name in _Plain._fields]
-    return msgspec.defstruct("Plain", fields, gc=False)
+_NOTICED: Any = msgspec.Raw  # that it is there is enough; a union with null would refuse everything but null
+_KINDS: dict[str, Any] = {
+    "kind": Literal["prediction", "label"],
+    "id": str | int | None,
+    "request_id": str | int | None,
+    "ts": str | float | None,
+    "timestamp": str | float | None,
+    "model": str | None,
+    "version": str | int | float | None,
+    "prediction": str | float | bool | None,
+    "score": float | None,
+    "scores": _NOTICED,
+    "items": _NOTICED,
+    "user": str | int | None,
+    "user_id": str | int | None,
+    "latency_ms": float | None,
+    "queue_ms": float | None,
+    "status": str | int | None,
+    "label": str | float | bool | None,
+    "event": str | None,
+    "value": float | None,
+}
+"""Types of the keys that mean something, but for `features`."""
+
+
+class _Type:
+    """The type of a line: the keys that the log was seen to have, and no others, so that a new one is noticed."""
+
+    def __init__(self, features: type, keys: Collection[str]) -> None:
+        known = ["kind", "features", *(name for name in _KINDS if name in keys and name != "kind")]
+        ignored = [name for name in keys if name not in _KINDS and name != "features"]
+        kinds = {**_KINDS, "features": features | None}
+        fields: list[Any] = [(name, kinds[name], "prediction" if name == "kind" else None) for name in known]
+        fields += [(f"ignored_{i}", msgspec.Raw, None) for i in range(len(ignored))]
+        names = {f"ignored_{i}": name for i, name in enumerate(ignored)}
+        made = msgspec.defstruct("Plain", fields, rename=names, forbid_unknown_fields=True, gc=False)
+        self.decoder = msgspec.json.Decoder(made)
+        self._places = [known.index(name) if name in known else None for name in _Plain._fields]
+
+    def columns(self, rows: Sequence[Any]) -> _Plain:
+        """One column per field of the rows, which are tuples of this type; all None for a key that no line has."""
+        found = list(zip(*rows, strict=True))
+        nothing = (None,) * len(rows)
+        return _Plain(*(nothing if place is None else found[place] for place in self._places))
 
 
 class _ClassCodes(dict[Any, int]):
@@ -126,12 +143,16 @@ class Columns(NamedTuple):
 class ColumnDecoder:
     """Lines of the models of one layout to columns."""
 
-    def __init__(self, layout: Layout, reader: RowReader, classes: Classes, segment_values: Classes) -> None:
+    def __init__(
+        self, layout: Layout, keys: Collection[str], reader: RowReader, classes: Classes, segment_values: Classes
+    ) -> None:
+        """`keys`: those that lines of this log have."""
         self.layout = layout
         self._reader = reader
         self._classes, self._segment_values = classes, segment_values
         self._codes = _ClassCodes(classes)
-        self._decoder = msgspec.json.Decoder(plain_type(layout.type))
+        self._type = _Type(layout.type, keys)
+        self._decoder = self._type.decoder
 
     def decode(self, block: bytes, lines: Callable[[], Sequence[bytes]], count: int) -> list[Any]:
         """One object per line, None where a line does not fit. `count`: lines; `lines`: splits the block."""
@@ -159,7 +180,7 @@ class ColumnDecoder:
             at = np.flatnonzero(is_label == label)
             if not len(at):
                 continue
-            fields = _Plain(*zip(*take_list(rows, at if len(at) < len(rows) else None), strict=True))
+            fields = self._type.columns(take_list(rows, at if len(at) < len(rows) else None))
             wrong = np.zeros(len(at), dtype=bool)
             when, own = _times(fields, now, wrong)
             if label:
