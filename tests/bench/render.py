@@ -52,19 +52,19 @@ def cpu_milliseconds(what: Callable[[], object]) -> float:
     return 1000 * (time.process_time() - start)
 
 
-def values(round_number: int) -> Iterator[float]:
-    """Half counts, half fractions, other ones each round."""
-    return (float(i * 7 + round_number) if i % 2 else (i + round_number) / 7.0 for i in range(SERIES))
+def values(round_number: int, divisor: float) -> Iterator[float]:
+    """Half counts, half quotients, other ones each round; whole numbers all if the divisor is 1."""
+    return (float(i * 7 + round_number) if i % 2 else (i + round_number) / divisor for i in range(SERIES))
 
 
 NAMES = tuple((f"feature_{i // 40:03d}", str(i)) for i in range(SERIES))
 """Label values live as long as the reference profile that they come from."""
 
 
-def page_of(round_number: int) -> list[Family]:
+def page_of(round_number: int, divisor: float) -> list[Family]:
     """As many counters of bins as gauges of shares."""
     made = []
-    for i, value in enumerate(values(round_number)):
+    for i, value in enumerate(values(round_number, divisor)):
         name = "feature_bin_total" if i % 2 else "feature_reference_ratio"
         labels = ("m", "v1", *NAMES[i]) if i % 2 else ("m", *NAMES[i])
         made.append(sample(name, labels, value))
@@ -74,14 +74,15 @@ def page_of(round_number: int) -> list[Family]:
 class Client(Collector):
     """The same samples for prometheus-client."""
 
-    def __init__(self) -> None:
+    def __init__(self, divisor: float) -> None:
         self.round_number = 0
+        self.divisor = divisor
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         """One counter and one gauge, as a custom collector yields them."""
         counter = CounterMetricFamily("mlcanary_feature_bin", "x", labels=["model", "version", "feature", "bin"])
         gauge = GaugeMetricFamily("mlcanary_feature_reference_ratio", "x", labels=["model", "feature", "bin"])
-        for i, value in enumerate(values(self.round_number)):
+        for i, value in enumerate(values(self.round_number, self.divisor)):
             if i % 2:
                 counter.add_metric(["m", "v1", *NAMES[i]], value)
             else:
@@ -90,14 +91,14 @@ class Client(Collector):
         yield gauge
 
 
-def rendering() -> dict[str, float]:
+def rendering(divisor: float) -> dict[str, float]:
     """Both renderers in turn: ours makes both formats, the client one."""
-    renderer, registry, client = TextRenderer(), CollectorRegistry(), Client()
+    renderer, registry, client = TextRenderer(), CollectorRegistry(), Client(divisor)
     registry.register(client)
     ours, theirs = [], []
     for round_number in range(ROUNDS + 1):
         client.round_number = round_number
-        found = page_of(round_number)
+        found = page_of(round_number, divisor)
         one = cpu_milliseconds(partial(renderer.render, found))
         other = cpu_milliseconds(lambda: generate_latest(registry))
         if round_number:  # the first one warms up
@@ -161,7 +162,8 @@ def measured() -> dict[str, Any]:
         publish, page = publishing(Path(name))
     packed = cpu_milliseconds(lambda: page.body(openmetrics=False, packed=True))
     return {
-        "render": rendering(),
+        "render_counts": rendering(1.0),
+        "render_half_fractions": rendering(7.0),
         "publish": publish,
         "scrape": asyncio.run(scraping(page)),
         "pack_once_per_page": round(packed, 1),
