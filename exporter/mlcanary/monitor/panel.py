@@ -194,11 +194,13 @@ class Panel:
         for measure in self.counters.measures:
             measure.on_matured(batch)
 
-    def figures(self, now: float) -> Iterator[Figures]:
-        """Counters and facts, then the gauges of each window, all under this model and version.
+    def samples(self, now: float) -> Iterator[Sample]:
+        """Counters and facts, then the gauges of each window, all under this model and version."""
+        for figures in self.figures(now):
+            yield from figures.samples()
 
-        To be made before anything else is counted.
-        """
+    def figures(self, now: float) -> Iterator[Figures]:
+        """The same in groups, which are to be made before anything else is counted."""
         state, fresh = self.counters.pack(), self.counters.take_slots()
         self._state_bytes = state.values.nbytes
         for number, measure in self._shown():
