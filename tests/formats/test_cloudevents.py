@@ -112,6 +112,12 @@ def test_trap_transformer_and_predictor_log_the_same_call_twice() -> None:
     assert len(Reader(components=["transformer", "predictor"]).read(*lines).predictions) == 2
 
 
+def test_mirrored_calls_keep_their_id_and_are_told_apart_by_the_endpoint() -> None:
+    default, canary = (pair(endpoint=endpoint) for endpoint in ("default", "canary"))
+    found = Reader().read(default[0], canary[0], canary[1], default[1]).predictions
+    assert [record.key.version for record in found] == ["canary", "default"]
+
+
 def test_nodes_of_a_graph_share_a_requestid_and_are_told_apart() -> None:
     lines = []
     for node, score in (("scaler", 0.2), ("clf", 0.7)):
