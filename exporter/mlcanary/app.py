@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import resource
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,20 @@ from mlcanary.engine import Engine
 from mlcanary.errors import ConfigError, MLCanaryError
 from mlcanary.exposition.peers import PeerReader
 from mlcanary.exposition.web import exporter_application
+from mlcanary.inputs import Feed
+from mlcanary.push.receiver import Receiver
+from mlcanary.push.settings import require_safe_exposure
+from mlcanary.push.spools import open_spools
 from mlcanary.resources.server import ModelServer
 from mlcanary.settings import ExporterSettings
+from mlcanary.source_settings import STDIN
 from mlcanary.sources.checkpoint import Checkpoint
+from mlcanary.sources.spool import Spool
+from mlcanary.sources.spool_source import SpoolSource
+from mlcanary.sources.stdin import Pipe, PipeSource
 from mlcanary.webserver.config import WebConfigFile
-from mlcanary.webserver.server import serving
+from mlcanary.webserver.guard import DEFAULT_ADMISSION, Admission
+from mlcanary.webserver.server import ListenAddress, serving
 
 log = logging.getLogger(__name__)
 
@@ -110,9 +120,15 @@ class Reloader:
     """Loads the configuration anew and has the ingest thread go on under it."""
 
     def __init__(
-        self, load: Callable[[], ExporterSettings], engine: Engine, thread: IngestThread, peers: PeerReader
+        self,
+        load: Callable[[], ExporterSettings],
+        engine: Engine,
+        thread: IngestThread,
+        peers: PeerReader,
+        receiver: Receiver | None,
     ) -> None:
         self._load = load
+        self._receiver = receiver
         self._engine = engine
         self._thread = thread
         self._peers = peers
@@ -122,6 +138,8 @@ class Reloader:
         """Return when the new configuration is in force. Raises MLCanaryError, and the former one stays."""
         try:
             fresh = await asyncio.to_thread(self._load)
+            if (fresh.push is None) is not (self._receiver is None):
+                raise ConfigError("push: cannot be turned on or off by a reload", hint="restart the exporter")
         except MLCanaryError as error:
             message = str(error)
             self._thread.order(lambda: self._engine.reload_failed(message))
@@ -136,6 +154,8 @@ class Reloader:
         self._thread.order(apply)
         await done.wait()
         self._peers.replan(fresh.peers, fresh.salt_fingerprint)
+        if self._receiver is not None and fresh.push is not None:
+            self._receiver.replan(fresh.push)
         log.info("configuration reloaded")
 
     def on_hangup(self) -> None:
@@ -154,11 +174,39 @@ async def run_exporter(
     _allow_many_files()
     web_config = WebConfigFile(options.web_config_file) if options.web_config_file is not None else None
     settings = load()
+    exposed = _exposed(settings, options, web_config)
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+    checkpoint = _checkpoint(options)
+    with open_spools(settings.push, options.state_path) as spools:
+        loop_time = asyncio.get_running_loop().time
+        receiver = None if settings.push is None else Receiver(settings.push, spools, loop_time, proof=exposed)
+        await _run(load, settings, options, started, web_config, checkpoint, spools, receiver)
+
+
+async def _run(
+    load: Callable[[], ExporterSettings],
+    settings: ExporterSettings,
+    options: RunOptions,
+    started: Callable[[Sequence[str]], None],
+    web_config: WebConfigFile | None,
+    checkpoint: Checkpoint | None,
+    spools: Mapping[str, Spool],
+    receiver: Receiver | None,
+) -> None:
     peers = PeerReader(settings.peers, settings.salt_fingerprint, time.time)
-    engine = _make_engine(settings, options, peers)
+    engine = Engine(
+        settings,
+        clock=time.time,
+        checkpoint=checkpoint,
+        server=options.server,
+        peers=lambda: peers.view,
+        feeds=_feeds(spools),
+        extra=tuple if receiver is None else receiver.samples,
+    )
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     thread = IngestThread(engine, options, lambda: _call(loop, stop.set))
-    reloader = Reloader(load, engine, thread, peers)
+    reloader = Reloader(load, engine, thread, peers, receiver)
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reloader.on_hangup)
@@ -168,14 +216,23 @@ async def run_exporter(
         reload=reloader.reload,
         web_config=web_config,
         metrics_path=options.telemetry_path,
+        admission=DEFAULT_ADMISSION if receiver is None else Admission(refused=receiver.refused),
     )
+    if receiver is not None:
+        receiver.routes(application)
     try:
-        async with serving(application, options.listen, web_config) as addresses, _reading(peers, stop):
+        async with (
+            serving(application, options.listen, web_config, unpack=receiver is None) as addresses,
+            _reading(peers, stop),
+        ):
             thread.start()
             started(addresses)
             await stop.wait()
+            if receiver is not None:
+                receiver.stopping = True  # what is answered from now on would not be read any more
             thread.stop()
             await asyncio.to_thread(thread.join)
+            _tell_unread(engine, spools)
             await asyncio.sleep(options.shutdown_delay)  # a last scrape may still come
     finally:
         if thread.failure is None:
@@ -197,13 +254,35 @@ async def _reading(peers: PeerReader, stop: asyncio.Event) -> AsyncIterator[None
             await task
 
 
-def _make_engine(settings: ExporterSettings, options: RunOptions, peers: PeerReader) -> Engine:
-    for warning in settings.warnings:
-        log.warning("%s", warning)
-    checkpoint = Checkpoint(options.state_path) if options.state_path is not None else None
-    if checkpoint is None:
-        log.warning("no --state.path: a restart reads the logs from their start again")
-    return Engine(settings, clock=time.time, checkpoint=checkpoint, server=options.server, peers=lambda: peers.view)
+def _checkpoint(options: RunOptions) -> Checkpoint | None:
+    if options.state_path is not None:
+        return Checkpoint(options.state_path)
+    log.warning("no --state.path: a restart reads the logs from their start again")
+    return None
+
+
+def _exposed(settings: ExporterSettings, options: RunOptions, web_config: WebConfigFile | None) -> bool:
+    """Whether the network can push to us. Raises ConfigError if anybody there could."""
+    exposed = [address for address in options.listen if not ListenAddress.parse(address).loopback]
+    if settings.push is not None:
+        require_safe_exposure(exposed, web_config is not None and web_config.current().authenticates)
+    return bool(exposed)
+
+
+def _feeds(spools: Mapping[str, Spool]) -> Mapping[str, Feed]:
+    """What outlives a reload: the spools of pushes, and standard input, which is read once a source asks for it."""
+    pipe = Pipe(STDIN, 0)
+    feeds: dict[str, Feed] = {STDIN: lambda _saved: PipeSource(pipe)}
+    for name, spool in spools.items():
+        feeds[name] = functools.partial(SpoolSource, name, spool)
+    return feeds
+
+
+def _tell_unread(engine: Engine, spools: Mapping[str, Spool]) -> None:
+    """Without a state file the spool goes with the process, read or not."""
+    left = sum(view.lag_bytes for view in engine.page.sources if view.source in spools)
+    if left and any(spool.transient for spool in spools.values()):
+        log.error("%d bytes of pushed records were not read in time and are gone: give --state.path", left)
 
 
 def _call(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:

@@ -10,7 +10,8 @@ import logging
 import math
 import platform
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from mlcanary import __version__
@@ -21,7 +22,7 @@ from mlcanary.exposition.page import Page, SourceView
 from mlcanary.exposition.process import ProcessMetrics
 from mlcanary.exposition.sketches import PeerView, merged_samples
 from mlcanary.exposition.text import TextRenderer
-from mlcanary.inputs import Inputs
+from mlcanary.inputs import Feed, Inputs
 from mlcanary.measures.contract import sample
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.records import Reject, Sample
@@ -48,10 +49,13 @@ class Engine:
         server: ModelServer | None = None,
         peers: Callable[[], PeerView | None] = lambda: None,
         revision: str = "unknown",
+        feeds: Mapping[str, Feed] = MappingProxyType({}),
+        extra: Callable[[], Iterable[Sample]] = tuple,
     ) -> None:
         """Restore the saved state, if any, and open the logs. Raises StateError.
 
-        `server`: the model server to watch. `peers`: what other sidecars last gave, None without peers.
+        `server`: the model server to watch. `peers`: what other sidecars last gave, None without peers. `feeds`: see
+        `Inputs`. `extra`: what else the process says about itself.
         """
         now = clock()
         self._clock = clock
@@ -64,7 +68,8 @@ class Engine:
         if checkpoint is not None and saved is not None:
             for problem in self.monitor.load(saved["monitor"], checkpoint.waiting(), now):
                 log.warning("state not taken over: %s", problem)
-        self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None)
+        self._feeds, self._extra = feeds, extra
+        self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None, feeds=feeds)
         self._renderer = TextRenderer()
         self._budget = SeriesBudget(settings.plan.limits.series)
         self._process = ProcessMetrics()
@@ -148,7 +153,7 @@ class Engine:
         now = self._clock()
         saved = self._inputs.dump()
         self._inputs.close()
-        self._inputs = Inputs(settings, saved)
+        self._inputs = Inputs(settings, saved, feeds=self._feeds)
         for problem in self.monitor.replan(settings.plan, now):
             log.warning("reload: %s", problem)
         self._settings = settings
@@ -196,6 +201,7 @@ class Engine:
         build = (__version__, self._revision, platform.python_version())
         yield sample("exporter_build_info", build, 1.0)
         yield from self._source_samples()
+        yield from self._extra()
         self._left_out = max(self._left_out, self._inputs.left_out)
         if self._left_out:
             yield sample("series_limited_total", ("files",), float(self._left_out))

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 @click.command("exporter")
 @source_options
+@click.option("--push", is_flag=True, help="Take records over HTTP: POST /v1/predictions, /v1/labels, /v1/events.")
 @click.option("--config.check", "config_check", is_flag=True, help="Check the configuration and exit.")
 @click.option("--state.path", "state_path", type=PATH, help="State file; survives restarts.")
 @click.option("--process.pid", "process_pid", metavar="PID|FILE", help="Model server to watch: a PID or a PID file.")
@@ -37,6 +38,7 @@ def command(
     log_path: tuple[str, ...],
     config_file: Path | None,
     record_format: str | None,
+    push: bool,
     config_check: bool,
     state_path: Path | None,
     reference_path: Path | None,
@@ -68,12 +70,13 @@ def command(
         Role(model_role) if model_role else None,
         task=Task(model_task) if model_task else None,
         format=record_format,
+        push=push,
     )
     if config_check:
         settings = load_settings(flags)
         for warning in settings.warnings:
             click.echo(f"warning: {warning}")
-        click.echo(f"configuration is valid: {len(settings.patterns)} source(s), {len(settings.plan.models)} model(s)")
+        click.echo(f"configuration is valid: {len(settings.origins)} source(s), {len(settings.plan.models)} model(s)")
         return
     if not telemetry_path.startswith("/") or telemetry_path == "/" or telemetry_path.startswith("/-/"):
         raise ConfigError(
