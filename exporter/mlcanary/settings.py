@@ -39,7 +39,7 @@ from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.reference import Reference
 from mlcanary.measures.users import salt_fingerprint
 from mlcanary.monitor.monitor import MonitorPlan
-from mlcanary.push.settings import PushSection
+from mlcanary.push.settings import PushSection, push_section
 from mlcanary.records import canonical_class
 from mlcanary.source_settings import Origin, OriginKind, SourceSection, origins_of, origins_of_paths, push_origins
 
@@ -186,7 +186,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
         origins = origins_of_paths(flags.log_paths, fallback)
     else:
         origins = origins_of(document.sources, fallback, base, text, source)
-    push = _push(document, flags)
+    push = push_section(document.push, flags.push)
     if push is not None:
         origins = (*origins, *push_origins(push, fallback, text, source))
     if not origins:
@@ -225,13 +225,6 @@ def load_settings(flags: Flags) -> ExporterSettings:
         origins,
         push,
     )
-
-
-def _push(document: ExporterDocument, flags: Flags) -> PushSection | None:
-    """The section; an empty one if only the key or the flag is there."""
-    if isinstance(document.push, PushSection):
-        return document.push
-    return PushSection() if flags.push or document.push is None else None
 
 
 def duration_text(seconds: float) -> str:

@@ -38,7 +38,7 @@ class SourceSection(Schema, frozen=True):
     `model` and `version` say whose records they are; `model` and `version` are for records that nothing else names.
     """
 
-    path: str | None = None
+    path: str = ""
     stdin: bool = False
     format: str | None = None
     path_pattern: str | None = None
@@ -111,10 +111,10 @@ def push_origins(section: PushSection, fallback: FormatOptions, text: str, sourc
 
 def _name(section: SourceSection, base: Path, text: str, source: str, place: tuple[str | int, ...]) -> str:
     """Where a section reads. Raises ConfigError."""
-    if (section.path is None) is not section.stdin:
+    if bool(section.path) is section.stdin:
         found = "path and stdin" if section.stdin else "neither path nor stdin"
         raise error_at(text, source, place, found, "exactly one of path, stdin")
-    return STDIN if section.path is None else str(base / section.path)
+    return STDIN if section.stdin else str(base / section.path)
 
 
 def _check_format(options: FormatOptions, text: str, source: str, place: tuple[str | int, ...]) -> None:

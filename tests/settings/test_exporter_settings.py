@@ -34,7 +34,7 @@ def test_a_bad_configuration_is_refused_in_exactly_these_words(path: Path) -> No
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_a_good_configuration_is_taken(path: Path) -> None:
-    assert load(path).patterns
+    assert load(path).origins
 
 
 def test_every_key_means_what_it_says() -> None:
@@ -103,7 +103,7 @@ def test_a_reference_flag_stands_for_every_model_without_its_own() -> None:
 def test_nothing_to_read_and_unreadable_files_are_said_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^no log to read$") as caught:
         load_settings(Flags())
-    assert caught.value.hint == "give --log.path FILE, or `sources:` in the configuration file"
+    assert caught.value.hint == "give --log.path FILE, or --push, or `sources:` in the configuration file"
     (tmp_path / "latin.yml").write_bytes(b"sources: [{path: caf\xe9}]")
     with pytest.raises(ConfigError, match=r"latin\.yml: cannot be read: not UTF-8 text$"):
         load(tmp_path / "latin.yml")

@@ -78,10 +78,7 @@ def command(
             click.echo(f"warning: {warning}")
         click.echo(f"configuration is valid: {len(settings.origins)} source(s), {len(settings.plan.models)} model(s)")
         return
-    if not telemetry_path.startswith("/") or telemetry_path == "/" or telemetry_path.startswith("/-/"):
-        raise ConfigError(
-            f"--web.telemetry-path: found {telemetry_path!r}; allowed: a path such as /metrics, but not / or /-/..."
-        )
+    _check_telemetry_path(telemetry_path)
     set_up_logging(log_level, log_format)
     options = RunOptions(
         poll_interval=poll_interval,
@@ -96,6 +93,12 @@ def command(
     asyncio.run(
         run_exporter(lambda: load_settings(flags), options, lambda bound: log.info("listening on %s", ", ".join(bound)))
     )
+
+
+def _check_telemetry_path(path: str) -> None:
+    if not path.startswith("/") or path == "/" or path.startswith(("/-/", "/v1/")):
+        allowed = "a path such as /metrics, but not /, /-/... or /v1/..."
+        raise ConfigError(f"--web.telemetry-path: found {path!r}; allowed: {allowed}")
 
 
 def _server(text: str | None) -> ModelServer | None:

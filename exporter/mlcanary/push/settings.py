@@ -61,6 +61,13 @@ class PushSection(Schema, frozen=True):
         return SpoolLimits(self.max_spool_bytes, segment_bytes, self.fsync)
 
 
+def push_section(given: PushSection | msgspec.UnsetType | None, asked: bool) -> PushSection | None:
+    """What `push:` says; defaults if the key is empty or `asked` for by a flag; None if push is off."""
+    if isinstance(given, PushSection):
+        return given
+    return PushSection() if asked or given is None else None
+
+
 def require_safe_exposure(exposed: Sequence[str], authenticates: bool) -> None:
     """Raise ConfigError if anybody on the network could make up predictions.
 
