@@ -63,9 +63,10 @@ class Pipe:
     @property
     def quiet(self) -> bool:
         """True once the input has ended and was taken, or nothing has come for a second."""
+        ended = self._ended  # asked first: the last block may come between the two questions
         if not self._blocks.empty():
             return False
-        return self._ended or self._clock() - self._quiet_since >= _PAUSE_SECONDS
+        return ended or self._clock() - self._quiet_since >= _PAUSE_SECONDS
 
     @property
     def empty(self) -> bool:
@@ -82,8 +83,9 @@ class Pipe:
     def _run(self) -> None:
         """Until the end of the input. `rest` is the start of a line, None while the rest of a long one is skipped."""
         rest: bytes | None = b""
+        block = min(_BLOCK_BYTES, self._limit)  # so that only the first line of a block may be too long
         try:
-            while chunk := os.read(self._descriptor, _BLOCK_BYTES):
+            while chunk := os.read(self._descriptor, block):
                 rest = self._split(rest, chunk)
         except OSError as error:
             self._error = error.strerror or str(error)
