@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from mlcanary.measures.contract import sample
 from mlcanary.push.bodies import BodyError, Lines, event_lines, record_lines, unpacked
@@ -42,6 +43,9 @@ FULL_SECONDS = 5.0
 _BUSY_SECONDS = 1.0
 _LARGE = 1 << 16
 _LOG_SECONDS = 60.0
+_BROKEN = (ConnectionError, HttpProcessingError, web.RequestPayloadError)
+"""What reading a body raises: a sender that dies is no fault of ours, and no news for a log."""
+
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -149,6 +153,8 @@ class Receiver:
             return await self._store(spool, lines_of(request, plain))
         except BodyError as error:
             return _refusal(error.status, str(error))
+        except _BROKEN:
+            return _refusal(400, "the body is broken, or its sender has gone")
         finally:
             self._in_flight -= held
 
