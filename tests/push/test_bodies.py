@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -54,18 +55,21 @@ def test_each_object_that_is_pushed_as_a_label_is_one_unless_it_says_else(object
 
 @given(st.binary(max_size=200) | st.text(alphabet='{}[]",:\n 1a\\', max_size=60).map(str.encode), st.booleans())
 def test_any_body_is_lines_or_a_clear_refusal(body: bytes, labels: bool) -> None:
-    for take in (
+    refused: set[int] = set()
+    takes: tuple[Callable[[], Lines], ...] = (
         lambda: record_lines(body, 50, labels=labels),
         lambda: event_lines(body, {"ce-id": "1", "ce-specversion": "1.0"}, 50),
         lambda: event_lines(body, {"content-type": "text/csv"}, 50),
-    ):
+    )
+    for take in takes:
         try:
             taken = take()
         except BodyError as error:
-            assert error.status == 400
+            refused.add(error.status)
             continue
         assert taken.data.count(b"\n") == taken.records
         assert all(0 < len(line) <= 50 for line in taken.data.split(b"\n")[:-1])
+    assert refused <= {400}
 
 
 def test_broken_lines_among_good_ones_go_with_them_to_be_counted_by_the_reader() -> None:
@@ -101,7 +105,6 @@ def test_a_line_that_is_too_long_is_left_out_alone_and_counted() -> None:
     body = short + b"\n" + long + b"\n" + short
     assert record_lines(body, 50) == Lines(short + b"\n" + short + b"\n", 2, 1)
     assert record_lines(b"[" + long + b"," + short + b"]", 50) == Lines(short + b"\n", 1, 1)
-    assert event_lines(b'{"a":1}' + b" " * 100, {"ce-id": "1"}, 50).too_long == 0
     assert event_lines(long, {"ce-id": "1"}, 50) == Lines(b"", 0, 1)
 
 

@@ -103,6 +103,7 @@ async def test_what_cannot_be_used_says_why_and_stores_nothing(tmp_path: Path) -
         assert (await w.post(gzip.compress(b"\0" * 10_000), Content_Encoding="gzip"))[0] == 413
         too_long = b'{"id": "' + b"x" * 1024 + b'"}\n'
         assert await w.post(too_long + RECORD) == (202, '{"accepted": 1, "too_long": 1}')
+        assert (await w.post(too_long))[0] == 413
         async with w.client.get("/v1/predictions") as answer:
             assert answer.status == 405
 
@@ -114,8 +115,8 @@ async def test_what_cannot_be_used_says_why_and_stores_nothing(tmp_path: Path) -
             async with w.client.post("/v1/predictions", data=endless()) as answer:
                 assert answer.status == 413
         assert stored(w.records) == RECORD
-        assert w.records.too_long == 1
-        assert w.codes() == {"202": 1, "400": 1, "413": 3, "415": 2}
+        assert w.records.too_long == 2
+        assert w.codes() == {"202": 1, "400": 1, "413": 4, "415": 2}
 
 
 async def test_a_full_spool_and_a_full_disk_are_to_be_tried_again(

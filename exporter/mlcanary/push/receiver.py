@@ -162,6 +162,9 @@ class Receiver:
         """Without fsync a write is a copy in memory; with it, it waits for the disk, beside the event loop."""
         if self.stopping:
             return _refusal(503, "the exporter is shutting down", _BUSY_SECONDS)
+        spool.too_long += lines.too_long
+        if lines.too_long and not lines.records:
+            return _refusal(413, f"longer than {self._section.max_line_bytes} bytes a line (push.max_line_bytes)")
         elsewhere = sum(other.kept for other in self._spools.values() if other is not spool)
         try:
             if lines.records and self._section.fsync:
@@ -175,7 +178,6 @@ class Receiver:
             self._tell("push refused: %s: %s", spool.directory, error.strerror)
             what = "the disk is full" if error.errno in _NO_ROOM else "the spool cannot be written"
             return _refusal(503, what, FULL_SECONDS)
-        spool.too_long += lines.too_long
         answer = {"accepted": lines.records}
         return web.json_response(answer | ({"too_long": lines.too_long} if lines.too_long else {}), status=202)
 

@@ -19,7 +19,6 @@ import msgspec
 
 from mlcanary.documents import Schema
 from mlcanary.errors import ConfigError
-from mlcanary.formats.registry import FORMATS
 from mlcanary.sources.spool import SEGMENT_BYTES, SpoolLimits
 
 PUSHED = "push"
@@ -28,7 +27,7 @@ PUSHED = "push"
 EVENTS = "push:events"
 """Source and origin of what came to `/v1/events`."""
 
-EVENT_FORMAT = "cloudevents" if "cloudevents" in FORMATS else "native"
+EVENT_FORMAT = "cloudevents"
 _MIB = 1 << 20
 Mebibytes = Annotated[int, msgspec.Meta(ge=_MIB)]
 
