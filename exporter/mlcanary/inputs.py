@@ -48,7 +48,8 @@ class Inputs:
         """`saved`: a former `dump()`. `complete`: the logs are finished, their last line needs no line feed.
 
         Without `columns` records come in the order of their lines.
-        `feeds`: those of the settings' origins that are no files, by name. Raises ConfigError for one that is missing.
+        `feeds`: by name, for origins of the settings that outlive these. What is pushed is left out without one, as in
+        a replay; a pipe raises ConfigError.
         """
         positions = dict((saved or {}).get("position", {}))
         self._source = SourceSet(_open(settings, positions, complete, block_bytes, feeds))
@@ -125,8 +126,8 @@ def _open(
         position = None if saved is None else msgspec.convert(saved, Position)
         found[_FILES] = FileSource(settings.patterns, position, complete=complete, block_bytes=block_bytes)
     for origin in settings.origins:
-        if origin.kind is OriginKind.FEED:
-            if origin.name not in feeds:
-                raise ConfigError(f"{origin.name}: only `mlcanary exporter` reads it", hint="give log files")
+        if origin.name in feeds:
             found[origin.name] = feeds[origin.name](positions.get(origin.name))
+        elif origin.kind is OriginKind.PIPE:
+            raise ConfigError(f"{origin.name}: only `mlcanary exporter` reads it", hint="give log files")
     return found

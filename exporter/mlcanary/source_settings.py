@@ -48,10 +48,11 @@ class SourceSection(Schema, frozen=True):
 
 
 class OriginKind(Enum):
-    """Files are followed; a feed is opened by whoever runs the exporter."""
+    """Files are followed; a pipe and what is pushed outlive a reload, and only a running exporter has them."""
 
     FILES = "files"
-    FEED = "feed"
+    PIPE = "pipe"
+    PUSH = "push"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def origins_of_paths(paths: Sequence[str], options: FormatOptions) -> tuple[Orig
     if options.name not in FORMATS:
         raise ConfigError(f"--log.record-format: found {options.name!r}; allowed: {', '.join(FORMATS)}")
     return tuple(
-        Origin(STDIN, options, OriginKind.FEED) if path == DASH else Origin(path, options)
+        Origin(STDIN, options, OriginKind.PIPE) if path == DASH else Origin(path, options)
         for path in dict.fromkeys(paths)
     )
 
@@ -77,7 +78,7 @@ def origins_of(
     sections: Sequence[SourceSection], fallback: FormatOptions, base: Path, text: str, source: str
 ) -> tuple[Origin, ...]:
     """The sources of the file `source` with contents `text`; `base`: what paths are relative to. Raises ConfigError."""
-    found = []
+    found: list[Origin] = []
     for i, section in enumerate(sections):
         place = ("sources", i)
         name = _name(section, base, text, source, place)
@@ -91,7 +92,7 @@ def origins_of(
             section.mapping,
         )
         _check_format(options, text, source, place)
-        found.append(Origin(name, options, OriginKind.FEED if name == STDIN else OriginKind.FILES))
+        found.append(Origin(name, options, OriginKind.PIPE if name == STDIN else OriginKind.FILES))
     return tuple(found)
 
 
@@ -104,8 +105,8 @@ def push_origins(section: PushSection, fallback: FormatOptions, text: str, sourc
     events = FormatOptions(section.format or EVENT_FORMAT, model, version, mapping=section.mapping)
     _check_format(events, text, source, ("push",))
     return (
-        Origin(PUSHED, FormatOptions(model=model, version=version), OriginKind.FEED),
-        Origin(EVENTS, events, OriginKind.FEED),
+        Origin(PUSHED, FormatOptions(model=model, version=version), OriginKind.PUSH),
+        Origin(EVENTS, events, OriginKind.PUSH),
     )
 
 

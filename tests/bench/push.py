@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent)]
 
 from bench_records import lines  # noqa: E402 - beside this folder, not installed
+
 from exporter_process import ExporterProcess, total  # noqa: E402
 
 CONNECTIONS = 4

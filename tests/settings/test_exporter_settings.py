@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
 
 from mlcanary.catalog import Role
 from mlcanary.errors import ConfigError
@@ -12,6 +15,7 @@ from mlcanary.exposition.sketches import PeerPlan
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import Limits
 from mlcanary.measures.users import salt_fingerprint
+from mlcanary.push.settings import EVENT_FORMAT, PushSection
 from mlcanary.settings import ExporterSettings, Flags, duration_text, load_settings
 
 CORPUS = Path(__file__).resolve().parents[1] / "config"
@@ -117,3 +121,12 @@ def test_nothing_to_read_and_unreadable_files_are_said_with_a_hint(tmp_path: Pat
 )
 def test_a_window_has_one_name(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+def test_the_readme_names_every_limit_of_pushes_with_its_default() -> None:
+    text = (CORPUS.parents[1] / "README.md").read_text()
+    (block,) = (part for part in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if part.startswith("push:"))
+    told = yaml.safe_load(block)["push"]
+    assert told.pop("format") == EVENT_FORMAT
+    defaults = msgspec.structs.asdict(PushSection())
+    assert told == {key: value for key, value in defaults.items() if value is not None}

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlcanary.errors import ConfigError
+from mlcanary.replay import replay
+from mlcanary.settings import Flags, load_settings
 from mlcanary.sources.stdin import Pipe, PipeSource
 
 
@@ -108,3 +113,12 @@ def until(holds: Callable[[], bool]) -> None:
     """Wait for the thread; the test's time limit ends what never comes."""
     while not holds():
         os.sched_yield()
+
+
+def test_a_replay_reads_files_only_and_leaves_pushes_out(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "a", "ts": 1e9, "score": 0.5}\n')
+    config = tmp_path / "exporter.yml"
+    config.write_text("push:\nsources: [{path: a.jsonl}]\n")
+    assert replay(load_settings(Flags(config_file=config)), 2e9).lines == 1
+    with pytest.raises(ConfigError, match="stdin: only `mlcanary exporter` reads it"):
+        replay(load_settings(Flags(log_paths=["-"])), 2e9)
