@@ -95,6 +95,19 @@ def test_a_body_without_a_record_is_refused_whole(body: bytes, message: str) -> 
     assert (refused.value.status, str(refused.value)) == (400, message)
 
 
+@pytest.mark.parametrize(
+    "body", [b"{}\n" * 100_001, b"\n{}" * 100_001, b"[" + b"1," * 100_001 + b"1]", b'["' + b"x" * (2 << 20)]
+)
+@pytest.mark.parametrize("kind", ["application/json", "text/csv"])
+def test_more_than_may_be_taken_at_once_is_refused_before_it_becomes_objects(body: bytes, kind: str) -> None:
+    if kind == "text/csv" and body.startswith(b"["):
+        assert event_lines(body, {"content-type": kind}, LONG).records <= 1
+        return
+    with pytest.raises(BodyError) as refused:
+        event_lines(body, {"content-type": kind}, LONG)
+    assert refused.value.status == 413
+
+
 @pytest.mark.parametrize("body", [b"", b" \n\n", b"[]"])
 def test_nothing_is_no_fault(body: bytes) -> None:
     assert record_lines(body, LONG) == Lines(b"", 0, 0)

@@ -1,7 +1,8 @@
 """Bodies of pushes to lines, without decoding a record: that is the work of the ingest thread.
 
 Guarantee: pure; no body makes it raise anything but `BodyError`. A body that holds one line that looks like a record is
-taken whole, and what is wrong with its other lines is counted by whoever reads them. Nothing is larger than `limit`.
+taken whole, and what is wrong with its other lines is counted by whoever reads them. Memory is a few times the body's:
+lines and elements are counted before they become objects.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ _VALUE = msgspec.json.Decoder(msgspec.Raw)
 _UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 _LABEL = b'{"kind":"label",'
 _SHOWN = 60
+MOST_RECORDS = 100_000
+"""Of one body."""
+
+MOST_ARRAY_BYTES = 2 << 20
+"""An array is taken apart before its elements can be counted, and the least element has two bytes."""
+
 _MEMBERS = 100
 """Each costs a copy of what follows it."""
 _CARRIED = frozenset({"content-type", "traceparent", "x-request-id"})
@@ -72,19 +79,21 @@ def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
 
 
 def record_lines(body: bytes, longest: int, *, labels: bool = False, text: bool = False) -> Lines:
-    """Lines of JSON objects, one object over several lines, or an array of them.
+    """Lines of JSON objects, one object over several lines, or an array of them; `MOST_RECORDS` at most.
 
     `labels`: each object is a label, whether or not it says so. `text`: any line may be a record. `longest`: bytes of
     a line. Raises BodyError for a body without anything that looks like a record. Cost: some 2 ns per byte.
     """
-    if text:
-        return _kept(body.split(b"\n"), longest)
     body = body.strip()
     if not body:
         return Lines(b"", 0, 0)
-    if body.startswith(b"["):
+    if body.startswith(b"[") and not text:
         return _kept(_labelled(_elements(body), labels=labels), longest)
     count = body.count(b"\n") + 1
+    if count > MOST_RECORDS:
+        raise BodyError(413, f"{count} lines; allowed: {MOST_RECORDS} in one request")
+    if text:
+        return _kept(body.split(b"\n"), longest)
     if not _one_object_per_line(body, count):
         return _kept(_labelled(_uneven(body), labels=labels), longest)
     if labels:
@@ -120,10 +129,15 @@ def _uneven(body: bytes) -> list[bytes]:
 
 
 def _elements(body: bytes) -> list[bytes]:
+    if len(body) > MOST_ARRAY_BYTES:
+        raise BodyError(413, f"an array of {len(body)} bytes; allowed: {MOST_ARRAY_BYTES}, or one object per line")
     try:
-        return [_on_one_line(bytes(element)) for element in _ARRAY.decode(body)]
+        elements = _ARRAY.decode(body)
     except _UNREADABLE as error:
         raise BodyError(400, f"no JSON array: {error}") from error
+    if len(elements) > MOST_RECORDS:
+        raise BodyError(413, f"{len(elements)} elements; allowed: {MOST_RECORDS} in one request")
+    return [_on_one_line(bytes(element)) for element in elements]
 
 
 def _whole_object(body: bytes) -> bytes | None:

@@ -135,6 +135,7 @@ class Receiver:
         held = 0
         body = bytearray()
         most = self._section.max_body_bytes
+        busy = _refusal(503, "too many large bodies at once", _BUSY_SECONDS)
         try:
             async for chunk in request.content.iter_any():
                 body += chunk
@@ -143,10 +144,14 @@ class Receiver:
                 if held > most:
                     return _refusal(413, _too_large(most))
                 if self._in_flight > IN_FLIGHT_BODIES * most:
-                    return _refusal(503, "too many large bodies at once", _BUSY_SECONDS)
+                    return busy
             encoding = request.headers.get("Content-Encoding", "")
             plain = bytes(body)
             if encoding and held > _LARGE:
+                held += most  # as large as it may become
+                self._in_flight += most
+                if self._in_flight > IN_FLIGHT_BODIES * most:
+                    return busy
                 plain = await asyncio.to_thread(unpacked, plain, encoding, most)
             elif encoding:
                 plain = unpacked(plain, encoding, most)
