@@ -99,12 +99,13 @@ class IngestThread(threading.Thread):
         while True:
             while self._orders:
                 self._orders.pop(0)()
+            stop_by = self._stop_by  # asked before reading: what came before the stop is read
             more = engine.read_some()
             if time.monotonic() >= due or (first and not more):
                 engine.publish()
                 due = time.monotonic() + interval
                 first = False
-            if self._stop_by is not None and (not more or time.monotonic() >= self._stop_by):
+            if stop_by is not None and (not more or time.monotonic() >= stop_by):
                 break
             if more:
                 continue

@@ -13,11 +13,14 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from exporter_process import ExporterProcess, total
+from formats.event_traffic import halves, kserve_headers, tensors
+from formats.same_traffic import traffic
 from own_ports import free_port
 
 BATCH = 50
@@ -168,6 +171,19 @@ def test_rejects_show_with_their_source_and_a_reload_goes_on(tmp_path: Path) -> 
         status, said = push(exporter.address, b"", "/-/reload")
         assert status == 500
         assert "push: cannot be turned on or off by a reload" in said
+
+
+def test_events_of_kserve_count_what_the_same_calls_count(tmp_path: Path) -> None:
+    """Requests and responses in binary mode, some in the other order; each row of a request is a prediction."""
+    calls = [replace(call, ts=time.time() - 60 + i) for i, call in enumerate(traffic(20))]
+    with ExporterProcess("--push", *FAST, log=tmp_path / "exporter.log") as exporter:
+        for call, side, ts, body in halves(calls, tensors):
+            assert push(exporter.address, body, "/v1/events", **kserve_headers(call, side, ts)) == (202, "")
+        wanted = Counter(call.version for call in calls for _ in call.rows)
+        page = exporter.wait_for(lambda page: total(page, PREDICTIONS) >= wanted.total())
+        counted = {version: total(page, PREDICTIONS, version=version) for version in wanted}
+        assert counted == wanted
+        assert total(page, "mlcanary_log_parse_errors_total") == 0
 
 
 def test_without_a_state_file_the_spool_is_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
