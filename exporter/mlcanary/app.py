@@ -87,6 +87,10 @@ class IngestThread(threading.Thread):
         self._orders.append(what)
         self._wake.set()
 
+    def wake(self) -> None:
+        """Read on now, not at the next poll. For any thread."""
+        self._wake.set()
+
     def stop(self) -> None:
         """Read the logs to their end, for a few seconds at most, save, and finish; the rest is for the next start."""
         self._stop_by = time.monotonic() + DRAIN_SECONDS
@@ -196,17 +200,19 @@ async def _run(
     receiver: Receiver | None,
 ) -> None:
     peers = PeerReader(settings.peers, settings.salt_fingerprint, time.time)
+    pipe = Pipe(STDIN, 0)
     engine = Engine(
         settings,
         clock=time.time,
         checkpoint=checkpoint,
         server=options.server,
         peers=lambda: peers.view,
-        feeds=_feeds(spools),
+        feeds=_feeds(spools, pipe),
         extra=tuple if receiver is None else receiver.samples,
     )
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     thread = IngestThread(engine, options, lambda: _call(loop, stop.set))
+    pipe.wake = thread.wake
     reloader = Reloader(load, engine, thread, peers, receiver)
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
@@ -270,9 +276,8 @@ def _exposed(settings: ExporterSettings, options: RunOptions, web_config: WebCon
     return bool(exposed)
 
 
-def _feeds(spools: Mapping[str, Spool]) -> Mapping[str, Feed]:
+def _feeds(spools: Mapping[str, Spool], pipe: Pipe) -> Mapping[str, Feed]:
     """What outlives a reload: the spools of pushes, and standard input, which is read once a source asks for it."""
-    pipe = Pipe(STDIN, 0)
     feeds: dict[str, Feed] = {STDIN: lambda _saved: PipeSource(pipe)}
     for name, spool in spools.items():
         feeds[name] = functools.partial(SpoolSource, name, spool)

@@ -72,6 +72,21 @@ def test_the_writer_is_held_back_and_nothing_is_lost() -> None:
     assert (status.lines, status.bytes_read, status.lag_bytes) == (20_000, 20_000 * 1024, 0)
 
 
+def test_many_small_writes_wait_together_and_wake_the_reader() -> None:
+    """A writer that flushes every line is not held back by their number."""
+    writer = Writer()
+    woken = threading.Event()
+    writer.pipe.wake = woken.set
+    for _ in range(3000):
+        os.write(writer.end, b"x" * 99 + b"\n")
+    assert woken.wait(20)
+    block = writer.source.read()
+    assert block is not None
+    assert len(block.data) == 100 * ((1 << 18) // 100)
+    os.close(writer.end)
+    assert len(writer.lines()) == 3000 - (1 << 18) // 100
+
+
 def test_a_pause_of_a_slow_writer_is_no_end() -> None:
     writer = Writer()
     os.write(writer.end, b"one\n")

@@ -2,14 +2,13 @@
 
 Guarantee: every complete line is returned once, in order, as long as the process lives; an unfinished one counts as a
 line at the end of the input. A pipe cannot be read twice: what was read and not counted for good when the process was
-killed is gone. Whoever writes is held back while `_MOST_BLOCKS` blocks wait to be read, so memory is bounded.
+killed is gone. Whoever writes is held back while `_MOST_BYTES` wait to be read, so memory is bounded.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ import numpy as np
 from mlcanary.sources.contract import Block, SourceStatus
 
 _LINE_FEED = ord("\n")
-_MOST_BLOCKS = 8
+_MOST_BYTES = 1 << 21
 _BLOCK_BYTES = 1 << 18
 _PAUSE_SECONDS = 1.0
 """For so long a pipe must be empty before time is taken to go by without its writer."""
@@ -29,18 +28,20 @@ _PAUSE_SECONDS = 1.0
 class Pipe:
     """Reads a descriptor in a thread of its own. Outlives reloads; `status` counts from its start.
 
-    `clock`: seconds that never go back.
+    `clock`: seconds that never go back. `wake` is called, in that thread, whenever a block or more can be taken.
     """
 
     def __init__(
         self, name: str, descriptor: int, *, max_line_bytes: int = 1 << 20, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.name, self._descriptor, self._limit, self._clock = name, descriptor, max_line_bytes, clock
-        self._blocks: queue.Queue[bytes] = queue.Queue(_MOST_BLOCKS)
+        self.wake: Callable[[], None] = lambda: None
+        self._ready = bytearray()
+        self._changed = threading.Condition()
         self._ended = False
         self._error = ""
         self._quiet_since = clock()
-        self._lines = self._bytes = self._oversized = self._queued = 0
+        self._lines = self._bytes = self._oversized = 0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -50,12 +51,14 @@ class Pipe:
 
     def take(self) -> bytes | None:
         """Whole lines, None if there are none now."""
-        try:
-            data = self._blocks.get_nowait()
-        except queue.Empty:
-            return None
+        with self._changed:
+            if not self._ready:
+                return None
+            end = self._ready.rfind(b"\n", 0, _BLOCK_BYTES) + 1 or self._ready.index(b"\n") + 1
+            data = bytes(memoryview(self._ready)[:end])
+            del self._ready[:end]
+            self._changed.notify()
         self._quiet_since = self._clock()
-        self._queued -= len(data)
         self._bytes += len(data)
         self._lines += int(np.count_nonzero(np.frombuffer(data, np.uint8) == _LINE_FEED))
         return data
@@ -64,18 +67,18 @@ class Pipe:
     def quiet(self) -> bool:
         """True once the input has ended and was taken, or nothing has come for a second."""
         ended = self._ended  # asked first: the last block may come between the two questions
-        if not self._blocks.empty():
+        if self._ready:
             return False
         return ended or self._clock() - self._quiet_since >= _PAUSE_SECONDS
 
     @property
     def empty(self) -> bool:
         """True if nothing waits to be taken."""
-        return self._blocks.empty()
+        return not self._ready
 
     def status(self) -> SourceStatus:
         """Its health."""
-        lag = max(0, self._queued)
+        lag = len(self._ready)
         return SourceStatus(
             self.name, not self._error, self._error, lag, self._lines, self._bytes, self._oversized, {}, {}
         )
@@ -116,9 +119,14 @@ class Pipe:
         return rest
 
     def _give(self, data: bytes) -> None:
-        if data:
-            self._queued += len(data)
-            self._blocks.put(data)
+        """Whole lines, once there is room for them."""
+        with self._changed:
+            while len(self._ready) >= _MOST_BYTES:
+                self._changed.wait()
+            self._ready += data
+            many = len(self._ready) >= _BLOCK_BYTES
+        if many:
+            self.wake()
 
 
 class PipeSource:
