@@ -84,7 +84,8 @@ def record_lines(body: bytes, longest: int, *, labels: bool = False, text: bool 
     """Lines of JSON objects, one object over several lines, or an array of them; `MOST_RECORDS` at most.
 
     `labels`: each object is a label, whether or not it says so. `text`: any line may be a record. `longest`: bytes of
-    a line. Raises BodyError for a body without anything that looks like a record. Cost: some 1 ns per byte of plain lines.
+    a line. Raises BodyError for a body without anything that looks like a record.
+    Cost: some 1 ns per byte of plain lines.
     """
     body = body.strip()
     if not body:
