@@ -127,6 +127,11 @@ class FormatOptions:
     mapping: Mapping[str, Any] | None = None
     task_of: Callable[[str], Task] = field(default=lambda _model: Task.BINARY, compare=False)
 
+    def model_of(self, source: str) -> str:
+        """The model of the records of a log that do not name one."""
+        found = self.path.search(source) if self.path is not None else None
+        return (found.groupdict().get("model") if found is not None else None) or self.model
+
 
 class RowsDecoder:
     """A `Format` out of a `RowFormat`."""
