@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import resource
 import signal
@@ -13,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlcanary.engine import Engine
 from mlcanary.errors import ConfigError, MLCanaryError
@@ -22,7 +24,6 @@ from mlcanary.inputs import Feed
 from mlcanary.push.receiver import Receiver
 from mlcanary.push.settings import require_safe_exposure
 from mlcanary.push.spools import open_spools
-from mlcanary.resources.server import ModelServer
 from mlcanary.settings import ExporterSettings
 from mlcanary.source_settings import STDIN
 from mlcanary.sources.checkpoint import Checkpoint
@@ -32,6 +33,9 @@ from mlcanary.sources.stdin import Pipe, PipeSource
 from mlcanary.webserver.config import WebConfigFile
 from mlcanary.webserver.guard import DEFAULT_ADMISSION, Admission
 from mlcanary.webserver.server import ListenAddress, serving
+
+if TYPE_CHECKING:
+    from mlcanary.resources.server import ModelServer  # psutil only where a process is to be watched
 
 log = logging.getLogger(__name__)
 
@@ -232,6 +236,8 @@ async def _run(
             serving(application, options.listen, web_config, unpack=receiver is None) as addresses,
             _reading(peers, stop),
         ):
+            gc.collect()
+            gc.freeze()  # modules live as long as the process: no collection need look at them again
             thread.start()
             started(addresses)
             await stop.wait()
