@@ -10,8 +10,9 @@ import logging
 import math
 import platform
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlcanary import __version__
@@ -23,7 +24,7 @@ from mlcanary.exposition.page import Page, SourceView
 from mlcanary.exposition.pages import PageMaker
 from mlcanary.exposition.process import ProcessMetrics
 from mlcanary.exposition.sketches import PeerView, merged_samples
-from mlcanary.inputs import Inputs
+from mlcanary.inputs import Feed, Inputs
 from mlcanary.measures.contract import sample
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.records import Reject, Sample
@@ -52,10 +53,13 @@ class Engine:
         server: ModelServer | None = None,
         peers: Callable[[], PeerView | None] = lambda: None,
         revision: str = "unknown",
+        feeds: Mapping[str, Feed] = MappingProxyType({}),
+        extra: Callable[[], Iterable[Sample]] = tuple,
     ) -> None:
         """Restore the saved state, if any, and open the logs. Raises StateError.
 
-        `server`: the model server to watch. `peers`: what other sidecars last gave, None without peers.
+        `server`: the model server to watch. `peers`: what other sidecars last gave, None without peers. `feeds`: see
+        `Inputs`. `extra`: what else the process says about itself.
         """
         now = clock()
         self._clock = clock
@@ -68,7 +72,8 @@ class Engine:
         if checkpoint is not None and saved is not None:
             for problem in self.monitor.load(saved["monitor"], checkpoint.waiting(), now):
                 log.warning("state not taken over: %s", problem)
-        self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None)
+        self._feeds, self._extra = feeds, extra
+        self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None, feeds=feeds)
         self._pages = PageMaker(SHOWN)
         self._budget = SeriesBudget(settings.plan.limits.series)
         self._process = ProcessMetrics()
@@ -163,7 +168,7 @@ class Engine:
         now = self._clock()
         saved = self._inputs.dump()
         self._inputs.close()
-        self._inputs = Inputs(settings, saved)
+        self._inputs = Inputs(settings, saved, feeds=self._feeds)
         for problem in self.monitor.replan(settings.plan, now):
             log.warning("reload: %s", problem)
         self._settings = settings
@@ -212,6 +217,7 @@ class Engine:
         build = (__version__, self._revision, platform.python_version())
         yield sample("exporter_build_info", build, 1.0)
         yield from self._source_samples()
+        yield from self._extra()
         for reason in (*CLIENT_DROP_REASONS, OTHER):
             yield sample("client_dropped_total", (reason,), float(self._client_dropped[reason]))
         self._left_out = max(self._left_out, self._inputs.left_out)
