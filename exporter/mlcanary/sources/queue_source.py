@@ -1,0 +1,379 @@
+"""A source whose messages a thread of its own fetches from a broker or a database; the ingest thread never waits.
+
+Guarantee: the position stored with the counters is that of the last block handed out, never of what merely lies in the
+queue; the broker is told about a position only after it is durable. Whatever dies, what was counted is not fetched again
+and what was not counted is. While the other side cannot be reached the source is not `up`, and for `GRACE_SECONDS` the
+clock of all joins stands still, since what it holds back may be the labels of predictions that wait; after that the
+others go on, and what arrives later is counted as late.
+Cost: the queue is bounded in bytes; a fetcher adds one batch to it at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mlcanary.sources.contract import Block, SourceStatus
+
+log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 60.0
+"""How long an unreachable source holds the clock: longer than a broker's restart, shorter than an alert takes."""
+
+QUEUE_BYTES = 4 << 20
+_FIRST_DELAY, _LAST_DELAY = 0.5, 30.0
+_CLOSE_SECONDS = 10.0
+_ERROR_LENGTH = 300
+
+
+class FetchError(Exception):
+    """The other side cannot be read now; its text is shown on the landing page and must hold no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Lines that end in a line feed, and what moves the position past them."""
+
+    data: bytes
+    lines: int
+    token: Any
+
+
+class Place(Protocol):
+    """A position: the sum of the tokens so far."""
+
+    def move(self, token: Any) -> None:
+        """Go past what came with this token."""
+
+    def dump(self) -> Any:
+        """A value of its own that msgpack can carry."""
+
+
+@dataclass
+class Health:
+    """What the fetching thread knows. `remaining`: messages that are there and not fetched yet, None if unknown.
+
+    `several`: they come in several orders (partitions), so while some remain older ones may follow newer ones.
+    """
+
+    up: bool = False
+    error: str = "not connected yet"
+    remaining: int | None = None
+    several: bool = False
+    oversized: int = 0
+    rotations: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+
+
+class Fetcher(Protocol):
+    """One connection, used by one thread. Anything in `errors` means: close, wait, open again."""
+
+    @property
+    def errors(self) -> tuple[type[Exception], ...]:
+        """What the driver raises when the other side is gone or refuses, beside FetchError and OSError."""
+
+    def open(self, link: Link, position: Any) -> None:
+        """Connect; what is fetched next follows `position`."""
+
+    def fetch(self) -> Fetched | None:
+        """The next messages, or None after at most a second without any. Keeps `link.health` true."""
+
+    def idle(self) -> None:
+        """Called instead of `fetch` while the queue is full; returns within a second."""
+
+    def commit(self, position: Any) -> None:
+        """All before this position is durable here and may be forgotten there."""
+
+    def close(self) -> None:
+        """Disconnect; called after `open`, failed ones too."""
+
+
+class Link:
+    """What lies between the two threads. Every method may be called from either."""
+
+    def __init__(self, place: Place, queue_bytes: int) -> None:
+        self.health = Health()
+        self.stopping = threading.Event()
+        self.wake: Callable[[], None] = lambda: None
+        self._place = place
+        self._limit = queue_bytes
+        self._queue: deque[Fetched] = deque()
+        self._bytes = 0
+        self._moves = self._dumped = self._acknowledged = self._committed = 0
+        self._dump: Any = None
+        self._durable: Any = None
+        self._settling = False
+        self._changed = threading.Condition()
+
+    # ---- the ingest thread
+    def take(self) -> Fetched | None:
+        """The oldest fetched lines; the position moves past them."""
+        with self._changed:
+            if not self._queue:
+                return None
+            item = self._queue.popleft()
+            self._bytes -= len(item.data)
+            self._place.move(item.token)
+            self._moves += 1
+            self._changed.notify_all()
+            return item
+
+    def dump(self) -> Any:
+        """The position after what was taken."""
+        with self._changed:
+            self._dumped, self._dump = self._moves, self._place.dump()
+            return self._dump
+
+    def acknowledge(self) -> None:
+        """The last dump is durable."""
+        with self._changed:
+            self._acknowledged, self._durable = self._dumped, self._dump
+            self._changed.notify_all()
+
+    @property
+    def empty(self) -> bool:
+        """Nothing lies in the queue."""
+        return not self._queue
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes in the queue."""
+        return self._bytes
+
+    @property
+    def settling(self) -> bool:
+        """The fetching thread waits until the queue is empty and what came out of it durable."""
+        return self._settling
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """The queue is empty, and only a dump and its acknowledgement are missing. True once per attempt."""
+        return self._settling and not self._queue and self._dumped != self._moves
+
+    # ---- the fetching thread
+    @property
+    def full(self) -> bool:
+        """There is no room for another batch."""
+        return self._bytes >= self._limit
+
+    def put(self, item: Fetched) -> None:
+        """Append a batch."""
+        with self._changed:
+            self._queue.append(item)
+            self._bytes += len(item.data)
+        if 2 * self._bytes >= self._limit:
+            self.wake()
+
+    def wait_for_room(self, seconds: float) -> None:
+        """Wait until the queue is no longer full, for a while."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.stopping.is_set() or not self.full, seconds)
+
+    def restart(self) -> Any:
+        """Drop what was not taken; the position from which to fetch it again."""
+        with self._changed:
+            self._queue.clear()
+            self._bytes = 0
+            return self._place.dump()
+
+    def position(self) -> Any:
+        """The position after what was taken, durable or not."""
+        with self._changed:
+            return self._place.dump()
+
+    def durable(self) -> Any:
+        """The last position that is durable, None if there is none yet."""
+        with self._changed:
+            return self._durable
+
+    def uncommitted(self) -> bool:
+        """There is a durable position that the other side has not been told."""
+        with self._changed:
+            return self._acknowledged != self._committed
+
+    def committed(self) -> None:
+        """The other side knows the durable position."""
+        with self._changed:
+            self._committed = self._acknowledged
+
+    def settle(self, seconds: float) -> bool:
+        """Have everything that was fetched taken and made durable; False if that did not happen in time."""
+        with self._changed:
+            self._settling = True
+        self.wake()
+        try:
+            with self._changed:
+                self._changed.wait_for(lambda: self.stopping.is_set() or self._settled(), seconds)
+                return self._settled()
+        finally:
+            self._settling = False
+
+    def _settled(self) -> bool:
+        return not self._queue and self._acknowledged == self._moves
+
+    def stop(self) -> None:
+        """End every wait."""
+        with self._changed:
+            self.stopping.set()
+            self._changed.notify_all()
+
+
+class QueueSource:
+    """A `Source` over a `Fetcher`. Its thread starts with the first `read`."""
+
+    def __init__(
+        self,
+        name: str,
+        fetcher: Fetcher,
+        place: Place,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        queue_bytes: int = QUEUE_BYTES,
+        first_delay: float = _FIRST_DELAY,
+    ) -> None:
+        """`place` holds the position from which to go on; `name` is the source and the origin of its blocks."""
+        self._name = name
+        self._fetcher = fetcher
+        self._link = Link(place, queue_bytes)
+        self._clock = clock
+        self._first_delay = first_delay
+        self._heard: float | None = None
+        self._lines = self._bytes = 0
+        self._failure: BaseException | None = None
+        self._thread: threading.Thread | None = None
+
+    def call_when_ready(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, from another thread, when much lies in the queue or a checkpoint is wanted soon."""
+        self._link.wake = wake
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """A partition is about to be handed over: what was read of it should become durable now."""
+        return self._link.wants_checkpoint
+
+    def read(self, progress: Mapping[str, float] | None = None) -> Block | None:
+        """See `contract`. Raises what the fetching thread died of, if that is no matter of the connection."""
+        if self._thread is None:
+            self._heard = self._clock()
+            self._thread = threading.Thread(target=self._run, name=f"fetch {self._name}", daemon=True)
+            self._thread.start()
+        if self._failure is not None:
+            raise self._failure
+        if self._link.health.up:
+            self._heard = self._clock()
+        item = self._link.take()
+        if item is None:
+            return None
+        self._lines += item.lines
+        self._bytes += len(item.data)
+        return Block(self._name, item.data, self._name)
+
+    def behind(self, progress: Mapping[str, float]) -> float:
+        """See `contract`."""
+        if self._link.empty:
+            return math.inf
+        return -math.inf if self._link.settling else progress.get(self._name, -math.inf)
+
+    @property
+    def caught_up(self) -> bool:
+        """Nothing lies there, or the other side has been out of reach for so long that nobody waits for it."""
+        if not self._link.empty:
+            return False
+        return self._link.health.remaining == 0 if self._link.health.up else self._given_up
+
+    @property
+    def waiting(self) -> bool:
+        """More is known to lie there, or may, and what `read` gives next may be newer than that."""
+        health = self._link.health
+        if not health.up:
+            return not self._given_up
+        return health.remaining != 0 and (health.several or self._link.empty)
+
+    @property
+    def _given_up(self) -> bool:
+        return self._heard is not None and self._clock() - self._heard > GRACE_SECONDS
+
+    def position(self) -> Any:
+        """See `contract`."""
+        return self._link.dump()
+
+    def acknowledge(self) -> None:
+        """See `contract`."""
+        self._link.acknowledge()
+
+    def status(self) -> list[SourceStatus]:
+        """One row. The lag is what lies in the queue, and what is left there at the mean size of a message so far."""
+        health = self._link.health
+        mean = self._bytes / self._lines if self._lines else 0.0
+        lag = self._link.queued_bytes + int((health.remaining or 0) * mean)
+        return [
+            SourceStatus(
+                self._name,
+                health.up,
+                "" if health.up else health.error,
+                lag,
+                self._lines,
+                self._bytes,
+                health.oversized,
+                dict(health.rotations),
+                dict(health.lost),
+            )
+        ]
+
+    def close(self) -> None:
+        """Tell the other side what is durable, and disconnect; give up after some seconds."""
+        self._link.stop()
+        if self._thread is not None:
+            self._thread.join(_CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            delay = self._first_delay
+            while not self._link.stopping.is_set():
+                delay = self._first_delay if self._session() else min(2 * delay, _LAST_DELAY)
+                self._link.stopping.wait(delay)
+        except BaseException as error:  # raised again by `read`, in the thread that ends the process
+            log.exception("%s: the fetching thread died", self._name)
+            self._failure = error
+
+    def _session(self) -> bool:
+        """Connect and fetch until something fails; whether anything worked before that."""
+        fetcher, link, worked = self._fetcher, self._link, False
+        try:
+            try:
+                fetcher.open(link, link.restart())
+                while not link.stopping.is_set():
+                    self._step()
+                    worked = worked or link.health.up
+                self._commit()
+            finally:
+                fetcher.close()
+        except (FetchError, OSError, *fetcher.errors) as error:
+            self._note(error)
+        return worked
+
+    def _step(self) -> None:
+        self._commit()
+        if self._link.full:
+            self._fetcher.idle()
+            return
+        item = self._fetcher.fetch()
+        if item is not None:
+            self._link.put(item)
+
+    def _commit(self) -> None:
+        if self._link.uncommitted():
+            self._fetcher.commit(self._link.durable())
+            self._link.committed()
+
+    def _note(self, error: Exception) -> None:
+        health, text = self._link.health, (str(error) or type(error).__name__).strip()[:_ERROR_LENGTH]
+        if health.up or health.error != text:
+            log.warning("%s: %s", self._name, text)
+        health.up, health.error, health.remaining = False, text, None
