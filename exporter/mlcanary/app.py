@@ -57,6 +57,7 @@ class IngestThread(threading.Thread):
         self._finished = False
         self._orders: list[Callable[[], None]] = []
         self.failure: BaseException | None = None
+        engine.call_when_ready(self._wake.set)
 
     def run(self) -> None:
         """Poll, publish on a timer, obey orders between blocks."""
@@ -90,7 +91,7 @@ class IngestThread(threading.Thread):
             while self._orders:
                 self._orders.pop(0)()
             more = engine.read_some()
-            if time.monotonic() >= due or (first and not more):
+            if time.monotonic() >= due or (first and not more) or engine.wants_checkpoint:
                 engine.publish()
                 due = time.monotonic() + interval
                 first = False

@@ -7,11 +7,12 @@ kill. A source or format that the settings no longer name is forgotten; a new on
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from mlcanary.errors import ConfigError
 from mlcanary.formats.contract import Decoded, Format
 from mlcanary.formats.registry import make_format
 from mlcanary.formats.rows import REASONS
@@ -71,6 +72,15 @@ class Inputs:
         return self._source.waiting
 
     @property
+    def wants_checkpoint(self) -> bool:
+        """A source hands something over to others and asks for a `dump` that is made durable now."""
+        return self._source.wants_checkpoint
+
+    def call_when_ready(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, from another thread, when it is worth reading on before the next poll."""
+        self._source.call_when_ready(wake)
+
+    @property
     def left_out(self) -> int:
         """Files that are not followed because there are too many."""
         return self._source.left_out
@@ -108,4 +118,9 @@ def _open(
         saved = positions.get(_FILES)
         position = None if saved is None else msgspec.convert(saved, Position)
         found[_FILES] = FileSource(settings.patterns, position, complete=complete, block_bytes=block_bytes)
+    for origin in settings.origins:
+        if origin.queue is not None and complete:
+            raise ConfigError(f"{origin.name}: it has no end", hint="a replay reads files; name them by --log.path")
+        if origin.queue is not None:
+            found[origin.name] = origin.queue.open(positions.get(origin.name))
     return found

@@ -179,8 +179,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
         origins = origins_of_paths(flags.log_paths, fallback)
     else:
         origins = origins_of(document.sources, fallback, base, text, source)
-    patterns = tuple(origin.name for origin in origins)
-    if not patterns:
+    if not origins:
         raise ConfigError("no log to read", hint="give --log.path FILE, or `sources:` in the configuration file")
     default = ModelPlan(
         reference=_default_reference(flags, defaults, base),
@@ -205,7 +204,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
     )
     peers = _peers(document.users, base, text, source)
     return ExporterSettings(
-        patterns,
+        tuple(origin.name for origin in origins if origin.queue is None),
         plan,
         model,
         version,

@@ -5,10 +5,13 @@ sources:
     format: native                              # a name of formats.registry; this is the default
     path_pattern: '/(?P<version>v\\d+)/'        # where the records do not say which version answered
     version: v1                                 # where nothing else does
+  - kafka: {brokers: [kafka:9092], topic: labels}     # or redis, nats, sql: one of them per entry
 """
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +23,14 @@ from mlcanary.errors import ConfigError
 from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.registry import FORMATS, make_format
 from mlcanary.measures.plan import ModelPlan
+from mlcanary.sources.kafka import KafkaSection
+from mlcanary.sources.nats_jetstream import NatsSection
+from mlcanary.sources.queue_source import QueueSection
+from mlcanary.sources.redis_streams import RedisSection
+from mlcanary.sources.sql import SqlSection
+
+
+_KINDS = ("path", "kafka", "redis", "nats", "sql")
 
 
 class SourceSection(Schema, frozen=True):
@@ -29,7 +40,11 @@ class SourceSection(Schema, frozen=True):
     `model` and `version` say whose records they are; `model` and `version` are for records that nothing else names.
     """
 
-    path: str
+    path: str | None = None
+    kafka: KafkaSection | None = None
+    redis: RedisSection | None = None
+    nats: NatsSection | None = None
+    sql: SqlSection | None = None
     format: str | None = None
     path_pattern: str | None = None
     model: str | None = None
@@ -39,10 +54,11 @@ class SourceSection(Schema, frozen=True):
 
 @dataclass(frozen=True)
 class Origin:
-    """An entry of `sources`: `name` is what its blocks carry as their origin."""
+    """An entry of `sources`: `name` is what its blocks carry as their origin. `queue`: how to open it; None for files."""
 
     name: str
     format: FormatOptions
+    queue: QueueSection | None = None
 
 
 def origins_of_paths(paths: Sequence[str], options: FormatOptions) -> tuple[Origin, ...]:
@@ -72,8 +88,38 @@ def origins_of(
             make_format(options, lambda _model: ModelPlan())
         except ValueError as error:
             raise error_at(text, source, (*place, "mapping"), "what cannot be used", str(error)) from error
-        found.append(Origin(str(base / section.path), options))
+        queue = _queue(section, base, text, source, place)
+        origin = Origin(str(base / (section.path or "")) if queue is None else queue.name, options, queue)
+        if queue is not None and any(origin.name == other.name for other in found):
+            raise error_at(text, source, place, f"{origin.name} again", "each once")
+        found.append(origin)
     return tuple(found)
+
+
+def _queue(
+    section: SourceSection, base: Path, text: str, source: str, place: tuple[str | int, ...]
+) -> QueueSection | None:
+    """The broker or database of an entry, checked; None for files. Raises ConfigError."""
+    kinds = {name: getattr(section, name) for name in _KINDS}
+    given = {name: value for name, value in kinds.items() if value is not None}
+    if len(given) != 1:
+        raise error_at(text, source, place, " and ".join(given) or "no source", f"one of {', '.join(_KINDS)}")
+    kind, value = next(iter(given.items()))
+    if kind == "path":
+        return None
+    queue: QueueSection = value.anchored(base)
+    if (problem := queue.problem()) is not None:
+        keys, what, allowed = problem
+        raise error_at(text, source, (*place, kind, *keys), what, allowed)
+    for keys, path in queue.files().items():
+        if not os.access(path, os.R_OK):
+            raise error_at(text, source, (*place, kind, *keys), f"{path!r}, which cannot be read", "a readable file")
+    module, extra = queue.needs
+    if module and importlib.util.find_spec(module) is None:
+        hint = f"pip install 'mlcanary[{extra}]'"
+        allowed = "this source where its client library is installed"
+        raise error_at(text, source, (*place, kind), f"no Python package {module}", allowed, hint=hint)
+    return queue
 
 
 def _path_pattern(

@@ -73,7 +73,7 @@ def command(
         settings = load_settings(flags)
         for warning in settings.warnings:
             click.echo(f"warning: {warning}")
-        click.echo(f"configuration is valid: {len(settings.patterns)} source(s), {len(settings.plan.models)} model(s)")
+        click.echo(f"configuration is valid: {len(settings.origins)} source(s), {len(settings.plan.models)} model(s)")
         return
     if not telemetry_path.startswith("/") or telemetry_path == "/" or telemetry_path.startswith("/-/"):
         raise ConfigError(

@@ -28,7 +28,8 @@ import msgspec
 
 from mlcanary.documents import Schema
 from mlcanary.sources.messages import Envelope, line_of
-from mlcanary.sources.queue_source import Fetched, FetchError, Link
+from mlcanary.sources.queue_link import Fetched, FetchError, Link
+from mlcanary.sources.queue_source import QueueSource
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -77,6 +78,11 @@ class KafkaSection(Schema, frozen=True):
         """The source in metrics."""
         return f"kafka:{self.topic}"
 
+    @property
+    def needs(self) -> tuple[str, str]:
+        """See `QueueSection`."""
+        return "confluent_kafka", "kafka"
+
     def problem(self) -> tuple[tuple[str, ...], str, str] | None:
         """Key, what was found and what is allowed, if an option cannot be used."""
         for key in self.options:
@@ -95,6 +101,10 @@ class KafkaSection(Schema, frozen=True):
     def files(self) -> dict[tuple[str, ...], str]:
         """The files it names, by key."""
         return {("secret_files", key): path for key, path in self.secret_files.items()}
+
+    def open(self, saved: Any) -> QueueSource:
+        """See `QueueSection`."""
+        return QueueSource(self.name, KafkaFetcher(self), KafkaPlace(saved))
 
 
 class KafkaPlace:
@@ -123,6 +133,7 @@ class KafkaFetcher:
         self._consumer: Consumer | None = None
         self._next: dict[int, int] = {}
         self._high: dict[int, int] = {}
+        self._moved: dict[str, int] = {}
         self._problem = ""
         self._failure: Exception | None = None
         self._paused = False
@@ -133,7 +144,8 @@ class KafkaFetcher:
         from confluent_kafka import Consumer  # noqa: PLC0415 - an extra
 
         self._link = link
-        self._next, self._high, self._problem, self._failure, self._paused = {}, {}, "", None, False
+        self._next, self._high, self._moved = {}, {}, {}
+        self._problem, self._failure, self._paused = "", None, False
         for kind, counts in (("rebalance", link.health.rotations), ("expired", link.health.lost)):
             counts.setdefault(kind, 0)
         self._consumer = Consumer(self._options(), logger=log)
@@ -177,9 +189,13 @@ class KafkaFetcher:
             raise self._failure
         if self._problem:
             self._probe(consumer)
-        lines, token = self._lines(messages)
+        lines, moved = self._lines(messages)
         self._measure(consumer)
-        return Fetched(b"".join(lines), len(lines), token) if token else None
+        self._moved |= moved
+        if not lines:
+            return None  # ends of partitions at most: they go with the next message
+        token, self._moved = self._moved, {}
+        return Fetched(b"".join(lines), len(lines), token)
 
     def idle(self) -> None:
         """Stay a member of the group without taking anything in: nobody else may get the partitions meanwhile."""
@@ -187,7 +203,6 @@ class KafkaFetcher:
         assert consumer is not None  # noqa: S101 - `open` came first
         consumer.pause(consumer.assignment())
         self._paused = True
-        self._lines(())
         consumer.poll(0)
         if self._failure is not None:
             raise self._failure
@@ -294,7 +309,9 @@ class KafkaFetcher:
 
     def _on_commit(self, error: KafkaError | None, _partitions: Sequence[TopicPartition]) -> None:
         if error is not None:
-            log.warning("%s: offsets were not committed, the next checkpoint tries again: %s", self._section.name, error)
+            log.warning(
+                "%s: offsets were not committed, the next checkpoint tries again: %s", self._section.name, error
+            )
 
     # ---- the group
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -351,6 +368,7 @@ class KafkaFetcher:
             for partition in partitions:
                 self._next.pop(partition, None)
                 self._high.pop(partition, None)
+                self._moved.pop(str(partition), None)
         self._link.health.rotations["rebalance"] += 1
         return settled
 
