@@ -29,7 +29,6 @@ from mlcanary.sources.queue_source import QueueSection
 from mlcanary.sources.redis_streams import RedisSection
 from mlcanary.sources.sql import SqlSection
 
-
 _KINDS = ("path", "kafka", "redis", "nats", "sql")
 
 
@@ -54,7 +53,7 @@ class SourceSection(Schema, frozen=True):
 
 @dataclass(frozen=True)
 class Origin:
-    """An entry of `sources`: `name` is what its blocks carry as their origin. `queue`: how to open it; None for files."""
+    """An entry of `sources`: `name` is what its blocks carry as their origin. `queue`: its broker; None for files."""
 
     name: str
     format: FormatOptions
@@ -72,7 +71,7 @@ def origins_of(
     sections: Sequence[SourceSection], fallback: FormatOptions, base: Path, text: str, source: str
 ) -> tuple[Origin, ...]:
     """The sources of the file `source` with contents `text`; `base`: what paths are relative to. Raises ConfigError."""
-    found = []
+    found: list[Origin] = []
     for i, section in enumerate(sections):
         place = ("sources", i)
         options = FormatOptions(

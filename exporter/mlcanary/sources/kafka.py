@@ -70,8 +70,8 @@ class KafkaSection(Schema, frozen=True):
     start: Literal["earliest", "latest"] = "earliest"
     envelope: Envelope = "auto"
     max_message_bytes: Annotated[int, msgspec.Meta(ge=1, le=1 << 26)] = 1 << 20
-    options: dict[str, str | int | float | bool] = {}
-    secret_files: dict[str, str] = {}
+    options: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)
+    secret_files: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -134,7 +134,8 @@ class KafkaFetcher:
         self._next: dict[int, int] = {}
         self._high: dict[int, int] = {}
         self._moved: dict[str, int] = {}
-        self._problem = ""
+        self._early: list[Message] = []
+        self._problem = self._lost_connection = ""
         self._failure: Exception | None = None
         self._paused = False
         self._link = Link(KafkaPlace(), 0)
@@ -144,7 +145,7 @@ class KafkaFetcher:
         from confluent_kafka import Consumer  # noqa: PLC0415 - an extra
 
         self._link = link
-        self._next, self._high, self._moved = {}, {}, {}
+        self._next, self._high, self._moved, self._early = {}, {}, {}, []
         self._problem, self._failure, self._paused = "", None, False
         for kind, counts in (("rebalance", link.health.rotations), ("expired", link.health.lost)):
             counts.setdefault(kind, 0)
@@ -184,7 +185,8 @@ class KafkaFetcher:
         if self._paused:
             consumer.resume(consumer.assignment())
             self._paused = False
-        messages = consumer.consume(_BATCH, _WAIT)
+        messages = [*self._early, *consumer.consume(_BATCH, _WAIT)]
+        self._early.clear()
         if self._failure is not None:
             raise self._failure
         if self._problem:
@@ -203,7 +205,9 @@ class KafkaFetcher:
         assert consumer is not None  # noqa: S101 - `open` came first
         consumer.pause(consumer.assignment())
         self._paused = True
-        consumer.poll(0)
+        early = consumer.poll(0)
+        if early is not None:
+            self._early.append(early)
         if self._failure is not None:
             raise self._failure
         self._link.wait_for_room(_WAIT)
@@ -215,15 +219,10 @@ class KafkaFetcher:
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
     def close(self) -> None:
-        """Leave the group, handing over what is ours."""
+        """Leave the group; librdkafka has us hand over what is ours first."""
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
-            try:
-                if self._next:
-                    self._hand_over(consumer, list(self._next))
-            finally:
-                self._next = {}
-                consumer.close()
+            consumer.close()
 
     # ---- messages
     def _lines(self, messages: Sequence[Message]) -> tuple[list[bytes], dict[str, int]]:
@@ -251,7 +250,7 @@ class KafkaFetcher:
         """The offset of the end of a partition; markers of transactions lie before it and are no messages."""
         from confluent_kafka import KafkaError  # noqa: PLC0415 - an extra
 
-        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+        if error.code() == KafkaError._PARTITION_EOF:
             return offset
         self._on_error(error)
         return None
@@ -262,11 +261,11 @@ class KafkaFetcher:
             self._link.health.oversized += 1
             return b"\n"
         headers = {
-            str(name): value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
-            for name, value in message.headers() or ()
+            name: bytes(value or b"").decode("utf-8", "replace")
+            for name, value in dict(message.headers() or ()).items()
         }
         key = message.key()
-        text = key.decode("utf-8", "replace") if isinstance(key, bytes) else key
+        text = None if key is None else bytes(key).decode("utf-8", "replace")
         _kind, milliseconds = message.timestamp()
         ts = milliseconds / 1000.0 if milliseconds > 0 else None
         return line_of(body if body is None else bytes(body), headers, text, self._section.envelope, ts)
@@ -286,10 +285,13 @@ class KafkaFetcher:
         """What librdkafka cannot mend, or has nobody left to try; single lost connections are its own matter."""
         from confluent_kafka import KafkaError  # noqa: PLC0415 - an extra
 
-        mendable = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._MAX_POLL_EXCEEDED)  # noqa: SLF001
         if error.fatal():
             self._failure = FetchError(error.str())
-        if error.code() not in mendable:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._problem = f"no broker answers: {self._lost_connection}"
+        elif error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+            self._lost_connection = error.str()
+        elif error.code() != KafkaError._MAX_POLL_EXCEEDED:
             self._problem = error.str()
 
     def _probe(self, consumer: Consumer) -> None:
@@ -349,7 +351,8 @@ class KafkaFetcher:
         if not partitions:
             return
         try:
-            if not self._hand_over(consumer, [each.partition for each in partitions]):
+            settled = self._hand_over(consumer, [each.partition for each in partitions])
+            if not settled and not self._link.stopping.is_set():
                 self._failure = FetchError("a partition was let go before a checkpoint: joining the group again")
             consumer.incremental_unassign(partitions)
         except self.errors as error:

@@ -1,6 +1,7 @@
 """A NATS JetStream stream, read by a pull consumer; acknowledged after the checkpoint."""
 
 from __future__ import annotations
+
 from mlcanary.documents import Schema
 
 

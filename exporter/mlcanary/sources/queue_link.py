@@ -55,9 +55,8 @@ class Health:
 class Fetcher(Protocol):
     """One connection, used by one thread. Anything in `errors` means: close, wait, open again."""
 
-    @property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """What the driver raises when the other side is gone or refuses, beside FetchError and OSError."""
+    errors: tuple[type[Exception], ...]
+    """What the driver raises when the other side is gone or refuses, beside FetchError and OSError."""
 
     def open(self, link: Link, position: Any) -> None:
         """Connect; what is fetched next follows `position`."""

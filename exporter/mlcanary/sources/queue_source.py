@@ -1,10 +1,10 @@
 """A source whose messages a thread of its own fetches from a broker or a database; the ingest thread never waits.
 
-Guarantee: the position stored with the counters is that of the last block handed out, never of what merely lies in the
-queue; the broker is told about a position only after it is durable. Whatever dies, what was counted is not fetched again
-and what was not counted is. While the other side cannot be reached the source is not `up`, and for `GRACE_SECONDS` the
-clock of all joins stands still, since what it holds back may be the labels of predictions that wait; after that the
-others go on, and what arrives later is counted as late.
+Guarantee: the position stored with the counters is that of the last block handed out, never of what merely lies in
+the queue; the broker is told about a position only after it is durable. Whatever dies, what was counted is not fetched
+again and what was not counted is. While the other side cannot be reached the source is not `up`, and for
+`GRACE_SECONDS` the clock of all joins stands still, since what it holds back may be the labels of predictions that
+wait; after that the others go on, and what arrives later is counted as late.
 Cost: the queue is bounded in bytes; a fetcher adds one batch to it at most.
 """
 
@@ -186,7 +186,9 @@ class QueueSource:
                 self._commit()
             finally:
                 fetcher.close()
-        except (FetchError, OSError, *fetcher.errors) as error:
+        except Exception as error:
+            if not isinstance(error, (FetchError, OSError, *fetcher.errors)):
+                raise
             self._note(error)
         return worked
 

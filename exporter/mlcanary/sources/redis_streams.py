@@ -1,10 +1,11 @@
 """A Redis stream, read by a consumer group; entries are acknowledged after the checkpoint that holds them.
 
-Guarantee: every entry that the group gives this consumer is counted exactly once, whatever is killed on our side. After
-a restart the entries that the group still holds for us are acknowledged where the checkpoint has them, and counted
-otherwise; so the consumer's name must be the same after a restart (the host's name, unless set). Entries of another
-consumer are never claimed: only its own checkpoint knows which of them it has counted. When Redis comes back with an
-older file, entries that it delivers again are known by their ids. What was trimmed before it was read is counted as lost.
+Guarantee: every entry that the group gives this consumer is counted exactly once, whatever is killed on our side.
+After a restart the entries that the group still holds for us are acknowledged where the checkpoint has them, and
+counted otherwise; so the consumer's name must be the same after a restart (the host's name, unless set). Entries of
+another consumer are never claimed: only its own checkpoint knows which of them it has counted. When Redis comes back
+with an older file, entries that it delivers again are known by their ids. What was trimmed before it was read is
+counted as lost.
 
 sources:
   - redis: {url: "redis://redis:6379/0", stream: predictions, password_file: secrets/redis}
@@ -176,7 +177,7 @@ class RedisFetcher:
             self._read(pipe, ">")
             stream, groups, answer = pipe.execute()
         entries = _entries(answer)
-        group = next((each for each in groups if each["name"] == self._section.group.encode()), {})
+        group: Mapping[str, Any] = next((each for each in groups if each["name"] == self._section.group.encode()), {})
         health.up, health.error = True, ""
         if len(entries) < _BATCH:
             health.remaining = 0

@@ -87,16 +87,8 @@ class SqlSection(Schema, frozen=True):
         """See `QueueSection`."""
         if (self.url is None) == (self.url_file is None):
             return ("url",), "a URL and a file" if self.url else "no URL", "one of `url` and `url_file`"
-        if self.url is not None:
-            try:
-                url = urlsplit(self.url)
-                secret = url.password is not None or "password=" in url.query
-            except ValueError:
-                return ("url",), "no URL", "a URL such as postgresql://reader@host/database"
-            if secret:
-                return ("url",), "a password in the configuration", "a file that holds the URL, as `url_file`"
-            if url.scheme not in _SCHEMES:
-                return ("url",), f"the scheme {url.scheme!r}", "postgresql://... or sqlite:///path"
+        if self.url is not None and (problem := _url_problem(self.url)) is not None:
+            return ("url",), *problem
         if self.interval <= 0 or self.timeout <= 0:
             return ("interval" if self.interval <= 0 else "timeout",), "0", "a duration above 0"
         if "%(watermark)s" not in self.query and ":watermark" not in self.query:
@@ -119,6 +111,19 @@ class SqlSection(Schema, frozen=True):
     def open(self, saved: Any) -> QueueSource:
         """See `QueueSection`."""
         return QueueSource(self.name, SqlFetcher(self), WatermarkPlace(float(self.overlap), saved))
+
+
+def _url_problem(text: str) -> tuple[str, str] | None:
+    try:
+        url = urlsplit(text)
+        secret = url.password is not None or "password=" in url.query
+    except ValueError:
+        return "no URL", "a URL such as postgresql://reader@host/database"
+    if secret:
+        return "a password in the configuration", "a file that holds the URL, as `url_file`"
+    if url.scheme not in _SCHEMES:
+        return f"the scheme {url.scheme!r}", "postgresql://... or sqlite:///path"
+    return None
 
 
 class SqlFetcher:
