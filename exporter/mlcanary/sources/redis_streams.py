@@ -16,6 +16,7 @@ Source: https://redis.io/docs/latest/develop/data-types/streams/, https://redis.
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
 _BATCH = 1000
+_KNOWN_IDS = 200_000
 _POLL = 0.1
 _ANSWER_SECONDS = 10.0
 _BEFORE_ALL = "0-0"
@@ -121,6 +123,8 @@ class RedisFetcher:
         self._client: Redis | None = None
         self._last = _BEFORE_ALL
         self._history: str | None = None
+        self._unacknowledged: deque[bytes] = deque()
+        self._forgotten = False
         self._link = Link(RedisPlace(), 0)
 
     def open(self, link: Link, position: str) -> None:
@@ -139,7 +143,9 @@ class RedisFetcher:
         )
         self._make_group(self._client)
         self._last = self._history = position
-        self.commit(position)
+        self._unacknowledged.clear()
+        self._forgotten = False
+        self._acknowledge_held(self._client, position)
 
     def _make_group(self, client: Redis) -> None:
         """What the stream no longer holds when the group is made is not lost: nobody asked for it."""
@@ -198,18 +204,30 @@ class RedisFetcher:
         self._link.wait_for_room(_POLL * 5)
 
     def commit(self, position: str | None) -> None:
-        """Acknowledge all entries up to this one that the group holds for us. Cost: two calls per 1,000 entries."""
-        if position is None or position == _BEFORE_ALL or self._client is None:
+        """Acknowledge the entries up to this one."""
+        if position is None or self._client is None:
+            return
+        if self._forgotten:
+            self._acknowledge_held(self._client, position)
+            return
+        end, done = _order(position), list[bytes]()
+        while self._unacknowledged and _order(self._unacknowledged[0].decode()) <= end:
+            done.append(self._unacknowledged.popleft())
+        for i in range(0, len(done), _BATCH):
+            self._client.xack(self._section.stream, self._section.group, *done[i : i + _BATCH])
+
+    def _acknowledge_held(self, client: Redis, position: str) -> None:
+        """By what the group says it holds for us up to this entry. Cost: two calls per 1,000 entries."""
+        if position == _BEFORE_ALL:
             return
         section = self._section
-        while True:
-            held: Any = self._client.xpending_range(
+        held: Any = [None] * _BATCH
+        while len(held) == _BATCH:
+            held = client.xpending_range(
                 section.stream, section.group, "-", position, _BATCH, consumername=self._consumer
             )
             if held:
-                self._client.xack(section.stream, section.group, *(each["message_id"] for each in held))
-            if len(held) < _BATCH:
-                return
+                client.xack(section.stream, section.group, *(each["message_id"] for each in held))
 
     def close(self) -> None:
         """Disconnect."""
@@ -221,11 +239,15 @@ class RedisFetcher:
         lines = []
         for raw, fields in entries:
             entry_id = raw.decode()
+            self._unacknowledged.append(raw)
             if _order(entry_id) <= _order(self._last):
                 continue  # delivered again by a Redis that came back with an older file
             self._last = entry_id
             self._link.health.lost["trimmed"] += not fields
             lines.append(self._line(entry_id, fields) if fields else b"\n")
+        if len(self._unacknowledged) > _KNOWN_IDS:  # no checkpoint for long: then the group is asked
+            self._unacknowledged.clear()
+            self._forgotten = True
         return Fetched(b"".join(lines), len(lines), self._last) if lines else None
 
     def _line(self, entry_id: str, fields: Mapping[bytes, bytes]) -> bytes:
