@@ -23,6 +23,7 @@ the names of the native format's keys.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 import time
@@ -225,6 +226,7 @@ class _Postgres:
     def __init__(self, url: str, timeout: float) -> None:
         import psycopg  # noqa: PLC0415 - an extra
 
+        self.errors = (psycopg.Error,)
         self._connection = psycopg.connect(url, connect_timeout=_CONNECT_SECONDS, application_name="mlcanary")
         self._connection.read_only = True
         self._timeout = timeout
@@ -246,6 +248,8 @@ class _Postgres:
         self._connection.rollback()
 
     def close(self) -> None:
+        with contextlib.suppress(*self.errors):
+            self.done()
         self._connection.close()
 
 
