@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from ingest_stand_in import IngestStandIn
 from mlcanary.sources.contract import Source
 from mlcanary.sources.queue_link import Fetched, FetchError, Link
-from mlcanary.sources.queue_source import GRACE_SECONDS, QueueSource
+from mlcanary.sources.queue_source import GRACE_SECONDS, QUEUE_BYTES, QueueSource
 from mlcanary.sources.source_set import SourceSet
 
 
@@ -80,12 +81,10 @@ def messages(count: int) -> list[bytes]:
 
 
 def opened(
-    fetcher: ListFetcher, *, start: int = 0, clock: Callable[[], float] | None = None, **more: int
+    fetcher: ListFetcher, *, clock: Callable[[], float] = time.monotonic, queue_bytes: int = QUEUE_BYTES
 ) -> QueueSource:
     """A source that does not wait long after an error."""
-    if clock is None:
-        return QueueSource("list", fetcher, Count(start), first_delay=0.01, **more)
-    return QueueSource("list", fetcher, Count(start), first_delay=0.01, clock=clock, **more)
+    return QueueSource("list", fetcher, Count(), first_delay=0.01, clock=clock, queue_bytes=queue_bytes)
 
 
 def test_everything_comes_in_order_and_the_position_is_that_of_what_was_read() -> None:
@@ -210,16 +209,20 @@ def test_a_hand_over_comes_before_all_other_sources() -> None:
     source = opened(fetcher)
     source._link.put(Fetched(b"x\n", 1, 1))
     assert source.behind({"list": 5.0}) == 5.0
+
+    def wanted() -> bool:
+        return source.wants_checkpoint
+
     thread = threading.Thread(target=lambda: source._link.settle(20))
     thread.start()
     while not source._link.settling:
         thread.join(0.001)
     assert source.behind({"list": 5.0}) == float("-inf")
-    assert not source.wants_checkpoint, "first what lies in the queue"
+    assert not wanted(), "first what lies in the queue"
     assert source._link.take() is not None
-    assert source.wants_checkpoint
+    assert wanted()
     assert source.position() == 1
-    assert not source.wants_checkpoint, "a checkpoint that fails is not asked for without end"
+    assert not wanted(), "a checkpoint that fails is not asked for without end"
     source.acknowledge()
     thread.join(20)
     assert not thread.is_alive()

@@ -41,6 +41,12 @@ def ingest(server: RedisServer, stream: str, saved: str | None = None, **changes
     return IngestStandIn(section.open(saved))
 
 
+def nth(server: RedisServer, stream: str, number: int) -> str:
+    """The id of an entry, counted from 0."""
+    entries: Any = server.client.xrange(stream)
+    return str(entries[number][0].decode())
+
+
 def held(server: RedisServer, stream: str) -> int:
     """Entries that the group has given out and that nobody acknowledged."""
     return int(server.client.xpending(stream, "mlcanary")["pending"])
@@ -63,7 +69,7 @@ def test_after_a_kill_what_the_checkpoint_holds_is_acknowledged_and_the_rest_cou
 ) -> None:
     server.add(stream, numbered(0, 100))
     server.client.xreadgroup("mlcanary", "e0", {stream: ">"}, count=80)
-    last = server.client.xrange(stream)[29][0].decode()
+    last = nth(server, stream, 29)
     reader = ingest(server, stream, saved=last)
     reader.run_until_read(70)
     assert (reader.lines, held(server, stream)) == (numbered(30, 100), 70)
@@ -105,7 +111,7 @@ def test_a_group_that_redis_forgot_gives_nothing_twice(server: RedisServer, stre
     reader.run_until_read(20)
     reader.save()
     # What an append-only file that lost its last second looks like: the group stands at an older entry.
-    server.client.xgroup_setid(stream, "mlcanary", id=server.client.xrange(stream)[4][0])
+    server.client.xgroup_setid(stream, "mlcanary", id=nth(server, stream, 4))
     server.add(stream, numbered(20, 25))
     reader.run_until_read(25)
     reader.save()

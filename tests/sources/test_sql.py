@@ -50,7 +50,13 @@ def ingest(tmp_path: Path, saved: Any = None, **changes: Any) -> IngestStandIn:
 
 def section(url: str, bind: str, **changes: Any) -> SqlSection:
     """Of the configuration."""
-    given = {"name_": "outcomes", "query": QUERY.format(bind), "watermark": "at", "url": url, "interval": QUICK}
+    given: dict[str, Any] = {
+        "name_": "outcomes",
+        "query": QUERY.format(bind),
+        "watermark": "at",
+        "url": url,
+        "interval": QUICK,
+    }
     return SqlSection(**(given | {"start": 0} | changes))
 
 

@@ -260,21 +260,18 @@ class KafkaFetcher:
         if body is not None and len(body) > self._section.max_message_bytes:
             self._link.health.oversized += 1
             return b"\n"
-        headers = {
-            name: bytes(value or b"").decode("utf-8", "replace")
-            for name, value in dict(message.headers() or ()).items()
-        }
-        key = message.key()
-        text = None if key is None else bytes(key).decode("utf-8", "replace")
+        headers = {name: _text(value) or "" for name, value in dict(message.headers() or ()).items()}
         _kind, milliseconds = message.timestamp()
         ts = milliseconds / 1000.0 if milliseconds > 0 else None
-        return line_of(body if body is None else bytes(body), headers, text, self._section.envelope, ts)
+        return line_of(
+            None if body is None else _bytes(body), headers, _text(message.key()), self._section.envelope, ts
+        )
 
     def _measure(self, consumer: Consumer) -> None:
         """How much lies beyond what was fetched, by what the broker last said."""
         left = 0
         for partition, following in self._next.items():
-            _low, high = consumer.get_watermark_offsets(self._at(partition), cached=True) or (-1, -1)
+            _low, high = consumer.get_watermark_offsets(self._at(partition), cached=True)
             self._high[partition] = max(high, self._high.get(partition, 0))
             left += max(0, self._high[partition] - following)
         self._link.health.remaining = left
@@ -389,3 +386,12 @@ class KafkaFetcher:
         if offset is None:
             return TopicPartition(self._section.topic, partition)
         return TopicPartition(self._section.topic, partition, offset)
+
+
+def _bytes(value: str | bytes) -> bytes:
+    """librdkafka gives bytes; its type says that they may be text."""
+    return value.encode() if isinstance(value, str) else value
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
