@@ -48,8 +48,12 @@ class Fleet:
             pages = {name: each.counters() for name, each in self.running.items()}
             if wanted(pages):
                 return pages
-            assert time.monotonic() < deadline, [each.get("/") for each in self.running.values()]
+            assert time.monotonic() < deadline, (self.sent, self.counted(pages), self.committed())
             next(iter(self.running.values())).pause(0.05)
+
+    def committed(self) -> list[int]:
+        """The group's offsets."""
+        return self._cluster.committed("predictions", "mlcanary-predictions", 2)
 
     def counted(self, pages: dict[str, Counters]) -> float:
         """Predictions, of all."""
@@ -58,6 +62,10 @@ class Fleet:
 
 def _read_by_both(pages: dict[str, Counters]) -> bool:
     return all(total(page, "mlcanary_predictions_total") > 0 for page in pages.values())
+
+
+def _made_durable(page: Counters) -> float:
+    return total(page, "mlcanary_checkpoint_timestamp_seconds")
 
 
 def test_partitions_move_between_exporters_without_a_message_lost_or_doubled(tmp_path: Path) -> None:
@@ -78,9 +86,11 @@ def test_partitions_move_between_exporters_without_a_message_lost_or_doubled(tmp
             fleet.send()
             fleet.start("a")
             fleet.send()
-            pages = fleet.until(
-                lambda pages: fleet.counted(pages) >= fleet.sent and total(pages["a"], "mlcanary_up") == 1
-            )
+            fleet.until(lambda pages: total(pages["a"], "mlcanary_up") == 1)
+            fleet.until(lambda _pages: sum(fleet.committed()) == fleet.sent)
+            # All was read and is durable: the pages that follow say what was counted, and no more can come.
+            now = time.time()
+            pages = fleet.until(lambda pages: min(map(_made_durable, pages.values())) > now)
         finally:
             for exporter in fleet.running.values():
                 exporter.terminate()

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from mlcanary.documents import Schema
-from mlcanary.sources.messages import Envelope, line_of
+from mlcanary.sources.messages import Envelope, bytes_of, line_of, text_of
 from mlcanary.sources.queue_link import Fetched, FetchError, Link
 from mlcanary.sources.queue_source import QueueSource
 
@@ -137,7 +137,7 @@ class KafkaFetcher:
         self._early: list[Message] = []
         self._problem = self._lost_connection = ""
         self._failure: Exception | None = None
-        self._paused = False
+        self._paused = self._uncommitted = False
         self._link = Link(KafkaPlace(), 0)
 
     def open(self, link: Link, position: dict[str, int]) -> None:
@@ -146,7 +146,7 @@ class KafkaFetcher:
 
         self._link = link
         self._next, self._high, self._moved, self._early = {}, {}, {}, []
-        self._problem, self._failure, self._paused = "", None, False
+        self._problem, self._failure, self._paused, self._uncommitted = "", None, False, False
         for kind, counts in (("rebalance", link.health.rotations), ("expired", link.health.lost)):
             counts.setdefault(kind, 0)
         self._consumer = Consumer(self._options(), logger=log)
@@ -165,7 +165,7 @@ class KafkaFetcher:
         }
         options |= section.options
         for key, path in section.secret_files.items():
-            options[key] = Path(path).read_text(encoding="utf-8").rstrip("\n")
+            options[key] = Path(path).readtext_of(encoding="utf-8").rstrip("\n")
         return options | {
             "bootstrap.servers": ",".join(section.brokers),
             "group.id": section.group or f"mlcanary-{section.topic}",
@@ -184,13 +184,16 @@ class KafkaFetcher:
         assert consumer is not None  # noqa: S101 - `open` came first
         if self._paused:
             consumer.resume(consumer.assignment())
-            self._paused = False
+        self._paused = False
         messages = [*self._early, *consumer.consume(_BATCH, _WAIT)]
         self._early.clear()
         if self._failure is not None:
             raise self._failure
         if self._problem:
             self._probe(consumer)
+        if self._uncommitted:
+            self._uncommitted = False
+            self.commit(self._link.durable())
         lines, moved = self._lines(messages)
         self._measure(consumer)
         self._moved |= moved
@@ -260,12 +263,13 @@ class KafkaFetcher:
         if body is not None and len(body) > self._section.max_message_bytes:
             self._link.health.oversized += 1
             return b"\n"
-        headers = {name: _text(value) or "" for name, value in dict(message.headers() or ()).items()}
+        envelope, headers = self._section.envelope, message.headers()
+        if body is None or not (headers or envelope == "always"):
+            return line_of(None if body is None else bytes_of(body), {}, None, "never")
+        found = {name: text_of(value) or "" for name, value in dict(headers or ()).items()}
         _kind, milliseconds = message.timestamp()
         ts = milliseconds / 1000.0 if milliseconds > 0 else None
-        return line_of(
-            None if body is None else _bytes(body), headers, _text(message.key()), self._section.envelope, ts
-        )
+        return line_of(bytes_of(body), found, text_of(message.key()), envelope, ts)
 
     def _measure(self, consumer: Consumer) -> None:
         """How much lies beyond what was fetched, by what the broker last said."""
@@ -307,10 +311,10 @@ class KafkaFetcher:
             health.up, health.error = True, ""
 
     def _on_commit(self, error: KafkaError | None, _partitions: Sequence[TopicPartition]) -> None:
+        """A rebalance may be under way, or the broker gone: it is tried again until it works."""
+        self._uncommitted = error is not None
         if error is not None:
-            log.warning(
-                "%s: offsets were not committed, the next checkpoint tries again: %s", self._section.name, error
-            )
+            log.info("%s: offsets are not committed yet: %s", self._section.name, error.str())
 
     # ---- the group
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -386,12 +390,3 @@ class KafkaFetcher:
         if offset is None:
             return TopicPartition(self._section.topic, partition)
         return TopicPartition(self._section.topic, partition, offset)
-
-
-def _bytes(value: str | bytes) -> bytes:
-    """librdkafka gives bytes; its type says that they may be text."""
-    return value.encode() if isinstance(value, str) else value
-
-
-def _text(value: str | bytes | None) -> str | None:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -27,3 +27,13 @@ def line_of(
     if envelope == "always" or (envelope == "auto" and any(mark in headers for mark in _MARKS)):
         return envelope_line(headers, body, key, ts).rstrip(b"\n") + b"\n"
     return body.translate(_BLANKS) + b"\n"
+
+
+def bytes_of(value: str | bytes) -> bytes:
+    """A body, which some clients type as text."""
+    return value.encode() if isinstance(value, str) else value
+
+
+def text_of(value: str | bytes | None) -> str | None:
+    """A header or a key; what is not UTF-8 is replaced."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
