@@ -14,7 +14,7 @@ from ingest_stand_in import IngestStandIn
 from kafka_cluster import KafkaCluster
 from mlcanary.errors import ConfigError
 from mlcanary.settings import Flags, load_settings
-from mlcanary.sources.kafka import KafkaSection
+from mlcanary.sources.kafka import KafkaFetcher, KafkaSection
 from mlcanary.sources.queue_source import QueueSource
 
 QUICK: dict[str, str | int | float | bool] = {
@@ -254,3 +254,4 @@ def test_a_secret_comes_from_its_file_and_is_in_no_text(tmp_path: Path) -> None:
     assert "s3cret" not in repr(settings)
     source = origin.queue.open(None)
     assert "s3cret" not in repr(vars(source))
+    assert KafkaFetcher(origin.queue)._options()["sasl.password"] == "s3cret"

@@ -165,7 +165,7 @@ class KafkaFetcher:
         }
         options |= section.options
         for key, path in section.secret_files.items():
-            options[key] = Path(path).readtext_of(encoding="utf-8").rstrip("\n")
+            options[key] = Path(path).read_text(encoding="utf-8").rstrip("\n")
         return options | {
             "bootstrap.servers": ",".join(section.brokers),
             "group.id": section.group or f"mlcanary-{section.topic}",
