@@ -11,24 +11,28 @@ import math
 import platform
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from mlcanary import __version__
+from mlcanary.catalog import CLIENT_DROP_REASONS, OTHER
 from mlcanary.errors import StateError
 from mlcanary.exposition.budget import ORDER, SeriesBudget
-from mlcanary.exposition.families import families
+from mlcanary.exposition.landing import SHOWN
 from mlcanary.exposition.page import Page, SourceView
+from mlcanary.exposition.pages import PageMaker
 from mlcanary.exposition.process import ProcessMetrics
 from mlcanary.exposition.sketches import PeerView, merged_samples
-from mlcanary.exposition.text import TextRenderer
 from mlcanary.inputs import Inputs
 from mlcanary.measures.contract import sample
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.records import Reject, Sample
-from mlcanary.resources.server import ModelServer
 from mlcanary.settings import ExporterSettings
 from mlcanary.sources.checkpoint import Checkpoint
 from mlcanary.sources.contract import Block
+
+if TYPE_CHECKING:
+    from mlcanary.resources.server import ModelServer  # psutil only where a process is to be watched
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +70,13 @@ class Engine:
                 log.warning("state not taken over: %s", problem)
         self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None)
         self._wake: Callable[[], None] = lambda: None
-        self._renderer = TextRenderer()
+        self._pages = PageMaker(SHOWN)
         self._budget = SeriesBudget(settings.plan.limits.series)
         self._process = ProcessMetrics()
         self._server = server
         self._peers = peers
         self._rejected: Counter[tuple[str, str]] = Counter()
+        self._client_dropped: Counter[str] = Counter()
         self._recent: deque[tuple[str, Reject]] = deque(maxlen=_SHOWN_REJECTS)
         self._event_time: dict[str, float] = {}
         self._left_out = 0
@@ -81,7 +86,7 @@ class Engine:
         self._checkpoint_errors = 0
         self._loaded_at = now
         self._refused = ""
-        self.page = Page(b"", b"# EOF\n")
+        self.page = Page()
         self.ready = False
 
     def read_some(self) -> bool:
@@ -116,6 +121,7 @@ class Engine:
         """Decode a block and feed it. Bad lines are counted, shown and left out."""
         decoded = self._inputs.decode(block, now)
         self.monitor.feed(decoded.records, now, decoded.predictions, decoded.labels)
+        self._client_dropped.update(decoded.client_dropped)
         for reject in decoded.rejects:
             self._rejected[block.source, reject.reason] += 1
             self._recent.append((block.source, reject))
@@ -129,19 +135,19 @@ class Engine:
         # Without a saved state, what the logs already held is no traffic of now: born whole, it is none for rate().
         shown = self.ready or self._restored
         self.monitor.retire(started)
-        measured = list(self.monitor.samples(started)) if shown else ()
+        self._take(started, shown=shown)
         sketches, peers = self.monitor.sketches(), self._peers()
         merged = merged_samples(peers, sketches, self.monitor.plan.role, started) if peers is not None and shown else ()
         watched = self._server.samples() if self._server is not None else ()
-        kept = self._budget.fit(measured)
-        self.monitor.leave_out(self._budget.classes, self._budget.features)
-        found = families([*kept, *merged, *watched, *self._self_samples()])
-        text, openmetrics = self._renderer.render(found)
         process_text, process_openmetrics = self._process.render()
+        made = self._pages.page(
+            chain(merged, watched, self._self_samples()), before=process_openmetrics, after=process_text
+        )
         self.page = Page(
-            text + process_text,
-            process_openmetrics + openmetrics,
-            families=found,
+            made.text,
+            made.openmetrics,
+            families=made.families,
+            series=made.series,
             sources=tuple(SourceView(s.source, s.up, s.error, s.lag_bytes, s.lines) for s in self._inputs.status()),
             rejects=tuple(self._recent),
             dropped=dict(self._budget.dropped),
@@ -153,6 +159,15 @@ class Engine:
             made_at=started,
         )
         self._render_seconds = self._clock() - started
+
+    def _take(self, now: float, *, shown: bool) -> None:
+        """Bring the figures of the page up to date, as far as they fit on it."""
+        self._pages.take(self.monitor.figures(now) if shown else (), self._budget.stays)
+        if self._budget.exceeded(self._pages.series):
+            self._budget.fit(list(self.monitor.samples(now)))
+            self.monitor.leave_out(self._budget.classes, self._budget.features)
+            self._pages.forget()
+            self._pages.take(self.monitor.figures(now), self._budget.stays)
 
     def reload(self, settings: ExporterSettings) -> None:
         """Go on under other settings; counters live on where their bins stay the same."""
@@ -166,6 +181,7 @@ class Engine:
             log.warning("reload: %s", problem)
         self._settings = settings
         self._budget = SeriesBudget(settings.plan.limits.series)
+        self._pages.forget()
         self.monitor.leave_out((), ())
         self._loaded_at = now
         self._refused = ""
@@ -212,10 +228,12 @@ class Engine:
         build = (__version__, self._revision, platform.python_version())
         yield sample("exporter_build_info", build, 1.0)
         yield from self._source_samples()
+        for reason in (*CLIENT_DROP_REASONS, OTHER):
+            yield sample("client_dropped_total", (reason,), float(self._client_dropped[reason]))
         self._left_out = max(self._left_out, self._inputs.left_out)
         if self._left_out:
             yield sample("series_limited_total", ("files",), float(self._left_out))
-        yield sample("series", (), float(self._renderer.series))
+        yield sample("series", (), float(self.page.series))
         yield sample("render_duration_seconds", (), self._render_seconds)
         if self._checkpoint is not None:
             yield sample("checkpoint_errors_total", (), float(self._checkpoint_errors))

@@ -56,8 +56,8 @@ def test_a_bare_machine_is_told_in_one_line_what_to_install(bare: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "mlcanary set-up: please install first: sudo apt-get install --no-install-recommends "
-        "python3 python3-venv prometheus prometheus-alertmanager haproxy kubernetes-client nginx chromium "
-        "redis-server nats-server postgresql "
+        "python3 python3-venv prometheus prometheus-alertmanager haproxy kubernetes-client nginx "
+        "redis-server nats-server postgresql chromium "
     ]
 
 
