@@ -11,7 +11,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,12 +30,14 @@ from mlcanary.sources.checkpoint import Checkpoint
 from mlcanary.sources.spool import Spool
 from mlcanary.sources.spool_source import SpoolSource
 from mlcanary.sources.stdin import Pipe, PipeSource
+from mlcanary.store.settings import StoreSection
 from mlcanary.webserver.config import WebConfigFile
 from mlcanary.webserver.guard import DEFAULT_ADMISSION, Admission
 from mlcanary.webserver.server import ListenAddress, serving
 
 if TYPE_CHECKING:
     from mlcanary.resources.server import ModelServer  # psutil only where a process is to be watched
+    from mlcanary.store.writer import Store  # pyarrow only where a store is asked for
 
 log = logging.getLogger(__name__)
 
@@ -136,9 +138,11 @@ class Reloader:
         thread: IngestThread,
         peers: PeerReader,
         receiver: Receiver | None,
+        store: StoreSection | None,
     ) -> None:
         self._load = load
         self._receiver = receiver
+        self._store = store
         self._engine = engine
         self._thread = thread
         self._peers = peers
@@ -150,6 +154,8 @@ class Reloader:
             fresh = await asyncio.to_thread(self._load)
             if (fresh.push is None) is not (self._receiver is None):
                 raise ConfigError("push: cannot be turned on or off by a reload", hint="restart the exporter")
+            if fresh.store != self._store:
+                raise ConfigError("store: cannot be changed by a reload", hint="restart the exporter")
         except MLCanaryError as error:
             message = str(error)
             self._thread.order(lambda: self._engine.reload_failed(message))
@@ -188,10 +194,10 @@ async def run_exporter(
     for warning in settings.warnings:
         log.warning("%s", warning)
     checkpoint = _checkpoint(options)
-    with open_spools(settings.push, options.state_path) as spools:
+    with open_spools(settings.push, options.state_path) as spools, _store(settings, options) as store:
         loop_time = asyncio.get_running_loop().time
         receiver = None if settings.push is None else Receiver(settings.push, spools, loop_time, proof=exposed)
-        await _run(load, settings, options, started, web_config, checkpoint, spools, receiver)
+        await _run(load, settings, options, started, web_config, checkpoint, spools, receiver, store)
 
 
 async def _run(
@@ -203,6 +209,7 @@ async def _run(
     checkpoint: Checkpoint | None,
     spools: Mapping[str, Spool],
     receiver: Receiver | None,
+    store: Store | None,
 ) -> None:
     peers = PeerReader(settings.peers, settings.salt_fingerprint, time.time)
     pipe = Pipe(STDIN, 0)
@@ -214,11 +221,12 @@ async def _run(
         peers=lambda: peers.view,
         feeds=_feeds(spools, pipe),
         extra=tuple if receiver is None else receiver.samples,
+        store=store,
     )
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     thread = IngestThread(engine, options, lambda: _call(loop, stop.set))
     pipe.wake = thread.wake
-    reloader = Reloader(load, engine, thread, peers, receiver)
+    reloader = Reloader(load, engine, thread, peers, receiver, settings.store)
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reloader.on_hangup)
@@ -273,6 +281,21 @@ def _checkpoint(options: RunOptions) -> Checkpoint | None:
         return Checkpoint(options.state_path)
     log.warning("no --state.path: a restart reads the logs from their start again")
     return None
+
+
+@contextlib.contextmanager
+def _store(settings: ExporterSettings, options: RunOptions) -> Iterator[Store | None]:
+    """The store, where one is asked for. Raises ConfigError, StateError."""
+    if settings.store is None:
+        yield None
+        return
+    if options.state_path is None:
+        hint = "give --state.path FILE"
+        raise ConfigError("store: needs a state file, or a restart would store every row again", hint=hint)
+    from mlcanary.store.writer import Store  # noqa: PLC0415 - pyarrow only where a store is asked for
+
+    with contextlib.closing(Store(settings.store, settings.plan.model)) as store:
+        yield store
 
 
 def _exposed(settings: ExporterSettings, options: RunOptions, web_config: WebConfigFile | None) -> bool:

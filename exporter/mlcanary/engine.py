@@ -34,6 +34,7 @@ from mlcanary.sources.contract import Block
 
 if TYPE_CHECKING:
     from mlcanary.resources.server import ModelServer  # psutil only where a process is to be watched
+    from mlcanary.store.writer import Store  # pyarrow only where a store is asked for
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +56,12 @@ class Engine:
         revision: str = "unknown",
         feeds: Mapping[str, Feed] = MappingProxyType({}),
         extra: Callable[[], Iterable[Sample]] = tuple,
+        store: Store | None = None,
     ) -> None:
         """Restore the saved state, if any, and open the logs. Raises StateError.
 
         `server`: the model server to watch. `peers`: what other sidecars last gave, None without peers. `feeds`: see
-        `Inputs`. `extra`: what else the process says about itself.
+        `Inputs`. `extra`: what else the process says about itself. `store`: keeps what is read.
         """
         now = clock()
         self._clock = clock
@@ -73,7 +75,12 @@ class Engine:
             for problem in self.monitor.load(saved["monitor"], checkpoint.waiting(), now):
                 log.warning("state not taken over: %s", problem)
         self._feeds, self._extra = feeds, extra
-        self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None, feeds=feeds)
+        self._inputs = Inputs(
+            settings, saved["inputs"] if saved is not None else None, feeds=feeds, whole=store is not None
+        )
+        self._store = store
+        if store is not None:
+            store.restore(saved.get("store") if saved is not None else None, now)
         self._wake: Callable[[], None] = lambda: None
         self._pages = PageMaker(SHOWN)
         self._budget = SeriesBudget(settings.plan.limits.series)
@@ -126,6 +133,8 @@ class Engine:
         """Decode a block and feed it. Bad lines are counted, shown and left out."""
         decoded = self._inputs.decode(block, now)
         self.monitor.feed(decoded.records, now, decoded.predictions, decoded.labels)
+        if self._store is not None:
+            self._store.take(decoded, now, len(block.data))
         self._client_dropped.update(decoded.client_dropped)
         for reject in decoded.rejects:
             self._rejected[block.source, reject.reason] += 1
@@ -180,7 +189,7 @@ class Engine:
         self._save()  # what a broker is not told before we leave, others would read again
         saved = self._inputs.dump()
         self._inputs.close()
-        self._inputs = Inputs(settings, saved, feeds=self._feeds)
+        self._inputs = Inputs(settings, saved, feeds=self._feeds, whole=self._store is not None)
         self._inputs.call_when_ready(self._wake)
         for problem in self.monitor.replan(settings.plan, now):
             log.warning("reload: %s", problem)
@@ -197,6 +206,8 @@ class Engine:
 
     def close(self) -> None:
         """Save and release everything."""
+        if self._store is not None:
+            self._store.finish()
         self._save()
         self._inputs.close()
         if self._checkpoint is not None:
@@ -215,6 +226,8 @@ class Engine:
             "monitor": self.monitor.dump(),
             "inputs": self._inputs.dump(),
         }
+        if self._store is not None:
+            state["store"] = self._store.record(started)
         try:
             self._checkpoint.save(state, changes.rows, whole=changes.whole)
         except StateError as error:
@@ -225,6 +238,8 @@ class Engine:
         self._inputs.acknowledge()
         self._checkpoint_at = self._clock()
         self._checkpoint_seconds = self._checkpoint_at - started
+        if self._store is not None:
+            self._store.publish(self._checkpoint_at)
 
     def _self_samples(self) -> Iterator[Sample]:
         """What the process says about itself."""
@@ -234,6 +249,8 @@ class Engine:
         yield sample("exporter_build_info", build, 1.0)
         yield from self._source_samples()
         yield from self._extra()
+        if self._store is not None:
+            yield from self._store.samples()
         for reason in (*CLIENT_DROP_REASONS, OTHER):
             yield sample("client_dropped_total", (reason,), float(self._client_dropped[reason]))
         self._left_out = max(self._left_out, self._inputs.left_out)

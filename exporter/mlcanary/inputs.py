@@ -44,18 +44,20 @@ class Inputs:
         block_bytes: int = 1 << 18,
         feeds: Mapping[str, Feed] = MappingProxyType({}),
         columns: bool = True,
+        whole: bool = False,
     ) -> None:
         """`saved`: a former `dump()`. `complete`: the logs are finished, their last line needs no line feed.
 
-        Without `columns` records come in the order of their lines.
+        Without `columns` records come in the order of their lines. `whole`: with every feature, as a store needs it.
         `feeds`: by name, for origins of the settings that outlive these. What is pushed is left out without one, as in
         a replay; a pipe raises ConfigError.
         """
         positions = dict((saved or {}).get("position", {}))
         self._source = SourceSet(_open(settings, positions, complete, block_bytes, feeds))
         self._formats = {
-            origin.name: make_format(origin.format, settings.plan.model, columns=columns) for origin in settings.origins
-        } or {_ONLY: make_format(settings.default_format, settings.plan.model, columns=columns)}
+            origin.name: make_format(origin.format, settings.plan.model, columns=columns, whole=whole)
+            for origin in settings.origins
+        } or {_ONLY: make_format(settings.default_format, settings.plan.model, columns=columns, whole=whole)}
         self._default = next(iter(self._formats.values()))
         for name, state in (saved or {}).get("formats", {}).items():
             if name in self._formats and state is not None:

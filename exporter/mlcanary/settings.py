@@ -42,6 +42,7 @@ from mlcanary.monitor.monitor import MonitorPlan
 from mlcanary.push.settings import PushSection, push_section
 from mlcanary.records import canonical_class
 from mlcanary.source_settings import Origin, OriginKind, SourceSection, origins_of, origins_of_paths, push_origins
+from mlcanary.store.settings import StoreSection, store_section
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Limit = Annotated[float, msgspec.Meta(ge=0)]
@@ -128,6 +129,7 @@ class ExporterDocument(Schema, frozen=True):
     push: PushSection | msgspec.UnsetType | None = msgspec.UNSET
     limits: LimitsSection = LimitsSection()
     users: UsersSection = UsersSection()
+    store: StoreSection | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class Flags:
 class ExporterSettings:
     """Checked settings of one exporter. `patterns`: the files among its sources; `origins`: how each source is read.
 
-    `push`: what is taken over HTTP; None if nothing is.
+    `push`: what is taken over HTTP, `store`: where rows are kept; None for nothing.
     """
 
     patterns: tuple[str, ...]
@@ -160,6 +162,7 @@ class ExporterSettings:
     peers: PeerPlan = field(default_factory=PeerPlan)
     origins: tuple[Origin, ...] = ()
     push: PushSection | None = None
+    store: StoreSection | None = None
 
     @property
     def default_format(self) -> FormatOptions:
@@ -224,6 +227,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
         peers,
         origins,
         push,
+        store_section(document.store, base, text, source),
     )
 
 

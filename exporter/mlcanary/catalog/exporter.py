@@ -61,6 +61,16 @@ ROWS: tuple[MetricSpec, ...] = (
     own("checkpoint_timestamp_seconds", (), "When the last checkpoint was made durable; absent without one."),
     own("checkpoint_duration_seconds", (), "Time that the last checkpoint took."),
     own("checkpoint_errors_total", (), "Checkpoints that could not be written.", Kind.COUNTER),
+    own("store_bytes", (), "Bytes of the store, rows of which no segment is made yet included."),
+    own("store_segments", (), "Parquet files of the store."),
+    own("store_rows_total", ("dataset",), "Rows stored: predictions, outcomes.", Kind.COUNTER),
+    own(
+        "store_rows_dropped_total",
+        ("reason",),
+        "Rows that the store could not keep: disk, models, invalid, lost; features: kept without some of these.",
+        Kind.COUNTER,
+    ),
+    own("store_segments_removed_total", ("reason",), "Oldest segments removed, by age or size.", Kind.COUNTER),
     own("config_last_reload_successful", (), "1 if the last load of the configuration succeeded."),
     own("config_last_reload_success_timestamp_seconds", (), "When a configuration was last loaded."),
 )

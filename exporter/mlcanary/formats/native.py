@@ -45,9 +45,13 @@ class NativeFormat:
 
     reasons: tuple[str, ...] = ()
 
-    def __init__(self, reader: RowReader, *, columns: bool = True) -> None:
-        """Without `columns` every line becomes a record, in the order of the lines."""
+    def __init__(self, reader: RowReader, *, columns: bool = True, whole: bool = False) -> None:
+        """Without `columns` every line becomes a record, in the order of the lines.
+
+        `whole`: a line with features beside its reference becomes a record too, as columns only count these.
+        """
         self._reader = reader
+        self._whole = whole
         self._wanted = columns
         self._classes, self._segment_values = Classes(), Classes()
         self._columns: ColumnDecoder | None = None
@@ -127,7 +131,7 @@ class NativeFormat:
             if not plan_has_columns(plan) or len(self._models) >= _MOST_MODELS:
                 return
             self._models[model] = None
-        layout = self._columns.layout if self._columns is not None else None
+        layout = self._columns.layout if self._columns is not None and not self._whole else None
         for name in record.features:
             if layout is not None and name not in layout.names and len(self._strange) < _MOST_STRANGE:
                 self._strange[name] = None

@@ -27,13 +27,17 @@ ENVELOPED = frozenset({"cloudevents", "kserve", "seldon1", "oip-v2", "mlserver"}
 FORMATS = ("native", *ROW_FORMATS)
 
 
-def make_format(options: FormatOptions, plan_of: Callable[[str], ModelPlan], *, columns: bool = True) -> Format:
+def make_format(
+    options: FormatOptions, plan_of: Callable[[str], ModelPlan], *, columns: bool = True, whole: bool = False
+) -> Format:
     """A fresh decoder for one source; without `columns` it gives records only, in the order of their lines.
+
+    `whole`: columns hold every feature of their rows, those beside the reference too, at the price of fewer columns.
 
     Raises KeyError on an unknown name, ValueError on unusable options.
     """
     reader = RowReader(plan_of, model=options.model, version=options.version, path=options.path)
     if options.name == "native":
-        return NativeFormat(reader, columns=columns)
+        return NativeFormat(reader, columns=columns, whole=whole)
     options = replace(options, task_of=lambda model: plan_of(model).task)
     return RowsDecoder(ROW_FORMATS[options.name](options), reader)
