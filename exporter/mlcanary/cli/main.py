@@ -17,6 +17,7 @@ COMMANDS = {
     "exporter": "Read prediction logs, serve /metrics.",
     "judge": "Say which canary is worse, with a known chance of being wrong.",
     "handler": "Receive alerts, take traffic back, prove it.",
+    "store": "Read what `store:` kept: labelled rows as Parquet, CSV or JSON lines.",
     "profile": "Write a reference profile from CSV, JSON lines or Parquet.",
     "replay": "Run a finished log through the exporter and print the result.",
     "explain": "Recompute a decision of the judge from its record.",

@@ -52,7 +52,10 @@ class Journal:
             writer.write_batch(batch)
         body = sink.getvalue()
         name = msgspec.json.encode(group)
-        parts: list[bytes | memoryview] = [_HEADER.pack(_MAGIC, len(name), body.size, batch.num_rows) + name, memoryview(body)]
+        parts: list[bytes | memoryview] = [
+            _HEADER.pack(_MAGIC, len(name), body.size, batch.num_rows) + name,
+            memoryview(body),
+        ]
         size, at = len(parts[0]) + body.size, self.length
         try:
             for part in parts:

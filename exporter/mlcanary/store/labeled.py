@@ -1,10 +1,10 @@
 """Predictions of a store with what became of them, as they were known at a moment.
 
-Guarantee: what the exporter's join says, said from the files: the same rows are duplicates, the same label is the final
-one. With `maturity` 0 the first label that came counts, if it is not younger than `label_ttl`; with a maturity the
-newest one up to that age, and only predictions that have reached it by `as_of`. A row or label that was not there yet at
-`as_of` is not seen. Where the join forgot something for want of memory, the files know better. A label without a model
-belongs to every model that knows its id. Failed requests are left out.
+Guarantee: what the exporter's join says, said from the files: the same rows are duplicates, the same label is final.
+With `maturity` 0 the first label that came counts, if its age is at most `label_ttl`; with a maturity the newest one up
+to that age, and only predictions that have reached it by `as_of`. A row or label that was not there yet at `as_of` is
+not seen. Where the join forgot something for want of memory, the files know better. A label without a model belongs to
+every model that knows its id. Failed requests are left out.
 Memory: that of `bucket_rows` predictions with their outcomes, however many there are; more are sorted into files by a
 hash of their id first.
 """
@@ -47,13 +47,14 @@ def labeled_rows(
 ) -> Iterator[pa.RecordBatch]:
     """The labelled window of a store in batches, each in the order of its event times.
 
-    Input: `model`, None for all; `since` and `until`, Unix seconds of event time, `until` excluded; `as_of`, Unix seconds,
-    None for all that is known; `maturity` and `label_ttl`, seconds; `unlabeled`: the class of a mature prediction without
-    a label, as in the exporter's settings; without `labeled_only` rows without a label come too, with null. `clock`: what
-    `as_of` looks at: the time at which a row was read, or, for a store that was filled from old logs, its event time alone.
+    Input: `model`, None for all; `since` and `until`, Unix seconds of event time, `until` excluded; `as_of`, Unix
+    seconds, None for all that is known; `maturity` and `label_ttl`, seconds; `unlabeled`: the class of a mature
+    prediction without a label, as in the exporter's settings; without `labeled_only` rows without a label come too.
+    `clock`: what `as_of` looks at: when a row was read as well, or, for a store filled from old logs, its event time
+    alone.
     Output columns: model, those of the predictions, and of `JOINED_FIELDS`; `schema_of` tells them before.
     Raises ConfigError for a directory that is no store, or a damaged file.
-    Cost: about 4 us per prediction.
+    Cost: see tests/bench/RESULTS.md; the disk space of the rows where there is more than one bucket.
     """
     terms = Terms(inf if as_of is None else as_of, maturity, label_ttl, unlabeled, labeled_only, clock == "event")
     predictions, outcomes = _scans(Path(path), model, since, until, terms)
@@ -82,9 +83,7 @@ def _schema(predictions: Scan) -> pa.Schema:
     return pa.schema([*(field for field in predictions.schema if field.name not in names), *JOINED_FIELDS])
 
 
-def _scans(
-    root: Path, model: str | None, since: float | None, until: float | None, terms: Terms
-) -> tuple[Scan, Scan]:
+def _scans(root: Path, model: str | None, since: float | None, until: float | None, terms: Terms) -> tuple[Scan, Scan]:
     predictions = Scan(root, PREDICTIONS, None if model is None else [model], Span(since, until))
     first = None if since is None else since - _EARLY_SECONDS
     last = None if until is None else until + terms.wait

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -38,10 +38,10 @@ class Segment:
 
     hour: float
     sequence: int
-    dataset: str
-    model: str | None
     path: Path
-    nbytes: int = 0
+    dataset: str
+    model: str | None = field(compare=False)
+    nbytes: int = field(compare=False)
 
 
 def model_directory(model: str | None) -> str | None:
@@ -85,4 +85,4 @@ def segments(root: Path, dataset: str) -> Iterator[Segment]:
             if (found := _SEGMENT.fullmatch(name)) is not None:
                 path = where / name
                 known = None if model == NO_MODEL else model
-                yield Segment(began, int(found[1]), dataset, known, path, path.stat().st_size)
+                yield Segment(began, int(found[1]), path, dataset, known, path.stat().st_size)

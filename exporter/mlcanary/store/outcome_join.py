@@ -106,9 +106,7 @@ class _Sides:
         return _Sides(ids, models, codes("version")[0], outcome_ids, outcome_models)
 
     def take(self, rows: Ints) -> _Sides:
-        return _Sides(
-            self.ids[rows], self.models[rows], self.versions[rows], self.outcome_ids, self.outcome_models
-        )
+        return _Sides(self.ids[rows], self.models[rows], self.versions[rows], self.outcome_ids, self.outcome_models)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Span:
 
 
 class Scan:
-    """The segments of a data set that hold rows of these models in a span. `schema`: of all batches; `rows`: at most."""
+    """The segments that hold rows of these models in a span. `schema`: of all batches; `rows`: at most so many."""
 
     def __init__(self, root: Path, dataset: str, models: Sequence[str | None] | None, span: Span) -> None:
         if not any((root / name).is_dir() for name in DATASETS):

@@ -66,7 +66,7 @@ class Segments:
             for group, found in groups.items():
                 path = segment_path(self._root, *group, sequence, closed_at, self._name)
                 nbytes = self._make_one(handle, found, group, path)
-                self._note(Segment(closed_at // HOUR * HOUR, sequence, *group, path, nbytes))
+                self._note(Segment(closed_at // HOUR * HOUR, sequence, path, *group, nbytes))
 
     def _make_one(self, handle: IO[bytes], found: Sequence[Frame], group: Group, path: Path) -> int:
         temporary = self._root / "_open" / f"{path.name}.tmp"
