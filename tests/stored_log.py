@@ -37,8 +37,10 @@ REFERENCE = profile_columns(
 
 def section(path: Path, **given: Any) -> StoreSection:
     """Settings of a store; durations in seconds."""
-    durations = {name: Seconds(given.pop(name)) for name in ("retention", "segment_interval") if name in given}
-    return StoreSection(path=str(path), **durations, **given)
+    for name in ("retention", "segment_interval"):
+        if name in given:
+            given[name] = Seconds(given[name])
+    return StoreSection(path=str(path), **given)
 
 
 class StoredLog:
