@@ -54,7 +54,7 @@ def run_engine(directory: Path, *, store: bool) -> dict[str, float]:
         engine.close()
         seconds = time.process_time() - before
         if kept is not None:
-            assert kept.kept["predictions"] and not kept.dropped
+            assert kept.kept["predictions"] > 0
             kept.close()
     return {"seconds": seconds, "idle_mb": idle, "peak_mb": peak()}
 

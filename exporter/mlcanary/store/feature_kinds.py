@@ -75,16 +75,38 @@ class FeatureKinds:
 
     def of_rows(self, features: Sequence[Mapping[str, Any]]) -> Arrays:
         """Columns of rows; a null is the same as no value."""
-        self._learn(features)
         kinds = self.kinds
+        odd = [i for i, row in enumerate(features) if not row.keys() <= kinds.keys()]
+        self._learn([features[i] for i in odd])
         rest: dict[int, dict[str, Any]] = {}
-        for i, row in enumerate(features):
-            if not row.keys() <= kinds.keys():
-                for name in row.keys() - kinds.keys():
-                    if self._keeps(name) and row[name] is not None:
-                        rest.setdefault(i, {})[name] = row[name]
+        for i in odd:
+            for name in features[i].keys() - kinds.keys():
+                if self._keeps(name) and features[i][name] is not None:
+                    rest.setdefault(i, {})[name] = features[i][name]
+        found = self._all_fit(features)
+        if found is None:
+            found = self._one_by_one(features, rest)
+        if rest:
+            found[OTHER_FEATURES] = _json([rest.get(i, {}) for i in range(len(features))])
+        return found
+
+    def _all_fit(self, features: Sequence[Mapping[str, Any]]) -> Arrays | None:
+        """Columns of rows all of whose values have the kind of their column; None if one has not."""
+        layout = pa.struct([(name, ARROW_KINDS[kind]) for name, kind in self.kinds.items()])
+        try:
+            arrays = pa.array(features, layout).flatten()
+        except (pa.ArrowException, TypeError, OverflowError):
+            return None
+        return {
+            PREFIX + name: array
+            for name, array in zip(self.kinds, arrays, strict=True)
+            if array.null_count < len(array)
+        }
+
+    def _one_by_one(self, features: Sequence[Mapping[str, Any]], rest: dict[int, dict[str, Any]]) -> Arrays:
+        """Columns of rows; what does not fit its column goes into `rest`."""
         found: Arrays = {}
-        for name, kind in kinds.items():
+        for name, kind in self.kinds.items():
             column = [row.get(name) for row in features]
             types = set(map(type, column))
             if types == {_NONE}:
@@ -96,14 +118,10 @@ class FeatureKinds:
                     if used is None and value is not None:
                         rest.setdefault(i, {})[name] = value
             found[PREFIX + name] = pa.array(fit, ARROW_KINDS[kind])
-        if rest:
-            found[OTHER_FEATURES] = _json([rest.get(i, {}) for i in range(len(features))])
         return found
 
     def _learn(self, features: Sequence[Mapping[str, Any]]) -> None:
         for row in features:
-            if row.keys() <= self.kinds.keys():
-                continue
             for name, value in row.items():
                 if name not in self.kinds and len(self.kinds) < self._limit:
                     if type(value) in _NUMBERS:
