@@ -1,7 +1,7 @@
 """BentoML's monitor files: flat data lines, whose columns get their roles from the schema lines beside them.
 
 sources:
-  - path: /logs/monitoring/*/*/*.log            # data and schema: <monitor>/data/data.N.log, <monitor>/schema/schema.N.log
+  - path: /logs/monitoring/*/*/*.log            # <monitor>/data/data.N.log and <monitor>/schema/schema.N.log
     format: bentoml
     mapping: {timezone: Europe/Berlin}          # where the server's clock is not UTC: its times name no zone
 
@@ -16,7 +16,7 @@ second row follows cannot be known when the first is read. With `batch: true` th
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 import msgspec
@@ -35,6 +35,7 @@ _ROLES = {"target": "label"}
 _MOST_LINES, _MOST_BYTES = 1000, 1 << 20
 _MOST_SCHEMAS = 64
 _MOST_REQUESTS = 256
+_MOST_CHOSEN = 256
 _MOST_COLUMNS = 10_000
 _UNVERSIONED = ("", "None", "not available")
 
@@ -46,13 +47,13 @@ class Schema(msgspec.Struct, frozen=True):
     version: str | None
     roles: dict[str, str]
 
-    def fits(self, keys: Iterable[str]) -> bool:
+    def fits(self, keys: Set[str]) -> bool:
         """True if a line with these keys has every column."""
-        return self.roles.keys() <= set(keys)
+        return self.roles.keys() <= keys
 
-    def holds(self, keys: Iterable[str]) -> bool:
+    def holds(self, keys: Set[str]) -> bool:
         """True if a line with these keys has no column but some of these: a call may leave one out."""
-        return set(keys) <= self.roles.keys()
+        return keys <= self.roles.keys()
 
 
 class BentoMLFormat:
@@ -73,6 +74,7 @@ class BentoMLFormat:
         self._from_zero = bool(chosen("batch", mapping.get("batch", False), (True, False)))
         self._fixed = _configured(mapping["columns"]) if "columns" in mapping else None
         self._schemas: OrderedDict[tuple[str, tuple[str, ...]], Schema] = OrderedDict()
+        self._chosen: dict[tuple[str, tuple[str, ...]], Schema] = {}
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._waiting_bytes = 0
         self._requests: OrderedDict[tuple[str, str], int] = OrderedDict()
@@ -149,14 +151,24 @@ class BentoMLFormat:
         key = (schema.monitor, tuple(sorted(schema.roles)))
         self._schemas.pop(key, None)
         self._schemas[key] = schema
+        self._chosen.clear()
         while len(self._schemas) > _MOST_SCHEMAS:
             self._schemas.popitem(last=False)
 
     def _schema_of(self, line: Mapping[str, Any], source: str) -> Schema | None:
+        known = (source, tuple(line))
+        if known in self._chosen:
+            return self._chosen[known]
+        schema = self._choose(_monitor(source), line.keys() - {"timestamp", "request_id", "trace_id"})
+        if schema is not None:
+            if len(self._chosen) >= _MOST_CHOSEN:
+                self._chosen.clear()
+            self._chosen[known] = schema
+        return schema
+
+    def _choose(self, monitor: str, keys: Set[str]) -> Schema | None:
         """Own monitor before others, newer before older; a line with all columns before one that leaves some out."""
-        monitor = _monitor(source)
-        keys = line.keys() - {"timestamp", "request_id", "trace_id"}
-        candidates = sorted(reversed(self._schemas.values()), key=lambda schema: schema.monitor != monitor)
+        candidates = sorted(list(self._schemas.values())[::-1], key=lambda schema: schema.monitor != monitor)
         if self._fixed is not None:
             version = candidates[0].version if candidates and candidates[0].monitor == monitor else None
             return Schema(monitor, version, self._fixed)
@@ -220,7 +232,7 @@ def set_probabilities(values: dict[str, Any], found: list[Any]) -> None:
     >>> values = {}; set_probabilities(values, [0.3, 0.7]); values
     {'score': 0.7}
     """
-    if len(found) <= 2:  # noqa: PLR2004
+    if len(found) <= 2:
         values["score"] = found[-1] if found else None
     else:
         values["scores"] = {str(i): probability for i, probability in enumerate(found)}

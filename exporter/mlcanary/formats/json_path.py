@@ -20,6 +20,8 @@ import msgspec
 from mlcanary.formats.rows import Rejected
 
 _TOKEN = re.compile(r"""\.?([^.\[\]"'*$]+)|\[(-?\d+)\]|\[\*\]()|\["([^"]+)"\]|\['([^']+)'\]""")
+_NO_NUMBER = re.compile("NaN|Infinity")
+_NO_NUMBER_BYTES = re.compile(b"NaN|Infinity")
 _ALLOWED = """a path such as `a.b`, `a[0].b`, `a["odd key"]` or `a[*].b`, with one `[*]` at most"""
 
 Step = str | int
@@ -101,7 +103,9 @@ def decode(text: bytes | str) -> Any:
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        if not any(word in text for word in ((b"NaN", b"Infinity") if isinstance(text, bytes) else ("NaN", "Infinity"))):
+        if not any(
+            word in text for word in ((b"NaN", b"Infinity") if isinstance(text, bytes) else ("NaN", "Infinity"))
+        ):
             raise
         try:
             return json.loads(text, parse_constant=_none, parse_float=_finite, parse_int=_whole)

@@ -4,7 +4,7 @@ mapping:
   id: request.id                                # a path; or a list of paths, of which the first with a value counts
   ts: {path: meta.time, unit: ms}               # s, ms, us, ns; without it RFC 3339, or a number told by its size
   version: {const: v2}                          # a constant
-  features: request.rows[*]                     # an object; or a list, with feature_names; `[*]`: one per row of a batch
+  features: request.rows[*]                     # an object; or a list, with feature_names; `[*]`: one for each row
   score: response.scores[*]
 
 Guarantee: one line gives the rows of its batch or rejects; see `json_path` for paths and `batch` for batches. Options
@@ -19,7 +19,7 @@ from typing import Any
 
 from mlcanary.formats.batch import UNEVEN, Batches
 from mlcanary.formats.contract import FormatOptions
-from mlcanary.formats.json_path import Document, JsonPath, compile_path, decode
+from mlcanary.formats.json_path import Document, JsonPath, decode
 from mlcanary.formats.mapped_fields import MappedField, cell, compile_field, time_zone
 from mlcanary.formats.rows import Rejected, Row
 from mlcanary.records import Reject

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from mlcanary.formats.bentoml import BentoMLFormat
 from mlcanary.formats.contract import Format, FormatOptions, RowFormat, RowsDecoder
+from mlcanary.formats.mapping import MappingFormat
 from mlcanary.formats.native import NativeFormat
 from mlcanary.formats.rows import RowReader
 from mlcanary.measures.plan import ModelPlan
 
-ROW_FORMATS: Mapping[str, Callable[[FormatOptions], RowFormat]] = {}
+ROW_FORMATS: Mapping[str, Callable[[FormatOptions], RowFormat]] = {
+    "bentoml": BentoMLFormat,
+    "mapping": MappingFormat,
+}
 """Formats other than native. Raise ValueError, with what is allowed, for options that they cannot use."""
 
 FORMATS = ("native", *ROW_FORMATS)
