@@ -168,7 +168,8 @@ class BentoMLFormat:
 
     def _choose(self, monitor: str, keys: Set[str]) -> Schema | None:
         """Own monitor before others, newer before older; a line with all columns before one that leaves some out."""
-        candidates = sorted(list(self._schemas.values())[::-1], key=lambda schema: schema.monitor != monitor)
+        newest_first = list(reversed(self._schemas.values()))
+        candidates = sorted(newest_first, key=lambda schema: schema.monitor != monitor)
         if self._fixed is not None:
             version = candidates[0].version if candidates and candidates[0].monitor == monitor else None
             return Schema(monitor, version, self._fixed)

@@ -21,7 +21,6 @@ from mlcanary.formats.rows import Rejected
 
 _TOKEN = re.compile(r"""\.?([^.\[\]"'*$]+)|\[(-?\d+)\]|\[\*\]()|\["([^"]+)"\]|\['([^']+)'\]""")
 _NO_NUMBER = re.compile("NaN|Infinity")
-_NO_NUMBER_BYTES = re.compile(b"NaN|Infinity")
 _ALLOWED = """a path such as `a.b`, `a[0].b`, `a["odd key"]` or `a[*].b`, with one `[*]` at most"""
 
 Step = str | int
@@ -103,12 +102,11 @@ def decode(text: bytes | str) -> Any:
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        if not any(
-            word in text for word in ((b"NaN", b"Infinity") if isinstance(text, bytes) else ("NaN", "Infinity"))
-        ):
+        written = text.decode() if isinstance(text, bytes) else text
+        if _NO_NUMBER.search(written) is None:
             raise
         try:
-            return json.loads(text, parse_constant=_none, parse_float=_finite, parse_int=_whole)
+            return json.loads(written, parse_constant=_none, parse_float=_finite, parse_int=_whole)
         except ValueError:
             raise Rejected("json", str(error)) from error
 

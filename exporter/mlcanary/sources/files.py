@@ -42,10 +42,10 @@ class FileSource:
     are expanded every `refresh_seconds`. A matched file that was removed after its last line was read is left at
     once while its pattern names another file, else after `forget_seconds`; should it come back, it goes on.
 
-    A matched file that was read to its end and did not grow for `idle_seconds` is closed until it does; above `at_once`
-    files it is closed as soon as it is read, and files that were not read yet wait for its place, the one written first
-    before the others. Files with rotated ones beside them stay open, up to `max_files`; `left_out` counts those for
-    which there is no place then. Looking for files takes at most a fiftieth of the time.
+    Above `at_once` matched files those read to their end and not written for `idle_seconds` are closed until they grow;
+    above `max_files` the others at their end too. What was not read yet then waits for their place, the file written
+    first before the others. A file with rotated ones beside it stays open; `left_out` counts those for which there is
+    no place because of that. Looking for files takes at most a fiftieth of the time.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class FileSource:
         max_line_bytes: int = 1 << 20,
         block_bytes: int = 1 << 18,
         max_files: int = 1000,
-        at_once: int = 200,
+        at_once: int = 100,
         settle_seconds: float = 1.0,
         refresh_seconds: float = 1.0,
         forget_seconds: float = 600.0,
@@ -71,7 +71,6 @@ class FileSource:
         self._tails: dict[str, Tail] = {}
         self._order: list[Tail] = []
         self._gone_since: dict[str, float] = {}
-        self._quiet_since: dict[str, tuple[int, float]] = {}
         self._pending: deque[Pending] = deque()
         self._totals: dict[str, Totals] = {}
         self._origins: dict[str, str] = {}
@@ -210,7 +209,6 @@ class FileSource:
         self._matches = {pattern.key: files.keys() & own for pattern, files in found.items()}
         self._pending = deque(sorted(self._not_read(wanted, spelled, found, first)))
         self._forget_gone(now)
-        self._close_finished(now, pressed=False)
         self._take_up()
         self._next_refresh = max(self._next_refresh, now + _SHARE * (self._clock() - now))
 
@@ -234,32 +232,28 @@ class FileSource:
 
     def _take_up(self) -> bool:
         """Follow files that wait, as far as there is place. True if any was taken up."""
-        if not self._pending:
-            self.left_out = 0
-            return False
-        if len(self._tails) >= self._at_once:
-            self._close_finished(self._clock(), pressed=True)
-        most = self._at_once if len(self._tails) < self._at_once else self._max_files
         taken = False
-        while self._pending and len(self._tails) < most:
-            each = self._pending.popleft()
-            if each.path not in self._tails:
-                self._start(each.path, each.spelling, first=each.first)
-                taken = True
+        if self._pending:
+            if len(self._tails) >= self._at_once:
+                self._close_finished(self._clock() - self._idle)
+            if len(self._tails) >= self._max_files:
+                self._close_finished(math.inf)
+            most = self._at_once if len(self._tails) < self._at_once else self._max_files
+            while self._pending and len(self._tails) < most:
+                each = self._pending.popleft()
+                if each.path not in self._tails:
+                    self._start(each.path, each.spelling, first=each.first)
+                    taken = True
         self.left_out = 0 if taken else len(self._pending)
         return taken
 
-    def _close_finished(self, now: float, *, pressed: bool) -> None:
-        """Close matched files that are at their end: with `pressed` all, else those that have not grown for long."""
+    def _close_finished(self, written_before: float) -> None:
+        """Close matched files that are at their end and were last written before that time, Unix seconds."""
         for path, tail in list(self._tails.items()):
-            if path in self._plain or self._finished.full or (info := tail.finished()) is None:
-                self._quiet_since.pop(path, None)
+            if path in self._plain or self._finished.full:
                 continue
-            size, since = self._quiet_since.get(path, (-1, now))
-            if size != info.st_size or now < since:
-                since = now
-            self._quiet_since[path] = (info.st_size, since)
-            if pressed or now - since >= self._idle:
+            info = tail.finished()
+            if info is not None and info.st_mtime < written_before:
                 self._totals.setdefault(self._origin(tail), Totals()).add(tail.status())
                 self._finished.put(path, tail.position().current, info)
                 self._leave(path)
@@ -331,7 +325,6 @@ class FileSource:
     def _leave(self, path: str) -> Tail:
         tail = self._tails.pop(path)
         self._origins.pop(path, None)
-        self._quiet_since.pop(path, None)
         self._order.remove(tail)
         tail.close()
         return tail
