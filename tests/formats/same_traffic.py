@@ -68,6 +68,9 @@ class Tells:
     ids: bool = True
 
 
+ALL = Tells()
+
+
 def traffic(calls: int = 60, *, seed: int = 7, largest_batch: int = 4) -> tuple[Call, ...]:
     """Calls of two versions, a third of them batches, some features missing, most rows with a label."""
     rng = np.random.default_rng(seed)
@@ -97,7 +100,7 @@ def rfc3339(ts: float) -> str:
     return datetime.fromtimestamp(round(ts * 1e6) / 1e6, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def native_predictions(calls: Iterable[Call], tells: Tells = Tells()) -> list[bytes]:
+def native_predictions(calls: Iterable[Call], tells: Tells = ALL) -> list[bytes]:
     """A native line for each row."""
     lines = []
     for call in calls:
@@ -154,7 +157,7 @@ def assert_same_counters(
     calls: Sequence[Call],
     lines: Sequence[bytes],
     options: FormatOptions,
-    tells: Tells = Tells(),
+    tells: Tells = ALL,
     labels: Sequence[tuple[FormatOptions, Sequence[bytes]]] | None = None,
 ) -> None:
     """These lines in this format give the counters of the native lines of the same calls.

@@ -6,17 +6,21 @@ together. A row that cannot be used is set aside as a reject; the others of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from mlcanary.formats.contract import reject_of
+from mlcanary.formats.payloads import PayloadPlan, answers_of, features_of
 from mlcanary.formats.rows import Rejected, Row
 from mlcanary.records import Reject
 
-UNEVEN = "batch"
-"""Reason: the parts of a batch do not have the same number of rows."""
+PAYLOAD = "payload"
+"""Reason: what a record holds is not what its format says, as parts of a batch that differ in their number of rows."""
+
+NO_PAYLOAD = "no_payload"
+"""Reason: the writer left the payload out of the record, mostly because it was too large."""
 
 _MOST_DROPPED = 10_000
 
@@ -35,7 +39,7 @@ class Batches:
         lengths = {len(values) for values in columns.values()}
         if len(lengths) > 1:
             sizes = ", ".join(f"{name} {len(values)}" for name, values in columns.items())
-            raise Rejected(UNEVEN, f"the parts of a batch differ in their number of rows: {sizes}")
+            raise Rejected(PAYLOAD, f"the parts of a batch differ in their number of rows: {sizes}")
         count = lengths.pop() if lengths else 1
         shared_id = shared.get("id")
         for i in range(count):
@@ -63,3 +67,52 @@ class Batches:
         """The rejects since the last call."""
         dropped, self._dropped = self._dropped, []
         return dropped
+
+
+def call_columns(asked: Any, answered: Any, plan: PayloadPlan, task: str) -> dict[str, list[Any]]:
+    """Features and answers of a request and its response, a value per row each; None for a body that is not there.
+
+    Raises Rejected.
+    """
+    columns: dict[str, list[Any]] = {}
+    if asked is not None:
+        columns["features"] = features_of(asked, plan)
+    if answered is not None:
+        answers = answers_of(answered, plan, task=task)
+        for key in ("prediction", "score", "scores", "items"):
+            values = [getattr(answer, key) for answer in answers]
+            if any(value is not None for value in values):
+                columns[key] = values
+    return columns
+
+
+def chosen(key: str, found: Any, allowed: tuple[Any, ...]) -> Any:
+    """`found`. Raises ValueError if it is none of what is allowed."""
+    if found not in allowed:
+        raise ValueError(f"{key}: found {found!r}; allowed: {', '.join(map(str, allowed))}")
+    return found
+
+
+def payload_plan(mapping: Mapping[str, Any]) -> PayloadPlan:
+    """How payloads are read: `feature_names`, `class_names`, `output`. Raises ValueError."""
+    return PayloadPlan(
+        names_of("feature_names", mapping["feature_names"]) if "feature_names" in mapping else (),
+        names_of("class_names", mapping["class_names"]) if "class_names" in mapping else (),
+        output=chosen("output", mapping.get("output", "auto"), ("auto", "score", "prediction")),
+    )
+
+
+def names_of(key: str, entry: Any) -> tuple[str, ...]:
+    """A list of different names. Raises ValueError."""
+    if not isinstance(entry, list) or not entry or not all(isinstance(name, str) and name for name in entry):
+        raise ValueError(f"{key}: found {entry!r}; allowed: a list of names")
+    if len(set(entry)) < len(entry):
+        raise ValueError(f"{key}: found a name twice in {entry!r}; allowed: each name once")
+    return tuple(entry)
+
+
+def check_keys(mapping: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    """Raises ValueError for a key that no mapping of this format has."""
+    for key in mapping:
+        if key not in allowed:
+            raise ValueError(f"{key}: no such key; allowed: {', '.join(allowed)}")

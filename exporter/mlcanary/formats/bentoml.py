@@ -21,11 +21,11 @@ from typing import Any
 
 import msgspec
 
-from mlcanary.formats.batch import Batches
+from mlcanary.catalog import Task
+from mlcanary.formats.batch import Batches, check_keys, chosen
 from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.json_path import decode
-from mlcanary.formats.mapped_fields import time_zone, zoned
-from mlcanary.formats.mapping import FIELDS, check_keys
+from mlcanary.formats.mapped_fields import FIELDS, time_zone, zoned
 from mlcanary.formats.rows import Rejected, Row
 from mlcanary.records import Reject
 
@@ -59,9 +59,10 @@ class Schema(msgspec.Struct, frozen=True):
 class BentoMLFormat:
     """Lines to rows. Raises ValueError for a mapping that cannot be used.
 
-    `mapping`: `timezone` of the server; `output`: what a numerical prediction is, `score` (the default) or
-    `prediction` (a regression); `batch`; `columns`, column to role, where no schema is at hand or it says too little. A
-    role is feature, prediction, target, or any key of a native line, also in the schema that BentoML writes.
+    `mapping`: `timezone` of the server; `output`: what a single numerical prediction is, `score` or `prediction`;
+    "auto": the score of a binary model, the prediction of another; `batch`; `columns`, column to role, where no schema
+    is at hand or it says too little. A role is feature, prediction, target, or any key of a native line, also in the
+    schema that BentoML writes.
     """
 
     reasons: tuple[str, ...] = (NO_SCHEMA,)
@@ -70,7 +71,9 @@ class BentoMLFormat:
         mapping = options.mapping or {}
         check_keys(mapping, ("timezone", "output", "batch", "columns"))
         self._zone = time_zone(mapping.get("timezone"))
-        self._number_is = chosen("output", mapping.get("output", "score"), ("score", "prediction"))
+        output = chosen("output", mapping.get("output", "auto"), ("auto", "score", "prediction"))
+        binary = options.task_of(options.model) is Task.BINARY
+        self._number_is = output if output != "auto" else "score" if binary else "prediction"
         self._from_zero = bool(chosen("batch", mapping.get("batch", False), (True, False)))
         self._fixed = _configured(mapping["columns"]) if "columns" in mapping else None
         self._schemas: OrderedDict[tuple[str, tuple[str, ...]], Schema] = OrderedDict()
@@ -237,13 +240,6 @@ def set_probabilities(values: dict[str, Any], found: list[Any]) -> None:
         values["score"] = found[-1] if found else None
     else:
         values["scores"] = {str(i): probability for i, probability in enumerate(found)}
-
-
-def chosen(key: str, found: Any, allowed: tuple[Any, ...]) -> Any:
-    """`found`. Raises ValueError if it is none of what is allowed."""
-    if found not in allowed:
-        raise ValueError(f"{key}: found {found!r}; allowed: {', '.join(map(str, allowed))}")
-    return found
 
 
 def _configured(columns: Any) -> dict[str, str]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Any, Protocol
 
 import msgspec
 
-from mlcanary.catalog import UNKNOWN
+from mlcanary.catalog import UNKNOWN, Task
 from mlcanary.formats.rows import Rejected, Row, RowReader
 from mlcanary.records import Record, Reject
 
@@ -86,13 +86,17 @@ class RowFormat(Protocol):
 
 @dataclass(frozen=True)
 class FormatOptions:
-    """How one source is read. `path`: with named groups `model` and `version`; `mapping`: as the file has it."""
+    """How one source is read. `path`: with named groups `model` and `version`; `mapping`: as the file has it.
+
+    `task_of`: the task of a model, for answers that only it can tell: one number is a score, a class or an amount.
+    """
 
     name: str = "native"
     model: str = "default"
     version: str = UNKNOWN
     path: re.Pattern[str] | None = None
     mapping: Mapping[str, Any] | None = None
+    task_of: Callable[[str], Task] = field(default=lambda _model: Task.BINARY, compare=False)
 
 
 class RowsDecoder:

@@ -49,6 +49,16 @@ class Document:
                 self._nested[text] = None
         return self._nested[text]
 
+    def opened(self, value: Any) -> Any:
+        """A payload that was written as a text, or as a list of texts; anything else as it is."""
+        if isinstance(value, str):
+            return self.nested(value)
+        if isinstance(value, list):
+            return [
+                each if not isinstance(each, str) or (found := self.nested(each)) is None else found for each in value
+            ]
+        return value
+
 
 @dataclass(frozen=True)
 class JsonPath:

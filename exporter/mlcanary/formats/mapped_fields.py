@@ -14,9 +14,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mlcanary.formats.json_path import Document, JsonPath, compile_path
+from mlcanary.formats.rows import Row
 
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 """Parts of a second."""
+
+FIELDS = tuple(key for key in Row.__struct_fields__ if key not in ("request_id", "timestamp", "user_id", "features"))
+"""Keys of a row that a mapping may fill, beside its features."""
 
 NUMBERS = ("score", "latency_ms", "queue_ms", "value", "weight")
 """Keys of a row that hold a number."""

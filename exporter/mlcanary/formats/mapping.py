@@ -6,6 +6,8 @@ mapping:
   version: {const: v2}                          # a constant
   features: request.rows[*]                     # an object; or a list, with feature_names; `[*]`: one for each row
   score: response.scores[*]
+# request: body.in                              # or bodies of a known shape, see `payloads`, with feature_names,
+# response: body.out                            # class_names and output beside them
 
 Guarantee: one line gives the rows of its batch or rejects; see `json_path` for paths and `batch` for batches. Options
 that cannot be used are told when the format is made, by the key and what is allowed there.
@@ -17,37 +19,48 @@ import csv
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mlcanary.formats.batch import UNEVEN, Batches
+from mlcanary.formats.batch import (
+    NO_PAYLOAD,
+    PAYLOAD,
+    Batches,
+    call_columns,
+    check_keys,
+    names_of,
+    payload_plan,
+)
 from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.json_path import Document, JsonPath, decode
-from mlcanary.formats.mapped_fields import MappedField, cell, compile_field, time_zone
+from mlcanary.formats.mapped_fields import FIELDS, MappedField, cell, compile_field, time_zone
 from mlcanary.formats.rows import Rejected, Row
+from mlcanary.formats.shipped_mappings import SHIPPED
 from mlcanary.records import Reject
 
-FIELDS = tuple(key for key in Row.__struct_fields__ if key not in ("request_id", "timestamp", "user_id", "features"))
-"""Keys of a row that a mapping may fill, beside its features."""
-
-NO_PAYLOAD = "no_payload"
-"""Reason: the writer left the payload out of the record, mostly because it was too large."""
-
-_OTHER = ("features", "feature_names", "timezone", "csv", "delimiter", "left_out")
+_PAYLOADS = ("request", "response")
+_OTHER = (
+    *("features", "feature_names", "class_names", "output", "timezone", "csv", "delimiter", "left_out"),
+    *_PAYLOADS,
+)
+_OK = "200"
 
 
 class MappingFormat:
     """Lines to rows by a mapping. Raises ValueError for one that cannot be used."""
 
-    reasons: tuple[str, ...] = (UNEVEN, NO_PAYLOAD)
+    reasons: tuple[str, ...] = (PAYLOAD, NO_PAYLOAD)
 
     def __init__(self, options: FormatOptions) -> None:
-        mapping = dict(options.mapping or {})
+        mapping = {**SHIPPED.get(options.name, {}), **(options.mapping or {})}
         check_keys(mapping, (*FIELDS, *_OTHER))
         zone = time_zone(mapping.get("timezone", "UTC"))
         self._columns = names_of("csv", mapping["csv"]) if "csv" in mapping else None
         self._delimiter = _delimiter(mapping.get("delimiter", ","), self._columns)
         self._fields = {key: compile_field(key, mapping[key], zone, self._columns) for key in FIELDS if key in mapping}
         self._features = _Features(mapping, self._columns)
+        self._bodies = {key: compile_field(key, mapping[key], None) for key in _PAYLOADS if key in mapping}
+        self._plan = payload_plan(mapping)
+        self._options = options
         self._left_out = compile_field("left_out", mapping["left_out"], None) if "left_out" in mapping else None
-        if not self._fields and not self._features.given:
+        if not self._fields and not self._features.given and not self._bodies:
             raise ValueError(f"mapping: found nothing to read; allowed: {', '.join((*FIELDS, *_OTHER))}")
         self._batches = Batches()
 
@@ -58,6 +71,10 @@ class MappingFormat:
             return
         shared: dict[str, Any] = {}
         columns: dict[str, list[Any]] = {}
+        status, _ = self._fields["status"].find(document) if "status" in self._fields else (None, False)
+        failed = status is not None and str(status) != _OK
+        if self._bodies and not failed:  # the body of a failed request tells of the failure
+            columns = self._read_bodies(document)
         for key, field in self._fields.items():
             value, starred = field.find(document)
             if value is not None:
@@ -90,6 +107,13 @@ class MappingFormat:
             raise Rejected("type", f"found {len(cells)} cells, the mapping names {len(self._columns)} columns")
         return Document(dict(zip(self._columns, cells, strict=True)))
 
+    def _read_bodies(self, document: Document) -> dict[str, list[Any]]:
+        """The columns of request and response. Raises Rejected."""
+        bodies = {key: document.opened(field.find(document)[0]) for key, field in self._bodies.items()}
+        model = self._fields["model"].find(document)[0] if "model" in self._fields else None
+        task = self._options.task_of(model if isinstance(model, str) else self._options.model)
+        return call_columns(bodies.get("request"), bodies.get("response"), self._plan, task)
+
     def _check_payload(self, document: Document, shared: Mapping[str, Any], columns: Mapping[str, Any]) -> None:
         if self._left_out is None or (shared.keys() | columns.keys()) & {"features", "score", "prediction", "scores"}:
             return
@@ -119,8 +143,7 @@ class _Features:
         """The features, and whether they are a list with one object per row."""
         for path in self._paths:
             found = path.find(document)
-            if isinstance(found, str):
-                found = document.nested(found)
+            found = document.opened(found)
             if found is not None:
                 return ([named(each, self._names) for each in found] if path.starred else named(found, self._names)), (
                     path.starred
@@ -135,7 +158,7 @@ class _Features:
             return {name: value for name, (value, _) in values.items()}, False
         count = {len(column) for column in starred.values()}
         if len(count) > 1:
-            raise Rejected(UNEVEN, f"features of a batch differ in their number of rows: {sorted(count)}")
+            raise Rejected(PAYLOAD, f"features of a batch differ in their number of rows: {sorted(count)}")
         rows = range(count.pop())
         return [{n: starred[n][i] if n in starred else value for n, (value, _) in values.items()} for i in rows], True
 
@@ -162,22 +185,6 @@ def csv_cells(text: str, delimiter: str = ",") -> list[str]:
         return next(csv.reader([text.rstrip("\r")], delimiter=delimiter, strict=True), [])
     except csv.Error as error:
         raise Rejected("type", f"no line of CSV: {error}") from error
-
-
-def check_keys(mapping: Mapping[str, Any], allowed: Iterable[str]) -> None:
-    """Raises ValueError for a key that no mapping of this format has."""
-    for key in mapping:
-        if key not in (known := tuple(allowed)):
-            raise ValueError(f"{key}: no such key; allowed: {', '.join(known)}")
-
-
-def names_of(key: str, entry: Any) -> tuple[str, ...]:
-    """A list of different names. Raises ValueError."""
-    if not isinstance(entry, list) or not entry or not all(isinstance(name, str) and name for name in entry):
-        raise ValueError(f"{key}: found {entry!r}; allowed: a list of names")
-    if len(set(entry)) < len(entry):
-        raise ValueError(f"{key}: found a name twice in {entry!r}; allowed: each name once")
-    return tuple(entry)
 
 
 def _delimiter(entry: Any, columns: tuple[str, ...] | None) -> str:
