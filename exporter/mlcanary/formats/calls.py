@@ -104,6 +104,10 @@ class PairedFormat:
         dropped, self._dropped = self._dropped, []
         return [*dropped, *self._pairing.take_dropped()]
 
+    def take_times(self) -> list[float]:
+        """See `contract.Waits`."""
+        return self._pairing.take_times()
+
     def dump(self) -> Any:
         """Halves that wait."""
         return self._pairing.dump()

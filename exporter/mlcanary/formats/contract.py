@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median_low
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -84,6 +84,17 @@ class RowFormat(Protocol):
         """See `Format`."""
 
 
+@runtime_checkable
+class Waits(Protocol):
+    """A `RowFormat` whose lines may give nothing yet, and still tell how far in event time their log is.
+
+    Without it a log of requests alone would seem to stand still, and be read to its end before that of the responses.
+    """
+
+    def take_times(self) -> Iterable[float]:
+        """Event times, Unix seconds, of the halves since the last call."""
+
+
 @dataclass(frozen=True)
 class FormatOptions:
     """How one source is read. `path`: with named groups `model` and `version`; `mapping`: as the file has it.
@@ -105,6 +116,7 @@ class RowsDecoder:
     def __init__(self, rows: RowFormat, reader: RowReader) -> None:
         self._rows = rows
         self._reader = reader
+        self._waits = rows if isinstance(rows, Waits) else None
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -127,6 +139,8 @@ class RowsDecoder:
             except UNUSABLE as error:
                 out.rejects.append(reject_of(error, line))
         out.rejects.extend(self._rows.take_dropped())
+        if self._waits is not None:
+            out.times.extend(self._waits.take_times())
         return out
 
     def _take(self, row: Row, line: bytes, now: float, out: Decoded) -> None:

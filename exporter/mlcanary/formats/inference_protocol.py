@@ -5,7 +5,8 @@
     {"key": "r-1", "time": 1793527200.1, "headers": {"mlserver-version": "v2"}, "data": {...}}
     {"ts": 1793527200.1, "latency_ms": 12, "request": {...}, "response": {...}}
 
-Guarantee: request and response meet in any order (`pairing`); what holds `outputs` is a response. The key of a record
+Guarantee: request and response meet in any order (`pairing`); what holds `inputs` is a request, though
+it may ask for certain `outputs`. The key of a record
 wins over the header `requestid` and the body's `id`. A line may also hold both halves, under `request` and `response`,
 with `id`, `ts`, `model`, `version` and `latency_ms` beside them.
 Source: Open Inference Protocol 2; MLServer mlserver/kafka.
@@ -46,7 +47,7 @@ class InferenceProtocolFormat(PairedFormat):
         if key is None:
             raise Rejected("no_id", "a record without key and id, by which its other half is found")
         half = Half(body, event.seconds(), self._facts(event, key))
-        yield from self._paired(key, Side.RESPONSE if "outputs" in fields else Side.REQUEST, half, now)
+        yield from self._paired(key, Side.REQUEST if "inputs" in fields else Side.RESPONSE, half, now)
 
     def _both(self, event: Event) -> Iterator[Row]:
         """A line that somebody's own logging wrote."""

@@ -69,6 +69,7 @@ class Pairing:
         self._clock = 0.0
         self._paired: dict[int, float] = {}
         self._dropped: list[Reject] = []
+        self._taken: list[float] = []
 
     def __len__(self) -> int:
         """Halves that wait."""
@@ -81,7 +82,10 @@ class Pairing:
 
     def put(self, key: str, side: Side, half: Half, now: float = math.inf) -> tuple[Half, Half] | None:
         """Request and response, if this half completes them; else it waits. `now`: Unix seconds, bounds its time."""
-        since = self._clock if half.ts is None else self._tick(min(half.ts, now))
+        since = self._clock
+        if half.ts is not None:
+            since = self._tick(min(half.ts, now))
+            self._taken.append(half.ts)
         other = self._waiting.get(key)
         if other is not None and other.side is not side:
             del self._waiting[key]
@@ -102,6 +106,11 @@ class Pairing:
         self._evict()
         dropped, self._dropped = self._dropped, []
         return dropped
+
+    def take_times(self) -> list[float]:
+        """Times of the halves since the last call, see `contract.Waits`."""
+        taken, self._taken = self._taken, []
+        return taken
 
     def dump(self) -> Any:
         """Plain values for `load`, None if nothing waits."""

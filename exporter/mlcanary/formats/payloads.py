@@ -221,8 +221,11 @@ def _rows_of(data: object, shape: object, what: str) -> list[Any]:
     flat = _flat(data)
     if not isinstance(shape, list) or not all(isinstance(n, int) and not isinstance(n, bool) for n in shape):
         shape = [len(data)]
+    if shape.count(-1) == 1:
+        rest = -math.prod(shape)
+        shape = [n if n != -1 else len(flat) // max(1, rest) for n in shape]
     count = shape[0] if shape else 1
-    if not flat or count < 1 or len(flat) % count or (math.prod(shape) != len(flat) and -1 not in shape):
+    if not flat or count < 1 or math.prod(shape) != len(flat):
         raise Rejected("payload", f"{what} of shape {shape!r:.80} with {len(flat)} values")
     width = len(flat) // count
     return flat if width == 1 else [flat[start : start + width] for start in range(0, len(flat), width)]
