@@ -7,8 +7,8 @@ sources:
 
 Guarantee: both kinds of lines may come in any order. A schema line is told by its keys and kept for its monitor, in the
 checkpoint too; data lines that come before their schema wait, at most `_MOST_LINES` of them, and what is given up is
-counted as `no_schema`. Two monitors of one worker write into one file (BentoML sets one logger for all): whose line it
-is is told by its columns, the path only decides where columns do not.
+counted as `no_schema`. Two monitors of one worker write into one file (BentoML sets one logger for all): a line whose
+columns are not those of its folder's schema is read by the schema that has them.
 The rows of one call share its request_id. The first has it as its id, the next ones `<id>/1`, `<id>/2`, ...: whether a
 second row follows cannot be known when the first is read. With `batch: true` the first is `<id>/0`.
 """
@@ -170,16 +170,18 @@ class BentoMLFormat:
         return schema
 
     def _choose(self, monitor: str, keys: Set[str]) -> Schema | None:
-        """Own monitor before others, newer before older; a line with all columns before one that leaves some out."""
+        """The newest schema of the own monitor that fits, else that of another one.
+
+        Without any of its own a line waits: the same columns under another folder may be those of another version.
+        """
         newest_first = list(reversed(self._schemas.values()))
-        candidates = sorted(newest_first, key=lambda schema: schema.monitor != monitor)
+        own = [schema for schema in newest_first if schema.monitor == monitor]
         if self._fixed is not None:
-            version = candidates[0].version if candidates and candidates[0].monitor == monitor else None
-            return Schema(monitor, version, self._fixed)
-        for schema in candidates:
-            if schema.fits(keys):
-                return schema
-        return next((schema for schema in candidates if schema.holds(keys)), None)
+            return Schema(monitor, own[0].version if own else None, self._fixed)
+        if not own:
+            return None
+        fitting = (schema for schema in (*own, *newest_first) if schema.fits(keys))
+        return next(fitting, None) or next((schema for schema in own if schema.holds(keys)), None)
 
     def _values(self, line: Mapping[str, Any], schema: Schema, source: str) -> dict[str, Any]:
         features: dict[str, Any] = {}

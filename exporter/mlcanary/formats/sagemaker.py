@@ -165,7 +165,15 @@ def _opened(part: _Part | None) -> Any:
     if kind != "JSON":
         raise Rejected(PAYLOAD, f"a body in {part.encoding!r:.40}; known: CSV, JSON, BASE64")
     lines = text.strip().split("\n")
-    return decode(text) if len(lines) == 1 or not _is_lines(part) else [decode(each) for each in lines]
+    return [decode(each) for each in lines] if _is_lines(part) else _unwrapped(decode(text))
+
+
+def _unwrapped(document: Any) -> Any:
+    """The rows of SageMaker's own algorithms, each the list in an object with the one key `features`."""
+    rows = document.get("instances") if isinstance(document, dict) else None
+    if isinstance(rows, list) and all(isinstance(row, dict) and row.keys() == {"features"} for row in rows):
+        return {"instances": [row["features"] for row in rows]}
+    return document
 
 
 def _is_lines(part: _Part) -> bool:
