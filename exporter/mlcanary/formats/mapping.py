@@ -82,7 +82,8 @@ class MappingFormat:
         features, starred = self._features.find(document)
         if features is not None:
             (columns if starred else shared)["features"] = features
-        self._check_payload(document, shared, columns)
+        if not failed:
+            self._check_payload(document, shared, columns)
         yield from self._batches.rows(shared, columns, line)
 
     def take_dropped(self) -> Iterable[Reject]:

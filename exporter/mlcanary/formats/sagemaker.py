@@ -155,7 +155,7 @@ def _opened(part: _Part | None) -> Any:
     text, kind = part.data, part.encoding.upper()
     if kind == "BASE64":
         content = (part.observedContentType or "").lower()
-        kind = "CSV" if "csv" in content else "JSON"
+        kind = "CSV" if "csv" in content else "JSON" if "json" in content else part.encoding
         try:
             text = b64decode(text, validate=True).decode()
         except (binascii.Error, ValueError) as error:
@@ -163,13 +163,16 @@ def _opened(part: _Part | None) -> Any:
     if kind == "CSV":
         return _table(text)
     if kind != "JSON":
-        raise Rejected(PAYLOAD, f"a body in {part.encoding!r:.40}; known: CSV, JSON, BASE64")
+        content = part.observedContentType or "unknown"
+        raise Rejected(
+            PAYLOAD, f"a body in {part.encoding:.40} of type {content:.80}; known: CSV, JSON, also in BASE64"
+        )
     lines = text.strip().split("\n")
-    return [decode(each) for each in lines] if _is_lines(part) else _unwrapped(decode(text))
+    return _unwrapped({"instances": [decode(each) for each in lines]} if _is_lines(part) else decode(text))
 
 
 def _unwrapped(document: Any) -> Any:
-    """The rows of SageMaker's own algorithms, each the list in an object with the one key `features`."""
+    """The rows of SageMaker's own algorithms: each is what an object with the one key `features` holds."""
     rows = document.get("instances") if isinstance(document, dict) else None
     if isinstance(rows, list) and all(isinstance(row, dict) and row.keys() == {"features"} for row in rows):
         return {"instances": [row["features"] for row in rows]}

@@ -102,7 +102,7 @@ class FileSource:
         for pattern in self._patterns:
             if pattern.plain and pattern.key not in self._tails:
                 self._start(pattern.key, pattern.spelling, first=True)
-        self._next_refresh = clock()
+        self._next_refresh = self._looked_at = clock()
         self._expand({key for key in keys if key not in since})
 
     def read(self, progress: Mapping[str, float] | None = None) -> Block | None:
@@ -112,7 +112,7 @@ class FileSource:
         backlog of several files then comes out roughly in order of time, so that labels meet their predictions.
         """
         now = self._clock()
-        if now >= self._next_refresh or now < self._next_refresh - self._refresh:
+        if now >= self._next_refresh or now < self._looked_at:
             self._expand(set())
         moved = True
         while moved:
@@ -198,7 +198,7 @@ class FileSource:
     def _expand(self, first: set[str]) -> None:
         """Follow what the globs match now. `first`: keys of the patterns that start for the first time."""
         now = self._clock()
-        self._next_refresh = now + self._refresh
+        self._next_refresh, self._looked_at = now + self._refresh, now
         found = {pattern: pattern.files() for pattern in self._patterns if not pattern.plain}
         if not found:
             return
