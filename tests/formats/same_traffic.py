@@ -150,7 +150,7 @@ def counted(sources: Sequence[tuple[FormatOptions, Lines]], plan: ModelPlan | No
         reader = make_format(options, monitor_plan.model)
         for source, lines in logs.items() if isinstance(logs, Mapping) else [(options.name, logs)]:
             decoded = reader.decode_block(b"\n".join(lines) + b"\n", NOW, source)
-            monitor.feed(decoded.records, NOW)
+            monitor.feed(decoded.records, NOW, decoded.predictions, decoded.labels)
             out.rejects.extend(decoded.rejects)
     monitor.advance(NOW, NOW)
     for found in monitor.samples(NOW):

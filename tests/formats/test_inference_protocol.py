@@ -106,11 +106,11 @@ def write_two_logs(directory: Path, calls: tuple[Call, ...]) -> None:
 
 def test_requests_and_responses_in_logs_of_their_own_meet_while_a_backlog_is_read(tmp_path: Path) -> None:
     """Both logs advance together in event time, so a few waiting halves are enough, however long the logs are."""
-    calls = traffic(6000, largest_batch=2)
+    calls = traffic(2500, largest_batch=2)
     write_two_logs(tmp_path, calls)
     config = tmp_path / "exporter.yml"
-    config.write_text("sources: [{path: '*.jsonl', format: mlserver, mapping: {pairs: {count: 2000, age: 6h}}}]")
-    engine = Engine(load_settings(Flags(config_file=config)), clock=lambda: START + 6000 * 7.0 + 60.0)
+    config.write_text("sources: [{path: '*.jsonl', format: mlserver, mapping: {pairs: {count: 1600, age: 6h}}}]")
+    engine = Engine(load_settings(Flags(config_file=config)), clock=lambda: START + 2500 * 7.0 + 60.0)
     page = shown(engine)
     assert total(page, "mlcanary_predictions_total") == sum(len(call.rows) for call in calls)
     assert total(page, "mlcanary_log_parse_errors_total") == 0

@@ -47,7 +47,7 @@ def set_up(bare: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_make_alone_lists_every_target() -> None:
     done = subprocess.run(["make"], capture_output=True, text=True, timeout=30, cwd=ROOT, check=True)
     names = [line.split()[1] for line in done.stdout.splitlines()]
-    assert names == ["help", "setup", "demo", "test", "check", "fix", "bench", "figures", "sim", "proof"]
+    assert names == ["help", "setup", "demo", "test", "check", "fix", "bench", "figures", "sim", "proof", "servers"]
 
 
 def test_a_bare_machine_is_told_in_one_line_what_to_install(bare: Path) -> None:

@@ -12,12 +12,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from statistics import median_low
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
+import numpy as np
 
 from mlcanary.catalog import UNKNOWN, Task
+from mlcanary.columns import LabelColumns, PredictionColumns
 from mlcanary.formats.rows import Rejected, Row, RowReader
 from mlcanary.records import Record, Reject
 
@@ -29,9 +30,14 @@ _EXCERPT = 160
 
 @dataclass
 class Decoded:
-    """What a block of lines gave. `lines` counts every line, blank and broken ones included."""
+    """What a block of lines gave. `lines` counts every line, blank and broken ones included.
+
+    Records travel one by one in `records`, or many at once in `predictions` and `labels`; none twice.
+    """
 
     records: list[Record] = field(default_factory=list)
+    predictions: list[PredictionColumns] = field(default_factory=list)
+    labels: list[LabelColumns] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     lines: int = 0
     times: list[float] = field(default_factory=list)
@@ -41,7 +47,16 @@ class Decoded:
 
         Not the newest: one clock that runs ahead, or one line without a time, must not end the wait of all others.
         """
-        return min(now, median_low(self.times)) if self.times else -math.inf
+        if not self.times:
+            return -math.inf
+        middle = (len(self.times) - 1) // 2
+        return min(now, float(np.partition(np.array(self.times), middle)[middle]))
+
+    def every_record(self) -> list[Record]:
+        """All of them one by one, those of columns last."""
+        predictions = (record for batch in self.predictions for record in batch.rows())
+        labels = (record for batch in self.labels for record in batch.rows())
+        return [*self.records, *predictions, *labels]
 
 
 class Format(Protocol):
