@@ -1,8 +1,7 @@
-"""BentoML monitor files: real ones, and what goes wrong with their schema, their times and their request ids."""
+"""BentoML monitor files: what goes wrong with their schema, their times and their request ids."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,7 +13,6 @@ from mlcanary.formats.bentoml import BentoMLFormat
 from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.rows import Row
 
-RECORDED = Path(__file__).parent / "recorded" / "bentoml-1.4.39" / "churn"
 DATA, SCHEMA = "/m/churn/data/data.1.log", "/m/churn/schema/schema.1.log"
 
 
@@ -48,18 +46,28 @@ class Reader:
         return other
 
 
-def test_files_of_the_real_server_are_read() -> None:
+def test_a_batch_as_bentoml_1_4_39_writes_it_outside_a_built_bento() -> None:
     reader = Reader(timezone="America/New_York")
-    assert reader.rows(SCHEMA, *(RECORDED / "schema" / "schema.1.log").read_bytes().splitlines()) == []
-    rows = reader.rows(DATA, *(RECORDED / "data" / "data.1.log").read_bytes().splitlines())
-    assert [(row.features, row.prediction, row.score) for row in rows] == [
-        ({"age": 41.0, "plan": "a"}, 0, 0.41),
-        ({"age": 61.0, "plan": "b"}, 1, 0.61),
-        ({"age": None, "plan": "a"}, 0, 0.0),
+    columns = [
+        {"name": "age", "role": "feature", "type": "numerical"},
+        {"name": "churns", "role": "prediction", "type": "categorical"},
+        {"name": "probability", "role": "prediction", "type": "numerical"},
     ]
-    assert [row.id for row in rows] == ["10527329140050377993", "5770438810215199533", "5770438810215199533/1"]
-    assert rows[0].ts == pytest.approx(1795654887.177308)  # 2026-11-26T01:01:27Z
-    assert {row.version for row in rows} == {None}  # "not available" outside a built bento
+    reader.rows(SCHEMA, {"meta_data": {"bento_name": "Churn", "bento_version": "not available"}, "columns": columns})
+    rows = reader.rows(
+        DATA,
+        b'{"age": 61.0, "churns": 1, "probability": 0.61, "timestamp": "2026-11-25T20:01:27.269808", '
+        b'"request_id": "5770438810215199533", "trace_id": "56715247900122951256341114036700469016"}',
+        b'{"age": null, "churns": 0, "probability": 0.0, "timestamp": "2026-11-25T20:01:27.269808", '
+        b'"request_id": "5770438810215199533", "trace_id": "56715247900122951256341114036700469016"}',
+    )
+    assert [(row.features, row.prediction, row.score) for row in rows] == [
+        ({"age": 61.0}, 1, 0.61),
+        ({"age": None}, 0, 0.0),
+    ]
+    assert [row.id for row in rows] == ["5770438810215199533", "5770438810215199533/1"]
+    assert rows[0].ts == pytest.approx(1795654887.269808)  # 2026-11-26T01:01:27Z
+    assert {row.version for row in rows} == {None}
 
 
 def test_data_before_its_schema_waits_also_over_a_restart() -> None:

@@ -114,6 +114,16 @@ def kserve(folder: Path) -> Iterator[str]:
         yield url
 
 
+@contextmanager
+def bentoml(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """BentoML with the service in `folder`; yields its address."""
+    port = str(free_port())
+    command = [_python("bentoml"), "-m", "bentoml", "serve", "bentoml_service:Churn", "--host", "127.0.0.1"]
+    ready = f"http://127.0.0.1:{port}/readyz"
+    with _running([*command, "--port", port], folder, ready, environment):
+        yield ready.removesuffix("/readyz")
+
+
 def tensors_request(call: Call) -> dict[str, Any]:
     """A request in the Open Inference Protocol with a column per feature, and both outputs asked for."""
     n = len(call.rows)
