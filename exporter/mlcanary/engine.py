@@ -106,13 +106,9 @@ class Engine:
     def take(self, block: Block, now: float) -> None:
         """Decode a block and feed it. Bad lines are counted, shown and left out."""
         decoded = self._inputs.decode(block, now)
-<<<<<<< HEAD
-        self.monitor.feed(decoded.records, now)
+        self.monitor.feed(decoded.records, now, decoded.predictions, decoded.labels)
         if decoded.rejects:
             self._entries[block.source] = block.origin
-=======
-        self.monitor.feed(decoded.records, now, decoded.predictions, decoded.labels)
->>>>>>> fmta
         for reject in decoded.rejects:
             self._rejected[block.source, reject.reason] += 1
             self._recent.append((block.source, reject))

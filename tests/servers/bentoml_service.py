@@ -1,4 +1,4 @@
-"""A BentoML service that monitors its predictions. BentoML runs it, in an environment of its own; no test imports it."""
+"""A BentoML service that monitors its predictions. BentoML runs it, in an environment of its own; no test does."""
 
 from __future__ import annotations
 
