@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.event_traffic import KSERVE, SELDON, instances, kserve_binary, kserve_structured, seldon_kafka, tensors
-from formats.same_traffic import MODEL, START, traffic
+from formats.same_traffic import START, traffic
+from mlcanary.catalog import Task
 from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.envelope import envelope_line
 from mlcanary.formats.registry import ROW_FORMATS, make_format
@@ -269,9 +271,42 @@ def test_any_change_to_a_line_gives_records_or_a_reject(line: bytes, at: int, pu
     assert len(reader.predictions) + len(reader.rejects) + len(reader.format.dump() or ()) >= 1
 
 
-def test_the_model_of_a_path_is_used_where_no_event_names_one() -> None:
-    request, response = pair()
-    found = Reader().read(request, response).predictions[0]
-    assert found.key.model == "default"
-    named = pair(inferenceservicename=MODEL)
-    assert Reader().read(*named).predictions[0].key.model == MODEL
+def test_the_task_of_a_model_says_what_a_number_is() -> None:
+    """The model may be named by the event, the path or the configuration."""
+    tasks = {"price": Task.REGRESSION}
+
+    def read(source: str, **attributes: Any) -> Prediction:
+        options = FormatOptions("kserve", path=re.compile(r"/(?P<model>\w+)/log"))
+        found = make_format(options, lambda model: ModelPlan(task=tasks.get(model, Task.BINARY)))
+        lines = b"\n".join(pair(**attributes)) + b"\n"
+        (record,) = found.decode_block(lines, NOW, source).every_record()
+        assert isinstance(record, Prediction)
+        return record
+
+    for found in (read("/price/log"), read("/churn/log", inferenceservicename="price")):
+        assert (found.key.model, found.predicted, found.score) == ("price", "0.7", None)
+    for found in (read("/churn/log"), read("/price/log", inferenceservicename="churn")):
+        assert (found.key.model, found.predicted, found.score) == ("churn", "1", 0.7)
+    assert read("log").key.model == "default"
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize("nested", [DEEP, b'{"instances":%s}' % DEEP], ids=["bare", "in a body"])
+def test_nesting_beyond_reading_is_a_reject_and_harms_no_other(nested: bytes) -> None:
+    kind = f"{KSERVE}request".encode()
+    good = [event(side, body, id="good") for side, body in (("request", REQUEST), ("response", RESPONSE))]
+    lines = (
+        b'{"id":"5f0c","type":"%s","data":%s}' % (kind, nested),
+        envelope_line({"ce-id": "5f0c", "ce-type": kind.decode()}, nested),
+    )
+    for line in lines:
+        reader = Reader().read(line, event("response", RESPONSE), *good)
+        assert [found.id for found in reader.predictions] == ["good"]
+        assert reader.reasons == ["json"]
+
+
+def test_a_row_of_900_levels_is_read() -> None:
+    nested = {"instances": json.loads("[" * 900 + "1" + "]" * 900)}
+    assert [found.features for found in Reader().read(event("request", nested), pair()[1]).predictions] == [{"f0": 1}]

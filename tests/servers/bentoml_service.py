@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import bentoml
+import bentoml  # type: ignore[import-not-found]  # lives in the environment of its server
 
 
 @bentoml.service(workers=1)
 class Churn:
     """Gives the probability of churn by a rule, so that nothing but BentoML itself has to be installed."""
 
-    @bentoml.api  # type: ignore[untyped-decorator]  # BentoML lives in the environment of its server
+    @bentoml.api  # type: ignore[untyped-decorator]  # see above
     def predict(self, rows: list[dict[str, float | str | None]]) -> list[float]:
         """One probability per row."""
         answers = []

@@ -71,9 +71,8 @@ class BentoMLFormat:
         mapping = options.mapping or {}
         check_keys(mapping, ("timezone", "output", "batch", "columns"))
         self._zone = time_zone(mapping.get("timezone"))
-        output = chosen("output", mapping.get("output", "auto"), ("auto", "score", "prediction"))
-        binary = options.task_of(options.model) is Task.BINARY
-        self._number_is = output if output != "auto" else "score" if binary else "prediction"
+        self._output = chosen("output", mapping.get("output", "auto"), ("auto", "score", "prediction"))
+        self._options = options
         self._from_zero = bool(chosen("batch", mapping.get("batch", False), (True, False)))
         self._fixed = _configured(mapping["columns"]) if "columns" in mapping else None
         self._schemas: OrderedDict[tuple[str, tuple[str, ...]], Schema] = OrderedDict()
@@ -130,25 +129,17 @@ class BentoMLFormat:
         described = line["columns"]
         if len(described) > _MOST_COLUMNS:
             raise Rejected("type", f"a schema of {len(described)} columns; allowed: {_MOST_COLUMNS}")
-        numeric_answers = [c for c in described if isinstance(c, dict) and c.get("role") == "prediction"]
+        answers = [c for c in described if isinstance(c, dict) and c.get("role") == "prediction"]
+        binary = self._options.task_of(self._options.model_of(source)) is Task.BINARY
+        number_is = self._output if self._output != "auto" else "score" if binary or len(answers) > 1 else "prediction"
         for column in described:
             if not isinstance(column, dict) or not isinstance(column.get("name"), str):
                 raise Rejected("type", "a column of a schema needs a name")
-            columns[column["name"]] = self._role(column, alone=len(numeric_answers) == 1)
+            columns[column["name"]] = _role_of(column, number_is)
         meta = line["meta_data"]
         version = meta.get("bento_version") if isinstance(meta, dict) else None
         known = isinstance(version, str) and version not in _UNVERSIONED
         self._keep(Schema(_monitor(source), version if known else None, columns))
-
-    def _role(self, column: Mapping[str, Any], *, alone: bool) -> str:
-        role, kind = str(column.get("role")), column.get("type")
-        if role != "prediction":
-            return role_key(role)
-        if kind == "numerical_sequence":
-            return "scores"
-        if kind == "numerical":
-            return self._number_is if alone else "score"
-        return "prediction"
 
     def _keep(self, schema: Schema) -> None:
         key = (schema.monitor, tuple(sorted(schema.roles)))
@@ -224,6 +215,14 @@ class _Saved(msgspec.Struct):
     schemas: list[Schema] = []
     waiting: list[tuple[str, bytes]] = []
     requests: list[tuple[str, str, int]] = []
+
+
+def _role_of(column: Mapping[str, Any], number_is: str) -> str:
+    """The key of a row that a column stands for."""
+    role = str(column.get("role"))
+    if role != "prediction":
+        return role_key(role)
+    return {"numerical_sequence": "scores", "numerical": number_is}.get(str(column.get("type")), "prediction")
 
 
 def role_key(role: str) -> str:

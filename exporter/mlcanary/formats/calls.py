@@ -90,9 +90,12 @@ class PairedFormat:
         self._plan = self._mapping.payload
         self._pairing = Pairing(self._mapping.pairs)
         self._dropped: list[Reject] = []
+        self._source, self._model = "", options.model_of("")
 
     def rows(self, line: bytes, source: str, now: float) -> Iterator[Row]:
         """Those that the events of this line complete. Raises what `contract.UNUSABLE` holds."""
+        if source != self._source:
+            self._source, self._model = source, self._options.model_of(source)
         for event in events_of(line):
             try:
                 yield from self._of_event(event, now)
@@ -149,7 +152,7 @@ class PairedFormat:
         call_id = call.id or said(asked, "id") or said(answered, "id")
         plan = self._plan
         features = features_of(asked, plan)
-        answers = answers_of(answered, plan, task=self._options.task_of(model or self._options.model))
+        answers = answers_of(answered, plan, task=self._options.task_of(model or self._model))
         if len(features) != len(answers):
             raise Rejected("payload", f"a request of {len(features)} rows with a response of {len(answers)}")
         for row_id, row, answer in zip(row_ids(call_id, len(answers)), features, answers, strict=True):

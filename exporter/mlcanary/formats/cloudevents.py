@@ -103,9 +103,9 @@ class CloudEventsFormat(PairedFormat):
         exact = profile.exact_times and (event.stored or "recordedtime" in event.names)
         mapping = self._mapping
         facts = facts_of(
-            id=event.first(places(mapping.id, profile.key)),
+            id=key if mapping.id is None else event.first(places(mapping.id, ())),
             model=event.first(places(mapping.model, profile.model)),
-            version=event.first(places(mapping.version, ())),
+            version=None if mapping.version is None else event.first(places(mapping.version, ())),
             version_else=None if mapping.version else event.text("endpoint"),
             exact="1" if exact else None,
         )

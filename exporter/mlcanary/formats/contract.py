@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -33,6 +34,7 @@ class Decoded:
     """What a block of lines gave. `lines` counts every line, blank and broken ones included.
 
     Records travel one by one in `records`, or many at once in `predictions` and `labels`; none twice.
+    `client_dropped`: records that clients say they dropped, by reason of the catalogue.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -41,6 +43,7 @@ class Decoded:
     rejects: list[Reject] = field(default_factory=list)
     lines: int = 0
     times: list[float] = field(default_factory=list)
+    client_dropped: Counter[str] = field(default_factory=Counter)
 
     def reached(self, now: float) -> float:
         """How far in event time these lines are, -inf if they do not tell: the median of their own times.
@@ -123,6 +126,11 @@ class FormatOptions:
     path: re.Pattern[str] | None = None
     mapping: Mapping[str, Any] | None = None
     task_of: Callable[[str], Task] = field(default=lambda _model: Task.BINARY, compare=False)
+
+    def model_of(self, source: str) -> str:
+        """The model of the records of a log that do not name one."""
+        found = self.path.search(source) if self.path is not None else None
+        return (found.groupdict().get("model") if found is not None else None) or self.model
 
 
 class RowsDecoder:

@@ -95,7 +95,7 @@ class Event:
         """Whether this is an object of KServe's blob store."""
         if self.stored:
             fields = {_STORED.get(name, name): value for name, value in fields.items()}
-        elif any(name.startswith(("ce-", "ce_", "Ce", "CE")) for name in fields):
+        elif "type" not in fields and any(name.lower().startswith(_PREFIXES) for name in fields):
             fields = {_plain(name): value for name, value in fields.items()}
         self._fields = fields
         self._headers: dict[str, str] | None = None
@@ -115,18 +115,21 @@ class Event:
 
         `metadata.<header>` looks into what KServe was told to log of the request's headers.
         """
-        if name.startswith("metadata."):
-            return self._metadata(name[9:])
         raw = self._fields.get(name)
         if raw is not None:
             value = _SCALAR.decode(raw)
             if value is not None and value != "":
                 return value if isinstance(value, str) else str(value)
-        return self._header(name)
+        if name.startswith("metadata."):
+            return self._metadata(name[9:])
+        return self._header(name) if "headers" in self._fields else None
 
     def first(self, names: Iterable[str]) -> str | None:
         """The first of these that says anything; None if none does."""
-        return next((found for name in names if (found := self.text(name)) is not None), None)
+        for name in names:
+            if (found := self.text(name)) is not None:
+                return found
+        return None
 
     def seconds(self, *names: str) -> float | None:
         """Unix seconds of the first of these attributes that is there, `time` without any. Raises Rejected."""

@@ -74,7 +74,7 @@ class MappingFormat:
         status, _ = self._fields["status"].find(document) if "status" in self._fields else (None, False)
         failed = status is not None and str(status) != _OK
         if self._bodies and not failed:  # the body of a failed request tells of the failure
-            columns = self._read_bodies(document)
+            columns = self._read_bodies(document, source)
         for key, field in self._fields.items():
             value, starred = field.find(document)
             if value is not None:
@@ -108,11 +108,11 @@ class MappingFormat:
             raise Rejected("type", f"found {len(cells)} cells, the mapping names {len(self._columns)} columns")
         return Document(dict(zip(self._columns, cells, strict=True)))
 
-    def _read_bodies(self, document: Document) -> dict[str, list[Any]]:
+    def _read_bodies(self, document: Document, source: str) -> dict[str, list[Any]]:
         """The columns of request and response. Raises Rejected."""
         bodies = {key: document.opened(field.find(document)[0]) for key, field in self._bodies.items()}
         model = self._fields["model"].find(document)[0] if "model" in self._fields else None
-        task = self._options.task_of(model if isinstance(model, str) else self._options.model)
+        task = self._options.task_of(model if isinstance(model, str) else self._options.model_of(source))
         return call_columns(bodies.get("request"), bodies.get("response"), self._plan, task)
 
     def _check_payload(self, document: Document, shared: Mapping[str, Any], columns: Mapping[str, Any]) -> None:

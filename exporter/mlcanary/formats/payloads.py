@@ -144,12 +144,12 @@ def _columns(document: object, tensors: str) -> list[Column]:
 
 def _is_tensors(found: Sequence[object]) -> bool:
     """Raises Rejected for tensors that travel beside the JSON."""
-    tensors = [each for each in found if isinstance(each, Mapping) and "datatype" in each]
-    if not tensors or len(tensors) != len(found):
-        return False
-    if any("data" not in each for each in tensors):
-        raise Rejected("payload", "a tensor without data: the binary extension is not read")
-    return True
+    for each in found:
+        if not isinstance(each, dict) or "datatype" not in each:
+            return False
+        if "data" not in each:
+            raise Rejected("payload", "a tensor without data: the binary extension is not read")
+    return bool(found)
 
 
 def _of_any(found: object) -> list[Column]:
@@ -218,6 +218,8 @@ def _rows_of(data: object, shape: object, what: str) -> list[Any]:
     """The rows of a tensor: scalars where a row has one value, else flat lists. Raises Rejected."""
     if not isinstance(data, list):
         raise Rejected("payload", f"{what} whose data is no list")
+    if data and shape in ([len(data)], [len(data), 1]) and list not in map(type, data):
+        return data  # the usual case
     flat = _flat(data)
     if not isinstance(shape, list) or not all(isinstance(n, int) and not isinstance(n, bool) for n in shape):
         shape = [len(data)]
@@ -233,7 +235,7 @@ def _rows_of(data: object, shape: object, what: str) -> list[Any]:
 
 def _flat(data: list[Any]) -> list[Any]:
     """Depth first. The decoder has bounded the depth."""
-    if not any(isinstance(value, list) for value in data):
+    if list not in map(type, data):
         return data
     out: list[Any] = []
     for value in data:
@@ -254,26 +256,29 @@ def _count(columns: Sequence[Column]) -> int:
 
 def _lay(rows: list[Values], column: Column, names: tuple[str, ...], *, alone: bool) -> None:
     """Put a column into its rows, a matrix as several features. `alone`: it is the whole table."""
+    single = column.name if column.name is not None else _name(0, names)
     for row, value in zip(rows, column.values, strict=True):
-        if column.name is None and isinstance(value, Mapping):
+        if isinstance(value, _SCALARS):
+            row[single] = value
+        elif column.name is None and isinstance(value, Mapping):
             for name, cell in value.items():
                 _lay_cell(row, str(name), cell)
         elif isinstance(value, list) and (alone or column.name is None):
             for i, part in enumerate(_flat(value)):
                 _lay_cell(row, _name(i, names), part)
         else:
-            _lay_cell(row, column.name if column.name is not None else _name(0, names), value)
+            _lay_cell(row, single, value)
 
 
 def _lay_cell(row: Values, name: str, cell: object) -> None:
     """A scalar, or the parts of a list; what is an object is no feature."""
-    if isinstance(cell, list):
+    if isinstance(cell, _SCALARS):
+        row[name] = cell
+    elif isinstance(cell, list):
         parts = _flat(cell)
         for i, part in enumerate(parts):
             if isinstance(part, _SCALARS):
                 row[name if len(parts) == 1 else f"{name}_{i}"] = part
-    elif isinstance(cell, _SCALARS):
-        row[name] = cell
 
 
 def _name(i: int, names: tuple[str, ...]) -> str:

@@ -119,7 +119,8 @@ class SageMakerFormat:
         if self._columns and answered is not None:
             columns = self._named_answers(answered)
             answered = None
-        columns |= call_columns(asked, answered, self._plan, self._options.task_of(model or self._options.model))
+        task = self._options.task_of(model or self._options.model_of(source))
+        columns |= call_columns(asked, answered, self._plan, task)
         yield from self._batches.rows(shared, columns, line)
 
     def _named_answers(self, answered: Any) -> dict[str, list[Any]]:
