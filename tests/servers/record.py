@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 
 from servers import bentoml_server
-from servers.recordings import record
+from servers.recordings import SERVERS, record
 
 if __name__ == "__main__":
-    for server in sys.argv[1:]:
+    for server in [name for name in sys.argv[1:] if name in (*SERVERS, "bentoml")]:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             kept = bentoml_server.record(folder) if server == "bentoml" else record(server, folder)
