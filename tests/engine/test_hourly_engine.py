@@ -25,12 +25,15 @@ def test_counts_of_closed_files_go_to_the_row_of_their_pattern(tmp_path: Path) -
         os.utime(path / "a.jsonl", (1.7e9 + hour, 1.7e9 + hour))
     config = tmp_path / "exporter.yml"
     config.write_text("sources:\n  - path: capture/**/*.jsonl\n    format: sagemaker\n")
-    engine = Engine(load_settings(Flags(log_paths=(), config_file=config)), clock=lambda: NOW)
-    while engine.read_some():
-        pass
+    engine = Engine(
+        load_settings(Flags(log_paths=(), config_file=config)), clock=iter(range(int(NOW), int(NOW) + 100_000)).__next__
+    )
+    for _ in range(2):  # the second look for files closes those that were read
+        while engine.read_some():
+            pass
     engine.publish()
     page = parsed(engine.page.text.decode())
     assert total(page, "mlcanary_predictions_total", model="churn", version="canary") == HOURS
     assert total(page, "mlcanary_log_lines_total") == 2 * HOURS
     assert total(page, "mlcanary_log_parse_errors_total", reason="json") == HOURS
-    assert total(page, "mlcanary_up") <= 101
+    assert total(page, "mlcanary_up") == 1

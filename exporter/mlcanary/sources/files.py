@@ -42,10 +42,11 @@ class FileSource:
     are expanded every `refresh_seconds`. A matched file that was removed after its last line was read is left at
     once while its pattern names another file, else after `forget_seconds`; should it come back, it goes on.
 
-    Above `at_once` matched files those read to their end and not written for `idle_seconds` are closed until they grow;
-    above `max_files` the others at their end too. What was not read yet then waits for their place, the file written
-    first before the others. A file with rotated ones beside it stays open; `left_out` counts those for which there is
-    no place because of that. Looking for files takes at most a fiftieth of the time.
+    Where there are more than `at_once` files, matched ones that were read to their end and not written for
+    `idle_seconds` are closed until they grow; above `max_files` the others at their end too. What was not read yet then
+    waits for their place, the file written first before the others. A file with rotated ones beside it stays open;
+    `left_out` counts those for which there is no place because of that. Looking for files takes at most a fiftieth of
+    the time.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class FileSource:
                     moved = True
                 if isinstance(lines, bytes):
                     return Block(tail.source, lines, self._origin(tail))
-            moved = moved or self._take_up()
+            moved = moved or (bool(self._pending) and self._take_up())
         return None
 
     def behind(self, progress: Mapping[str, float]) -> float:
@@ -233,17 +234,15 @@ class FileSource:
     def _take_up(self) -> bool:
         """Follow files that wait, as far as there is place. True if any was taken up."""
         taken = False
-        if self._pending:
-            if len(self._tails) >= self._at_once:
-                self._close_finished(self._clock() - self._idle)
-            if len(self._tails) >= self._max_files:
-                self._close_finished(math.inf)
-            most = self._at_once if len(self._tails) < self._at_once else self._max_files
-            while self._pending and len(self._tails) < most:
-                each = self._pending.popleft()
-                if each.path not in self._tails:
-                    self._start(each.path, each.spelling, first=each.first)
-                    taken = True
+        if len(self._tails) + len(self._pending) > self._at_once:
+            self._close_finished(self._clock() - self._idle)
+        if self._pending and len(self._tails) >= self._max_files:
+            self._close_finished(math.inf)
+        while self._pending and len(self._tails) < self._max_files:
+            each = self._pending.popleft()
+            if each.path not in self._tails:
+                self._start(each.path, each.spelling, first=each.first)
+                taken = True
         self.left_out = 0 if taken else len(self._pending)
         return taken
 
