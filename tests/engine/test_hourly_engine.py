@@ -9,6 +9,7 @@ from pathlib import Path
 from exporter_process import parsed, total
 from mlcanary.engine import Engine
 from mlcanary.settings import Flags, load_settings
+from rotated_log import Clock
 
 NOW = 1_793_600_000.0
 HOURS = 130
@@ -25,10 +26,11 @@ def test_counts_of_closed_files_go_to_the_row_of_their_pattern(tmp_path: Path) -
         os.utime(path / "a.jsonl", (1.7e9 + hour, 1.7e9 + hour))
     config = tmp_path / "exporter.yml"
     config.write_text("sources:\n  - path: capture/**/*.jsonl\n    format: sagemaker\n")
+    clock = Clock(NOW)
     engine = Engine(
         load_settings(Flags(log_paths=(), config_file=config)), clock=iter(range(int(NOW), int(NOW) + 100_000)).__next__
     )
-    for _ in range(2):  # the second look for files closes those that were read
+    for clock.now in (NOW, NOW + 10.0):  # the second look for files closes those that were read
         while engine.read_some():
             pass
     engine.publish()
