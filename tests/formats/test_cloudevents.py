@@ -112,6 +112,12 @@ def test_trap_transformer_and_predictor_log_the_same_call_twice() -> None:
     assert len(Reader(components=["transformer", "predictor"]).read(*lines).predictions) == 2
 
 
+def test_mirrored_calls_keep_their_id_and_are_told_apart_by_the_endpoint() -> None:
+    default, canary = (pair(endpoint=endpoint) for endpoint in ("default", "canary"))
+    found = Reader().read(default[0], canary[0], canary[1], default[1]).predictions
+    assert [record.key.version for record in found] == ["canary", "default"]
+
+
 def test_nodes_of_a_graph_share_a_requestid_and_are_told_apart() -> None:
     lines = []
     for node, score in (("scaler", 0.2), ("clf", 0.7)):
@@ -298,8 +304,8 @@ def test_nesting_beyond_reading_is_a_reject_and_harms_no_other(nested: bytes) ->
     kind = f"{KSERVE}request".encode()
     good = [event(side, body, id="good") for side, body in (("request", REQUEST), ("response", RESPONSE))]
     lines = (
-        b'{"id":"5f0c","type":"%s","data":%s}' % (kind, nested),
-        envelope_line({"ce-id": "5f0c", "ce-type": kind.decode()}, nested),
+        b'{"id":"5f0c","type":"%s","endpoint":"canary","data":%s}' % (kind, nested),
+        envelope_line({"ce-id": "5f0c", "ce-type": kind.decode(), "ce-endpoint": "canary"}, nested),
     )
     for line in lines:
         reader = Reader().read(line, event("response", RESPONSE), *good)

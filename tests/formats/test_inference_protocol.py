@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from exporter_process import parsed, total
+from exporter_process import Counters, ExporterProcess, parsed, total
 from formats.event_traffic import halves, mlserver_kafka, tensors
 from formats.same_traffic import NOW, START, Call, traffic
 from mlcanary.engine import Engine
@@ -89,7 +89,7 @@ def test_what_is_no_body_of_the_protocol_is_told() -> None:
     assert [reject.reason for reject in found.rejects] == ["payload", "type", "payload", "payload", "payload"]
 
 
-def shown(engine: Engine) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+def shown(engine: Engine) -> Counters:
     while engine.read_some():
         pass
     engine.publish()
@@ -130,3 +130,33 @@ def test_a_half_that_waited_in_the_checkpoint_meets_its_response(tmp_path: Path)
     second = Engine(settings, clock=lambda: START + 2, checkpoint=Checkpoint(tmp_path / "state.db"))
     assert total(shown(second), "mlcanary_predictions_total") == 1
     second.close()
+
+
+def has_read_all(page: Counters) -> bool:
+    return total(page, "mlcanary_log_lines_total") > 0 and total(page, "mlcanary_log_lag_bytes") == 0
+
+
+def test_pairs_are_neither_lost_nor_counted_twice_by_kills(tmp_path: Path) -> None:
+    """Halves of a call lie before and after each kill; what was read after the last page is read again."""
+    calls = traffic(48)
+    lines = mlserver_kafka(calls, tensors)
+    config, log = tmp_path / "exporter.yml", tmp_path / "log.jsonl"
+    config.write_text("sources: [{path: log.jsonl, format: mlserver}]")
+    log.touch()
+    flags = ["--config.file", str(config), "--state.path", str(tmp_path / "state.db")]
+    flags += ["--publish.interval", "100ms", "--poll.interval", "30ms"]
+    shares = [lines[start : start + 49] for start in range(0, len(lines), 49)]
+    for i, share in enumerate(shares):
+        with ExporterProcess(*flags, log=tmp_path / "exporter.log") as exporter, log.open("ab") as handle:
+            handle.write(b"\n".join(share) + b"\n")
+            handle.flush()
+            if i % 2 == 0:  # at once, or after a page has shown the share
+                page = exporter.wait_for(has_read_all)
+                assert has_read_all(page)
+            exporter.kill()
+    rows = sum(len(call.rows) for call in calls)
+    with ExporterProcess(*flags, log=tmp_path / "exporter.log") as exporter:
+        page = exporter.wait_for(lambda page: total(page, "mlcanary_predictions_total") >= rows)
+        assert total(page, "mlcanary_predictions_total") == rows
+        assert total(page, "mlcanary_duplicate_predictions_total") == 0
+        assert total(page, "mlcanary_log_parse_errors_total") == 0

@@ -52,7 +52,7 @@ KSERVE = Profile(
     key=("id",),
     model=("inferenceservicename",),
     exact_times=True,
-    parts=("component", "inferenceservicename"),
+    parts=("component", "inferenceservicename", "endpoint"),
 )
 SELDON = Profile(
     kinds={

@@ -20,9 +20,6 @@ import msgspec
 
 from mlcanary.formats.rows import Rejected
 
-ENVELOPE_REASONS = ("payload",)
-"""Why an envelope cannot be used: what it holds is not what its format says."""
-
 _PREFIXES = ("ce-", "ce_")
 _STRUCTURED = ("application/cloudevents+json", "application/cloudevents-batch+json")
 _STORED = {
@@ -38,6 +35,7 @@ _BATCH = msgspec.json.Decoder(list[msgspec.Raw])
 _HEADERS = msgspec.json.Decoder(dict[str, str | list[str]])
 _SCALAR = msgspec.json.Decoder(str | int | float | bool | None)
 _BASE64 = msgspec.json.Decoder(str)
+_UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6))
 _LINE_ENDS = bytes.maketrans(b"\n\r", b"  ")
 
 
@@ -178,13 +176,13 @@ class Event:
 
 
 def event_seconds(value: str | float) -> float:
-    """Unix seconds of a time in RFC 3339 (UTC without a zone) or in seconds. Raises Rejected.
+    """Unix seconds of a time in RFC 3339 (UTC without a zone), or in seconds, ms, us or ns by size. Raises Rejected.
 
-    >>> event_seconds("1970-01-01T00:01:00.5Z"), event_seconds(60)
-    (60.5, 60.0)
+    >>> event_seconds("1970-01-01T00:01:00.5Z"), event_seconds(60), event_seconds(1793527200123)
+    (60.5, 60.0, 1793527200.123)
     """
     if not isinstance(value, str):
-        return float(value)
+        return next((value / unit for limit, unit in _UNITS if value < limit), value / 1e9)
     try:
         when = datetime.fromisoformat(value)
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
