@@ -1,0 +1,79 @@
+"""Finds rows by the hash of their id, many at a time.
+
+Guarantee: `find` gives the live row of a hash, or -1; two ids are taken for one only if their 64-bit hashes are equal.
+With n rows remembered that happens to a look-up of another id with probability n / 2**64: with 200,000 rows, once in
+9e13 look-ups; then one prediction is taken for a duplicate, or one label meets the wrong row. The hashes are keyed per
+process (SipHash of Python's str), so nobody can choose ids that meet.
+Open addressing over buckets of eight entries: a look-up reads one bucket, seldom two. A row that is gone leaves its
+entry behind, which then fits no live row; the owner builds the table anew once `full` says so.
+Cost: 6 bytes per entry, about 10 bytes per row; some 25 array operations per batch, whatever its size.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint64]
+Slots = NDArray[np.int64]
+
+_WIDTH = 8
+_ENTRIES_PER_ROW = 1.67
+_FULL = 0.8
+
+
+class IdTable:
+    """Entries of (16 bits of the hash, slot of the row), for about `rows` rows."""
+
+    def __init__(self, rows: int) -> None:
+        """`rows`: how many live rows it is made for."""
+        self._buckets = max(2, int(rows * _ENTRIES_PER_ROW / _WIDTH) + 1)
+        self._marks = np.zeros((self._buckets, _WIDTH), dtype=np.uint16)
+        self._slots = np.zeros((self._buckets, _WIDTH), dtype=np.int32)
+        self._flat_marks, self._flat_slots = self._marks.reshape(-1), self._slots.reshape(-1)
+        self._used = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all entries."""
+        return self._marks.nbytes + self._slots.nbytes
+
+    def full(self, more: int) -> bool:
+        """Whether `more` entries would make it slow."""
+        return self._used + more > _FULL * self._flat_marks.size
+
+    def find(self, hashes: Hashes, held: Hashes, alive: NDArray[np.uint16]) -> Slots:
+        """Slot of each hash, -1 where there is none. `held`, `alive`: hash of every slot, and not 0 if it is live."""
+        result = np.full(len(hashes), -1, dtype=np.int64)
+        left = np.arange(len(hashes))
+        bucket, mark = self._place(hashes)
+        while len(left):
+            entries = self._marks[bucket]
+            at, column = np.nonzero(entries == mark[:, None])
+            if len(at):
+                slots = self._slots[bucket[at], column]
+                fits = (held[slots] == hashes[left[at]]) & (alive[slots] != 0)
+                result[left[at[fits]]] = slots[fits]
+            further = np.nonzero((entries[:, -1] != 0) & (result[left] < 0))[0]
+            left, mark = left[further], mark[further]
+            bucket = (bucket[further] + 1) % self._buckets
+        return result
+
+    def add(self, hashes: Hashes, slots: Slots) -> None:
+        """Enter rows that `find` does not know. The caller asked `full` before."""
+        self._used += len(hashes)
+        bucket, mark = self._place(hashes)
+        while len(slots):
+            free = (self._marks[bucket] == 0).argmax(axis=1)
+            place = bucket * _WIDTH + free
+            room = self._flat_marks[place] == 0
+            # Two rows may want one place: the last to write has it, the others try again.
+            self._flat_slots[place[room]] = slots[room]
+            won = room & (self._flat_slots[place] == slots)
+            self._flat_marks[place[won]] = mark[won]
+            lost = ~won
+            bucket, mark, slots = (bucket + ~room)[lost] % self._buckets, mark[lost], slots[lost]
+
+    def _place(self, hashes: Hashes) -> tuple[Slots, NDArray[np.uint16]]:
+        bucket = ((hashes >> np.uint64(32)) * np.uint64(self._buckets)) >> np.uint64(32)
+        return bucket.astype(np.int64), np.maximum(hashes & np.uint64(0xFFFF), 1).astype(np.uint16)
