@@ -61,8 +61,13 @@ def of_columns(batches: Sequence[PredictionColumns], names: Names) -> IncomingPr
 
     if len(parts) == 1:
         return IncomingPredictions(parts[0][0], batches[0].ids, *parts[0][1:], record)
-    rows, label, odd = (np.concatenate([part[i] for part in parts]) if parts else no_rows(0) for i in range(3))
-    return IncomingPredictions(rows, list(chain.from_iterable(b.ids for b in batches)), label, odd, record)
+    return IncomingPredictions(
+        np.concatenate([no_rows(0), *(rows for rows, _, _ in parts)]),
+        list(chain.from_iterable(batch.ids for batch in batches)),
+        np.concatenate([np.zeros(0, dtype=np.int32), *(label for _, label, _ in parts)]),
+        np.concatenate([np.zeros(0, dtype=np.bool_), *(odd for _, _, odd in parts)]),
+        record,
+    )
 
 
 def _rows(batch: PredictionColumns, names: Names) -> tuple[Rows, Codes, Mask]:

@@ -140,7 +140,7 @@ class Join:
         self._names.load(names)
         odd = list(stored.odd)
         try:
-            self._machine.restore((key, row) for key, row, _ in odd)
+            self._machine.restore(((key, row) for key, row, _ in odd), evict=False)
             stubs = [(seq, key) for key, _, seq in odd if seq >= 0]
             rows, next_seq = self._rows.notes.restore(stored, self._names, stubs)
         except msgspec.MsgspecError as error:

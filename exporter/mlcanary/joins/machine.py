@@ -176,8 +176,11 @@ class JoinMachine:
         self._policies = policies
         self._reschedule()
 
-    def restore(self, rows: Iterator[tuple[Key, bytes]]) -> None:
-        """Take over rows that `drain` gave to a former process, in their order of insertion."""
+    def restore(self, rows: Iterator[tuple[Key, bytes]], *, evict: bool = True) -> None:
+        """Take over rows that `drain` gave to a former process, in their order of insertion.
+
+        `evict`: forget the oldest where there are more than `capacity`.
+        """
         self._dirty = {}
         for key, row in rows:
             versions, early = _DECODE(row)
@@ -192,7 +195,8 @@ class JoinMachine:
                 self._early_size += len(early)
                 self.early_ids[key[1]] += 1
         self._reschedule()
-        self._evict()
+        if evict:
+            self._evict()
 
     def _policy(self, model: str) -> JoinPolicy:
         return self._policies.get(model) or self._policies[""]

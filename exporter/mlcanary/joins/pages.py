@@ -9,8 +9,9 @@ Cost: 16 KB per changed page, and each id once. What could not be stored is boun
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -32,11 +33,11 @@ _DECODE = msgspec.msgpack.Decoder(tuple[bytes, list[str]]).decode
 
 
 class JoinChanges(NamedTuple):
-    """What is to be stored: `pages` of rows (None: the page and its ids are gone), then `ids` by first sequence number,
+    """What is to be stored, in this order.
 
-    then `thin`: (page, the low bits of those whose ids it still needs). `odd`: rows of the machine with their sequence
-    number, -1 without one; None for a row that is gone. `whole`, `odd_whole`: there is nothing but these. The rest is
-    for `redrain`.
+    `pages` of rows, None where the page and its ids are gone; `ids` by first sequence number; `thin`: page and the low
+    bits of the rows whose ids it still needs. `odd`: rows of the machine with their sequence number, -1 without one;
+    None for a row that is gone. `whole`, `odd_whole`: there is nothing but these. The rest is for `redrain`.
     """
 
     whole: bool = False
@@ -45,13 +46,13 @@ class JoinChanges(NamedTuple):
     thin: Sequence[tuple[int, bytes]] = ()
     odd: Sequence[tuple[Key, bytes | None, int]] = ()
     odd_whole: bool = False
-    fresh: dict[int, str] = {}
-    counts: dict[int, int] = {}
+    fresh: Mapping[int, str] = MappingProxyType({})
+    counts: Mapping[int, int] = MappingProxyType({})
     machine: Changes = Changes(False, [])
 
 
 class StoredJoin(NamedTuple):
-    """What was stored: `pages` and `ids` in the order of their numbers, `odd` in the order in which they were written."""
+    """What was stored: `pages` and `ids` in the order of their numbers, `odd` in the order in which it was written."""
 
     pages: Iterable[tuple[int, bytes]] = ()
     ids: Iterable[tuple[int, bytes]] = ()

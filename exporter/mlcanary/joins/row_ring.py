@@ -105,13 +105,15 @@ class RowRing:
             slots = (self._head + np.arange(min(n, self._tail - self._head))) % len(flags)
             alive = slots[flags[slots] != 0]
             if len(alive) >= count or len(slots) < n:
-                return alive[:count]
+                found: Slots = alive[:count]
+                return found
             n *= 2
 
     def ordered(self) -> Slots:
         """Slots of all live rows, oldest first."""
         slots = (self._head + np.arange(self._tail - self._head)) % len(self.rows)
-        return slots[self.rows["flags"][slots] != 0]
+        found: Slots = slots[self.rows["flags"][slots] != 0]
+        return found
 
     def due_blocks(self, now: float) -> tuple[NDArray[np.intp], Slots]:
         """Blocks in which something may be due at `now`, and the slots of their live rows."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcanary.columns import NONE, Codes, Mask
+from mlcanary.columns import Codes, Mask
 from mlcanary.joins.names import NO_ROOM, Names
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.joins.row_ring import MATURED, ODD, Rows
