@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ def of_columns(batches: Sequence[PredictionColumns], names: Names) -> IncomingPr
         batch = batches[part]
         row = i - (int(ends[part]) - len(batch))
         segments = tuple(batch.segment_values.names[codes[row]] for codes in batch.segments)
-        return next(batch.take(np.array([row])).rows()), segments
+        return _record(batch, row), segments
 
     if len(parts) == 1:
         return IncomingPredictions(parts[0][0], batches[0].ids, *parts[0][1:], record)
@@ -85,6 +86,20 @@ def _rows(batch: PredictionColumns, names: Names) -> tuple[Rows, Codes, Mask]:
     rows["segments"] = segments if not batch.segments else np.maximum(segments, 0)
     rows["flags"] = LIVE + HAS_USER * batch.has_user.astype(np.uint16)
     return rows, label, odd
+
+
+def _record(batch: PredictionColumns, row: int) -> Prediction:
+    """One row as far as the join looks at it."""
+    score, label = float(batch.score[row]), NONE if batch.label is None else int(batch.label[row])
+    return Prediction(
+        batch.key,
+        float(batch.ts[row]),
+        batch.ids[row],
+        predicted=batch.classes.name(int(batch.predicted[row])),
+        score=None if isnan(score) else score,
+        label=batch.classes.name(label),
+        user=int(batch.user[row]) if batch.has_user[row] else None,
+    )
 
 
 def of_records(
