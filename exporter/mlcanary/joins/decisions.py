@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mlcanary.columns import NONE, OutcomeColumns
 from mlcanary.joins.names import Names
-from mlcanary.joins.row_ring import ASSUMED, HAS_USER, ROW, Rows
+from mlcanary.joins.row_ring import ASSUMED, HAS_USER, Rows, pick, together
 from mlcanary.joins.rows import Outcomes
 from mlcanary.records import ModelKey
 
@@ -72,9 +72,9 @@ class Decisions:
             (self.matured, found.matured),
         ):
             if parts:
-                rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+                rows = parts[0] if len(parts) == 1 else together(parts)
                 for code in np.flatnonzero(np.bincount(rows["key"])).tolist():
-                    own = rows[rows["key"] == code]
+                    own = pick(rows, rows["key"] == code)
                     columns += self._columns(self._names.keys[code], own)
                     told = own["label_ts"][(own["flags"] & ASSUMED) == 0] if parts is self.joined else ()
                     if len(told):
@@ -86,7 +86,7 @@ class Decisions:
 
     def _columns(self, key: ModelKey, rows: Rows) -> list[OutcomeColumns]:
         if rows["segments"].any():
-            parts = [(rows[where], columns) for where, columns in self._names.apart(rows["segments"])]
+            parts = [(pick(rows, where), columns) for where, columns in self._names.apart(rows["segments"])]
         else:
             parts = [(rows, ())]
         return [
@@ -106,8 +106,3 @@ class Decisions:
             )
             for part, columns in parts
         ]
-
-
-def no_rows(count: int) -> Rows:
-    """Rows of zeros, to be filled."""
-    return np.zeros(count, dtype=ROW)

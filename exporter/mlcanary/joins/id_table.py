@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
 Slots = NDArray[np.int64]
+Marks = NDArray[np.uint16]
 
 _WIDTH = 8
 _ENTRIES_PER_ROW = 1.67
 _FULL = 0.8
+_MANY = 4096
 
 
 class IdTable:
@@ -63,6 +65,8 @@ class IdTable:
         """Enter rows that `find` does not know. The caller asked `full` before."""
         self._used += len(hashes)
         bucket, mark = self._place(hashes)
+        if len(slots) > _MANY and not self._flat_marks.any():
+            bucket, mark, slots = self._fill(bucket, mark, slots)
         while len(slots):
             free = (self._marks[bucket] == 0).argmax(axis=1)
             place = bucket * _WIDTH + free
@@ -74,6 +78,17 @@ class IdTable:
             lost = ~won
             bucket, mark, slots = (bucket + ~room)[lost] % self._buckets, mark[lost], slots[lost]
 
-    def _place(self, hashes: Hashes) -> tuple[Slots, NDArray[np.uint16]]:
+    def _fill(self, bucket: Slots, mark: Marks, slots: Slots) -> tuple[Slots, Marks, Slots]:
+        """Enter many rows into an empty table, bucket by bucket; returns those for which their bucket has no room."""
+        order = np.argsort(bucket)
+        bucket, mark, slots = bucket[order], mark[order], slots[order]
+        starts = np.searchsorted(bucket, np.arange(self._buckets))
+        rank = np.arange(len(bucket)) - starts[bucket]
+        room = rank < _WIDTH
+        place = (bucket * _WIDTH + rank)[room]
+        self._flat_marks[place], self._flat_slots[place] = mark[room], slots[room]
+        return bucket[~room], mark[~room], slots[~room]
+
+    def _place(self, hashes: Hashes) -> tuple[Slots, Marks]:
         bucket = ((hashes >> np.uint64(32)) * np.uint64(self._buckets)) >> np.uint64(32)
         return bucket.astype(np.int64), np.maximum(hashes & np.uint64(0xFFFF), 1).astype(np.uint16)

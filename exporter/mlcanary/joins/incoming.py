@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcanary.columns import NONE, Codes, LabelColumns, Mask, PredictionColumns
-from mlcanary.joins.decisions import no_rows
 from mlcanary.joins.names import NO_ROOM, Names
-from mlcanary.joins.row_ring import HAS_USER, LIVE, Rows
+from mlcanary.joins.row_ring import HAS_USER, LIVE, Rows, no_rows, together
 from mlcanary.records import Label, Prediction
 
 ANY_MODEL, NO_MODEL = -1, -2
@@ -63,7 +62,7 @@ def of_columns(batches: Sequence[PredictionColumns], names: Names) -> IncomingPr
     if len(parts) == 1:
         return IncomingPredictions(parts[0][0], batches[0].ids, *parts[0][1:], record)
     return IncomingPredictions(
-        np.concatenate([no_rows(0), *(rows for rows, _, _ in parts)]),
+        together([no_rows(0), *(rows for rows, _, _ in parts)]),
         list(chain.from_iterable(batch.ids for batch in batches)),
         np.concatenate([np.zeros(0, dtype=np.int32), *(label for _, label, _ in parts)]),
         np.concatenate([np.zeros(0, dtype=np.bool_), *(odd for _, _, odd in parts)]),

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcanary.columns import NONE, LabelColumns, Mask, PredictionColumns
-from mlcanary.joins.column_rows import ColumnRows
+from mlcanary.joins.column_rows import ColumnRows, all_differ
 from mlcanary.joins.decisions import JoinOutcomes
 from mlcanary.joins.id_table import Slots
 from mlcanary.joins.incoming import (
@@ -36,7 +36,7 @@ from mlcanary.joins.machine import JoinMachine
 from mlcanary.joins.names import Names
 from mlcanary.joins.pages import JoinChanges, StoredJoin
 from mlcanary.joins.policy import JoinPolicy
-from mlcanary.joins.row_ring import DONE, ODD
+from mlcanary.joins.row_ring import DONE, ODD, pick
 from mlcanary.joins.rows import Key
 from mlcanary.joins.waits import Waits
 from mlcanary.records import Label, ModelKey, Prediction
@@ -163,8 +163,9 @@ class Join:
         keys = incoming.rows["key"]
         hashed = hashes_of(incoming.ids)
         models = self._names.model_of[keys]
-        for model in np.unique(models).tolist():
-            incoming.rows["hash"][models == model] = self._names.hashes(hashed[models == model], model)
+        for model in np.flatnonzero(np.bincount(models)).tolist():
+            own = models == model
+            incoming.rows["hash"][own] = self._names.hashes(hashed[own], model)
         incoming.odd[:] |= self._rows.waits.odd[keys]
         for start in range(0, len(places), self.capacity):
             self._place(incoming, places[start : start + self.capacity], fresh)
@@ -175,10 +176,10 @@ class Join:
         odd = incoming.odd[places]
         for place in places[odd].tolist():
             self._machine.predict(*incoming.record(place))
-        rows = incoming.rows[places[~odd]]
+        rows = pick(incoming.rows, places[~odd])
         rows["label"], rows["label_ts"] = incoming.label[places[~odd]], rows["ts"]
         rows["flags"] |= DONE
-        self._rows.matched(rows[rows["label"] != NONE])
+        self._rows.matched(pick(rows, rows["label"] != NONE))
 
     def _place(self, incoming: IncomingPredictions, places: NDArray[np.intp], fresh: Mask) -> None:
         """Remember predictions with ids, at most `capacity` of them."""
@@ -186,15 +187,15 @@ class Join:
         hashes = incoming.rows["hash"][places]
         slots = ring.find(hashes)
         new = slots < 0
-        _, firsts = np.unique(hashes, return_index=True)
-        if len(firsts) < len(places):
+        if not all_differ(hashes):
             first = np.zeros(len(places), dtype=np.bool_)
-            first[firsts] = True
+            first[np.unique(hashes, return_index=True)[1]] = True
             new &= first
         overflow = ring.live + int(new.sum()) - self.capacity
         if overflow > 0:
             oldest = ring.oldest(overflow)
-            if len(places) > 1 and np.isin(oldest, slots).any():
+            known = slots[slots >= 0]
+            if len(places) > 1 and len(known) and ring.rows["seq"][known].min() <= ring.rows["seq"][oldest[-1]]:
                 # One of these is remembered now, but may be evicted before its line is reached.
                 half = len(places) // 2
                 self._place(incoming, places[:half], fresh)
@@ -209,7 +210,7 @@ class Join:
         self._repeat(incoming, places[~new], fresh)
 
     def _insert(self, incoming: IncomingPredictions, places: NDArray[np.intp]) -> None:
-        rows, odd = incoming.rows[places], incoming.odd[places]
+        rows, odd = pick(incoming.rows, places), incoming.odd[places]
         ids = [str(incoming.ids[place]) for place in places.tolist()]
         slots = self._rows.append(rows, ids, odd)
         self._see(rows["key"])
@@ -242,7 +243,7 @@ class Join:
     def _repeat(self, incoming: IncomingPredictions, places: NDArray[np.intp], fresh: Mask) -> None:
         """Predictions whose id is known: the same version again, or another one."""
         slots = self._rows.ring.find(incoming.rows["hash"][places])
-        held = self._rows.ring.rows[slots]
+        held = self._rows.ring.read(slots)
         again = (held["key"] == incoming.rows["key"][places]) & ((held["flags"] & ODD) == 0)
         fresh[places[again]] = False
         for i in np.flatnonzero(~again).tolist():

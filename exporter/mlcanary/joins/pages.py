@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcanary.columns import NONE
-from mlcanary.joins.decisions import no_rows
 from mlcanary.joins.names import Names
-from mlcanary.joins.row_ring import ASSUMED, DONE, HAS_USER, LIVE, MATURED, ODD, ROW, RowRing, Rows
+from mlcanary.joins.row_ring import ASSUMED, DONE, HAS_USER, LIVE, MATURED, ODD, ROW, RowRing, Rows, no_rows, pick, together
 from mlcanary.joins.rows import Changes, Key
 
 PAGE_BITS = 8
@@ -155,8 +154,8 @@ class PageNotes:
             for model in np.unique(models).tolist():
                 rows["hash"][models == model] = names.hashes(hashed[models == model], model)
             parts.append(rows)
-        rows = np.concatenate(parts)
-        rows = rows[np.argsort(rows["seq"], kind="stable")]
+        rows = together(parts)
+        rows = pick(rows, np.argsort(rows["seq"], kind="stable"))
         if len(rows):
             if (np.diff(rows["seq"]) == 0).any() or rows["seq"][0] < 0:
                 raise ValueError("rows of the join that stand twice")
@@ -169,8 +168,7 @@ class PageNotes:
         slots = slots[(ring.rows["flags"][slots] & ODD) == 0]
         if pages is not None:
             slots = slots[np.isin(ring.rows["seq"][slots] >> PAGE_BITS, np.array(sorted(pages), dtype=np.int64))]
-        rows: Rows = ring.rows[slots]
-        return rows
+        return ring.read(slots)
 
 
 def thinned(chunks: Iterable[tuple[int, bytes]], keep: bytes) -> tuple[int, bytes]:
