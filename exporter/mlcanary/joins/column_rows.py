@@ -5,12 +5,13 @@ Guarantee: `offer` and `advance` decide of each plain row what the machine would
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcanary.columns import NONE, Codes, Mask
+from mlcanary.columns import NONE, Codes, Mask, take_list
 from mlcanary.joins.decisions import Decisions
 from mlcanary.joins.id_table import Slots
 from mlcanary.joins.names import Names
@@ -40,14 +41,14 @@ class ColumnRows:
         if missing:
             self.undecided = np.concatenate([self.undecided, np.zeros(missing, dtype=np.int64)])
 
-    def append(self, rows: Rows, ids: list[str], odd: Mask) -> Slots:
+    def append(self, rows: Rows, ids: Sequence[str | None], odd: Mask) -> Slots:
         """Remember rows; of odd ones only their place."""
         rows["flags"][odd] |= ODD
         slots = self.ring.append(rows, self.waits.due(rows))
         if odd.any():
             plain = np.flatnonzero(~odd)
             self._hold(rows["key"][plain], 1)
-            self.notes.add(rows["seq"][plain], [ids[i] for i in plain.tolist()])
+            self.notes.add(rows["seq"][plain], take_list(ids, plain))
         else:
             self._hold(rows["key"], 1)
             self.notes.add(rows["seq"], ids)

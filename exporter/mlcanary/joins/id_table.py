@@ -4,9 +4,9 @@ Guarantee: `find` gives the live row of a hash, or -1; two ids are taken for one
 With n rows remembered that happens to a look-up of another id with probability n / 2**64: with 200,000 rows, once in
 9e13 look-ups; then one prediction is taken for a duplicate, or one label meets the wrong row. The hashes are keyed per
 process (SipHash of Python's str), so nobody can choose ids that meet.
-Open addressing over buckets of eight entries: a look-up reads one bucket, seldom two. A row that is gone leaves its
-entry behind, which then fits no live row; the owner builds the table anew once `full` says so.
-Cost: 6 bytes per entry, about 10 bytes per row; some 25 array operations per batch, whatever its size.
+Open addressing over buckets of sixteen entries: a look-up reads one bucket, seldom two. A row that is gone leaves its
+entry behind, which fits no live row since the owner clears its hash; the owner builds the table anew once `full` says so.
+Cost: 6 bytes per entry, about 11 bytes per row; some 25 array operations per batch, whatever its size.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Hashes = NDArray[np.uint64]
 Slots = NDArray[np.int64]
 Marks = NDArray[np.uint16]
 
-_WIDTH = 8
-_ENTRIES_PER_ROW = 1.67
-_FULL = 0.8
+_WIDTH = 16
+_ENTRIES_PER_ROW = 1.8
+_FULL = 0.75
 _MANY = 4096
 
 
@@ -44,21 +44,29 @@ class IdTable:
         """Whether `more` entries would make it slow."""
         return self._used + more > _FULL * self._flat_marks.size
 
-    def find(self, hashes: Hashes, held: Hashes, alive: NDArray[np.uint16]) -> Slots:
-        """Slot of each hash, -1 where there is none. `held`, `alive`: hash of every slot, and not 0 if it is live."""
+    def find(self, hashes: Hashes, held: Hashes, stride: int) -> Slots:
+        """Slot of each hash, none of which is 0; -1 where there is none.
+
+        `held`: the hash of every slot, 0 where no row lives, in every `stride`-th place.
+        """
         result = np.full(len(hashes), -1, dtype=np.int64)
         left = np.arange(len(hashes))
         bucket, mark = self._place(hashes)
         while len(left):
-            entries = self._marks[bucket]
-            at, column = np.nonzero(entries == mark[:, None])
-            if len(at):
-                slots = self._slots[bucket[at], column]
-                fits = (held[slots] == hashes[left[at]]) & (alive[slots] != 0)
-                result[left[at[fits]]] = slots[fits]
-            further = np.nonzero((entries[:, -1] != 0) & (result[left] < 0))[0]
-            left, mark = left[further], mark[further]
-            bucket = (bucket[further] + 1) % self._buckets
+            entries = self._marks.take(bucket, axis=0)
+            place = (entries == mark[:, None]).reshape(-1).nonzero()[0]
+            if len(place):
+                at = place // _WIDTH
+                slots = self._flat_slots.take(bucket.take(at) * _WIDTH + place % _WIDTH).astype(np.int64)
+                at = left.take(at)
+                fits = held.take(slots * stride) == hashes.take(at)
+                result[at[fits]] = slots[fits]
+            further = (entries[:, -1] != 0).nonzero()[0]
+            if not len(further):
+                break
+            further = further[result.take(left.take(further)) < 0]
+            left, mark = left.take(further), mark.take(further)
+            bucket = (bucket.take(further) + 1) % self._buckets
         return result
 
     def add(self, hashes: Hashes, slots: Slots) -> None:
@@ -68,7 +76,7 @@ class IdTable:
         if len(slots) > _MANY and not self._flat_marks.any():
             bucket, mark, slots = self._fill(bucket, mark, slots)
         while len(slots):
-            free = (self._marks[bucket] == 0).argmax(axis=1)
+            free = (self._marks.take(bucket, axis=0) == 0).argmax(axis=1)
             place = bucket * _WIDTH + free
             room = self._flat_marks[place] == 0
             # Two rows may want one place: the last to write has it, the others try again.

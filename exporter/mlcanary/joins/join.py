@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mlcanary.columns import NONE, LabelColumns, Mask, PredictionColumns
+from mlcanary.columns import NONE, LabelColumns, Mask, PredictionColumns, take_list
 from mlcanary.joins.column_rows import ColumnRows, all_differ
 from mlcanary.joins.decisions import JoinOutcomes
 from mlcanary.joins.id_table import Slots
@@ -211,7 +211,7 @@ class Join:
 
     def _insert(self, incoming: IncomingPredictions, places: NDArray[np.intp]) -> None:
         rows, odd = pick(incoming.rows, places), incoming.odd[places]
-        ids = [str(incoming.ids[place]) for place in places.tolist()]
+        ids = incoming.ids if len(places) == len(incoming.ids) else take_list(incoming.ids, places)
         slots = self._rows.append(rows, ids, odd)
         self._see(rows["key"])
         label = incoming.label[places]
@@ -222,7 +222,7 @@ class Join:
         if not early and not odd.any():
             return
         for i in [i for i, row_id in enumerate(ids) if row_id in early or odd[i]]:
-            key = (self._names.keys[rows["key"][i]].model, ids[i])
+            key = (self._names.keys[rows["key"][i]].model, str(ids[i]))
             if odd[i]:
                 self._odd[int(rows["seq"][i])] = key
                 self._machine.predict(*incoming.record(int(places[i])))

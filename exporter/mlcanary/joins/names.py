@@ -63,9 +63,10 @@ class Names:
         return self._models.get(model)
 
     def hashes(self, ids: NDArray[np.int64], model: int) -> Hashes:
-        """The hash of (model, id) from Python's `hash` of each id."""
+        """The hash of (model, id), never 0, from Python's `hash` of each id."""
         mixed = (ids.view(np.uint64) ^ self._salts[model]) * _SPREAD
-        return mixed ^ (mixed >> np.uint64(32))
+        mixed ^= mixed >> np.uint64(32)
+        return np.maximum(mixed, 1)
 
     def class_code(self, name: str | None) -> int:
         """The number of a class, NONE for None, NO_ROOM."""

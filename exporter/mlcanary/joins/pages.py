@@ -45,7 +45,7 @@ class JoinChanges(NamedTuple):
     thin: Sequence[tuple[int, bytes]] = ()
     odd: Sequence[tuple[Key, bytes | None, int]] = ()
     odd_whole: bool = False
-    fresh: Mapping[int, str] = MappingProxyType({})
+    fresh: Mapping[int, str | None] = MappingProxyType({})
     counts: Mapping[int, int] = MappingProxyType({})
     machine: Changes = Changes(False, [])
 
@@ -65,11 +65,11 @@ class PageNotes:
         """`stored`: somebody calls `drain`; else nothing is noted."""
         self._stored = stored
         self._whole = True
-        self._ids: dict[int, str] = {}
+        self._ids: dict[int, str | None] = {}
         self._dirty: set[int] = set()
         self._on_disk: dict[int, int] = {}
 
-    def add(self, seqs: NDArray[np.int64], ids: Sequence[str]) -> None:
+    def add(self, seqs: NDArray[np.int64], ids: Sequence[str | None]) -> None:
         """New rows, in rising order of their numbers."""
         if self._stored and len(seqs):
             self._ids.update(zip(seqs.tolist(), ids, strict=True))

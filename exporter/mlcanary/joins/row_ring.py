@@ -84,7 +84,7 @@ class RowRing:
 
     def find(self, hashes: Hashes) -> Slots:
         """Slot of each hash, -1 where it is not remembered."""
-        return self._table.find(hashes, self.rows["hash"], self.rows["flags"])
+        return self._table.find(hashes, self._words.reshape(-1), _WORDS)  # the hash is the first word
 
     def read(self, slots: Slots) -> Rows:
         """A copy of these rows."""
@@ -121,6 +121,7 @@ class RowRing:
     def remove(self, slots: Slots) -> None:
         """Forget these live rows, each once."""
         self.rows["flags"][slots] = 0
+        self.rows["hash"][slots] = 0
         self.live -= len(slots)
         flags = self.rows["flags"]
         while self._head < self._tail:
