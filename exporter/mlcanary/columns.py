@@ -155,6 +155,16 @@ class PredictionColumns:
 _PREDICTION_ARRAYS = ("ts", "predicted", "score", "latency", "queue", "user", "has_user")
 
 
+def alike(one: PredictionColumns, other: PredictionColumns) -> bool:
+    """Whether two batches of one key are over the same classes and features, so that they can be joined."""
+    return (
+        one.classes is other.classes
+        and one.segment_values is other.segment_values
+        and one.features.numbers == other.features.numbers
+        and one.features.texts.keys() == other.features.texts.keys()
+    )
+
+
 def joined(batches: Sequence[PredictionColumns]) -> PredictionColumns:
     """One batch of several of one key over the same classes and features, in their order."""
     first = batches[0]

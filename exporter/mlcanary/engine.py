@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mlcanary import __version__
+from mlcanary.catalog import CLIENT_DROP_REASONS, OTHER
 from mlcanary.errors import StateError
 from mlcanary.exposition.budget import ORDER, SeriesBudget
 from mlcanary.exposition.families import families
@@ -71,6 +72,7 @@ class Engine:
         self._server = server
         self._peers = peers
         self._rejected: Counter[tuple[str, str]] = Counter()
+        self._client_dropped: Counter[str] = Counter()
         self._recent: deque[tuple[str, Reject]] = deque(maxlen=_SHOWN_REJECTS)
         self._event_time: dict[str, float] = {}
         self._left_out = 0
@@ -104,7 +106,8 @@ class Engine:
     def take(self, block: Block, now: float) -> None:
         """Decode a block and feed it. Bad lines are counted, shown and left out."""
         decoded = self._inputs.decode(block, now)
-        self.monitor.feed(decoded.records, now)
+        self.monitor.feed(decoded.records, now, decoded.predictions, decoded.labels)
+        self._client_dropped.update(decoded.client_dropped)
         for reject in decoded.rejects:
             self._rejected[block.source, reject.reason] += 1
             self._recent.append((block.source, reject))
@@ -196,6 +199,8 @@ class Engine:
         build = (__version__, self._revision, platform.python_version())
         yield sample("exporter_build_info", build, 1.0)
         yield from self._source_samples()
+        for reason in (*CLIENT_DROP_REASONS, OTHER):
+            yield sample("client_dropped_total", (reason,), float(self._client_dropped[reason]))
         self._left_out = max(self._left_out, self._inputs.left_out)
         if self._left_out:
             yield sample("series_limited_total", ("files",), float(self._left_out))

@@ -36,13 +36,17 @@ class Inputs:
         *,
         complete: bool = False,
         block_bytes: int = 1 << 18,
+        columns: bool = True,
     ) -> None:
-        """`saved`: a former `dump()`. `complete`: the logs are finished, their last line needs no line feed."""
+        """`saved`: a former `dump()`. `complete`: the logs are finished, their last line needs no line feed.
+
+        Without `columns` records come in the order of their lines.
+        """
         positions = dict((saved or {}).get("position", {}))
         self._source = SourceSet(_open(settings, positions, complete, block_bytes))
         self._formats = {
-            origin.name: make_format(origin.format, settings.plan.model) for origin in settings.origins
-        } or {_ONLY: make_format(settings.default_format, settings.plan.model)}
+            origin.name: make_format(origin.format, settings.plan.model, columns=columns) for origin in settings.origins
+        } or {_ONLY: make_format(settings.default_format, settings.plan.model, columns=columns)}
         self._default = next(iter(self._formats.values()))
         for name, state in (saved or {}).get("formats", {}).items():
             if name in self._formats and state is not None:

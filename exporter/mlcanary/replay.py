@@ -80,7 +80,7 @@ def replay(
             newest = decoded.reached(now)
             event_time[block.source] = max(reached, newest)
             clock = max(clock, newest)
-            monitor.feed(decoded.records, clock)
+            monitor.feed(decoded.records, clock, decoded.predictions, decoded.labels)
             monitor.advance(reached, clock)
             result.lines += decoded.lines
             result.rejected.update(reject.reason for reject in decoded.rejects)
@@ -118,6 +118,7 @@ def oversized(source: Inputs) -> Counter[str]:
 def conclude(result: Replay, monitor: Monitor, clock: float) -> None:
     """The log is finished: whatever has not come never will. Fills in the figures."""
     monitor.advance(math.inf, clock)
+    monitor.flush()
     result.unmatched = monitor.unmatched.total()
     result.versions = {key: _figures(panel) for key, panel in sorted(monitor.panels.items())}
     totals = [sample for panel in monitor.panels.values() for sample in panel.totals()]

@@ -25,7 +25,7 @@ def read(folder: Path, files: list[list[dict[str, object]]], block_bytes: int = 
     for number, rows in enumerate(files):
         paths.append(str(folder / f"{number}.jsonl"))
         Path(paths[-1]).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    source = Inputs(load_settings(Flags(log_paths=paths)), complete=True, block_bytes=block_bytes)
+    source = Inputs(load_settings(Flags(log_paths=paths)), complete=True, columns=False, block_bytes=block_bytes)
     timeline = Timeline(source, NOW, lambda _lines, _done: None)
     found = [(written, str(record.id)) for written, record in timeline]
     source.close()
@@ -100,7 +100,7 @@ def test_a_record_without_a_time_takes_that_of_its_line(tmp_path: Path) -> None:
         *(prediction(i, 1e9 + i) for i in range(1, 9)),
     ]
     (tmp_path / "log").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    source = Inputs(load_settings(Flags(log_paths=[str(tmp_path / "log")])), complete=True)
+    source = Inputs(load_settings(Flags(log_paths=[str(tmp_path / "log")])), complete=True, columns=False)
     timeline = Timeline(source, NOW, lambda _lines, _done: None)
     records = [record for _, record in timeline]
     source.close()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from mlcanary.catalog.spec import Indicator, Kind, MetricSpec, own
 
+CLIENT_DROP_REASONS = ("queue_full", "unserialisable", "too_large", "invalid", "empty", "refused", "closed")
+"""Why `mlcanary.client` drops a record. It knows them by itself, as it imports nothing; a test compares."""
+
 ROWS: tuple[MetricSpec, ...] = (
     own("exporter_build_info", ("version", "revision", "pythonversion"), "Build of the exporter."),
     own("up", ("source",), "1 while the source can be read."),
@@ -13,6 +16,12 @@ ROWS: tuple[MetricSpec, ...] = (
         "log_parse_errors_total",
         ("source", "reason"),
         "Lines rejected, by reason; the landing page shows the last ones.",
+        Kind.COUNTER,
+    ),
+    own(
+        "client_dropped_total",
+        ("reason",),
+        "Records that mlcanary.client dropped in the servers, as its lines in the log tell.",
         Kind.COUNTER,
     ),
     own("log_lag_bytes", ("source",), "Bytes written to the log and not read yet."),

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from statistics import median_low
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 
 from mlcanary.catalog import UNKNOWN
+from mlcanary.columns import LabelColumns, PredictionColumns
 from mlcanary.formats.rows import Rejected, Row, RowReader
 from mlcanary.records import Record, Reject
 
@@ -29,19 +31,35 @@ _EXCERPT = 160
 
 @dataclass
 class Decoded:
-    """What a block of lines gave. `lines` counts every line, blank and broken ones included."""
+    """What a block of lines gave. `lines` counts every line, blank and broken ones included.
+
+    Records travel one by one in `records`, or many at once in `predictions` and `labels`; none twice.
+    `client_dropped`: records that clients say they dropped, by reason of the catalogue.
+    """
 
     records: list[Record] = field(default_factory=list)
+    predictions: list[PredictionColumns] = field(default_factory=list)
+    labels: list[LabelColumns] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     lines: int = 0
     times: list[float] = field(default_factory=list)
+    client_dropped: Counter[str] = field(default_factory=Counter)
 
     def reached(self, now: float) -> float:
         """How far in event time these lines are, -inf if they do not tell: the median of their own times.
 
         Not the newest: one clock that runs ahead, or one line without a time, must not end the wait of all others.
         """
-        return min(now, median_low(self.times)) if self.times else -math.inf
+        if not self.times:
+            return -math.inf
+        middle = (len(self.times) - 1) // 2
+        return min(now, float(np.partition(np.array(self.times), middle)[middle]))
+
+    def every_record(self) -> list[Record]:
+        """All of them one by one, those of columns last."""
+        predictions = (record for batch in self.predictions for record in batch.rows())
+        labels = (record for batch in self.labels for record in batch.rows())
+        return [*self.records, *predictions, *labels]
 
 
 class Format(Protocol):

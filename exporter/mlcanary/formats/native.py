@@ -13,55 +13,134 @@ no line can harm another. Unknown keys are ignored. `request_id` and `timestamp`
 a zone it is UTC; without `ts` it is the time of arrival. `status` other than 200 makes the request an error.
 What a prediction must hold depends on the task of its model: a class or a score, class probabilities in `scores`, a
 number, or a ranking in `items`, whose label are the right items or their grades. `user` is hashed right here.
+Lines in which a client says what it dropped (`client_lines`) give no record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from mlcanary.columns import Classes
+from mlcanary.formats.client_lines import client_drops
 from mlcanary.formats.contract import UNUSABLE, Decoded, reject_of
+from mlcanary.formats.layout import Layout
+from mlcanary.formats.native_columns import ColumnDecoder, plan_has_columns
 from mlcanary.formats.rows import Row, RowReader
+from mlcanary.records import Prediction
 
 _DECODER = msgspec.json.Decoder(Row)
+_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_MOST_MODELS, _MOST_STRANGE = 8, 200
+_BLOCKS_WITHOUT = 50
+_BRACES = b"{}\r\n"
 
 
 class NativeFormat:
-    """Decoder of native lines."""
+    """Decoder of native lines: plain ones of models with a reference become columns, all others records."""
 
     reasons: tuple[str, ...] = ()
 
-    def __init__(self, reader: RowReader) -> None:
+    def __init__(self, reader: RowReader, *, columns: bool = True) -> None:
+        """Without `columns` every line becomes a record, in the order of the lines."""
         self._reader = reader
+        self._wanted = columns
+        self._classes, self._segment_values = Classes(), Classes()
+        self._columns: ColumnDecoder | None = None
+        self._models: dict[str, None] = {}
+        self._strange: dict[str, None] = {}
+        self._keys: dict[str, None] = {}
+        self._resting = 0
 
     def decode_block(self, block: bytes, now: float, source: str = "") -> Decoded:
         """Decode complete lines of one log. `now`, Unix seconds: arrival time, and what bounds a time in the future."""
         self._reader.enter(source)
-        lines = block.split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        out = Decoded(lines=len(lines))
-        decoded_lines: Sequence[Row | None] = [None] * len(lines)
-        if _one_object_per_line(block, len(lines)):
-            # A broken line somewhere: leave it to the loop, which takes them one by one.
-            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                objects = _DECODER.decode_lines(block)
-                decoded_lines = objects if len(objects) == len(lines) else decoded_lines
-        for line, decoded in zip(lines, decoded_lines, strict=True):
-            try:
-                if decoded is None and not line.strip():
-                    continue
-                fields = _DECODER.decode(line) if decoded is None else decoded
-                record = self._reader.record(fields, now)
-                out.records.append(record)
-                if fields.ts is not None or fields.timestamp is not None:
-                    out.times.append(record.ts)
-            except UNUSABLE as error:
-                out.rejects.append(reject_of(error, line))
+        ends, regular = _line_ends(block)
+        lines = cache(lambda: block.split(b"\n")[: len(ends)])
+        out = Decoded(lines=len(ends))
+        odd: Sequence[int] = range(len(ends))
+        if self._columns is not None and regular and not self._resting:
+            odd = self._in_columns(self._columns, block, lines, now, out)
+        self._resting = max(0, self._resting - 1)
+        self._one_by_one(odd, lines, block if regular else None, now, out)
         return out
+
+    def _in_columns(
+        self, decoder: ColumnDecoder, block: bytes, lines: Callable[[], Sequence[bytes]], now: float, out: Decoded
+    ) -> Sequence[int]:
+        """Take what is plain; the numbers of the other lines."""
+        found = decoder.columns(decoder.decode(block, lines, out.lines), now)
+        out.predictions, out.labels = found.predictions, found.labels
+        out.times.extend(found.times.tolist())
+        if 2 * len(found.odd) > out.lines:  # decoding twice costs more than it gains
+            self._resting = _BLOCKS_WITHOUT
+        return found.odd
+
+    def _one_by_one(
+        self, odd: Sequence[int], lines: Callable[[], Sequence[bytes]], block: bytes | None, now: float, out: Decoded
+    ) -> None:
+        """Records of these lines; `block` if all of them may be decoded at once."""
+        known = len(self._models), len(self._strange), len(self._keys)
+        for i, fields in zip(odd, self._rows(odd, lines, block), strict=True):
+            try:
+                if fields is None and not lines()[i].strip():
+                    continue
+                row = _DECODER.decode(lines()[i]) if fields is None else fields
+                record = self._reader.record(row, now)
+            except UNUSABLE as error:
+                if (dropped := client_drops(lines()[i])) is not None:
+                    out.client_dropped.update(dropped)
+                else:
+                    out.rejects.append(reject_of(error, lines()[i]))
+                continue
+            out.records.append(record)
+            if row.ts is not None or row.timestamp is not None:
+                out.times.append(record.ts)
+            if self._wanted and isinstance(record, Prediction):
+                self._meet(record)
+            if self._models and len(self._keys) < _MOST_STRANGE:
+                self._keys |= dict.fromkeys(_KEYS.decode(lines()[i]))
+        if known != (len(self._models), len(self._strange), len(self._keys)) and self._models:
+            self._lay_out()
+
+    def _rows(
+        self, odd: Sequence[int], lines: Callable[[], Sequence[bytes]], block: bytes | None
+    ) -> Sequence[Row | None]:
+        if block is not None and isinstance(odd, range):
+            try:
+                found = _DECODER.decode_lines(block)
+            except UNUSABLE:  # a broken line somewhere: they are taken one by one
+                found = []
+            if len(found) == len(odd):
+                return found
+        return [None] * len(odd)
+
+    def _meet(self, record: Prediction) -> None:
+        """Note a model that can have columns, and features that its reference does not know."""
+        model = record.key.model
+        if model not in self._models:
+            plan = self._reader.plan_of(model)
+            if not plan_has_columns(plan) or len(self._models) >= _MOST_MODELS:
+                return
+            self._models[model] = None
+        layout = self._columns.layout if self._columns is not None else None
+        for name in record.features:
+            if layout is not None and name not in layout.names and len(self._strange) < _MOST_STRANGE:
+                self._strange[name] = None
+
+    def _lay_out(self) -> None:
+        self._resting = 0
+        references = {model: self._reader.plan_of(model).reference for model in self._models}
+        try:
+            layout = Layout({m: r for m, r in references.items() if r is not None}, tuple(self._strange))
+        except ValueError:
+            self._columns = None
+            return
+        self._columns = ColumnDecoder(layout, self._keys, self._reader, self._classes, self._segment_values)
 
     def dump(self) -> Any:
         """Nothing waits: a line is a record."""
@@ -71,10 +150,21 @@ class NativeFormat:
         """Take over what `dump` gave."""
 
 
-def _one_object_per_line(block: bytes, lines: int) -> bool:
-    """Whether every line begins with `{` and ends with `}`, which decoding many lines at once does not demand.
+def _line_ends(block: bytes) -> tuple[np.ndarray, bool]:
+    """Where lines end, and whether each is one object, which decoding many lines at once does not demand.
 
-    An object that ends inside its line cannot go on in the next one: there would have to stand `,` or `}`.
+    Every line then begins with `{` and ends with `}`. An object that ends inside its line cannot go on in the next
+    one: there would have to stand `,` or `}`.
     """
-    ends = block.count(b"}\n") + block.count(b"}\r\n") + block.endswith(b"}")
-    return block.startswith(b"{") and block.count(b"\n{") == lines - 1 and ends == lines
+    data = np.frombuffer(block, dtype=np.uint8)
+    opening, closing, carriage, feed = _BRACES
+    ends = np.flatnonzero(data == feed)
+    if len(data) and data[-1] != feed:
+        ends = np.append(ends, len(data))
+    starts = np.append(0, ends[:-1] + 1)[: len(ends)]
+    if not len(ends) or (starts >= ends).any():
+        return ends, False
+    last = data[ends - 1]
+    if (last == carriage).any():
+        last = np.where(last == carriage, data[np.maximum(ends - 2, 0)], last)
+    return ends, bool((last == closing).all() and (data[starts] == opening).all())

@@ -15,9 +15,12 @@ ROW_FORMATS: Mapping[str, Callable[[FormatOptions], RowFormat]] = {}
 FORMATS = ("native", *ROW_FORMATS)
 
 
-def make_format(options: FormatOptions, plan_of: Callable[[str], ModelPlan]) -> Format:
-    """A fresh decoder for one source. Raises KeyError on an unknown name, ValueError on unusable options."""
+def make_format(options: FormatOptions, plan_of: Callable[[str], ModelPlan], *, columns: bool = True) -> Format:
+    """A fresh decoder for one source; without `columns` it gives records only, in the order of their lines.
+
+    Raises KeyError on an unknown name, ValueError on unusable options.
+    """
     reader = RowReader(plan_of, model=options.model, version=options.version, path=options.path)
     if options.name == "native":
-        return NativeFormat(reader)
+        return NativeFormat(reader, columns=columns)
     return RowsDecoder(ROW_FORMATS[options.name](options), reader)

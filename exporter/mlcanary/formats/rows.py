@@ -22,10 +22,10 @@ from mlcanary.records import Label, ModelKey, Prediction, Record, canonical_clas
 REASONS = ("json", "utf8", "type", "no_id", "timestamp", "score", "label", "empty")
 """Why a line or a row cannot be used, in any format; a format may have reasons of its own."""
 
-_FUTURE_SLACK = 3600.0
+FUTURE_SLACK = 3600.0
 _OK = 200
-_LARGEST = 1e15
-_LONGEST_NAME = 128
+LARGEST = 1e15
+LONGEST_NAME = 128
 _LONGEST_RELEVANCE = 4096
 _KEY_CACHE = 10_000
 
@@ -77,7 +77,7 @@ class RowReader:
         version: str = UNKNOWN,
         path: re.Pattern[str] | None = None,
     ) -> None:
-        self._plan_of = plan_of
+        self.plan_of = plan_of
         self._fixed = (model, version)
         self._path = path
         self._source: str | None = None
@@ -101,8 +101,8 @@ class RowReader:
         raw_id = line.id if line.id is not None else line.request_id
         row_id = None if raw_id is None else str(raw_id)
         raw_ts = line.ts if line.ts is not None else line.timestamp
-        ts = now if raw_ts is None else _seconds(raw_ts)
-        if ts > now + _FUTURE_SLACK:
+        ts = now if raw_ts is None else seconds(raw_ts)
+        if ts > now + FUTURE_SLACK:
             raise Rejected("timestamp", f"{raw_ts!r} lies more than an hour in the future")
         label = _label(line.label)
         if line.kind == "label":
@@ -113,16 +113,16 @@ class RowReader:
             value = None if line.value is None else _addable("value", line.value)
             model = _name("model", line.model)
             if label is not None and model is not None:  # else nobody knows yet whose label it is
-                _check_label(self._plan_of(model), label, line.label)
+                _check_label(self.plan_of(model), label, line.label)
             return Label(row_id, ts, model, label, _name("event", line.event), value)
         return self._prediction(line, row_id, ts, label)
 
     def _prediction(self, line: Row, row_id: str | None, ts: float, label: str | None) -> Prediction:
-        key = self._key(_name("model", line.model), line.version)
+        key = self.key(_name("model", line.model), line.version)
         error = None if line.status is None or str(line.status) == str(_OK) else _name("status", str(line.status))
         latency, queue = _duration("latency_ms", line.latency_ms), _duration("queue_ms", line.queue_ms)
-        plan = self._plan_of(key.model)
-        user = _user(line.user if line.user is not None else line.user_id, plan.user_salt)
+        plan = self.plan_of(key.model)
+        user = user_hash(line.user if line.user is not None else line.user_id, plan.user_salt)
         if error is not None:
             return Prediction(key, ts, row_id, line.features, None, None, latency, error, label, user=user, queue=queue)
         if label is not None:
@@ -146,7 +146,7 @@ class RowReader:
             queue,
         )
 
-    def _key(self, model: str | None, version: str | int | float | None) -> ModelKey:
+    def key(self, model: str | None, version: str | int | float | None) -> ModelKey:
         """One object per key, so that millions of records share it."""
         found = self._keys.get((model, version))
         if found is None:
@@ -191,8 +191,8 @@ def _answer(line: Row, plan: ModelPlan) -> tuple[str | None, float | None, tuple
 def _ranking(items: Sequence[str | int]) -> tuple[str, ...]:
     """Items in the spelling that labels use. Raises Rejected: the join holds them until the label comes."""
     names = tuple(map(str, items))
-    if names and max(map(len, names)) > _LONGEST_NAME:
-        raise Rejected("type", f"an item is longer than {_LONGEST_NAME} characters")
+    if names and max(map(len, names)) > LONGEST_NAME:
+        raise Rejected("type", f"an item is longer than {LONGEST_NAME} characters")
     return names
 
 
@@ -202,7 +202,7 @@ def _probabilities(line: Row, plan: ModelPlan) -> dict[str, float] | None:
         return None
     for name, p in line.scores.items():
         if not 0.0 <= p <= 1.0:
-            raise Rejected("score", f"score {p} of class {name[:_LONGEST_NAME]!r} lies outside 0..1")
+            raise Rejected("score", f"score {p} of class {name[:LONGEST_NAME]!r} lies outside 0..1")
         _name("a class in scores", name)
     return line.scores
 
@@ -238,17 +238,17 @@ def _duration(name: str, milliseconds: float | None) -> float | None:
     return None if milliseconds is None else max(0.0, _addable(name, milliseconds) / 1000.0)
 
 
-def _user(user: str | int | None, salt: bytes) -> int | None:
+def user_hash(user: str | int | None, salt: bytes) -> int | None:
     """64 bits that stand for a user and cannot be turned back without the salt; none for an empty name."""
     if user is None or user == "":
         return None
     return int.from_bytes(hashlib.blake2b(str(user).encode(), digest_size=8, key=salt[:64]).digest(), "little")
 
 
-def _seconds(value: str | float) -> float:
+def seconds(value: str | float) -> float:
     """Unix seconds of an event time.
 
-    >>> _seconds("1970-01-01T00:01:00Z"), _seconds("1970-01-01T00:01:00"), _seconds(1793527200123)
+    >>> seconds("1970-01-01T00:01:00Z"), seconds("1970-01-01T00:01:00"), seconds(1793527200123)
     (60.0, 60.0, 1793527200.123)
     """
     if isinstance(value, str):
@@ -265,13 +265,13 @@ def _seconds(value: str | float) -> float:
 
 def _name(field_name: str, text: str | None) -> str | None:
     """A text that becomes a label value: a long one is a payload in the wrong key, and every page would carry it."""
-    if text is not None and len(text) > _LONGEST_NAME:
-        raise Rejected("type", f"{field_name} is longer than {_LONGEST_NAME} characters")
+    if text is not None and len(text) > LONGEST_NAME:
+        raise Rejected("type", f"{field_name} is longer than {LONGEST_NAME} characters")
     return text
 
 
 def _addable(name: str, number: float) -> float:
     """A number that goes into a sum: one absurd one would drown all others until the next restart."""
-    if abs(number) > _LARGEST:
-        raise Rejected("type", f"{name} {number} lies outside ±{_LARGEST:g}")
+    if abs(number) > LARGEST:
+        raise Rejected("type", f"{name} {number} lies outside ±{LARGEST:g}")
     return number

@@ -96,7 +96,7 @@ def judged_replay(
 
     Raises InputError for a log that cannot be read, has no times, or no canary beside a baseline.
     """
-    source = Inputs(settings, complete=True)
+    source = Inputs(settings, complete=True, columns=False)
     timeline = Timeline(source, now, progress)
     run = _Run(settings, _without_aa_run(judge))
     try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from mlcanary.catalog import NEGATIVE, POSITIVE
+from mlcanary.columns import OutcomeColumns, PredictionColumns
 from mlcanary.measures.contract import Matured, Measure, Outcome, sample, undefined
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Prediction, Sample
@@ -80,6 +81,10 @@ class BusinessMeasure(Measure):
         self.parts["requests"].add(("all",), float(len(batch)))
         self.parts["requests"].add(("failed",), float(sum(p.error is not None for p in batch)))
 
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """Count requests: nothing in columns has failed."""
+        self.parts["requests"].add(("all",), float(len(batch)))
+
     def on_events(self, batch: Sequence[Outcome]) -> None:
         """Count events as they arrive; gains and losses are two counters, both rising."""
         for outcome in batch:
@@ -94,6 +99,10 @@ class BusinessMeasure(Measure):
                 self._count("mature_", event, value)
             if self.plan.clicks in x.events and self.plan.conversions in x.events:
                 mature.add(("clicked_conversions",))
+
+    def on_matured_columns(self, batch: OutcomeColumns) -> None:
+        """Count predictions whose wait is over: those in columns have had no event."""
+        self.parts["mature"].add(("predictions",), float(len(batch)))
 
     def seen(self, event: str) -> bool:
         """Whether this version has ever had the event."""

@@ -12,9 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any, ClassVar
 
+import numpy as np
+
 from mlcanary.catalog import NO_PREDICTION, OTHER
+from mlcanary.columns import NONE, Classes, Codes, Floats, OutcomeColumns, PredictionColumns
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Prediction, Sample
 from mlcanary.stats.accumulator import Accumulator
@@ -63,6 +67,61 @@ class Matured:
     segments: tuple[str, ...] = ()
 
 
+def labeled_rows(batch: OutcomeColumns, plan: ModelPlan) -> list[Labeled]:
+    """The same outcomes as rows; every one has a label."""
+    positive = {name: plan.is_positive(name) for name in batch.classes.names}
+    found = []
+    for i in range(len(batch)):
+        actual, score = batch.classes.name(int(batch.actual[i])) or "", float(batch.score[i])
+        found.append(
+            Labeled(
+                actual,
+                batch.classes.name(int(batch.predicted[i])),
+                None if isnan(score) else score,
+                positive[actual],
+                float(batch.delay[i]),
+                user=int(batch.user[i]) if batch.has_user[i] else None,
+                segments=tuple(batch.segment_values.names[codes[i]] for codes in batch.segments),
+                assumed=bool(batch.assumed[i]),
+            )
+        )
+    return found
+
+
+def matured_rows(batch: OutcomeColumns, plan: ModelPlan) -> list[Matured]:
+    """The same outcomes as rows, of which some have a label."""
+    has_label = batch.actual != NONE
+    labeled = iter(labeled_rows(batch.take(np.flatnonzero(has_label)), plan))
+    return [
+        Matured(
+            float(batch.ts[i]),
+            next(labeled) if has else None,
+            {},
+            int(batch.user[i]) if batch.has_user[i] else None,
+            tuple(batch.segment_values.names[codes[i]] for codes in batch.segments),
+        )
+        for i, has in enumerate(has_label.tolist())
+    ]
+
+
+def positive_of(codes: Codes, classes: Classes, plan: ModelPlan) -> Floats:
+    """1 for a positive class, 0 for a negative one, NaN for neither and for NONE; shape (n,)."""
+    known = [plan.is_positive(name) for name in classes.names]
+    table = np.array([*(np.nan if each is None else float(each) for each in known), np.nan])
+    found: Floats = table[codes]
+    return found
+
+
+def names_counted(codes: Codes, classes: Classes) -> list[tuple[str | None, int]]:
+    """How often each name comes, in the order in which they come first; None for NONE."""
+    counts = np.bincount(codes + 1)
+    present = np.flatnonzero(counts)
+    if len(present) > 1:
+        _, first = np.unique(codes, return_index=True)
+        present = present[np.argsort(first)]
+    return [(classes.name(int(i) - 1), int(counts[i])) for i in present]
+
+
 class Measure:
     """Base of every measure: accumulators by name, and the arithmetic that windows and checkpoints need.
 
@@ -89,17 +148,37 @@ class Measure:
     def on_predictions(self, batch: Sequence[Prediction]) -> None:
         """Take in requests of one model version, failed ones included."""
 
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """What `on_predictions` does to the rows; overridden where arrays do it without making rows."""
+        if type(self).on_predictions is not Measure.on_predictions:
+            self.on_predictions(list(batch.rows()))
+
     def on_labeled(self, batch: Sequence[Labeled]) -> None:
         """Take in predictions whose label is final."""
 
+    def on_labeled_columns(self, batch: OutcomeColumns) -> None:
+        """What `on_labeled` does to the rows."""
+        if type(self).on_labeled is not Measure.on_labeled:
+            self.on_labeled(labeled_rows(batch, self.plan))
+
     def on_provisional(self, batch: Sequence[Labeled]) -> None:
         """Take in labels as they arrive, of predictions that `on_labeled` will bring again once they are mature."""
+
+    def on_provisional_columns(self, batch: OutcomeColumns) -> None:
+        """What `on_provisional` does to the rows."""
+        if type(self).on_provisional is not Measure.on_provisional:
+            self.on_provisional(labeled_rows(batch, self.plan))
 
     def on_events(self, batch: Sequence[Outcome]) -> None:
         """Take in business events as they arrive."""
 
     def on_matured(self, batch: Sequence[Matured]) -> None:
         """Take in every prediction whose wait is over, labelled or not: a cohort of equal age."""
+
+    def on_matured_columns(self, batch: OutcomeColumns) -> None:
+        """What `on_matured` does to the rows: those of columns have no events."""
+        if type(self).on_matured is not Measure.on_matured:
+            self.on_matured(matured_rows(batch, self.plan))
 
     def facts(self, now: float) -> Iterator[Sample]:
         """Gauges that no window has a part in; `now` in Unix seconds."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mlcanary.catalog import NEGATIVE, POSITIVE
-from mlcanary.measures.contract import Labeled, Measure, sample, undefined
+from mlcanary.columns import Floats, Mask, OutcomeColumns, PredictionColumns
+from mlcanary.measures.contract import Labeled, Measure, positive_of, sample, undefined
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import edge_labels
 from mlcanary.records import Prediction, Sample
@@ -78,11 +79,20 @@ class EstimatedMeasure(Measure):
             for p in batch
             if p.error is None and p.score is not None and (positive := known.get(p.predicted)) is not None
         ]
-        if not usable:
-            return
-        scores, positive = np.array(usable, dtype=np.float64).T
-        self.parts["scored"].add(("predictions",), float(len(usable)))
-        self.parts["confusion"].update_many(scores, positive > 0)
+        if usable:
+            scores, positive = np.array(usable, dtype=np.float64).T
+            self._promise(scores, positive > 0)
+
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """Add up what the scores promise."""
+        positive = positive_of(batch.predicted, batch.classes, self.plan)
+        usable = ~(np.isnan(batch.score) | np.isnan(positive))
+        if usable.any():
+            self._promise(batch.score[usable], positive[usable] > 0)
+
+    def _promise(self, scores: Floats, positive: Mask) -> None:
+        self.parts["scored"].add(("predictions",), float(len(scores)))
+        self.parts["confusion"].update_many(scores, positive)
         self.parts["log_loss"].update_many(scores)
         self.parts["bins"].update_many(scores)
 
@@ -99,6 +109,15 @@ class EstimatedMeasure(Measure):
             scores, chosen, positive = np.array(usable, dtype=np.float64).T
             self.parts["checked"].update_many(scores, chosen > 0)
             self.parts["right"].add((ACTUAL,), float((chosen == positive).sum()))
+
+    def on_labeled_columns(self, batch: OutcomeColumns) -> None:
+        """Hold the promise against labels that came."""
+        chosen = positive_of(batch.predicted, batch.classes, self.plan)
+        positive = positive_of(batch.actual, batch.classes, self.plan)
+        usable = ~(batch.assumed | np.isnan(batch.score) | np.isnan(positive) | np.isnan(chosen))
+        if usable.any():
+            self.parts["checked"].update_many(batch.score[usable], chosen[usable] > 0)
+            self.parts["right"].add((ACTUAL,), float((chosen[usable] == positive[usable]).sum()))
 
     def counters(self) -> Iterator[Sample]:
         """Nothing until there are scores; then all, at zero where nothing came."""

@@ -6,7 +6,6 @@ and extremes; bins, ranges and drift need a reference. The model's own output is
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import NoneType
@@ -14,8 +13,10 @@ from types import NoneType
 import numpy as np
 
 from mlcanary.catalog import PREDICTION_FEATURE, Task
-from mlcanary.measures.contract import Measure, sample
+from mlcanary.columns import PredictionColumns
+from mlcanary.measures.contract import Measure, names_counted, sample
 from mlcanary.measures.drift import DRIFT_FAMILIES, Live, drift
+from mlcanary.measures.feature_columns import NameCounts, NumberColumns, bin_counts, kept_range, names_of, outside
 from mlcanary.measures.feature_gauges import GAUGES, FeatureWindow
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import (
@@ -28,7 +29,7 @@ from mlcanary.measures.reference import (
 from mlcanary.records import Prediction, Sample
 from mlcanary.stats.accumulator import Floats, Tally
 from mlcanary.stats.extremes import Extremes
-from mlcanary.stats.moments import LIMIT, moment_sums
+from mlcanary.stats.moments import moment_sums
 from mlcanary.stats.named_rows import NamedRows
 from mlcanary.stats.roc_auc import below
 
@@ -110,6 +111,54 @@ class FeatureMeasure(Measure):
                 },
                 first_seen,
             )
+
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """Count every feature of columns, whose types are known beforehand."""
+        features = batch.features
+        if self.plan.reference is None or PREDICTION_FEATURE in {*features.numbers, *features.texts}:
+            super().on_prediction_columns(batch)
+            return
+        self.parts["rows"].add(("rows",), float(len(batch)))
+        for name, count in features.strange.items():
+            self.parts["unexpected"].add(self.capped("unexpected", name, "features"), float(count))
+        names, matrix = features.numbers, features.matrix
+        if self.plan.task is Task.BINARY:
+            self.parts["values"].learn(PREDICTION_FEATURE)
+            names, matrix = (*names, PREDICTION_FEATURE), np.concatenate([matrix, batch.score[None, :]])
+        texts = {name: names_of(column) for name, column in features.texts.items()}
+        if self.plan.task is Task.MULTICLASS and PREDICTION_FEATURE in self._watched:
+            texts[PREDICTION_FEATURE] = Counter(dict(names_counted(batch.predicted, batch.classes)))
+        table = np.zeros((len(names) + len(texts), len(FIELDS)))
+        if names:
+            self._count_sorted(names, NumberColumns.of(matrix, np.array(list(map(self._center, names)))), table)
+        for (name, counts), gained in zip(texts.items(), table[len(names) :], strict=True):
+            self._count_names(name, counts, gained)
+        self.parts["values"].add_rows([*names, *texts], table)
+
+    def _count_sorted(self, names: Sequence[str], numbers: NumberColumns, table: Floats) -> None:
+        width = numbers.ordered.shape[1]
+        rows = table[: len(names)]
+        rows[:, _MISSING], rows[:, _MISTYPED] = numbers.missing, numbers.infinite
+        rows[:, _NUMBER], rows[:, _MOMENTS] = width - numbers.missing, numbers.sums
+        for i, name in enumerate(names):
+            present = numbers.present(i)
+            watched = self._watched.get(name)
+            if not len(present):
+                continue
+            self.slots["extremes"].update(name, float(present[0]), float(present[-1]))
+            if isinstance(watched, NumericReference):
+                self.parts[f"bins {name}"].values += bin_counts(present, watched)
+                rows[i, _OUTSIDE] = outside(present, *kept_range(watched))
+            elif not self.parts["values"].of(name)[_KINDS].any():
+                rows[i, _NUMERIC] = 1.0
+
+    def _count_names(self, name: str, counts: Mapping[str | None, int], gained: Floats) -> None:
+        watched = self._watched[name]
+        assert isinstance(watched, CategoricalReference)  # noqa: S101 - the layout of the columns says so
+        found = NameCounts.of(counts, watched)
+        self.parts[f"bins {name}"].values += found.bins
+        gained[_MISSING], gained[_UNSEEN] = found.missing, found.unseen
+        gained[FIELDS.index("text")] = sum(counts.values()) - found.missing
 
     def _meet(self, rows: Sequence[Mapping[str, object]]) -> dict[str, int]:
         """Learn or count names that are not known; where learnt, each with the row that had it first."""
@@ -195,7 +244,7 @@ class FeatureMeasure(Measure):
             if isinstance(watched, NumericReference):
                 present = matrix[i] if count == matrix.shape[1] else matrix[i][~absent[i]]
                 self.parts[f"bins {name}"].update_many(present)
-                low, high = _range(watched)
+                low, high = kept_range(watched)
                 if least[i] < low or greatest[i] > high:
                     gained[name][_OUTSIDE] = np.count_nonzero((present < low) | (present > high))
 
@@ -301,13 +350,6 @@ def _predicted_number(text: str | None) -> float | None:
         return None if text is None else float(text)
     except ValueError:
         return None
-
-
-def _range(reference: NumericReference) -> tuple[float, float]:
-    """What the reference has seen, within the limit of the moments."""
-    if reference.min is None or reference.max is None:
-        return -math.inf, math.inf
-    return max(reference.min, -LIMIT), min(reference.max, LIMIT)
 
 
 def _kind(kind: type) -> str:

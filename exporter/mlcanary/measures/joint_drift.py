@@ -7,12 +7,13 @@ The model's score takes no part: its own drift is feature `prediction`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 import numpy as np
 
+from mlcanary.columns import PredictionColumns
 from mlcanary.measures.contract import Measure, sample, undefined
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import SAMPLE_FEATURES, FeatureReference, NumericReference, Reference
@@ -91,10 +92,21 @@ class JointDriftMeasure(Measure):
             return
         answered = [p for p in batch if p.error is None]
         rows = [answered[i].features for i in self.sketches["thinning"].choose([p.ts for p in answered])]
-        if not rows:
+        if rows:
+            self._take(frame, {name: [row.get(name) for row in rows] for name in frame.names})
+
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """Score answered requests, then learn from them."""
+        frame = self._frame
+        if frame is None:
             return
-        columns = zip(frame.names, frame.features, strict=True)
-        bins = np.column_stack([feature.bin_numbers([row.get(name) for row in rows]) for name, feature in columns])
+        rows = np.array(self.sketches["thinning"].choose(batch.ts.tolist()), dtype=np.intp)
+        if len(rows):
+            self._take(frame, {name: batch.features.column(name, rows) for name in frame.names})
+
+    def _take(self, frame: Frame, columns: Mapping[str, Sequence[object]]) -> None:
+        features = zip(frame.names, frame.features, strict=True)
+        bins = np.column_stack([feature.bin_numbers(columns[name]) for name, feature in features])
         tested = self.sketches["past"].take(*scores_of(bins.astype(np.int32), frame.tables))
         self.parts["placements"].update_many(tested.placements)
         for name, shift in zip(frame.names, tested.shifts.tolist(), strict=True):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from mlcanary.catalog import LABEL_AGES, LABEL_DELAY_BUCKETS
+from mlcanary.columns import NONE, OutcomeColumns
 from mlcanary.measures.contract import Labeled, Matured, Measure, sample, undefined
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.traffic import histogram_samples
@@ -45,6 +48,17 @@ class LabelAgeMeasure(Measure):
         """Note at which age each got its label."""
         if batch:
             self.parts["ages"].update_many([_age(x.labeled) for x in batch])
+
+    def on_labeled_columns(self, batch: OutcomeColumns) -> None:
+        """Observe the delays."""
+        came = ~batch.assumed
+        if came.any():
+            self.parts["delay"].update_many(np.maximum(batch.delay[came], 0.0))
+
+    def on_matured_columns(self, batch: OutcomeColumns) -> None:
+        """Note at which age each got its label."""
+        never = batch.assumed | (batch.actual == NONE)
+        self.parts["ages"].update_many(np.where(never, np.inf, np.maximum(batch.delay, 0.0)))
 
     def counters(self) -> Iterator[Sample]:
         """A histogram of delays; the cohort and its labelled part by age."""

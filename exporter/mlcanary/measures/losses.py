@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlcanary.catalog import Task
-from mlcanary.measures.contract import Labeled, Measure, sample, undefined
+from mlcanary.columns import Mask, OutcomeColumns, PredictionColumns
+from mlcanary.measures.contract import Labeled, Measure, positive_of, sample, undefined
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Prediction, Sample
 from mlcanary.stats.accumulator import Tally
@@ -41,6 +43,20 @@ def why_absent(without: Tally, scored: float) -> str:
     return reason if most > 0 else "no_labels"
 
 
+def scored_columns(batch: OutcomeColumns, plan: ModelPlan, without: Tally) -> tuple[NDArray[np.intp], Mask]:
+    """Rows of a binary model that can be scored, and whether each is positive; the others are counted in `without`."""
+    if plan.task is Task.MULTICLASS:  # class probabilities do not travel as columns
+        without.add((NO_SCORES,), float(len(batch)))
+        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=bool)
+    unscored = np.isnan(batch.score)
+    positive = positive_of(batch.actual, batch.classes, plan)
+    unknown = np.isnan(positive) & ~unscored
+    for reason, rows in ((NO_SCORES, unscored), (UNKNOWN_POSITIVE, unknown)):
+        without.add((reason,), float(np.count_nonzero(rows)))
+    usable = np.flatnonzero(~(unscored | unknown))
+    return usable, positive[usable] > 0
+
+
 class LossMeasure(Measure):
     """Probabilities of a multiclass model are divided by their sum; a true class that they lack was given 0."""
 
@@ -68,6 +84,17 @@ class LossMeasure(Measure):
         """Note that there are scores: their sums are then born at zero."""
         count = sum(p.score is not None or p.scores is not None for p in batch)
         self.parts["scored"].add(("predictions",), float(count))
+
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """Note that there are scores."""
+        self.parts["scored"].add(("predictions",), float(np.count_nonzero(~np.isnan(batch.score))))
+
+    def on_labeled_columns(self, batch: OutcomeColumns) -> None:
+        """Add up the losses."""
+        usable, positive = scored_columns(batch, self.plan, self.parts["left_out"])
+        if len(usable):
+            for name in ("log_loss", "brier_score"):
+                self.parts[name].update_many(batch.score[usable], positive)
 
     def on_labeled(self, batch: Sequence[Labeled]) -> None:
         """Add up the losses."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from mlcanary.catalog import NEGATIVE, POSITIVE
-from mlcanary.measures.contract import Matured, Measure, sample, undefined
+from mlcanary.columns import OutcomeColumns
+from mlcanary.measures.contract import Matured, Measure, positive_of, sample, undefined
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.provisional import AMONG_ALL, AMONG_LABELED
 from mlcanary.records import Sample
@@ -36,6 +39,12 @@ class MatureMeasure(Measure):
         for x in batch:
             positive = None if x.labeled is None else x.labeled.positive
             self.parts["classes"].add((_NO_LABEL if positive is None else POSITIVE if positive else NEGATIVE,))
+
+    def on_matured_columns(self, batch: OutcomeColumns) -> None:
+        """Count positives, negatives, and those without a label."""
+        positive = positive_of(batch.actual, batch.classes, self.plan)
+        for name, rows in ((POSITIVE, positive == 1), (NEGATIVE, positive == 0), (_NO_LABEL, np.isnan(positive))):
+            self.parts["classes"].add((name,), float(np.count_nonzero(rows)))
 
     def counters(self) -> Iterator[Sample]:
         """Labels of mature predictions; the size of the cohort is counted elsewhere."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mlcanary.catalog import NEGATIVE, POSITIVE
+from mlcanary.columns import OutcomeColumns
 from mlcanary.measures.contract import Matured, Measure, sample
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Sample
@@ -50,6 +51,11 @@ class MatureUserMeasure(Measure):
         buckets.update_many(_GAINED, users, [max(0.0, value) for _, value in paid])
         buckets.update_many(_LOST, users, [max(0.0, -value) for _, value in paid])
         buckets.update_many(_SQUARES, users, [value * value for _, value in paid])
+
+    def on_matured_columns(self, batch: OutcomeColumns) -> None:
+        """Count predictions of users: those in columns have had no event."""
+        if batch.has_user.any():
+            self.parts["buckets"].update_many(_PREDICTIONS, batch.user[batch.has_user])
 
     def counters(self) -> Iterator[Sample]:
         """All buckets, once any outcome has been seen."""

@@ -26,13 +26,13 @@ class OutcomeMeasure(Measure):
             "duplicates": Tally({("predictions",): 0.0}),
         }
 
-    def count_join(self, result: str) -> None:
-        """One outcome of catalog.JOIN_RESULTS."""
-        self.parts["joins"].add((result,))
+    def count_join(self, result: str, count: int = 1) -> None:
+        """Outcomes of catalog.JOIN_RESULTS."""
+        self.parts["joins"].add((result,), float(count))
 
-    def count_duplicate(self) -> None:
-        """One prediction line whose id was seen before."""
-        self.parts["duplicates"].add(("predictions",))
+    def count_duplicate(self, count: int = 1) -> None:
+        """Prediction lines whose id was seen before."""
+        self.parts["duplicates"].add(("predictions",), float(count))
 
     def counters(self) -> Iterator[Sample]:
         """All of it, as counters."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from mlcanary.catalog import NEGATIVE, OTHER, POSITIVE, Task
-from mlcanary.measures.contract import Labeled, Measure, sample, undefined
+from mlcanary.columns import NONE, OutcomeColumns, PredictionColumns
+from mlcanary.measures.contract import Labeled, Measure, names_counted, positive_of, sample, undefined
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Prediction, Sample
 from mlcanary.stats.accumulator import Tally
@@ -46,6 +49,16 @@ class ProvisionalMeasure(Measure):
                 self._known(name)
         self._be_born()
 
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """Count what was answered."""
+        if self.plan.join.maturity <= 0:
+            return
+        self.parts["answered"].add(("predictions",), float(len(batch)))
+        for name, _ in names_counted(batch.predicted, batch.classes):
+            if name is not None:
+                self._known(name)
+        self._be_born()
+
     def on_provisional(self, batch: Sequence[Labeled]) -> None:
         """Count pairs and the class of each label."""
         pairs = [(self._known(x.actual), self._known(x.predicted)) for x in batch if x.predicted is not None]
@@ -54,6 +67,22 @@ class ProvisionalMeasure(Measure):
         for x in batch:
             if x.positive is not None and self.plan.task is Task.BINARY:
                 self.parts["labels"].add((POSITIVE if x.positive else NEGATIVE,))
+
+    def on_provisional_columns(self, batch: OutcomeColumns) -> None:
+        """Count pairs and the class of each label."""
+        names, known = batch.classes.names, np.flatnonzero(batch.predicted != NONE)
+        cells, first, counts = np.unique(
+            batch.actual[known] * len(names) + batch.predicted[known], return_index=True, return_counts=True
+        )
+        pairs = [(divmod(int(cells[i]), len(names)), int(counts[i])) for i in np.argsort(first)]
+        named = [((self._known(names[actual]), self._known(names[p])), count) for (actual, p), count in pairs]
+        self._be_born()
+        for pair, count in named:
+            self.parts["confusion"].add(pair, float(count))
+        if self.plan.task is Task.BINARY:
+            positive = positive_of(batch.actual, batch.classes, self.plan)
+            for name, rows in ((POSITIVE, positive == 1), (NEGATIVE, positive == 0)):
+                self.parts["labels"].add((name,), float(np.count_nonzero(rows)))
 
     def counters(self) -> Iterator[Sample]:
         """The confusion matrix so far, and the classes of the labels so far."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
 
 from mlcanary.catalog import OTHER, Task
+from mlcanary.columns import NONE, OutcomeColumns
 from mlcanary.measures.contract import Labeled, Measure, sample, undefined
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Sample
@@ -42,7 +46,21 @@ class QualityMeasure(Measure):
 
     def on_labeled(self, batch: Sequence[Labeled]) -> None:
         """Count pairs; every pair of known classes is born at zero so that no first count is lost."""
-        pairs = [self._pair(x.actual, x.predicted) for x in batch if x.predicted is not None]
+        self._count(Counter(self._pair(x.actual, x.predicted) for x in batch if x.predicted is not None))
+
+    def on_labeled_columns(self, batch: OutcomeColumns) -> None:
+        """Count pairs of codes."""
+        known = np.flatnonzero(batch.predicted != NONE)
+        names = batch.classes.names
+        pairs = batch.actual[known] * len(names) + batch.predicted[known]
+        counts: Counter[tuple[str, str]] = Counter()
+        cells, first, numbers = np.unique(pairs, return_index=True, return_counts=True)
+        for i in np.argsort(first):
+            actual, predicted = divmod(int(cells[i]), len(names))
+            counts[self._pair(names[actual], names[predicted])] += int(numbers[i])
+        self._count(counts)
+
+    def _count(self, pairs: Mapping[tuple[str, str], int]) -> None:
         matrix = self.parts["confusion"].counts
         known = sorted(self._classes)
         full = len(self._classes - {OTHER}) >= self.plan.limits.classes
@@ -51,7 +69,8 @@ class QualityMeasure(Measure):
                 matrix.setdefault((actual, predicted), 0.0)
         if full:
             matrix.setdefault((OTHER, OTHER_WRONG), 0.0)
-        self.parts["confusion"].update_many(pairs)
+        for pair, count in pairs.items():
+            self.parts["confusion"].add(pair, float(count))
 
     def _pair(self, actual: str, predicted: str) -> tuple[str, str]:
         truth, answer = self._known(actual), self._known(predicted)

@@ -135,7 +135,11 @@ class CategoricalReference:
     def unseen(self, column: Sequence[object], bins: Bins) -> int:
         """How many values of a column, of which `bins` are the numbers, have a name that the reference never had."""
         rare = np.flatnonzero(bins == len(self.categories)).tolist()
-        return sum(canonical_class(column[i]) not in self._rare for i in rare)
+        return sum(self.is_unseen(canonical_class(column[i])) for i in rare)
+
+    def is_unseen(self, name: str | None) -> bool:
+        """Whether a name of the last bin was not in the reference; only a `complete` one can tell."""
+        return name not in self._rare
 
     @property
     def missing_ratio(self) -> float:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from mlcanary.catalog import NEGATIVE, POSITIVE
+from mlcanary.columns import OutcomeColumns, PredictionColumns
 from mlcanary.measures.contract import Labeled, Measure, sample, undefined
-from mlcanary.measures.losses import left_out, why_absent, why_left_out
+from mlcanary.measures.losses import left_out, scored_columns, why_absent, why_left_out
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import edge_labels
 from mlcanary.records import Prediction, Sample
@@ -47,6 +48,10 @@ class ScoreMeasure(Measure):
         """Note that there are scores: their bins are then born at zero, so that no first label is lost to rate()."""
         self.parts["scored"].add(("predictions",), float(sum(p.score is not None for p in batch)))
 
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """Note that there are scores."""
+        self.parts["scored"].add(("predictions",), float(np.count_nonzero(~np.isnan(batch.score))))
+
     def on_labeled(self, batch: Sequence[Labeled]) -> None:
         """Bin the scores."""
         reasons = [why_left_out(x, self.plan.task) for x in batch]
@@ -57,6 +62,12 @@ class ScoreMeasure(Measure):
             self.parts["bins"].update_many(
                 np.array([x.score for x in usable], dtype=np.float64), np.array([x.positive for x in usable])
             )
+
+    def on_labeled_columns(self, batch: OutcomeColumns) -> None:
+        """Bin the scores."""
+        usable, positive = scored_columns(batch, self.plan, self.parts["left_out"])
+        if len(usable):
+            self.parts["bins"].update_many(batch.score[usable], positive)
 
     def labels(self) -> float:
         """Labelled predictions with a score."""

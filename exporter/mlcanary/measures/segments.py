@@ -11,7 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mlcanary.catalog import OTHER, Task, segments
+from mlcanary.columns import OutcomeColumns, PredictionColumns
 from mlcanary.measures.business import BusinessMeasure
 from mlcanary.measures.contract import Labeled, Matured, Measure, Outcome
 from mlcanary.measures.losses import LossMeasure
@@ -25,6 +29,7 @@ from mlcanary.measures.traffic import TrafficMeasure
 from mlcanary.records import Prediction, Sample
 
 T = TypeVar("T")
+C = TypeVar("C", PredictionColumns, OutcomeColumns)
 Place = tuple[str, str]
 """(segment feature, value)"""
 
@@ -76,6 +81,18 @@ class SegmentMeasure(Measure):
         """Count predictions whose wait is over under each of their segments."""
         self._each(batch, lambda x: x.segments, lambda m, rows: m.on_matured(rows))
 
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """Count requests under each of their segments."""
+        self._each_column(batch, lambda m, rows: m.on_prediction_columns(rows))
+
+    def on_labeled_columns(self, batch: OutcomeColumns) -> None:
+        """Count labelled predictions under each of their segments."""
+        self._each_column(batch, lambda m, rows: m.on_labeled_columns(rows))
+
+    def on_matured_columns(self, batch: OutcomeColumns) -> None:
+        """Count predictions whose wait is over under each of their segments."""
+        self._each_column(batch, lambda m, rows: m.on_matured_columns(rows))
+
     def counters(self) -> Iterator[Sample]:
         """The counters of every segment."""
         for place, measures in self._bound():
@@ -106,6 +123,19 @@ class SegmentMeasure(Measure):
         for place, rows in batches.items():
             for measure in self._places[place]:
                 feed(measure, rows)
+                self._folded |= measure.take_folded()
+
+    def _each_column(self, batch: C, feed: Callable[[Measure, C], None]) -> None:
+        places: dict[Place, list[NDArray[np.intp]]] = {}
+        for name, codes in zip(self.plan.segments, batch.segments, strict=False):
+            values, first = np.unique(codes, return_index=True)
+            for code in values[np.argsort(first)].tolist():
+                place = self._place(name, batch.segment_values.names[code])
+                places.setdefault(place, []).append(np.flatnonzero(codes == code))
+        for place, rows in places.items():
+            some = batch.take(np.sort(np.concatenate(rows)))
+            for measure in self._places[place]:
+                feed(measure, some)
                 self._folded |= measure.take_folded()
 
     def _place(self, name: str, value: str) -> Place:

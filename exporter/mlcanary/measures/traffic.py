@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
+import numpy as np
+
 from mlcanary.catalog import ANSWERED, LATENCY_BUCKETS, NO_PREDICTION, Task
-from mlcanary.measures.contract import Measure, sample
+from mlcanary.columns import PredictionColumns
+from mlcanary.measures.contract import Measure, names_counted, sample
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Prediction, Sample
 from mlcanary.stats.accumulator import Tally
@@ -43,6 +46,12 @@ class TrafficMeasure(Measure):
                 predicted.add((NO_PREDICTION,))
                 errors.add(self.capped("errors", p.error, "reasons"))
 
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """Count classes: nothing in columns has failed."""
+        predicted = self.parts["predicted"]
+        for name, count in names_counted(batch.predicted, batch.classes):
+            predicted.add(self.capped("predicted", NO_PREDICTION if name is None else name, "classes"), float(count))
+
     def counters(self) -> Iterator[Sample]:
         """Attempts by class, failures by reason."""
         for name, count in self.parts["predicted"].items():
@@ -75,6 +84,10 @@ class LatencyMeasure(Measure):
         if observed := [p.latency for p in batch if p.latency is not None]:
             self.parts["latency"].update_many(observed)
 
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """Count latencies where the log has them."""
+        self.parts["latency"].update_many(batch.latency[~np.isnan(batch.latency)])
+
     def counters(self) -> Iterator[Sample]:
         """A classic histogram."""
         yield from histogram_samples("prediction_latency_seconds", self.parts["latency"])
@@ -101,6 +114,12 @@ class QueueMeasure(Measure):
         """Count queue times where the log has them."""
         if observed := [p.queue for p in batch if p.queue is not None]:
             self.parts["queue"].update_many(observed)
+
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """Count queue times where the log has them."""
+        waited = ~np.isnan(batch.queue)
+        if waited.any():
+            self.parts["queue"].update_many(batch.queue[waited])
 
     def counters(self) -> Iterator[Sample]:
         """A classic histogram."""

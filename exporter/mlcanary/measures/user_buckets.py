@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mlcanary.catalog import NEGATIVE, POSITIVE
+from mlcanary.columns import PredictionColumns
 from mlcanary.measures.contract import Measure, Outcome, sample, undefined
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Prediction, Sample
@@ -38,6 +39,11 @@ class UserBucketMeasure(Measure):
         if users := [p.user for p in batch if p.user is not None]:
             buckets.update_many(_PREDICTIONS, users)
             buckets.update_many(_FAILED, [p.user for p in batch if p.user is not None and p.error is not None])
+
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """Count requests of users: nothing in columns has failed."""
+        if batch.has_user.any():
+            self.parts["buckets"].update_many(_PREDICTIONS, batch.user[batch.has_user])
 
     def on_events(self, batch: Sequence[Outcome]) -> None:
         """Count clicks, conversions and the money of conversions."""

@@ -10,7 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from mlcanary.catalog import Role
+from mlcanary.columns import PredictionColumns
 from mlcanary.measures.contract import Measure, Outcome, sample
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Prediction, Sample
@@ -39,7 +43,7 @@ class DailyUsers:
         self.users: dict[int, HyperLogLog] = {}
         self.values: dict[int, float] = {}
 
-    def add_users(self, day: int, hashes: Sequence[int]) -> None:
+    def add_users(self, day: int, hashes: ArrayLike) -> None:
         """Take in users of a day; nothing if the day is too old."""
         if self._kept(day):
             self.users.setdefault(day, HyperLogLog.empty()).update_many(hashes)
@@ -101,6 +105,16 @@ class UserMeasure(Measure):
                 by_day.setdefault(day_of(p.ts), []).append(p.user)
         for day, hashes in by_day.items():
             self.days.add_users(day, hashes)
+
+    def on_prediction_columns(self, batch: PredictionColumns) -> None:
+        """Take in the users of requests."""
+        if not batch.has_user.any():
+            return
+        users = batch.user[batch.has_user]
+        days = np.floor_divide(batch.ts[batch.has_user], DAY_SECONDS).astype(np.int64)
+        found, first = np.unique(days, return_index=True)
+        for day in found[np.argsort(first)].tolist():
+            self.days.add_users(day, users[days == day])
 
     def on_events(self, batch: Sequence[Outcome]) -> None:
         """Take in the money of conversions, on the day of their prediction; a loss counts against a gain."""

@@ -8,25 +8,25 @@ capacity of the join table. Nothing here reads a clock or a file.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import compress
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 
 from mlcanary.catalog import OTHER, Role
+from mlcanary.columns import LabelColumns, PredictionColumns, alike, joined
 from mlcanary.joins.machine import JoinMachine
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.joins.rows import Changes, Event, Grown, Joined, Key, Outcomes, Waiting
 from mlcanary.measures.contract import Labeled, Matured, Outcome, sample
 from mlcanary.measures.plan import Limits, ModelPlan
-from mlcanary.measures.reference import NumericReference
+from mlcanary.monitor.model_samples import model_samples
 from mlcanary.monitor.panel import Panel
 from mlcanary.monitor.users import Sketches, crossover_samples, sketches_of
 from mlcanary.records import Label, ModelKey, Prediction, Record, Sample
 from mlcanary.stats.accumulator import Tally
 from mlcanary.stats.distinct import relative_error
-from mlcanary.stats.roc_auc import below
 
 T = TypeVar("T")
 
@@ -74,11 +74,21 @@ class Monitor:
         self._folded: set[tuple[str, ...]] = set()
         self._left_out: tuple[frozenset[str], frozenset[tuple[str, str]]] = (frozenset(), frozenset())
         self.unmatched = Tally()
+        self._buffers: dict[ModelKey, list[PredictionColumns]] = {}
+        self._read_at: dict[ModelKey, float] = {}
         self._join = JoinMachine(plan.join_policies, capacity=plan.join_capacity, early_ttl=plan.early_ttl)
 
-    def feed(self, records: Sequence[Record], now: float) -> None:
-        """Take in records, in the order of their lines."""
+    def feed(
+        self,
+        records: Sequence[Record],
+        now: float,
+        predictions: Sequence[PredictionColumns] = (),
+        labels: Sequence[LabelColumns] = (),
+    ) -> None:
+        """Take in records, in the order of their lines, and columns of others, of which none is among the records."""
         batches: dict[ModelKey, list[Prediction]] = {}
+        for columns in predictions:
+            self._feed_columns(columns, now, batches)
         for record in records:
             if isinstance(record, Label):
                 self._join.label(self._known_model(record))
@@ -91,7 +101,45 @@ class Monitor:
                 self.panels[key].outcomes.count_duplicate()
         for key, batch in batches.items():
             self.panels[key].on_predictions(batch, now)
+        for column in labels:
+            for label in column.rows():
+                self._join.label(self._known_model(label))
         self._settle(self._join.take(), now)
+        self._note_folded()
+
+    def _feed_columns(self, batch: PredictionColumns, now: float, busy: Collection[ModelKey]) -> None:
+        """Join requests with what is known of them, and keep them until there are enough to be worth counting."""
+        key = self._known(batch.key, now, {**dict.fromkeys(busy), **dict.fromkeys(self._buffers)})
+        if key != batch.key:
+            batch = replace(batch, key=key)
+        segments = [[batch.segment_values.names[code] for code in codes.tolist()] for codes in batch.segments]
+        rows = zip(batch.rows(), *segments, strict=True)
+        fresh = np.array([self._join.predict(prediction, tuple(values)) for prediction, *values in rows], dtype=bool)
+        if not fresh.all():
+            self.panels[key].outcomes.count_duplicate(int(np.count_nonzero(~fresh)))
+            batch = batch.take(np.flatnonzero(fresh))
+        if not len(batch):
+            return
+        buffer = self._buffers.setdefault(key, [])
+        if buffer and not alike(buffer[-1], batch):
+            self._count(key)
+            buffer = self._buffers.setdefault(key, [])
+        buffer.append(batch)
+        self._read_at[key] = now
+        if sum(map(len, buffer)) >= _ENOUGH:
+            self._count(key)
+
+    def _count(self, key: ModelKey) -> None:
+        """Hand what is kept of a version to its panel."""
+        self._panel(key, self._read_at[key]).on_prediction_columns(joined(self._buffers.pop(key)), self._read_at[key])
+
+    def flush(self) -> None:
+        """Count what is kept back; whoever looks at the counters does it first."""
+        for key in list(self._buffers):
+            self._count(key)
+        self._note_folded()
+
+    def _note_folded(self) -> None:
         for key, panel in self.panels.items():
             for cap, name in panel.take_folded():
                 self._fold(cap, *key, name)
@@ -103,11 +151,14 @@ class Monitor:
 
     def samples(self, now: float) -> Iterator[Sample]:
         """Everything that belongs on the page, apart from what the process says about itself."""
+        self.flush()
         slots = self._share_memory()
         for window, seconds in self.plan.windows:
             yield sample("resolution_seconds", (window,), seconds / slots)
         for model in sorted({key.model for key in self.panels} | set(self.plan.models)):
-            yield from self._model_samples(model, self.plan.model(model))
+            panels = [panel for key, panel in self.panels.items() if key.model == model]
+            hidden = {name for owner, name in self._left_out[1] if owner == model}
+            yield from model_samples(model, self.plan.model(model), panels, hidden)
         for key, panel in sorted(self.panels.items()):
             yield sample("model_info", (*key, panel.plan.role(key.version), panel.plan.task), 1.0)
             yield from panel.samples(now)
@@ -127,6 +178,7 @@ class Monitor:
 
     def sketches(self) -> Sketches:
         """Users by model, version and day, as they are now."""
+        self.flush()
         return {key: users.copy() for key, users in sketches_of(self.panels.values()).items()}
 
     def leave_out(self, classes: Collection[str], features: Collection[tuple[str, str]]) -> None:
@@ -142,6 +194,7 @@ class Monitor:
 
     def dump(self) -> Any:
         """Everything but the join table, in plain values; the table goes row by row through `drain_joins`."""
+        self.flush()
         return {
             "panels": [[*key, panel.plan.edges, panel.dump()] for key, panel in self.panels.items()],
             "unmatched": self.unmatched.dump(),
@@ -173,6 +226,7 @@ class Monitor:
         Counters and windows of a version live on as long as its bin edges and the windows stay the same. The
         capacity of the join table takes effect at the next start.
         """
+        self.flush()
         problems = []
         same_windows = plan.windows == self.plan.windows
         self.plan = plan
@@ -308,37 +362,6 @@ class Monitor:
         labeled = self._labeled(Joined(w, w.label, w.label_ts)) if w.label is not None else None
         return Matured(w.ts, labeled, grown.events, w.user, w.segments)
 
-    def _model_samples(self, model: str, plan: ModelPlan) -> Iterator[Sample]:
-        """Thresholds, edges, shares, events and the reference: what belongs to a model, whatever its versions."""
-        for objective, value in plan.thresholds().items():
-            yield sample("objective_threshold", (model, objective), value)
-        yield sample("bin_edges_info", (model, plan.edges), 1.0)
-        for version, share in plan.split.items():
-            yield sample("expected_share_ratio", (model, version), share)
-        for meaning, event in (("click", plan.clicks), ("conversion", plan.conversions)):
-            if any(panel.business.seen(event) for key, panel in self.panels.items() if key.model == model):
-                yield sample("business_event_info", (model, event, meaning), 1.0)
-        yield sample("label_maturity_seconds", (model,), plan.join.maturity)
-        if plan.reference is None:
-            return
-        for name, feature in plan.reference.watched.items():
-            if (model, name) in self._left_out[1]:
-                continue
-            total = float(feature.counts.sum())
-            yield sample("feature_reference_observations", (model, name), total)
-            yield sample("feature_reference_missing_ratio", (model, name), feature.missing_ratio)
-            rows = {"feature_reference_ratio": feature.counts / total}
-            if isinstance(feature, NumericReference):
-                rows["feature_reference_below_ratio"] = below(feature.counts) / total
-                rows["feature_reference_gap"] = feature.gaps
-                rows["feature_reference_position"] = feature.positions
-                yield sample("feature_reference_stddev", (model, name), feature.stddev)
-                for label in compress(feature.bins, feature.points):
-                    yield sample("feature_reference_point", (model, name, label), 1.0)
-            for family, values in rows.items():
-                for label, value in zip(feature.bins, values.tolist(), strict=True):
-                    yield sample(family, (model, name, label), value)
-
 
 def _outcome(event: Event) -> Outcome:
     return Outcome(event.event, event.value, event.waiting.ts, event.waiting.user, event.waiting.segments)
@@ -351,6 +374,9 @@ def _by_key(pairs: Iterable[tuple[ModelKey, T]]) -> dict[ModelKey, list[T]]:
         batches.setdefault(key, []).append(value)
     return batches
 
+
+_ENOUGH = 2048
+"""Rows of a version that are counted at once: fewer do not pay for numpy's calls, more only take memory."""
 
 _SLOTS, _FEWEST_SLOTS = 60, 6
 

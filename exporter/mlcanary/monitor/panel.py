@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from mlcanary.columns import OutcomeColumns, PredictionColumns
 from mlcanary.measures.business import BusinessMeasure
 from mlcanary.measures.contract import Labeled, Matured, Measure, Outcome
 from mlcanary.measures.outcomes import OutcomeMeasure
@@ -122,6 +123,33 @@ class Panel:
         self.last_prediction = newest if self.last_prediction is None else max(self.last_prediction, newest)
         for measure in self.counters.measures:
             measure.on_predictions(batch)
+
+    def on_prediction_columns(self, batch: PredictionColumns, now: float) -> None:
+        """Hand columns to every measure; `now` is when they were read."""
+        self.last_seen = now
+        newest = float(batch.ts.max())
+        self.last_prediction = newest if self.last_prediction is None else max(self.last_prediction, newest)
+        for measure in self.counters.measures:
+            measure.on_prediction_columns(batch)
+
+    def on_labeled_columns(self, batch: OutcomeColumns) -> None:
+        """Hand labelled predictions to every measure; assumed labels did not come."""
+        came = (batch.ts + batch.delay)[~batch.assumed]
+        if len(came):
+            newest = float(came.max())
+            self.last_label = newest if self.last_label is None else max(self.last_label, newest)
+        for measure in self.counters.measures:
+            measure.on_labeled_columns(batch)
+
+    def on_provisional_columns(self, batch: OutcomeColumns) -> None:
+        """Hand labels that are not mature yet to every measure."""
+        for measure in self.counters.measures:
+            measure.on_provisional_columns(batch)
+
+    def on_matured_columns(self, batch: OutcomeColumns) -> None:
+        """Hand predictions whose wait is over to every measure."""
+        for measure in self.counters.measures:
+            measure.on_matured_columns(batch)
 
     def on_labeled(self, batch: Sequence[Labeled], newest: float | None) -> None:
         """Hand labelled predictions to every measure; `newest`: event time of the newest label, None if none came."""

@@ -47,7 +47,8 @@ class UserBuckets(Vector):
 
     def update_many(self, row: int, users: Iterable[int], amounts: ArrayLike | None = None) -> None:
         """Add 1, or its amount, to the bucket of each user; hashes and amounts of shape (n,)."""
-        places = np.array([user % BUCKETS for user in users], dtype=np.intp)
+        hashes = users if isinstance(users, np.ndarray) else np.array(list(users), dtype=np.uint64)
+        places = (hashes % BUCKETS).astype(np.intp)
         self.values[row] += np.bincount(places, weights=amounts, minlength=BUCKETS)
 
 

@@ -1,0 +1,378 @@
+"""Plain native lines straight to columns; what is not plain is left to `native`, line by line.
+
+Guarantee: the columns mean exactly the records that `RowReader` would make of the same lines. Plain is a line that
+decodes under the layout of its model's reference and holds nothing unusual: no failure, no ranking, no class
+probabilities, no business event, no value that would be rejected. Cost: about half of the decoding itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec.structs import astuple
+from numpy.typing import NDArray
+
+from mlcanary.catalog import NO_PREDICTION, OTHER, Task
+from mlcanary.columns import (
+    NONE,
+    Classes,
+    Codes,
+    FeatureColumns,
+    Floats,
+    LabelColumns,
+    Mask,
+    PredictionColumns,
+    Users,
+    take_list,
+)
+from mlcanary.formats.layout import Layout
+from mlcanary.formats.rows import FUTURE_SLACK, LARGEST, LONGEST_NAME, Rejected, RowReader, seconds, user_hash
+from mlcanary.measures.plan import ModelPlan
+from mlcanary.records import ModelKey, canonical_class
+
+ODD = -2
+"""Code of a value that a column cannot hold."""
+
+_CACHE = 10_000
+_TASKS = frozenset({Task.BINARY, Task.MULTICLASS})
+_OK = 200
+
+
+class _Plain(NamedTuple):
+    """Fields of a line in the order of the type that is built for them."""
+
+    kind: Any
+    id: Any
+    request_id: Any
+    ts: Any
+    timestamp: Any
+    model: Any
+    version: Any
+    features: Any
+    prediction: Any
+    score: Any
+    scores: Any
+    items: Any
+    user: Any
+    user_id: Any
+    latency_ms: Any
+    queue_ms: Any
+    status: Any
+    label: Any
+    event: Any
+    value: Any
+
+
+_NOTICED: Any = msgspec.Raw  # that it is there is enough; a union with null would refuse everything but null
+_KINDS: dict[str, Any] = {
+    "kind": Literal["prediction", "label"],
+    "id": str | int | None,
+    "request_id": str | int | None,
+    "ts": str | float | None,
+    "timestamp": str | float | None,
+    "model": str | None,
+    "version": str | int | float | None,
+    "prediction": str | float | bool | None,
+    "score": float | None,
+    "scores": _NOTICED,
+    "items": _NOTICED,
+    "user": str | int | None,
+    "user_id": str | int | None,
+    "latency_ms": float | None,
+    "queue_ms": float | None,
+    "status": str | int | None,
+    "label": str | float | bool | None,
+    "event": str | None,
+    "value": float | None,
+}
+"""Types of the keys that mean something, but for `features`."""
+
+
+class _Type:
+    """The type of a line: the keys that the log was seen to have, and no others, so that a new one is noticed."""
+
+    def __init__(self, features: type, keys: Collection[str]) -> None:
+        known = ["kind", "features", *(name for name in _KINDS if name in keys and name != "kind")]
+        ignored = [name for name in keys if name not in _KINDS and name != "features"]
+        kinds = {**_KINDS, "features": features | None}
+        fields: list[Any] = [(name, kinds[name], "prediction" if name == "kind" else None) for name in known]
+        fields += [(f"ignored_{i}", msgspec.Raw, None) for i in range(len(ignored))]
+        names = {f"ignored_{i}": name for i, name in enumerate(ignored)}
+        made = msgspec.defstruct("Plain", fields, rename=names, forbid_unknown_fields=True, gc=False)
+        self.decoder = msgspec.json.Decoder(made)
+        self._places = [known.index(name) if name in known else None for name in _Plain._fields]
+
+    def columns(self, rows: Sequence[Any]) -> _Plain:
+        """One column per field of the rows, which are tuples of this type; all None for a key that no line has."""
+        found = list(zip(*rows, strict=True))
+        nothing = (None,) * len(rows)
+        return _Plain(*(nothing if place is None else found[place] for place in self._places))
+
+
+class _ClassCodes(dict[Any, int]):
+    """Codes of classes by their value in JSON: 1, 1.0 and true are one class."""
+
+    def __init__(self, classes: Classes) -> None:
+        super().__init__()
+        self._classes = classes
+
+    def __missing__(self, value: Any) -> int:
+        if value is None:
+            return NONE
+        name = canonical_class(value)
+        code = None if name is None or len(name) > LONGEST_NAME else self._classes.code(name)
+        found = ODD if code is None else code
+        if len(self) < _CACHE:
+            self[value] = found
+        return found
+
+
+class Columns(NamedTuple):
+    """What plain lines gave, the numbers of the lines that were not plain, and the times that lines had themselves."""
+
+    predictions: list[PredictionColumns]
+    labels: list[LabelColumns]
+    odd: list[int]
+    times: Floats
+
+
+class ColumnDecoder:
+    """Lines of the models of one layout to columns."""
+
+    def __init__(
+        self, layout: Layout, keys: Collection[str], reader: RowReader, classes: Classes, segment_values: Classes
+    ) -> None:
+        """`keys`: those that lines of this log have."""
+        self.layout = layout
+        self._reader = reader
+        self._classes, self._segment_values = classes, segment_values
+        self._codes = _ClassCodes(classes)
+        self._type = _Type(layout.type, keys)
+        self._decoder = self._type.decoder
+
+    def decode(self, block: bytes, lines: Callable[[], Sequence[bytes]], count: int) -> list[Any]:
+        """One object per line, None where a line does not fit. `count`: lines; `lines`: splits the block."""
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            found: list[Any] = self._decoder.decode_lines(block)
+            if len(found) == count:
+                return found
+        return [self._one(line) for line in lines()]
+
+    def _one(self, line: bytes) -> Any:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return self._decoder.decode(line)
+        return None
+
+    def columns(self, objects: Sequence[Any], now: float) -> Columns:
+        """Columns of decoded lines. `now`: Unix seconds, time of arrival."""
+        odd = [i for i, each in enumerate(objects) if each is None] if None in objects else []
+        rows = list(map(astuple, filter(None, objects) if odd else objects))
+        fit = [i for i, each in enumerate(objects) if each is not None] if odd else range(len(objects))
+        is_label = np.fromiter((row[0] == "label" for row in rows), dtype=bool, count=len(rows))
+        predictions: list[PredictionColumns] = []
+        labels: list[LabelColumns] = []
+        times = [np.zeros(0)]
+        for label in (False, True):
+            at = np.flatnonzero(is_label == label)
+            if not len(at):
+                continue
+            fields = self._type.columns(take_list(rows, at if len(at) < len(rows) else None))
+            wrong = np.zeros(len(at), dtype=bool)
+            when, own = _times(fields, now, wrong)
+            if label:
+                labels = self._labels(fields, when, wrong)
+            else:
+                predictions = self._predictions(fields, when, wrong)
+            times.append(when[own & ~wrong])
+            odd += [fit[i] for i in at[wrong].tolist()]
+        return Columns(predictions, labels, sorted(odd), np.concatenate(times))
+
+    def _labels(self, fields: _Plain, when: Floats, wrong: Mask) -> list[LabelColumns]:
+        for column in (fields.event, fields.value):
+            _mark_present(column, wrong)
+        codes = self._class_codes(fields.label)
+        ids = _ids(fields)
+        wrong |= codes < 0
+        if None in ids:
+            _mark(wrong, (row_id is None for row_id in ids))
+        by_model: dict[str | None, list[int]] = {}
+        for name in set(fields.model):
+            usable = name is None or (len(name) <= LONGEST_NAME and self._reader.plan_of(name).task in _TASKS)
+            if usable:
+                by_model[name] = []
+            else:
+                _mark(wrong, (each == name for each in fields.model))
+        if len(by_model) == 1 and not wrong.any():
+            return [LabelColumns(fields.model[0], list(map(str, ids)), when, codes, self._classes)]
+        for i in np.flatnonzero(~wrong).tolist():
+            by_model[fields.model[i]].append(i)
+        return [
+            LabelColumns(name, [str(ids[i]) for i in at], when[at], codes[at], self._classes)
+            for name, at in by_model.items()
+            if at
+        ]
+
+    def _predictions(self, fields: _Plain, when: Floats, wrong: Mask) -> list[PredictionColumns]:
+        for column in (fields.scores, fields.items):
+            _mark_present(column, wrong)
+        if fields.status.count(None) != len(wrong):
+            _mark(wrong, (status is not None and str(status) != str(_OK) for status in fields.status))
+        keys, place = self._keys(fields, wrong)
+        score = np.array(fields.score, dtype=np.float64)
+        predicted = self._class_codes(fields.prediction)
+        wrong |= (score < 0) | (score > 1) | (predicted == ODD) | ((predicted == NONE) & np.isnan(score))
+        label = None
+        if fields.label.count(None) != len(wrong):
+            label = self._class_codes(fields.label)
+            wrong |= label == ODD
+        latency, queue = _seconds_of(fields.latency_ms, wrong), _seconds_of(fields.queue_ms, wrong)
+        features = self.layout.columns(fields.features)
+        users = _first(fields.user, fields.user_id)
+        ids = _ids(fields)
+        whole = PredictionColumns(
+            _NOBODY, when, ids, predicted, score, latency, queue,
+            np.zeros(len(wrong), dtype=np.uint64), np.zeros(len(wrong), dtype=bool), self._classes, features, label,
+        )  # fmt: skip
+        found = []
+        plain = ~wrong
+        for i, key in enumerate(keys):
+            mine = np.flatnonzero(plain & (place == i)) if len(keys) > 1 or wrong.any() else None
+            if mine is None or len(mine):
+                found.append(self._batch(key, whole, fields, users, mine))
+        return found
+
+    def _batch(
+        self,
+        key: ModelKey,
+        whole: PredictionColumns,
+        fields: _Plain,
+        users: Sequence[Any],
+        rows: NDArray[np.intp] | None,
+    ) -> PredictionColumns:
+        """The rows of one key: what depends on its plan is filled in."""
+        plan = self._reader.plan_of(key.model)
+        batch = whole if rows is None else whole.take(rows)
+        strange = whole.features.strange
+        if rows is not None and strange:
+            some = [fields.features[i] for i in rows.tolist()]
+            strange = self.layout.columns(some).strange
+        features = self.layout.of(key.model, _with(batch.features, strange))
+        user, has_user = _users(users, rows, plan.user_salt, len(batch))
+        predicted = batch.predicted
+        if plan.task is Task.BINARY and (predicted == NONE).any():
+            high, low = (self._codes[plan.class_of_score(score)] for score in (1.0, -1.0))
+            of_score = np.where(batch.score >= plan.threshold, np.int32(high), np.int32(low))
+            predicted = np.where(predicted == NONE, of_score, predicted)
+        segments = tuple(self._segment(features, name) for name in plan.segments)
+        return PredictionColumns(
+            key, batch.ts, batch.ids, predicted, batch.score, batch.latency, batch.queue, user, has_user,
+            self._classes, features, batch.label, segments, self._segment_values,
+        )  # fmt: skip
+
+    def _segment(self, features: FeatureColumns, name: str) -> Codes:
+        names = [canonical_class(value) or NO_PREDICTION for value in features.column(name)]
+        codes = {each: self._segment_values.code(each) for each in set(names)}
+        other = self._segment_values.code(OTHER)
+        return np.array([codes[each] if codes[each] is not None else other for each in names], dtype=np.int32)
+
+    def _keys(self, fields: _Plain, wrong: Mask) -> tuple[list[ModelKey], Codes]:
+        """The keys of the rows, and for each row which; rows of models outside the layout are wrong."""
+        pairs = list(zip(fields.model, fields.version, strict=True))
+        keys: dict[ModelKey, int] = {}
+        place: dict[Any, int] = {}
+        for pair in dict.fromkeys(pairs):
+            place[pair] = ODD
+            with suppress(Rejected):
+                if pair[0] is None or len(pair[0]) <= LONGEST_NAME:
+                    key = self._reader.key(*pair)
+                    if key.model in self.layout.models:
+                        place[pair] = keys.setdefault(key, len(keys))
+        codes = np.fromiter(map(place.__getitem__, pairs), dtype=np.int32, count=len(pairs))
+        wrong |= codes == ODD
+        return list(keys), codes
+
+    def _class_codes(self, column: Sequence[Any]) -> Codes:
+        return np.fromiter(map(self._codes.__getitem__, column), dtype=np.int32, count=len(column))
+
+
+_NOBODY = ModelKey("", "")
+
+
+def plan_has_columns(plan: ModelPlan) -> bool:
+    """Whether requests of this model may travel as columns: they have classes and a reference that types features."""
+    return plan.reference is not None and plan.task in _TASKS
+
+
+def _with(features: FeatureColumns, strange: Any) -> FeatureColumns:
+    return FeatureColumns(features.numbers, features.matrix, features.texts, strange)
+
+
+def _mark(wrong: Mask, flags: Any) -> None:
+    wrong |= np.fromiter(flags, dtype=bool, count=len(wrong))
+
+
+def _mark_present(column: Sequence[Any], wrong: Mask) -> None:
+    if column.count(None) != len(wrong):
+        _mark(wrong, (value is not None for value in column))
+
+
+def _first(one: Sequence[Any], other: Sequence[Any]) -> Sequence[Any]:
+    """The first of two columns where it has a value, else the second."""
+    missing = one.count(None)
+    if not missing:
+        return one
+    return other if missing == len(one) else [o if v is None else v for v, o in zip(one, other, strict=True)]
+
+
+def _ids(fields: _Plain) -> Sequence[str | None]:
+    ids = _first(fields.id, fields.request_id)
+    if set(map(type, ids)) == {str}:
+        return ids
+    return [None if row_id is None else str(row_id) for row_id in ids]
+
+
+def _times(fields: _Plain, now: float, wrong: Mask) -> tuple[Floats, Mask]:
+    """Event times, and which of them the lines have themselves."""
+    given = _first(fields.ts, fields.timestamp)
+    if str in set(map(type, given)):
+        values = []
+        for i, value in enumerate(given):
+            try:
+                values.append(None if value is None else seconds(value))
+            except Rejected:
+                wrong[i] = True
+                values.append(None)
+        when = np.array(values, dtype=np.float64)
+    else:
+        when = np.array(given, dtype=np.float64)
+        for limit, unit in ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3)):
+            large = when >= limit
+            if large.any():
+                when[large] /= unit
+    own = ~np.isnan(when)
+    when[~own] = now
+    wrong |= when > now + FUTURE_SLACK
+    return when, own
+
+
+def _seconds_of(column: Sequence[Any], wrong: Mask) -> Floats:
+    """Durations in seconds from milliseconds, at least 0."""
+    if column.count(None) == len(column):
+        return np.full(len(column), np.nan)
+    milliseconds = np.array(column, dtype=np.float64)
+    wrong |= np.abs(milliseconds) > LARGEST
+    return np.maximum(milliseconds / 1000.0, 0.0)
+
+
+def _users(users: Sequence[Any], rows: NDArray[np.intp] | None, salt: bytes, count: int) -> tuple[Users, Mask]:
+    """Hashes of the users of these rows, 0 where there is none."""
+    if users.count(None) == len(users):
+        return np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=bool)
+    mine = users if rows is None else [users[i] for i in rows.tolist()]
+    hashes = [user_hash(user, salt) for user in mine]
+    has_user = np.fromiter((h is not None for h in hashes), dtype=bool, count=count)
+    return np.fromiter((h or 0 for h in hashes), dtype=np.uint64, count=count), has_user
