@@ -15,12 +15,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from kept_joins import KeptJoin  # noqa: E402 - beside this folder, not installed
-from mlcanary.columns import Classes, FeatureColumns, LabelColumns, PredictionColumns  # noqa: E402
-from mlcanary.joins.join import Join  # noqa: E402
-from mlcanary.joins.machine import JoinMachine  # noqa: E402
-from mlcanary.joins.policy import JoinPolicy  # noqa: E402
-from mlcanary.records import Label, ModelKey, Prediction  # noqa: E402
+from kept_joins import KeptJoin
+from mlcanary.columns import Classes, FeatureColumns, LabelColumns, PredictionColumns
+from mlcanary.joins.join import Join
+from mlcanary.joins.machine import JoinMachine
+from mlcanary.joins.policy import JoinPolicy
+from mlcanary.records import Label, ModelKey, Prediction
 
 RECORDS, CAPACITY, DELAY, RATE = 400_000, 200_000, 60_000, 10_000.0
 CLASSES = Classes()

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from kept_joins import KeptJoin
-from mlcanary.columns import NONE, Classes, FeatureColumns, LabelColumns, OutcomeColumns, PredictionColumns, codes_of
+from mlcanary.columns import Classes, FeatureColumns, LabelColumns, OutcomeColumns, PredictionColumns, codes_of
 from mlcanary.joins.decisions import JoinOutcomes
 from mlcanary.joins.join import Join
 from mlcanary.joins.machine import JoinMachine

@@ -19,8 +19,8 @@ from mlcanary.records import ModelKey
 class JoinOutcomes:
     """What the join decided since it was asked last. A prediction is told either in columns or as a record of `odd`.
 
-    `joined`, `provisional`, `matured`: as in `Outcomes`; in columns no row has events. `newest`: event time of the newest
-    label of each version among the `joined` ones that nobody assumed. `results` by (version, name of
+    `joined`, `provisional`, `matured`: as in `Outcomes`; in columns no row has events. `newest`: event time of the
+    newest label of each version among the `joined` ones that nobody assumed. `results` by (version, name of
     catalog.JOIN_RESULTS) and `unmatched` by model count for both; `odd` holds neither.
     """
 
@@ -75,7 +75,7 @@ class Decisions:
                 rows = parts[0] if len(parts) == 1 else together(parts)
                 for code in np.flatnonzero(np.bincount(rows["key"])).tolist():
                     own = pick(rows, rows["key"] == code)
-                    columns += self._columns(self._names.keys[code], own)
+                    columns.extend(self._columns(self._names.keys[code], own))
                     told = own["label_ts"][(own["flags"] & ASSUMED) == 0] if parts is self.joined else ()
                     if len(told):
                         key = self._names.keys[code]

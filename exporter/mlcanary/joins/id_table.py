@@ -5,7 +5,7 @@ With n rows remembered that happens to a look-up of another id with probability 
 9e13 look-ups; then one prediction is taken for a duplicate, or one label meets the wrong row. The hashes are keyed per
 process (SipHash of Python's str), so nobody can choose ids that meet.
 Open addressing over buckets of sixteen entries: a look-up reads one bucket, seldom two. A row that is gone leaves its
-entry behind, which fits no live row since the owner clears its hash; the owner builds the table anew once `full` says so.
+entry behind, which fits no live row since the owner clears its hash; the owner builds the table anew once it is `full`.
 Cost: 6 bytes per entry, about 11 bytes per row; some 25 array operations per batch, whatever its size.
 """
 

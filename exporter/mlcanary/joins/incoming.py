@@ -37,11 +37,14 @@ class IncomingPredictions:
 
 @dataclass(frozen=True, slots=True)
 class IncomingLabels:
-    """Labels as columns; `model`: a code, ANY_MODEL or NO_MODEL."""
+    """Labels as columns; `model`: a code, ANY_MODEL or NO_MODEL.
+
+    `codes` of the classes at some places: asked for rows in columns only, since of other models every number is a name.
+    """
 
     ids: Sequence[str]
     ts: NDArray[np.float64]
-    label: Codes
+    codes: Callable[[NDArray[np.intp]], Codes]
     model: NDArray[np.int64]
     odd: Mask
     record: Callable[[int], Label]
@@ -102,17 +105,25 @@ def _record(batch: PredictionColumns, row: int) -> Prediction:
 
 
 def of_records(
-    records: Sequence[Prediction], segments: Sequence[tuple[str, ...]], names: Names
+    records: Sequence[Prediction],
+    segments: Sequence[tuple[str, ...]],
+    names: Names,
+    gives_classes: Callable[[str], bool],
 ) -> IncomingPredictions:
-    """Predictions that came as records, with the segments of each."""
+    """Predictions that came as records, with the segments of each; those of models without classes are odd."""
     rows = no_rows(len(records))
+    classes = {model: gives_classes(model) for model in {p.key.model for p in records}}
     keys = np.array([names.key_code(p.key) for p in records], dtype=np.int64)
-    predicted = np.array([names.class_code(p.predicted) for p in records], dtype=np.int32)
-    label = np.array([names.class_code(p.label) for p in records], dtype=np.int32)
+    strange = [
+        p.error is not None or p.scores is not None or p.items is not None or not classes[p.key.model] for p in records
+    ]
+    codes_of = [
+        (NO_ROOM, NO_ROOM) if odd else (names.class_code(p.predicted), names.class_code(p.label))
+        for odd, p in zip(strange, records, strict=True)
+    ]
+    predicted, label = np.array(codes_of, dtype=np.int32).reshape(-1, 2).T
     codes = np.array([names.segments_code(values) for values in segments], dtype=np.int64)
-    strange = [p.error is not None or p.scores is not None or p.items is not None for p in records]
-    odd = np.array(strange, dtype=np.bool_) | (predicted == NO_ROOM) | (label == NO_ROOM)
-    odd |= codes == NO_ROOM
+    odd = (predicted == NO_ROOM) | (label == NO_ROOM) | (codes == NO_ROOM)
     rows["ts"] = [p.ts for p in records]
     rows["score"] = [np.nan if p.score is None else p.score for p in records]
     rows["user"] = np.array([p.user or 0 for p in records], dtype=np.uint64)
@@ -130,16 +141,19 @@ def of_label_columns(batch: LabelColumns, names: Names) -> IncomingLabels:
     def record(i: int) -> Label:
         return Label(batch.ids[i], float(batch.ts[i]), batch.model, batch.classes.name(int(batch.label[i])))
 
-    return IncomingLabels(batch.ids, batch.ts, label, model, label < 0, record)
+    return IncomingLabels(batch.ids, batch.ts, label.take, model, label < 0, record)
 
 
 def of_label_records(records: Sequence[Label], names: Names) -> IncomingLabels:
     """Labels and events that came as records."""
-    label = np.array([names.class_code(r.label) for r in records], dtype=np.int32)
-    odd = (label < 0) | np.array([r.event is not None for r in records], dtype=np.bool_)
+    odd = np.array([r.event is not None or r.label is None for r in records], dtype=np.bool_)
     model = np.array([_model(r.model, names) for r in records], dtype=np.int64)
     ts = np.array([r.ts for r in records], dtype=np.float64)
-    return IncomingLabels([r.id for r in records], ts, label, model, odd, lambda i: records[i])
+
+    def codes(places: NDArray[np.intp]) -> Codes:
+        return np.array([names.class_code(records[i].label) for i in places.tolist()], dtype=np.int32)
+
+    return IncomingLabels([r.id for r in records], ts, codes, model, odd, lambda i: records[i])
 
 
 def hashes_of(ids: Sequence[Any]) -> NDArray[np.int64]:

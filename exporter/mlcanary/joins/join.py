@@ -11,7 +11,7 @@ their labels, whatever its size: batches of hundreds or more are what makes it c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -33,7 +33,7 @@ from mlcanary.joins.incoming import (
     of_records,
 )
 from mlcanary.joins.machine import JoinMachine
-from mlcanary.joins.names import Names
+from mlcanary.joins.names import NO_ROOM, Names
 from mlcanary.joins.pages import JoinChanges, StoredJoin
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.joins.row_ring import DONE, ODD, pick
@@ -46,10 +46,20 @@ class Join:
     """All that is remembered of predictions, and of labels that came first."""
 
     def __init__(
-        self, policies: dict[str, JoinPolicy], *, capacity: int, early_ttl: float, stored: bool = False
+        self,
+        policies: dict[str, JoinPolicy],
+        *,
+        capacity: int,
+        early_ttl: float,
+        stored: bool = False,
+        gives_classes: Callable[[str], bool] = lambda model: True,
     ) -> None:
-        """`policies` by model name, "" is the default; `early_ttl` in seconds; `stored`: `drain` will be called."""
+        """`policies` by model name, "" is the default; `early_ttl` in seconds; `stored`: `drain` will be called.
+
+        `gives_classes`: whether a model predicts one of a few classes; records of others are never held in columns.
+        """
         self.capacity = capacity
+        self._gives_classes = gives_classes
         self._names = Names()
         self._rows = ColumnRows(self._names, Waits(policies, self._names), capacity, stored)
         self._machine = JoinMachine(policies, capacity=capacity, early_ttl=early_ttl)
@@ -83,7 +93,7 @@ class Join:
 
     def predict_records(self, records: Sequence[Prediction], segments: Sequence[tuple[str, ...]]) -> Mask:
         """The same for records of any kind; `segments`: the values of the segment features of each."""
-        return self._predict(of_records(records, segments, self._names))
+        return self._predict(of_records(records, segments, self._names, self._gives_classes))
 
     def predict(self, p: Prediction, segments: tuple[str, ...] = ()) -> bool:
         """The same for one record. Batches cost far less."""
@@ -256,13 +266,20 @@ class Join:
         known = slots >= 0
         plain = known & ~labels.odd
         plain[known] &= (self._rows.ring.rows["flags"][slots[known]] & ODD) == 0
-        if labels.odd.any():
-            # An odd label and a plain one of the same row keep their order: both take the long way.
-            plain &= ~np.isin(slots, slots[labels.odd])
-        if plain.all():
-            self._rows.offer(slots, labels.ts, labels.label)
+        places = plain.nonzero()[0]
+        codes = labels.codes(places)
+        strange = known & labels.odd
+        strange[places] = codes == NO_ROOM
+        if strange.any():
+            # A strange label and a plain one of the same row keep their order: both take the long way.
+            usual = ~np.isin(slots[places], slots[strange])
+            places, codes = places[usual], codes[usual]
+        if len(places) == len(slots):
+            self._rows.offer(slots, labels.ts, codes)
             return
-        self._rows.offer(slots[plain], labels.ts[plain], labels.label[plain])
+        self._rows.offer(slots[places], labels.ts[places], codes)
+        plain[:] = False
+        plain[places] = True
         keys = self._names.keys
         for i in np.flatnonzero(~plain).tolist():
             label = labels.record(i)
@@ -274,7 +291,7 @@ class Join:
                 self._machine.keep_early(label)
 
     def _slots_for(self, labels: IncomingLabels) -> Slots:
-        """Slots of the rows that these labels are for; one without a model goes to the first model that knows its id."""
+        """Slots of the rows that labels are for; one without a model goes to the first model that knows its id."""
         slots: Slots = np.full(len(labels.ids), -1, dtype=np.int64)
         hashed = hashes_of(labels.ids)
         for model in self._seen:

@@ -21,8 +21,8 @@ are of equal age. Several versions that answered one request mature each for its
 does. A label that is held for maturity is told at once as PROVISIONAL too.
 A label without a model goes to the first model seen that knows the id.
 Memory: about 600 bytes per remembered prediction; at most `capacity` ids, and as many early labels.
-`mlcanary.joins.join` keeps the common kind of prediction in columns and leaves the rest to this machine, which says what
-is right for both.
+`mlcanary.joins.join` keeps the common kind of prediction in columns and leaves the rest to this machine, which says
+what is right for both.
 """
 
 from __future__ import annotations

@@ -66,7 +66,8 @@ class Names:
         """The hash of (model, id), never 0, from Python's `hash` of each id."""
         mixed = (ids.view(np.uint64) ^ self._salts[model]) * _SPREAD
         mixed ^= mixed >> np.uint64(32)
-        return np.maximum(mixed, 1)
+        found: Hashes = np.maximum(mixed, 1)
+        return found
 
     def class_code(self, name: str | None) -> int:
         """The number of a class, NONE for None, NO_ROOM."""

@@ -20,7 +20,20 @@ from numpy.typing import NDArray
 
 from mlcanary.columns import NONE
 from mlcanary.joins.names import Names
-from mlcanary.joins.row_ring import ASSUMED, DONE, HAS_USER, LIVE, MATURED, ODD, ROW, RowRing, Rows, no_rows, pick, together
+from mlcanary.joins.row_ring import (
+    ASSUMED,
+    DONE,
+    HAS_USER,
+    LIVE,
+    MATURED,
+    ODD,
+    ROW,
+    RowRing,
+    Rows,
+    no_rows,
+    pick,
+    together,
+)
 from mlcanary.joins.rows import Changes, Key
 
 PAGE_BITS = 8
