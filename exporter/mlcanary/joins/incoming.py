@@ -51,9 +51,9 @@ class IncomingLabels:
 
 
 def of_columns(batches: Sequence[PredictionColumns], names: Names) -> IncomingPredictions:
-    """Predictions that came as columns."""
+    """Predictions that came as columns, in at least one batch."""
     parts = [_rows(batch, names) for batch in batches]
-    ends = np.cumsum([len(batch) for batch in batches]) if batches else np.zeros(0, dtype=np.int64)
+    ends = np.cumsum([len(batch) for batch in batches])
 
     def record(i: int) -> tuple[Prediction, tuple[str, ...]]:
         part = int(np.searchsorted(ends, i, side="right"))
@@ -65,10 +65,10 @@ def of_columns(batches: Sequence[PredictionColumns], names: Names) -> IncomingPr
     if len(parts) == 1:
         return IncomingPredictions(parts[0][0], batches[0].ids, *parts[0][1:], record)
     return IncomingPredictions(
-        together([no_rows(0), *(rows for rows, _, _ in parts)]),
+        together([rows for rows, _, _ in parts]),
         list(chain.from_iterable(batch.ids for batch in batches)),
-        np.concatenate([np.zeros(0, dtype=np.int32), *(label for _, label, _ in parts)]),
-        np.concatenate([np.zeros(0, dtype=np.bool_), *(odd for _, _, odd in parts)]),
+        np.concatenate([label for _, label, _ in parts]),
+        np.concatenate([odd for _, _, odd in parts]),
         record,
     )
 

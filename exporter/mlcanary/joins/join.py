@@ -88,6 +88,8 @@ class Join:
 
     def predict_many(self, batches: Sequence[PredictionColumns]) -> list[Mask]:
         """Remember predictions; per batch, False for each duplicate, which must not be counted anywhere."""
+        if not batches:
+            return []
         fresh = self._predict(of_columns(batches, self._names))
         return np.split(fresh, np.cumsum([len(batch) for batch in batches])[:-1])
 
