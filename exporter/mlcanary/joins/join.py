@@ -264,6 +264,8 @@ class Join:
             fresh[places[i]] = self._machine.predict(record, segments)
 
     def _label(self, labels: IncomingLabels) -> None:
+        if not len(labels.ids):
+            return
         slots = self._slots_for(labels)
         known = slots >= 0
         plain = known & ~labels.odd

@@ -99,11 +99,12 @@ class Monitor:
         self._note_folded()
 
     def _feed_records(self, records: Sequence[Record], now: float) -> None:
-        """Records in stretches in which no label stands before a prediction of its id: there, predictions may go first."""
+        """Records in stretches in which no label stands before a prediction of its id: predictions may go first there."""
         batches: dict[ModelKey, list[Prediction]] = {}
         stretch: list[Prediction] = []
         labels: list[Label] = []
         labelled: set[str] = set()
+        busy: dict[ModelKey, None] = dict.fromkeys(self._buffers)
         for record in records:
             if isinstance(record, Label):
                 labels.append(self._known_model(record))
@@ -112,7 +113,8 @@ class Monitor:
             if record.id in labelled:
                 self._join_records(stretch, labels, batches)
                 stretch, labels, labelled = [], [], set()
-            key = self._known(record.key, now, {p.key: None for p in stretch} | dict.fromkeys(batches))
+            key = self._known(record.key, now, busy)
+            busy[key] = None
             stretch.append(record if key == record.key else msgspec.structs.replace(record, key=key))
         self._join_records(stretch, labels, batches)
         for key, batch in batches.items():
