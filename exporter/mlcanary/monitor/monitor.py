@@ -99,7 +99,7 @@ class Monitor:
         self._note_folded()
 
     def _feed_records(self, records: Sequence[Record], now: float) -> None:
-        """Records in stretches in which no label stands before a prediction of its id: predictions may go first there."""
+        """Records in stretches where no label stands before a prediction of its id: there, predictions may go first."""
         batches: dict[ModelKey, list[Prediction]] = {}
         stretch: list[Prediction] = []
         labels: list[Label] = []
