@@ -70,7 +70,7 @@ def test_a_long_stream_with_restarts_gives_what_the_machine_gives(lasting: int) 
 
 
 def test_ids_of_rows_that_are_gone_leave_the_disk_too() -> None:
-    join = Join(POLICIES, capacity=CAPACITY, early_ttl=10.0, stored=True)
+    join = Join(POLICIES, capacity=10_000, early_ttl=10.0, stored=True)
     kept = KeptJoin()
     for step in range(40):
         join.predict_many([columns(predictions(step * 500, 500, lasting=200))])
@@ -81,7 +81,7 @@ def test_ids_of_rows_that_are_gone_leave_the_disk_too() -> None:
     assert len(join) == 100
     assert sum(len(chunk) for chunk in kept.ids.values()) < 10 * 100 * len(kept.pages)
     assert max(len(chunk) for chunk in kept.ids.values()) < 200
-    again = Join(POLICIES, capacity=CAPACITY, early_ttl=10.0, stored=True)
+    again = Join(POLICIES, capacity=10_000, early_ttl=10.0, stored=True)
     again.restore(join.names(), kept.stored())
     assert len(again) == 100
 
