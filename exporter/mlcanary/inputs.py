@@ -7,20 +7,26 @@ kill. A source or format that the settings no longer name is forgotten; a new on
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from mlcanary.errors import ConfigError
 from mlcanary.formats.contract import Decoded, Format
 from mlcanary.formats.registry import make_format
 from mlcanary.formats.rows import REASONS
 from mlcanary.settings import ExporterSettings
+from mlcanary.source_settings import OriginKind
 from mlcanary.sources.contract import Block, Position, Source, SourceStatus
 from mlcanary.sources.files import FileSource
 from mlcanary.sources.source_set import SourceSet
 
 log = logging.getLogger(__name__)
+
+Feed = Callable[[Any], Source]
+"""Opens a source that outlives the settings, such as a spool, from the position that it was left at."""
 
 _FILES = "files"
 _ONLY = ""
@@ -36,14 +42,17 @@ class Inputs:
         *,
         complete: bool = False,
         block_bytes: int = 1 << 18,
+        feeds: Mapping[str, Feed] = MappingProxyType({}),
         columns: bool = True,
     ) -> None:
         """`saved`: a former `dump()`. `complete`: the logs are finished, their last line needs no line feed.
 
         Without `columns` records come in the order of their lines.
+        `feeds`: by name, for origins of the settings that outlive these. What is pushed is left out without one, as in
+        a replay; a pipe raises ConfigError.
         """
         positions = dict((saved or {}).get("position", {}))
-        self._source = SourceSet(_open(settings, positions, complete, block_bytes))
+        self._source = SourceSet(_open(settings, positions, complete, block_bytes, feeds))
         self._formats = {
             origin.name: make_format(origin.format, settings.plan.model, columns=columns) for origin in settings.origins
         } or {_ONLY: make_format(settings.default_format, settings.plan.model, columns=columns)}
@@ -104,7 +113,11 @@ class Inputs:
 
 
 def _open(
-    settings: ExporterSettings, positions: Mapping[str, Any], complete: bool, block_bytes: int
+    settings: ExporterSettings,
+    positions: Mapping[str, Any],
+    complete: bool,
+    block_bytes: int,
+    feeds: Mapping[str, Feed],
 ) -> dict[str, Source]:
     """Every source of the settings, from where it was left."""
     found: dict[str, Source] = {}
@@ -112,4 +125,9 @@ def _open(
         saved = positions.get(_FILES)
         position = None if saved is None else msgspec.convert(saved, Position)
         found[_FILES] = FileSource(settings.patterns, position, complete=complete, block_bytes=block_bytes)
+    for origin in settings.origins:
+        if origin.name in feeds:
+            found[origin.name] = feeds[origin.name](positions.get(origin.name))
+        elif origin.kind is OriginKind.PIPE:
+            raise ConfigError(f"{origin.name}: only `mlcanary exporter` reads it", hint="give log files")
     return found

@@ -5,6 +5,7 @@ sources:
     format: native                              # a name of formats.registry; this is the default
     path_pattern: '/(?P<version>v\\d+)/'        # where the records do not say which version answered
     version: v1                                 # where nothing else does
+  - stdin: true                                 # what is piped in; `--log.path -` is the same
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +22,24 @@ from mlcanary.errors import ConfigError
 from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.registry import FORMATS, make_format
 from mlcanary.measures.plan import ModelPlan
+from mlcanary.push.settings import EVENT_FORMAT, EVENTS, PUSHED, PushSection
+
+STDIN = "stdin"
+"""Source and origin of standard input."""
+
+DASH = "-"
+"""Standard input as a path."""
 
 
 class SourceSection(Schema, frozen=True):
-    """What is read, and how.
+    """What is read, and how: a `path`, or `stdin`.
 
     `format` is a name of `formats.registry`; `path_pattern` a regular expression over the log's path whose named groups
     `model` and `version` say whose records they are; `model` and `version` are for records that nothing else names.
     """
 
-    path: str
+    path: str = ""
+    stdin: bool = False
     format: str | None = None
     path_pattern: str | None = None
     model: str | None = None
@@ -37,28 +47,43 @@ class SourceSection(Schema, frozen=True):
     mapping: dict[str, Any] | None = None
 
 
+class OriginKind(Enum):
+    """Files are followed; a pipe and what is pushed outlive a reload, and only a running exporter has them."""
+
+    FILES = "files"
+    PIPE = "pipe"
+    PUSH = "push"
+
+
 @dataclass(frozen=True)
 class Origin:
-    """An entry of `sources`: `name` is what its blocks carry as their origin."""
+    """An entry of `sources`, or what is pushed: `name` is what its blocks carry as their origin."""
 
     name: str
     format: FormatOptions
+    kind: OriginKind = OriginKind.FILES
 
 
 def origins_of_paths(paths: Sequence[str], options: FormatOptions) -> tuple[Origin, ...]:
     """Logs named by flags, all read alike. Raises ConfigError."""
     if options.name not in FORMATS:
         raise ConfigError(f"--log.record-format: found {options.name!r}; allowed: {', '.join(FORMATS)}")
-    return tuple(Origin(path, options) for path in paths)
+    return tuple(
+        Origin(STDIN, options, OriginKind.PIPE) if path == DASH else Origin(path, options)
+        for path in dict.fromkeys(paths)
+    )
 
 
 def origins_of(
     sections: Sequence[SourceSection], fallback: FormatOptions, base: Path, text: str, source: str
 ) -> tuple[Origin, ...]:
     """The sources of the file `source` with contents `text`; `base`: what paths are relative to. Raises ConfigError."""
-    found = []
+    found: list[Origin] = []
     for i, section in enumerate(sections):
         place = ("sources", i)
+        name = _name(section, base, text, source, place)
+        if name == STDIN and any(origin.name == STDIN for origin in found):
+            raise error_at(text, source, place, "standard input twice", "once")
         options = FormatOptions(
             section.format or fallback.name,
             section.model or fallback.model,
@@ -66,14 +91,41 @@ def origins_of(
             _path_pattern(section, text, source, (*place, "path_pattern")),
             section.mapping,
         )
-        if options.name not in FORMATS:
-            raise error_at(text, source, (*place, "format"), repr(options.name), ", ".join(FORMATS))
-        try:
-            make_format(options, lambda _model: ModelPlan())
-        except ValueError as error:
-            raise error_at(text, source, (*place, "mapping"), "what cannot be used", str(error)) from error
-        found.append(Origin(str(base / section.path), options))
+        _check_format(options, text, source, place)
+        found.append(Origin(name, options, OriginKind.PIPE if name == STDIN else OriginKind.FILES))
     return tuple(found)
+
+
+def push_origins(section: PushSection, fallback: FormatOptions, text: str, source: str) -> tuple[Origin, ...]:
+    """What `push` gives: records, and events in their own format. Raises ConfigError."""
+    if section.problem is not None:
+        key, what, allowed = section.problem
+        raise error_at(text, source, ("push", key), what, allowed)
+    model, version = section.model or fallback.model, section.version or fallback.version
+    events = FormatOptions(section.format or EVENT_FORMAT, model, version, mapping=section.mapping)
+    _check_format(events, text, source, ("push",))
+    return (
+        Origin(PUSHED, FormatOptions(model=model, version=version), OriginKind.PUSH),
+        Origin(EVENTS, events, OriginKind.PUSH),
+    )
+
+
+def _name(section: SourceSection, base: Path, text: str, source: str, place: tuple[str | int, ...]) -> str:
+    """Where a section reads. Raises ConfigError."""
+    if bool(section.path) is section.stdin:
+        found = "path and stdin" if section.stdin else "neither path nor stdin"
+        raise error_at(text, source, place, found, "exactly one of path, stdin")
+    return STDIN if section.stdin else str(base / section.path)
+
+
+def _check_format(options: FormatOptions, text: str, source: str, place: tuple[str | int, ...]) -> None:
+    """Raises ConfigError."""
+    if options.name not in FORMATS:
+        raise error_at(text, source, (*place, "format"), repr(options.name), ", ".join(FORMATS))
+    try:
+        make_format(options, lambda _model: ModelPlan())
+    except ValueError as error:
+        raise error_at(text, source, (*place, "mapping"), "what cannot be used", str(error)) from error
 
 
 def _path_pattern(

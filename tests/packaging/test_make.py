@@ -47,7 +47,14 @@ def set_up(bare: Path, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_make_alone_lists_every_target() -> None:
     done = subprocess.run(["make"], capture_output=True, text=True, timeout=30, cwd=ROOT, check=True)
     names = [line.split()[1] for line in done.stdout.splitlines()]
-    assert names == ["help", "setup", "demo", "test", "check", "fix", "bench", "figures", "sim", "proof"]
+    assert names == ["help", "setup", "demo", "test", "check", "fix", "bench", "figures", "sim", "proof", "servers"]
+
+
+def test_servers_that_nobody_knows_are_named() -> None:
+    command, settings = str(ROOT / ".ci" / "servers"), {**os.environ, "SERVERS": "torch"}
+    done = subprocess.run([command], capture_output=True, text=True, timeout=30, env=settings, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "make servers: no server torch; known: mlserver kserve\n"
 
 
 def test_a_bare_machine_is_told_in_one_line_what_to_install(bare: Path) -> None:

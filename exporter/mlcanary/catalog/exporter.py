@@ -34,6 +34,12 @@ ROWS: tuple[MetricSpec, ...] = (
         Kind.COUNTER,
     ),
     own(
+        "push_requests_total",
+        ("code",),
+        "Pushes by the HTTP status that answered them: 202 is stored, 503 and 429 are to be tried again.",
+        Kind.COUNTER,
+    ),
+    own(
         "series_dropped",
         ("reason",),
         "Series left out since the start or the last reload to keep limits.series.",
