@@ -1,28 +1,25 @@
 """The join alone: CPU microseconds per prediction with its late label, bytes per remembered row, time of a save.
 
-Run it with `PYTHONPATH=exporter:tests python tests/bench/join.py`. Ids and columns are made before the clock starts.
+Run it with `PYTHONPATH=exporter python tests/bench/join.py`. Ids and columns are made before the clock starts.
 """
 
 from __future__ import annotations
 
 import gc
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from kept_joins import KeptJoin
 from mlcanary.columns import Classes, FeatureColumns, LabelColumns, PredictionColumns
 from mlcanary.joins.join import Join
 from mlcanary.joins.machine import JoinMachine
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.records import Label, ModelKey, Prediction
+from mlcanary.sources.checkpoint import Checkpoint
 
-RECORDS, CAPACITY, DELAY, RATE = 400_000, 200_000, 60_000, 10_000.0
+RECORDS, CAPACITY, DELAY, RATE, SAVE_EVERY = 400_000, 200_000, 60_000, 10_000.0, 50_000
 CLASSES = Classes()
 for name in ("0", "1"):
     CLASSES.code(name)
@@ -55,10 +52,10 @@ def labels(start: int, rows: int) -> LabelColumns:
     return LabelColumns(None, [f"request-{i:012d}" for i in order], np.full(rows, start / RATE), label, CLASSES)
 
 
-def compact(batch: int, maturity: float, save_every: int = 0) -> tuple[float, float, float, float]:
-    """Microseconds per pair, of that in `drain`, bytes per row, and rows at the end."""
-    join = Join({"": JoinPolicy(maturity, 20.0)}, capacity=CAPACITY, early_ttl=10.0, stored=save_every > 0)
-    kept = KeptJoin()
+def compact(batch: int, maturity: float, checkpoint: Checkpoint | None = None) -> tuple[float, float, float, float]:
+    """Microseconds per pair, those of saving it, bytes per row, and rows at the end."""
+    policies = {"": JoinPolicy(maturity, 20.0)}
+    join = Join(policies, capacity=CAPACITY, early_ttl=10.0, stored=checkpoint is not None)
     steps = []
     for start in range(0, RECORDS, batch):
         came = [predictions(start, batch // 2, "v1"), predictions(start + batch // 2, batch - batch // 2, "v2")]
@@ -70,11 +67,10 @@ def compact(batch: int, maturity: float, save_every: int = 0) -> tuple[float, fl
         join.label_many(known)
         join.advance(start / RATE)
         join.take()
-        if save_every and at * batch % save_every < batch:
+        if checkpoint is not None and at * batch % SAVE_EVERY < batch:
             before = time.process_time()
-            changes = join.drain()
+            checkpoint.save({"names": join.names()}, join.drain())
             saving += time.process_time() - before
-            kept.keep(changes)
     spent = time.process_time() - began - saving
     return spent / RECORDS * 1e6, saving / RECORDS * 1e6, join.nbytes / len(join), float(len(join))
 
@@ -104,5 +100,7 @@ if __name__ == "__main__":
             us, _, size, rows = compact(batch, maturity)
             print(f"columns, batch {batch:6d}, maturity {maturity}   {us:6.2f} us  {size:5.1f} bytes x {rows:.0f} rows")
     with tempfile.TemporaryDirectory() as directory:
-        us, saving, _, _ = compact(400, 0.0, save_every=50_000)
-        print(f"the same, drained each 50,000       {us:6.2f} us + {saving:.2f} us")
+        checkpoint = Checkpoint(Path(directory) / "state.db")
+        us, saving, _, _ = compact(2000, 0.0, checkpoint)
+        checkpoint.close()
+        print(f"batch   2000, saved each {SAVE_EVERY}   {us:6.2f} us + {saving:.2f} us")
