@@ -174,4 +174,4 @@ class CompactComparison(RuleBasedStateMachine):
 
 
 TestCompactComparison = CompactComparison.TestCase
-TestCompactComparison.settings = settings(max_examples=150, stateful_step_count=40)
+TestCompactComparison.settings = settings(max_examples=60, stateful_step_count=30)
