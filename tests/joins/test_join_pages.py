@@ -138,3 +138,14 @@ def test_nobody_who_stores_means_no_notes() -> None:
     assert not join._rows.notes._ids
     assert join.drain().pages == ()
     assert KeptJoin().keep(join.drain()).stored() == StoredJoin([], [], [])
+
+
+def test_at_the_end_of_time_everything_is_decided_and_forgotten() -> None:
+    join = Join(POLICIES, capacity=CAPACITY, early_ttl=10.0)
+    join.predict_many([columns(predictions(0, 10))])
+    join.label_records([Label("r3", 1.0, event="click"), Label("r4", 1.0, label="1"), Label("nobody", 1.0, label="1")])
+    join.advance(float("inf"))
+    out = join.take()
+    assert out.results == {(KEY, "expired"): 9, (KEY, "matched"): 1}
+    assert (len(out.odd.matured), sum(map(len, out.matured)), sum(out.unmatched.values())) == (1, 9, 1)
+    assert (len(join), sum(join.pending.values())) == (0, 0)

@@ -116,7 +116,10 @@ class ColumnRows:
         blocks, slots = self.ring.due_blocks(now)
         if not len(blocks):
             return
-        due = self.waits.due(self.ring.read(slots)) <= now
+        rows = self.ring.read(slots)
+        due = (self.waits.due(rows) <= now) & (
+            (rows["flags"] & ODD) == 0
+        )  # an odd one is not due even at the end of time
         if due.any():
             self._settle(slots[due], now)
         left = slots[self.ring.rows["flags"][slots] != 0]
