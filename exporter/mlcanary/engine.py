@@ -67,11 +67,15 @@ class Engine:
         self._settings = settings
         self._checkpoint = checkpoint
         self._revision = revision
-        self.monitor = Monitor(settings.plan, now)
+        self.monitor = Monitor(settings.plan, now, stored=checkpoint is not None)
         saved = checkpoint.load() if checkpoint is not None else None
         self._restored = saved is not None
         if checkpoint is not None and saved is not None:
-            for problem in self.monitor.load(saved["monitor"], checkpoint.waiting(), now):
+            try:
+                problems = self.monitor.load(saved["monitor"], checkpoint.joins(), now)
+            except (ValueError, KeyError, TypeError) as error:
+                raise checkpoint.damaged(error) from error
+            for problem in problems:
                 log.warning("state not taken over: %s", problem)
         self._feeds, self._extra = feeds, extra
         self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None, feeds=feeds)
@@ -220,7 +224,7 @@ class Engine:
             "inputs": self._inputs.dump(),
         }
         try:
-            self._checkpoint.save(state, changes.rows, whole=changes.whole)
+            self._checkpoint.save(state, changes)
         except StateError as error:
             self.monitor.redrain_joins(changes)
             self._checkpoint_errors += 1
