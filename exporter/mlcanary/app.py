@@ -292,8 +292,10 @@ def _store(settings: ExporterSettings, options: RunOptions) -> Iterator[Store | 
     if options.state_path is None:
         hint = "give --state.path FILE"
         raise ConfigError("store: needs a state file, or a restart would store every row again", hint=hint)
-    from mlcanary.store.writer import Store  # noqa: PLC0415 - pyarrow only where a store is asked for
+    from mlcanary.store.lean import keep_small  # noqa: PLC0415 - pyarrow only where a store is asked for
+    from mlcanary.store.writer import Store  # noqa: PLC0415
 
+    keep_small()
     with contextlib.closing(Store(settings.store, settings.plan.model)) as store:
         yield store
 

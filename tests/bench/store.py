@@ -40,8 +40,10 @@ def run_engine(directory: Path, *, store: bool) -> dict[str, float]:
     settings = load_settings(Flags(config_file=directory / ("with.yml" if store else "without.yml")))
     kept = None
     if settings.store is not None:
+        from mlcanary.store.lean import keep_small  # noqa: PLC0415
         from mlcanary.store.writer import Store  # noqa: PLC0415
 
+        keep_small()  # as the command does
         kept = Store(settings.store, settings.plan.model)
     with tempfile.TemporaryDirectory() as state:
         engine = Engine(settings, clock=lambda: START, checkpoint=Checkpoint(Path(state) / "state.db"), store=kept)

@@ -1,8 +1,9 @@
 """Records and columns as Arrow batches of the two data sets.
 
 Guarantee: a row of a batch holds every part of its record that the settings keep, under one set of columns per data
-set; what has no value is null. Times are microseconds, held within the years 1 to 9999; whatever a record claims.
-Cost: 1 us per row of columns, about 6 us per record, with 25 features.
+set; what has no value is null. Times are microseconds, held within the years 1 to 9999, whatever a record claims.
+Nothing here loads `pyarrow.compute`, which an exporter would carry for the rest of its life.
+Cost: see tests/bench/RESULTS.md; records cost about five times as much as columns.
 """
 
 from __future__ import annotations
@@ -119,12 +120,12 @@ def of_labels(records: Sequence[Label], arrived: Floats) -> pa.RecordBatch:
 def times(seconds: Floats) -> pa.Array:
     """Unix seconds as times."""
     whole = np.clip(np.round(np.nan_to_num(seconds) * 1e6), _FIRST, _LAST).astype(np.int64)
-    return pa.array(whole, pa.int64()).cast(TIME)
+    return pa.array(whole.view("datetime64[us]"), TIME)
 
 
 def names(codes: Codes, classes: Classes) -> pa.Array:
     """The class of each code as text."""
-    return pa.array(classes.names, pa.string()).take(pa.array(codes, mask=codes < 0))
+    return pa.array([classes.name(code) for code in codes.tolist()], pa.string())
 
 
 def _batch(columns: Mapping[str, Any]) -> pa.RecordBatch:

@@ -141,8 +141,7 @@ def fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch under another schema: columns that it lacks are null."""
     there = set(batch.schema.names)
     arrays = [
-        batch.column(field.name).cast(field.type) if field.name in there else pa.nulls(batch.num_rows, field.type)
-        for field in schema
+        batch.column(field.name) if field.name in there else pa.nulls(batch.num_rows, field.type) for field in schema
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
