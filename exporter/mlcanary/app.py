@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 DRAIN_SECONDS = 5.0
 """Orchestrators wait 10 to 30 seconds after SIGTERM before they kill."""
 
@@ -227,9 +228,8 @@ async def _run(
     thread = IngestThread(engine, options, lambda: _call(loop, stop.set))
     pipe.wake = thread.wake
     reloader = Reloader(load, engine, thread, peers, receiver, settings.store)
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reloader.on_hangup)
+    for name, called in zip(_SIGNALS, (stop.set, stop.set, reloader.on_hangup), strict=True):
+        loop.add_signal_handler(name, called)
     application = exporter_application(
         lambda: engine.page,
         ready=lambda: "" if engine.ready else "the logs are being read for the first time",

@@ -3,7 +3,7 @@
 Guarantee: a row of a batch holds every part of its record that the settings keep, under one set of columns per data
 set; what has no value is null. Times are microseconds, held within the years 1 to 9999, whatever a record claims.
 Nothing here loads `pyarrow.compute`, which an exporter would carry for the rest of its life.
-Cost: see tests/bench/RESULTS.md; records cost about five times as much as columns.
+Cost: see tests/bench/store.py; records cost about five times as much as columns.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def labeled_rows(
     unlabeled: str | None = None,
     labeled_only: bool = True,
     clock: Literal["arrival", "event"] = "arrival",
-    bucket_rows: int = 200_000,
+    bucket_rows: int = 50_000,
 ) -> Iterator[pa.RecordBatch]:
     """The labelled window of a store in batches, each in the order of its event times.
 
@@ -54,7 +54,7 @@ def labeled_rows(
     alone.
     Output columns: model, those of the predictions, and of `JOINED_FIELDS`; `schema_of` tells them before.
     Raises ConfigError for a directory that is no store, or a damaged file.
-    Cost: see tests/bench/RESULTS.md; the disk space of the rows where there is more than one bucket.
+    Cost: see tests/bench/store.py; the disk space of the rows where there is more than one bucket.
     """
     terms = Terms(inf if as_of is None else as_of, maturity, label_ttl, unlabeled, labeled_only, clock == "event")
     predictions, outcomes = _scans(Path(path), model, since, until, terms)
