@@ -3,7 +3,7 @@
 Run as `python tests/bench/footprint.py [growth|trickle] [--records ...] [--rates ...]`. The real command with HTTP, a
 state file, a reference of 25 features, 4 versions, late labels and a log that is rotated.
 
-`growth`: the log is written as fast as the exporter reads it. Its clock runs 60 times as fast, so that the windows of 5
+`growth`: the log is written as fast as the exporter reads it. Its clock runs 20 times as fast, so that the windows of 5
 minutes and an hour are full when the first million is counted; what grows after that grows with the traffic. The figure
 is the most that was ever resident (VmHWM). `trickle`: CPU of the second half of the time, real clock, default flags.
 """
@@ -32,7 +32,7 @@ from exporter_process import ExporterProcess  # noqa: E402
 RECORDS = (1_000_000, 10_000_000)
 RATES = (0, 100, 1000, 10_000)
 TRICKLE_SECONDS, TICK = 60.0, 0.25
-FASTER, WINDOWS_FULL_SECONDS, PUBLISH = 60, 70.0, "100ms"
+FASTER, WINDOWS_FULL_SECONDS, PUBLISH = 20, 190.0, "250ms"
 CHUNK, CHUNKS_AHEAD, ROTATE_BYTES = 10_000, 20, 700_000_000
 LONGEST_WAIT = 600.0
 COUNTED = "mlcanary_predictions_total"

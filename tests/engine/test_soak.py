@@ -8,14 +8,14 @@ from soak import Plan, soak
 
 SHORT = Plan(
     seconds=7.0,
-    rate=2000,
+    rate=1000,
     rotate=1.5,
     keep=50,  # nothing may be lost to a slow machine
     kill=2.5,
     label_delay=1.0,
     progress=2.0,
     settle=0.0,
-    flags=("--publish.interval", "200ms", "--poll.interval", "50ms"),
+    flags=("--publish.interval", "500ms", "--poll.interval", "100ms"),
 )
 
 
