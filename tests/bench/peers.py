@@ -104,7 +104,7 @@ def measured(rows: int, mtail_rows: int, naive_rows: int, directory: Path) -> di
             one |= mtail(log, directory)
             one |= {"theirs": us * one["seconds"]} if "seconds" in one else {}
         else:
-            one |= evidently(log, count)
+            one |= evidently(log, count) | {"rows": count}
             if "read" in one:  # the reference rows are read, but only the current ones are judged
                 judged = 1e6 * (one["drift"] + one["quality"]) / one["current"]
                 one |= {"theirs": us * one["read"] + judged, "without_reading": judged}
