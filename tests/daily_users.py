@@ -74,13 +74,13 @@ def monitor_of(sidecar: dict[ModelKey, Hashes], ts: float = NOW) -> Monitor:
 
 def page_of(sketches: Sketches, salt: str = SALT) -> Page:
     """A page that hands these sketches out."""
-    return Page(b"", b"", sketches=sketches, salt=salt, made_at=NOW)
+    return Page((), (), sketches=sketches, salt=salt, made_at=NOW)
 
 
 def _sketches(sidecar: dict[ModelKey, Hashes]) -> Sketches:
     found: dict[tuple[str, str, int], HyperLogLog] = {}
     for key, users in sidecar.items():
         measure = UserMeasure(ModelPlan())
-        measure.days.add_users(TODAY, users)  # type: ignore[arg-type]
+        measure.days.add_users(TODAY, users)
         found[(*key, TODAY)] = measure.days.users[TODAY]
     return found

@@ -10,25 +10,30 @@ import logging
 import math
 import platform
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from mlcanary import __version__
+from mlcanary.catalog import CLIENT_DROP_REASONS, OTHER
 from mlcanary.errors import StateError
 from mlcanary.exposition.budget import ORDER, SeriesBudget
-from mlcanary.exposition.families import families
+from mlcanary.exposition.landing import SHOWN
 from mlcanary.exposition.page import Page, SourceView
+from mlcanary.exposition.pages import PageMaker
 from mlcanary.exposition.process import ProcessMetrics
 from mlcanary.exposition.sketches import PeerView, merged_samples
-from mlcanary.exposition.text import TextRenderer
-from mlcanary.inputs import Inputs
+from mlcanary.inputs import Feed, Inputs
 from mlcanary.measures.contract import sample
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.records import Reject, Sample
-from mlcanary.resources.server import ModelServer
 from mlcanary.settings import ExporterSettings
 from mlcanary.sources.checkpoint import Checkpoint
 from mlcanary.sources.contract import Block
+
+if TYPE_CHECKING:
+    from mlcanary.resources.server import ModelServer  # psutil only where a process is to be watched
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +53,13 @@ class Engine:
         server: ModelServer | None = None,
         peers: Callable[[], PeerView | None] = lambda: None,
         revision: str = "unknown",
+        feeds: Mapping[str, Feed] = MappingProxyType({}),
+        extra: Callable[[], Iterable[Sample]] = tuple,
     ) -> None:
         """Restore the saved state, if any, and open the logs. Raises StateError.
 
-        `server`: the model server to watch. `peers`: what other sidecars last gave, None without peers.
+        `server`: the model server to watch. `peers`: what other sidecars last gave, None without peers. `feeds`: see
+        `Inputs`. `extra`: what else the process says about itself.
         """
         now = clock()
         self._clock = clock
@@ -64,13 +72,16 @@ class Engine:
         if checkpoint is not None and saved is not None:
             for problem in self.monitor.load(saved["monitor"], checkpoint.waiting(), now):
                 log.warning("state not taken over: %s", problem)
-        self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None)
-        self._renderer = TextRenderer()
+        self._feeds, self._extra = feeds, extra
+        self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None, feeds=feeds)
+        self._wake: Callable[[], None] = lambda: None
+        self._pages = PageMaker(SHOWN)
         self._budget = SeriesBudget(settings.plan.limits.series)
         self._process = ProcessMetrics()
         self._server = server
         self._peers = peers
         self._rejected: Counter[tuple[str, str]] = Counter()
+        self._client_dropped: Counter[str] = Counter()
         self._recent: deque[tuple[str, Reject]] = deque(maxlen=_SHOWN_REJECTS)
         self._event_time: dict[str, float] = {}
         self._left_out = 0
@@ -80,7 +91,7 @@ class Engine:
         self._checkpoint_errors = 0
         self._loaded_at = now
         self._refused = ""
-        self.page = Page(b"", b"# EOF\n")
+        self.page = Page()
         self.ready = False
 
     def read_some(self) -> bool:
@@ -101,10 +112,21 @@ class Engine:
             self.monitor.advance(reached, now)
         return True
 
+    @property
+    def wants_checkpoint(self) -> bool:
+        """A source hands something over to others once the state is durable: publish now."""
+        return self._inputs.wants_checkpoint
+
+    def call_when_ready(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, from another thread, when it is worth calling `read_some` before the next poll."""
+        self._wake = wake
+        self._inputs.call_when_ready(wake)
+
     def take(self, block: Block, now: float) -> None:
         """Decode a block and feed it. Bad lines are counted, shown and left out."""
         decoded = self._inputs.decode(block, now)
         self.monitor.feed(decoded.records, now, decoded.predictions, decoded.labels)
+        self._client_dropped.update(decoded.client_dropped)
         for reject in decoded.rejects:
             self._rejected[block.source, reject.reason] += 1
             self._recent.append((block.source, reject))
@@ -118,19 +140,19 @@ class Engine:
         # Without a saved state, what the logs already held is no traffic of now: born whole, it is none for rate().
         shown = self.ready or self._restored
         self.monitor.retire(started)
-        measured = list(self.monitor.samples(started)) if shown else ()
+        self._take(started, shown=shown)
         sketches, peers = self.monitor.sketches(), self._peers()
         merged = merged_samples(peers, sketches, self.monitor.plan.role, started) if peers is not None and shown else ()
         watched = self._server.samples() if self._server is not None else ()
-        kept = self._budget.fit(measured)
-        self.monitor.leave_out(self._budget.classes, self._budget.features)
-        found = families([*kept, *merged, *watched, *self._self_samples()])
-        text, openmetrics = self._renderer.render(found)
         process_text, process_openmetrics = self._process.render()
+        made = self._pages.page(
+            chain(merged, watched, self._self_samples()), before=process_openmetrics, after=process_text
+        )
         self.page = Page(
-            text + process_text,
-            process_openmetrics + openmetrics,
-            families=found,
+            made.text,
+            made.openmetrics,
+            families=made.families,
+            series=made.series,
             sources=tuple(SourceView(s.source, s.up, s.error, s.lag_bytes, s.lines) for s in self._inputs.status()),
             rejects=tuple(self._recent),
             dropped=dict(self._budget.dropped),
@@ -143,16 +165,28 @@ class Engine:
         )
         self._render_seconds = self._clock() - started
 
+    def _take(self, now: float, *, shown: bool) -> None:
+        """Bring the figures of the page up to date, as far as they fit on it."""
+        self._pages.take(self.monitor.figures(now) if shown else (), self._budget.stays)
+        if self._budget.exceeded(self._pages.series):
+            self._budget.fit(list(self.monitor.samples(now)))
+            self.monitor.leave_out(self._budget.classes, self._budget.features)
+            self._pages.forget()
+            self._pages.take(self.monitor.figures(now), self._budget.stays)
+
     def reload(self, settings: ExporterSettings) -> None:
         """Go on under other settings; counters live on where their bins stay the same."""
         now = self._clock()
+        self._save()  # what a broker is not told before we leave, others would read again
         saved = self._inputs.dump()
         self._inputs.close()
-        self._inputs = Inputs(settings, saved)
+        self._inputs = Inputs(settings, saved, feeds=self._feeds)
+        self._inputs.call_when_ready(self._wake)
         for problem in self.monitor.replan(settings.plan, now):
             log.warning("reload: %s", problem)
         self._settings = settings
         self._budget = SeriesBudget(settings.plan.limits.series)
+        self._pages.forget()
         self.monitor.leave_out((), ())
         self._loaded_at = now
         self._refused = ""
@@ -171,6 +205,9 @@ class Engine:
     def _save(self) -> None:
         """Write the checkpoint. A full disk must not blind the operator: count it, say it, go on publishing."""
         if self._checkpoint is None:
+            # Nothing will ever be more durable than this: a broker's own memory is all that a restart has.
+            self._inputs.dump()
+            self._inputs.acknowledge()
             return
         started = self._clock()
         changes = self.monitor.drain_joins()
@@ -196,10 +233,13 @@ class Engine:
         build = (__version__, self._revision, platform.python_version())
         yield sample("exporter_build_info", build, 1.0)
         yield from self._source_samples()
+        yield from self._extra()
+        for reason in (*CLIENT_DROP_REASONS, OTHER):
+            yield sample("client_dropped_total", (reason,), float(self._client_dropped[reason]))
         self._left_out = max(self._left_out, self._inputs.left_out)
         if self._left_out:
             yield sample("series_limited_total", ("files",), float(self._left_out))
-        yield sample("series", (), float(self._renderer.series))
+        yield sample("series", (), float(self.page.series))
         yield sample("render_duration_seconds", (), self._render_seconds)
         if self._checkpoint is not None:
             yield sample("checkpoint_errors_total", (), float(self._checkpoint_errors))

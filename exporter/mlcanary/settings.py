@@ -39,8 +39,9 @@ from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.reference import Reference
 from mlcanary.measures.users import salt_fingerprint
 from mlcanary.monitor.monitor import MonitorPlan
+from mlcanary.push.settings import PushSection, push_section
 from mlcanary.records import canonical_class
-from mlcanary.source_settings import Origin, SourceSection, origins_of, origins_of_paths
+from mlcanary.source_settings import Origin, OriginKind, SourceSection, origins_of, origins_of_paths, push_origins
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Limit = Annotated[float, msgspec.Meta(ge=0)]
@@ -124,6 +125,7 @@ class ExporterDocument(Schema, frozen=True):
     windows: tuple[Seconds, ...] = (Seconds(300), Seconds(3600))
     version_retention: Seconds = Seconds(86_400)
     labels: LabelsSection = LabelsSection()
+    push: PushSection | msgspec.UnsetType | None = msgspec.UNSET
     limits: LimitsSection = LimitsSection()
     users: UsersSection = UsersSection()
 
@@ -140,11 +142,15 @@ class Flags:
     role: Role | None = None
     task: Task | None = None
     format: str | None = None
+    push: bool = False
 
 
 @dataclass(frozen=True)
 class ExporterSettings:
-    """Checked settings of one exporter. `patterns`: the files among its sources; `origins`: how each source is read."""
+    """Checked settings of one exporter. `patterns`: the files among its sources; `origins`: how each source is read.
+
+    `push`: what is taken over HTTP; None if nothing is.
+    """
 
     patterns: tuple[str, ...]
     plan: MonitorPlan
@@ -153,6 +159,7 @@ class ExporterSettings:
     warnings: tuple[str, ...] = field(default_factory=tuple)
     peers: PeerPlan = field(default_factory=PeerPlan)
     origins: tuple[Origin, ...] = ()
+    push: PushSection | None = None
 
     @property
     def default_format(self) -> FormatOptions:
@@ -179,9 +186,13 @@ def load_settings(flags: Flags) -> ExporterSettings:
         origins = origins_of_paths(flags.log_paths, fallback)
     else:
         origins = origins_of(document.sources, fallback, base, text, source)
-    patterns = tuple(origin.name for origin in origins)
-    if not patterns:
-        raise ConfigError("no log to read", hint="give --log.path FILE, or `sources:` in the configuration file")
+    push = push_section(document.push, flags.push)
+    if push is not None:
+        origins = (*origins, *push_origins(push, fallback, text, source))
+    if not origins:
+        hint = "give --log.path FILE, or --push, or `sources:` in the configuration file"
+        raise ConfigError("no log to read", hint=hint)
+    patterns = tuple(origin.name for origin in origins if origin.kind is OriginKind.FILES)
     default = ModelPlan(
         reference=_default_reference(flags, defaults, base),
         task=flags.task or defaults.task,
@@ -212,6 +223,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
         (*_warnings(plan), *_peer_warnings(peers, plan)),
         peers,
         origins,
+        push,
     )
 
 

@@ -32,6 +32,7 @@ from mlcanary.catalog import (
     traffic,
     users,
 )
+from mlcanary.catalog.exporter import CLIENT_DROP_REASONS
 from mlcanary.catalog.judge import Family, Gate, Verdict
 from mlcanary.catalog.objectives import OBJECTIVES
 from mlcanary.catalog.spec import (
@@ -91,6 +92,7 @@ __all__ = [
     "ANSWERED",
     "BY_NAME",
     "CATALOG",
+    "CLIENT_DROP_REASONS",
     "INDICATORS",
     "JOIN_RESULTS",
     "LABEL_AGES",

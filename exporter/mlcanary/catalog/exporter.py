@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from mlcanary.catalog.spec import Indicator, Kind, MetricSpec, own
 
+CLIENT_DROP_REASONS = ("queue_full", "unserialisable", "too_large", "invalid", "empty", "refused", "closed")
+"""Why `mlcanary.client` drops a record. It knows them by itself, as it imports nothing; a test compares."""
+
 ROWS: tuple[MetricSpec, ...] = (
     own("exporter_build_info", ("version", "revision", "pythonversion"), "Build of the exporter."),
     own("up", ("source",), "1 while the source can be read."),
@@ -15,13 +18,30 @@ ROWS: tuple[MetricSpec, ...] = (
         "Lines rejected, by reason; the landing page shows the last ones.",
         Kind.COUNTER,
     ),
-    own("log_lag_bytes", ("source",), "Bytes written to the log and not read yet."),
-    own("log_rotations_total", ("source", "kind"), "Rotations followed: rename or truncate.", Kind.COUNTER),
+    own(
+        "client_dropped_total",
+        ("reason",),
+        "Records that mlcanary.client dropped in the servers, as its lines in the log tell.",
+        Kind.COUNTER,
+    ),
+    own("log_lag_bytes", ("source",), "Bytes written to the log and not read yet; of a broker an estimate."),
+    own(
+        "log_rotations_total",
+        ("source", "kind"),
+        "Rotations followed: rename or truncate; of Kafka: rebalance.",
+        Kind.COUNTER,
+    ),
     own("label_join_capacity", (), "Predictions that the join table can hold before the oldest is evicted."),
     own(
         "log_lost_total",
         ("source", "reason"),
-        "Ends of rotated logs that could not be read: vanished, truncated or compressed.",
+        "Ends of rotated logs that could not be read: vanished, truncated, compressed; messages: expired, trimmed.",
+        Kind.COUNTER,
+    ),
+    own(
+        "push_requests_total",
+        ("code",),
+        "Pushes by the HTTP status that answered them: 202 is stored, 503 and 429 are to be tried again.",
         Kind.COUNTER,
     ),
     own(

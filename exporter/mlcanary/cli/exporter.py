@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,14 +13,17 @@ from mlcanary.app import RunOptions, run_exporter
 from mlcanary.catalog import Role, Task
 from mlcanary.cli.options import DURATION, PATH, logging_options, set_up_logging, source_options, web_options
 from mlcanary.errors import ConfigError
-from mlcanary.resources.server import ModelServer, read_pid
 from mlcanary.settings import Flags, load_settings
+
+if TYPE_CHECKING:
+    from mlcanary.resources.server import ModelServer
 
 log = logging.getLogger(__name__)
 
 
 @click.command("exporter")
 @source_options
+@click.option("--push", is_flag=True, help="Take records over HTTP: POST /v1/predictions, /v1/labels, /v1/events.")
 @click.option("--config.check", "config_check", is_flag=True, help="Check the configuration and exit.")
 @click.option("--state.path", "state_path", type=PATH, help="State file; survives restarts.")
 @click.option("--process.pid", "process_pid", metavar="PID|FILE", help="Model server to watch: a PID or a PID file.")
@@ -37,6 +41,7 @@ def command(
     log_path: tuple[str, ...],
     config_file: Path | None,
     record_format: str | None,
+    push: bool,
     config_check: bool,
     state_path: Path | None,
     reference_path: Path | None,
@@ -68,17 +73,15 @@ def command(
         Role(model_role) if model_role else None,
         task=Task(model_task) if model_task else None,
         format=record_format,
+        push=push,
     )
     if config_check:
         settings = load_settings(flags)
         for warning in settings.warnings:
             click.echo(f"warning: {warning}")
-        click.echo(f"configuration is valid: {len(settings.patterns)} source(s), {len(settings.plan.models)} model(s)")
+        click.echo(f"configuration is valid: {len(settings.origins)} source(s), {len(settings.plan.models)} model(s)")
         return
-    if not telemetry_path.startswith("/") or telemetry_path == "/" or telemetry_path.startswith("/-/"):
-        raise ConfigError(
-            f"--web.telemetry-path: found {telemetry_path!r}; allowed: a path such as /metrics, but not / or /-/..."
-        )
+    _check_telemetry_path(telemetry_path)
     set_up_logging(log_level, log_format)
     options = RunOptions(
         poll_interval=poll_interval,
@@ -95,9 +98,17 @@ def command(
     )
 
 
+def _check_telemetry_path(path: str) -> None:
+    if not path.startswith("/") or path == "/" or path.startswith(("/-/", "/v1/")):
+        allowed = "a path such as /metrics, but not /, /-/... or /v1/..."
+        raise ConfigError(f"--web.telemetry-path: found {path!r}; allowed: {allowed}")
+
+
 def _server(text: str | None) -> ModelServer | None:
     if text is None:
         return None
+    from mlcanary.resources.server import ModelServer, read_pid  # noqa: PLC0415 - psutil only where it is asked for
+
     try:
         read_pid(text)
     except (OSError, ValueError, IndexError) as error:

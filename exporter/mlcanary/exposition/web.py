@@ -14,6 +14,7 @@ from mlcanary.exposition.peers import SKETCHES_PATH
 from mlcanary.exposition.sketches import encode
 from mlcanary.exposition.text import OPENMETRICS_TYPE, TEXT_TYPE
 from mlcanary.webserver.config import WebConfigFile
+from mlcanary.webserver.guard import DEFAULT_ADMISSION, Admission
 from mlcanary.webserver.server import create_application
 
 
@@ -24,13 +25,17 @@ def exporter_application(
     reload: Callable[[], Awaitable[None]],
     web_config: WebConfigFile | None,
     metrics_path: str = "/metrics",
+    admission: Admission = DEFAULT_ADMISSION,
 ) -> web.Application:
     """The exporter's routes. `reload` raises ConfigError when the new configuration is refused."""
 
     async def metrics(request: web.Request) -> web.Response:
         openmetrics = "application/openmetrics-text" in request.headers.get("Accept", "")
         packed = "gzip" in request.headers.get("Accept-Encoding", "")
-        body = await asyncio.to_thread(page().body, openmetrics=openmetrics, packed=packed)
+        shown = page()
+        body = shown.ready(openmetrics=openmetrics, packed=packed)
+        if body is None:
+            body = await asyncio.to_thread(shown.body, openmetrics=openmetrics, packed=packed)
         headers = {"Content-Type": OPENMETRICS_TYPE if openmetrics else TEXT_TYPE, "Vary": "Accept, Accept-Encoding"}
         if packed:
             headers["Content-Encoding"] = "gzip"
@@ -57,7 +62,7 @@ def exporter_application(
             return web.Response(status=500, text=f"{error}\nthe former configuration stays in force\n")
         return web.Response(text="reloaded\n")
 
-    application = create_application(web_config=web_config, ready=ready)
+    application = create_application(web_config=web_config, ready=ready, admission=admission)
     application.router.add_get(metrics_path, metrics)
     application.router.add_get(SKETCHES_PATH, sketches)
     application.router.add_get("/", landing)

@@ -13,6 +13,7 @@ no line can harm another. Unknown keys are ignored. `request_id` and `timestamp`
 a zone it is UTC; without `ts` it is the time of arrival. `status` other than 200 makes the request an error.
 What a prediction must hold depends on the task of its model: a class or a score, class probabilities in `scores`, a
 number, or a ranking in `items`, whose label are the right items or their grades. `user` is hashed right here.
+Lines in which a client says what it dropped (`client_lines`) give no record.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import msgspec
 import numpy as np
 
 from mlcanary.columns import Classes
+from mlcanary.formats.client_lines import client_drops
 from mlcanary.formats.contract import UNUSABLE, Decoded, reject_of
 from mlcanary.formats.layout import Layout
 from mlcanary.formats.native_columns import ColumnDecoder, plan_has_columns
@@ -90,7 +92,10 @@ class NativeFormat:
                 row = _DECODER.decode(lines()[i]) if fields is None else fields
                 record = self._reader.record(row, now)
             except UNUSABLE as error:
-                out.rejects.append(reject_of(error, lines()[i]))
+                if (dropped := client_drops(lines()[i])) is not None:
+                    out.client_dropped.update(dropped)
+                else:
+                    out.rejects.append(reject_of(error, lines()[i]))
                 continue
             out.records.append(record)
             if row.ts is not None or row.timestamp is not None:
