@@ -1,7 +1,7 @@
 """Prediction records of a realistic size for benchmarks, made fast enough that making them is not what is measured.
 
-A record has 20 numbers, 5 categories (one of 200 names), a score, a class, a latency and a user: about 690 bytes of JSON.
-4 versions of one model, 0.5 % of the numbers null, and a label for each record on a line of its own, later in the log.
+A record has 20 numbers, 5 categories (one of 200 names), a score, a class, a latency and a user: 680 bytes of JSON, in
+4 versions of one model. 0.5 % of the numbers are null; labels have lines of their own, later in the log.
 `VARIED` is what logs of several writers look like: keys in changing order, and keys that are not always there. A parser
 that only likes one order gains nothing on it. Everything is a function of the seed.
 """
@@ -93,7 +93,9 @@ class Rows:
         )
 
 
-def prediction_lines(rows: Rows, first: int, times: NDArray[np.int64], shape: Shape = PLAIN, seed: int = 0) -> list[bytes]:
+def prediction_lines(
+    rows: Rows, first: int, times: NDArray[np.int64], shape: Shape = PLAIN, seed: int = 0
+) -> list[bytes]:
     """Lines of these records, without line feeds. `first`: number of the first; `times`: Unix milliseconds."""
     header, features = _orders(shape)
     names = [[_NAMES[name][code] for code in rows.categories[:, i].tolist()] for i, name in enumerate(CATEGORIES)]
@@ -161,9 +163,9 @@ def blocks(
 
 
 def lines(
-    count: int, start: float, rate: float, seed: int = 0, shape: Shape = PLAIN, delay: int = LABEL_DELAY
+    count: int, start: float, rate: float, seed: int = 0, shape: Shape = VARIED, delay: int = LABEL_DELAY
 ) -> Iterator[bytes]:
-    """The lines of `blocks` one by one."""
+    """The lines of `blocks` one by one, as irregular as logs are unless `shape` says otherwise."""
     for block in blocks(count, start, rate, seed, shape, delay):
         yield from block.splitlines(keepends=True)
 

@@ -5,7 +5,7 @@ RESULTS.md with `--table`. Measured in turn in one run, CPU time, medians:
 
 * `decode`: msgspec into a type that has every key of the record, `decode_lines` on blocks of 256 KiB. Reading the file
   and cutting it into lines is not part of it. This is the fastest way that this library has.
-* `engine`: the exporter, from the file to the page: quality, drift, windows of 5 minutes and an hour, late labels joined,
+* `engine`: the exporter, from the file to the page: quality, drift, windows of 5 minutes and an hour, late labels,
   pages as often as the command makes them; without and with a state file.
 
 `parts` come from a run of their own, in which the calls between the parts are timed; that costs some per cent.
@@ -215,8 +215,8 @@ def table(found: dict[str, Any]) -> list[str]:
     us, percent = found["microseconds"], found["percent_of_decode"]
     size = found["bytes"] / 1e6
     head = (
-        f"{found['records']:,} records, {found['shape']} ({size:,.0f} MB with their labels), median of {found['rounds']} "
-        f"rounds; goal: {found['bar']} % of decoding alone."
+        f"{found['records']:,} records, {found['shape']} ({size:,.0f} MB with their labels), median of "
+        f"{found['rounds']} rounds; goal: {found['bar']} % of decoding alone."
     )
     order = ("read", "decode", "columns", "join", "measures", "publish", "save", "rest")
     shown = ", ".join(f"{name} {found['parts'].get(name, 0.0):.2f}" for name in order)

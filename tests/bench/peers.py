@@ -1,7 +1,7 @@
 """The same log through other programs: evidently's presets, mtail with the same 22 metrics, the usual script.
 
-Run as `python tests/bench/peers.py [--rows 1000000] [--mtail-rows 100000]`, after `tests/bench/peers.sh`. CPU seconds of
-all threads, per record, of each program and of the exporter over the same file, one after the other. What is not
+Run as `python tests/bench/peers.py [--rows 1000000] [--mtail-rows 100000]`, after `tests/bench/peers.sh`. CPU time
+of all threads, per record, of each program and of the exporter over the same file, one after the other. What is not
 installed is said so. The exporter is measured with quality, drift, windows, late labels, and a state file.
 """
 
@@ -32,8 +32,9 @@ BARS = {"evidently": 20, "mtail": 8}
 
 def mtail_program() -> str:
     """Predictions by version and class, latency, and a histogram of each number: 22 metrics."""
-    count = 'counter predictions by version, class\nhistogram latency by version buckets 1, 2, 5, 10, 20, 50, 100, 200\n'
-    made = [count, *(f"histogram {name} by version buckets -3, -2, -1, 0, 1, 2, 3\n" for name in NUMBERS)]
+    made = ["counter predictions by version, class\n"]
+    made.append("histogram latency by version buckets 1, 2, 5, 10, 20, 50, 100, 200\n")
+    made += [f"histogram {name} by version buckets -3, -2, -1, 0, 1, 2, 3\n" for name in NUMBERS]
     pattern = r'"version":"(?P<version>[^"]+)".*"latency_ms":(?P<latency>[0-9.]+),.*"prediction":(?P<class>\d+)'
     made.append(f"/{pattern}/ {{\n  predictions[$version][$class]++\n  latency[$version] = $latency\n")
     number = r"-?[0-9.]+(?:e-?[0-9]+)?"
@@ -133,14 +134,13 @@ def table(found: dict[str, Any]) -> list[str]:
             lines.append(f"| {_TITLES[name]} | {one['rows']:,} | not measured | {one['ours']:.2f} | | {goal} |")
             notes.append(one["missing"])
             continue
-        lines.append(
-            f"| {_TITLES[name]} | {one['rows']:,} | {one['theirs']:.1f} | {one['ours']:.2f} | {one['ratio']:.1f} | {goal} |"
-        )
+        figures = f"{one['rows']:,} | {one['theirs']:.1f} | {one['ours']:.2f} | {one['ratio']:.1f}"
+        lines.append(f"| {_TITLES[name]} | {figures} | {goal} |")
         if "without_reading" in one:
             without = one["without_reading"]
             notes.append(
-                f"evidently without reading: {without:.1f} us a record, {without / one['ours']:.1f} times ours; its peak "
-                f"memory: {one['peak']:,.0f} MB."
+                f"evidently without reading: {without:.1f} us a record, {without / one['ours']:.1f} times ours; "
+                f"its peak memory: {one['peak']:,.0f} MB."
             )
         if one.get("counted", one["rows"]) != one["rows"]:
             notes.append(f"mtail counted {one['counted']:,} of {one['rows']:,} predictions.")

@@ -1,9 +1,9 @@
 """Hours of traffic in the worst weather: rotation, late labels, kill -9. Are all counters exact, is memory flat?
 
 Run as `python tests/bench/soak.py [--minutes 30] [--rate 20000]`. The writer counts with its own code what it writes
-(`traffic.Truth`): predictions by version, labels by pair of classes, one feature by bin. The exporter is the real command
-with a state file; it is killed with SIGKILL again and again and started anew, while the log goes on. Every third time the
-log is rotated while it is down. Says at the end what differs, and exits with 1 if anything does.
+(`traffic.Truth`): predictions by version, labels by pair of classes, one feature by bin. The exporter is the real
+command with a state file; it is killed with SIGKILL again and again and started anew, while the log goes on. Every third
+time the log is rotated while it is down. Says at the end what differs, and exits with 1 if anything does.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FEATURE = NUMBERS[7]
 
 @dataclass(frozen=True)
 class Plan:
-    """Seconds, and records a second. `settle`: how long a new process may still grow; `grace`: for the end to be read."""
+    """Seconds, and records a second. `settle`: how long a new process may still grow; `grace`: to read the end."""
 
     seconds: float = 1800.0
     rate: int = 20_000
@@ -55,7 +55,7 @@ class Plan:
 
 @dataclass
 class Report:
-    """What came of it. `memory`: (second, MB resident) where a process had settled; `lags`: bytes at each progress line."""
+    """What came of it. `memory`: (second, MB resident) where a process had settled; `lags`: bytes, now and then."""
 
     seconds: float = 0.0
     predictions: int = 0
@@ -77,8 +77,8 @@ class Report:
         """The report in words."""
         rate = self.predictions / max(self.seconds, 1e-9)
         found = [
-            f"{self.predictions:,} predictions with late labels in {self.seconds / 60:.1f} minutes ({rate:,.0f} a second), "
-            f"{self.rotations} rotations, {self.kills} kills with SIGKILL.",
+            f"{self.predictions:,} predictions with late labels in {self.seconds / 60:.1f} minutes ({rate:,.0f} a "
+            f"second), {self.rotations} rotations, {self.kills} kills with SIGKILL.",
             "Every counter compared is exact."
             if not self.mismatches
             else "WRONG (found, true): " + "; ".join(f"{name}: {pair}" for name, pair in self.mismatches.items()),
@@ -89,8 +89,8 @@ class Report:
             times, resident = np.array(self.memory).T
             slope = np.polyfit(times, resident, 1)[0] * 3600 if np.ptp(times) > 0 else 0.0
             found.append(
-                f"Resident memory once settled: {resident.min():.1f} to {resident.max():.1f} MB, trend {slope:+.1f} MB an "
-                f"hour; the most ever {self.peak:.1f} MB."
+                f"Resident memory once settled: {resident.min():.1f} to {resident.max():.1f} MB, trend {slope:+.1f} MB "
+                f"an hour; the most ever {self.peak:.1f} MB."
             )
         return found
 
@@ -234,7 +234,10 @@ class _Soak:
         assert exporter is not None
 
         truth = self._traffic.truth
-        sums = {"mlcanary_predictions_total": truth.predictions.sum(), "mlcanary_labeled_predictions_total": truth.labeled.sum()}
+        sums = {
+            "mlcanary_predictions_total": truth.predictions.sum(),
+            "mlcanary_labeled_predictions_total": truth.labeled.sum(),
+        }
         while (waited := time.monotonic() - begun) < self._plan.grace:
             page = exporter.get()
             if all(sum_of(page, name) == count for name, count in sums.items()):

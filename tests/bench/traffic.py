@@ -59,7 +59,7 @@ class Truth:
 
     @classmethod
     def of(cls, rows: Rows, feature: int, edges: NDArray[np.float64]) -> Truth:
-        """All of these rows, each labelled. `edges`: inner edges of the bins of a feature, each part of the bin below it."""
+        """All of these rows, each labelled. `edges`: inner edges of bins, each part of the bin below it."""
         size = len(VERSIONS)
         labeled = np.zeros((size, 2, 2), dtype=np.int64)
         np.add.at(labeled, (rows.version, rows.actual, rows.predicted), 1)
@@ -145,6 +145,8 @@ class Traffic:
     def _both(self, at: int, labelled: int) -> Stamp:
         return Stamp(
             interleaved(self._predictions[at], self._labels[labelled]),
-            np.array(interleaved(self._offsets, self._offsets - self._delay * self.size), dtype=np.int64),
-            np.array(interleaved(self._times, self._times), dtype=np.int64),
+            np.array(
+                interleaved(self._offsets.tolist(), (self._offsets - self._delay * self.size).tolist()), dtype=np.int64
+            ),
+            np.array(interleaved(self._times.tolist(), self._times.tolist()), dtype=np.int64),
         )
