@@ -15,42 +15,38 @@ import sys
 import time
 from typing import Any
 
-os.environ["DO_NOT_TRACK"] = "1"
 
-pd: Any = importlib.import_module("pandas")  # by name: neither is there for the type checker
-ev: Any = importlib.import_module("evidently")
-presets: Any = importlib.import_module("evidently.presets")
-
-
-def rows_of(path: str) -> Any:
+def rows_of(path: str, pandas: Any) -> Any:
     """A frame with a row per labelled prediction, features as columns."""
-    lines = pd.read_json(path, lines=True)
+    lines = pandas.read_json(path, lines=True)
     is_label = lines["kind"] == "label"
     labels = lines.loc[is_label, ["id", "label"]]
     predictions = lines.loc[~is_label, ["id", "score", "prediction", "features"]]
-    features = pd.DataFrame(predictions["features"].tolist(), index=predictions.index)
+    features = pandas.DataFrame(predictions["features"].tolist(), index=predictions.index)
     rows = predictions.drop(columns="features").join(features).merge(labels, on="id")
     return rows.astype({"label": int, "prediction": int}).drop(columns="id")
 
 
 def main(path: str, reference_rows: int, features: dict[str, list[str]]) -> None:
     """Read, split, report."""
+    os.environ["DO_NOT_TRACK"] = "1"
+    # By name: neither is installed where types are checked.
+    pandas, ev = importlib.import_module("pandas"), importlib.import_module("evidently")
+    presets = importlib.import_module("evidently.presets")
+    columns = features["numbers"] + features["categories"]
+    classes = ev.BinaryClassification(target="label", prediction_labels="prediction", prediction_probas="score")
     definition = ev.DataDefinition(
         numerical_columns=features["numbers"],
         categorical_columns=features["categories"],
-        classification=[
-            ev.BinaryClassification(target="label", prediction_labels="prediction", prediction_probas="score")
-        ],
+        classification=[classes],
     )
     clock = time.process_time
     start = clock()
-    rows = rows_of(path)
+    rows = rows_of(path, pandas)
     read = clock()
     reference = ev.Dataset.from_pandas(rows.iloc[:reference_rows], data_definition=definition)
     current = ev.Dataset.from_pandas(rows.iloc[reference_rows:].reset_index(drop=True), data_definition=definition)
-    ev.Report([presets.DataDriftPreset(columns=features["numbers"] + features["categories"])]).run(
-        current, reference
-    ).dict()
+    ev.Report([presets.DataDriftPreset(columns=columns)]).run(current, reference).dict()
     drift = clock()
     ev.Report([presets.ClassificationPreset()]).run(current, reference).dict()
     quality = clock()

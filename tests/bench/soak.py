@@ -2,8 +2,8 @@
 
 Run as `python tests/bench/soak.py [--minutes 30] [--rate 20000]`. The writer counts with its own code what it writes
 (`traffic.Truth`): predictions by version, labels by pair of classes, one feature by bin. The exporter is the real
-command with a state file; it is killed with SIGKILL again and again and started anew, while the log goes on. Every third
-time the log is rotated while it is down. Says at the end what differs, and exits with 1 if anything does.
+command with a state file; it is killed with SIGKILL again and again and started anew, while the log goes on. Every
+third time the log is rotated while it is down. Says at the end what differs, and exits with 1 if anything does.
 """
 
 from __future__ import annotations

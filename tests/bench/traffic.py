@@ -143,10 +143,9 @@ class Traffic:
         return b"".join(found)
 
     def _both(self, at: int, labelled: int) -> Stamp:
+        before = self._offsets - self._delay * self.size
         return Stamp(
             interleaved(self._predictions[at], self._labels[labelled]),
-            np.array(
-                interleaved(self._offsets.tolist(), (self._offsets - self._delay * self.size).tolist()), dtype=np.int64
-            ),
+            np.array(interleaved(self._offsets.tolist(), before.tolist()), dtype=np.int64),
             np.array(interleaved(self._times.tolist(), self._times.tolist()), dtype=np.int64),
         )
