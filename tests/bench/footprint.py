@@ -1,6 +1,6 @@
 """What the exporter takes from the machine beside it: memory up to 10 million records, CPU at steady rates.
 
-Run as `python tests/bench/footprint.py [growth|trickle] [--records ...] [--rates ...]`. The real command with HTTP, a
+Run as `python tests/bench/footprint.py [growth|trickle] [--records ...] [--rates ...] [--table]`. The real command with HTTP, a
 state file, a reference of 25 features, 4 versions, late labels and a log that is rotated.
 
 `growth`: the log is written as fast as the exporter reads it. Its clock runs 20 times as fast, so that the windows of 5
@@ -122,7 +122,7 @@ def trickle_lines(found: list[dict[str, float]]) -> list[str]:
     """`trickle` as lines of Markdown."""
     head = ["| records per second | resident MB | CPU, % of one core | seconds from start to a useful page |"]
     rows = [f"| {t['rate']:,} | {t['resident']:.0f} | {t['cpu_percent']:.2f} | {t['ready']:.2f} |" for t in found]
-    return [*head, "|---|---|---|---|", *rows, ""]
+    return ["With default flags, clock and windows:", "", *head, "|---|---|---|---|", *rows, ""]
 
 
 def main() -> None:
@@ -133,12 +133,15 @@ def main() -> None:
     parser.add_argument("--full", type=float, default=WINDOWS_FULL_SECONDS)
     parser.add_argument("--rates", type=int, nargs="+", default=list(RATES))
     parser.add_argument("--seconds", type=float, default=TRICKLE_SECONDS)
+    parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         if given.what != "trickle":
-            print(json.dumps(growth(Path(name), tuple(given.records), given.full)), flush=True)
-        for rate in given.rates if given.what != "growth" else ():
-            print(json.dumps(trickle(Path(name), rate, given.seconds)), flush=True)
+            grown = growth(Path(name), tuple(given.records), given.full)
+            print("\n".join(growth_lines(grown)) if given.table else json.dumps(grown), flush=True)
+        if given.what != "growth":
+            steady = [trickle(Path(name), rate, given.seconds) for rate in given.rates]
+            print("\n".join(trickle_lines(steady) if given.table else map(json.dumps, steady)), flush=True)
 
 
 if __name__ == "__main__":

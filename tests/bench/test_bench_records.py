@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
+import bench_records
 import numpy as np
 import pytest
 from bench_records import FEATURES, NUMBERS, PLAIN, VARIED, VERSIONS, Rows, Shape, blocks, lines, record_id
@@ -22,20 +23,17 @@ def decoded(block: bytes) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return [row for row in found if "label" not in row], [row for row in found if "label" in row]
 
 
-@pytest.mark.parametrize("delay", [0, 700, 12_000])
-def test_labels_follow_their_predictions(delay: int) -> None:
-    order = [
-        row for block in blocks(21_000, 1_760_000_000.0, delay=delay) for row in map(json.loads, block.splitlines())
-    ]
+@pytest.mark.parametrize("delay", [0, 70, 1200])
+def test_labels_follow_their_predictions(delay: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_records, "CHUNK", 1000)
+    order = [row for block in blocks(2100, 1_760_000_000.0, delay=delay) for row in map(json.loads, block.splitlines())]
     predictions = [row for row in order if "label" not in row]
     labels = [row for row in order if "label" in row]
-    assert [row["id"] for row in predictions] == [record_id(i) for i in range(21_000)]
-    assert [row["id"] for row in labels] == [record_id(i) for i in range(21_000 - delay)]
-    actual = np.concatenate(
-        [Rows.random(n, (0, at)).actual for n, at in ((10_000, 0), (10_000, 10_000), (1000, 20_000))]
-    )
+    assert [row["id"] for row in predictions] == [record_id(i) for i in range(2100)]
+    assert [row["id"] for row in labels] == [record_id(i) for i in range(2100 - delay)]
+    actual = np.concatenate([Rows.random(n, (0, at)).actual for n, at in ((1000, 0), (1000, 1000), (100, 2000))])
     assert [row["label"] for row in labels] == actual[: len(labels)].tolist()
-    assert predictions[-1]["ts"] == pytest.approx(1_760_000_020.999, abs=1e-6)
+    assert predictions[-1]["ts"] == pytest.approx(1_760_000_002.099, abs=1e-6)
     place = {row["id"]: i for i, row in enumerate(order) if "label" not in row}
     assert all(place[row["id"]] < i for i, row in enumerate(order) if "label" in row)
 
