@@ -1,7 +1,7 @@
 """What the exporter takes from the machine beside it: memory up to 10 million records, CPU at steady rates.
 
-Run as `python tests/bench/footprint.py [growth|trickle] [--records ...] [--rates ...] [--table]`. The real command with HTTP, a
-state file, a reference of 25 features, 4 versions, late labels and a log that is rotated.
+Run as `python tests/bench/footprint.py [growth|trickle] [--records ...] [--rates ...] [--table]`. The real
+command with HTTP, a state file, a reference of 25 features, 4 versions, late labels and a log that is rotated.
 
 `growth`: the log is written as fast as the exporter reads it. Its clock runs 20 times as fast, so that the windows of 5
 minutes and an hour are full when the first million is counted; what grows after that grows with the traffic. The figure

@@ -2,8 +2,8 @@
 
 Run as `python tests/bench/run.py [PART ...] [--small] [--out FILE]`. Each part is a section of RESULTS.md: those that
 are measured replace their former text, the others stay. Without a part, all but `soak`, which takes half an hour
-(`make soak`). `--small` only shows that everything runs: its figures mean nothing. Compare ratios; absolute times belong
-to the machine of the run.
+(`make soak`). `--small` only shows that everything runs: its figures mean nothing. Compare ratios; absolute times
+belong to the machine of the run.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def page(_: Sizes) -> list[str]:
     found: dict[str, Any] = json.loads(said("render.py"))
     scrape, publish = found["scrape"], found["publish"]
     lines = [
-        "| rendering 10,000 series, CPU ms | ours, both formats | `generate_latest`, custom collector, one format | ratio |",
+        "| rendering 10,000 series, CPU ms | ours, both formats | `generate_latest` of a collector, one format | ratio |",
         "|---|---|---|---|",
     ]
     for name, title in (("render_counts", "counts"), ("render_half_fractions", "counts and as many fractions")):
@@ -105,8 +105,8 @@ def page(_: Sizes) -> list[str]:
         f"A publish of {publish['series']:,} series, 4 versions and 25 features: {publish['busy']} ms with traffic, "
         f"{publish['idle']} ms without. Compressing a page once: {found['pack_once_per_page']} ms.",
         "",
-        f"A scrape of {found['page_megabytes']} MB that are there, compressed: {scrape['packed']} ms from request to last "
-        f"byte; a request for nothing takes {scrape['nothing']} ms. Goals: rendering 6 ms and 12 times as fast, scrape "
+        f"A scrape of {found['page_megabytes']} MB that are there, compressed: {scrape['packed']} ms from request to "
+        f"last byte; a request for nothing takes {scrape['nothing']} ms. Goals: rendering 6 ms and 12 times as fast, scrape "
         f"1 ms.",
     ]
 
@@ -119,8 +119,8 @@ def reading(sizes: Sizes) -> list[str]:
         following, plain = paired(lambda: read_through(log), lambda: read_plain(log))
         size = log.stat().st_size / 1e6
     return [
-        f"Following a file of {size:.0f} MB (finding lines, positions, rotation checks) takes {following / plain:.2f} times "
-        f"the CPU of reading its bytes."
+        f"Following a file of {size:.0f} MB (finding lines, positions, rotation checks) takes {following / plain:.2f} "
+        f"times the CPU of reading its bytes."
     ]
 
 
