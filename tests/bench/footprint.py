@@ -34,12 +34,12 @@ RATES = (0, 100, 1000, 10_000)
 TRICKLE_SECONDS, TICK = 60.0, 0.25
 FASTER, WINDOWS_FULL_SECONDS, PUBLISH = 20, 190.0, "250ms"
 CHUNK, CHUNKS_AHEAD, ROTATE_BYTES = 10_000, 20, 700_000_000
-LONGEST_WAIT = 600.0
+LONGEST_WAIT, MOST_STEPS = 600.0, 20
 COUNTED = "mlcanary_predictions_total"
 
 
 def growth(directory: Path, records: tuple[int, ...] = RECORDS, full: float = WINDOWS_FULL_SECONDS) -> dict[str, Any]:
-    """Peak MB when each number of records is counted, and the time that it took; `full`: seconds for the first."""
+    """Peak MB when each number of records is counted, and at steps between; `full`: seconds for the first."""
     profile = directory / "profile.json"
     write_reference(profile)
     traffic = Traffic(CHUNK, 1, span_ms=CHUNK, kinds=12)
@@ -53,7 +53,8 @@ def growth(directory: Path, records: tuple[int, ...] = RECORDS, full: float = WI
         ExporterProcess(*flags, log=directory / "exporter.log", entry=entry) as exporter,
     ):
         begun = time.monotonic()
-        for goal in sorted(records):
+        steps = range(min(records), max(records), max(min(records), max(records) // MOST_STEPS))
+        for goal in sorted({*records, *steps}):
             slowly = full / max(1, goal // CHUNK) if goal == min(records) else 0.0
             while traffic.records < goal:
                 if log.size > ROTATE_BYTES:
@@ -66,6 +67,7 @@ def growth(directory: Path, records: tuple[int, ...] = RECORDS, full: float = WI
             found["seconds"][goal] = round(time.monotonic() - begun, 1)
             now = memory(exporter.pid)
             found["peak"][goal], found["resident"][goal] = now.peak, now.resident
+            print(f"{goal:>12,} records, {now.resident:.1f} MB, at most {now.peak:.1f} MB", file=sys.stderr, flush=True)
         found["counted"] = sum_of(exporter.get(), COUNTED) == traffic.records
     found["slope"] = found["peak"][max(records)] - found["peak"][min(records)]
     return found
