@@ -221,10 +221,7 @@ def handler(sizes: Sizes) -> list[str]:
 
 def soak(sizes: Sizes) -> list[str]:
     """Rotation, late labels, kill -9; exact counts."""
-    command = [sys.executable, str(HERE / "soak.py"), *sizes.soak]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # 1 if anything is not exact
-    *_, predictions = (i for i, line in enumerate(done.stdout.splitlines()) if "kills with SIGKILL" in line)
-    return [line for text in done.stdout.splitlines()[predictions:] for line in (text, "")][:-1]
+    return said("soak.py", *sizes.soak).splitlines()
 
 
 PARTS: dict[str, tuple[str, Callable[[Sizes], list[str]]]] = {
@@ -276,7 +273,7 @@ def main() -> int:
         try:
             text = "\n".join(measure(SMALL if given.small else Sizes())).strip()
         except subprocess.CalledProcessError as error:
-            print(f"{part} failed: {error}", file=sys.stderr, flush=True)
+            print(f"{part} failed: {error}\n{error.stdout}", file=sys.stderr, flush=True)
             failed = 1
             continue
         print(text, flush=True)

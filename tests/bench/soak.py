@@ -3,7 +3,8 @@
 Run as `python tests/bench/soak.py [--minutes 30] [--rate 20000]`. The writer counts with its own code what it writes
 (`traffic.Truth`): predictions by version, labels by pair of classes, one feature by bin. The exporter is the real
 command with a state file; it is killed with SIGKILL again and again and started anew, while the log goes on. Every
-third time the log is rotated while it is down. Says at the end what differs, and exits with 1 if anything does.
+third time the log is rotated while it is down. Says at the end what differs, and exits with 1 if anything
+does; how it goes is told on standard error.
 """
 
 from __future__ import annotations
@@ -272,8 +273,8 @@ def main() -> int:
     if minutes is not None:
         given["seconds"] = 60 * minutes
     with tempfile.TemporaryDirectory() as name:
-        report = soak(Plan(**given), Path(name), lambda line: print(line, flush=True))
-    print("\n".join(report.lines()))
+        report = soak(Plan(**given), Path(name), lambda line: print(line, file=sys.stderr, flush=True))
+    print("\n\n".join(report.lines()))
     return 0 if report.exact else 1
 
 
