@@ -210,6 +210,22 @@ class LabelColumns:
             yield Label(row_id, ts, self.model, self.classes.name(label))
 
 
+def joined_labels(batches: Sequence[LabelColumns]) -> list[LabelColumns]:
+    """The same labels in fewer batches: one per model and classes, in their order."""
+    groups: dict[tuple[str | None, int], list[LabelColumns]] = {}
+    for batch in batches:
+        groups.setdefault((batch.model, id(batch.classes)), []).append(batch)
+    return [
+        replace(
+            group[0],
+            ids=list(chain.from_iterable(batch.ids for batch in group)),
+            ts=np.concatenate([batch.ts for batch in group]),
+            label=np.concatenate([batch.label for batch in group]),
+        )
+        for group in groups.values()
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class OutcomeColumns:
     """Predictions of one (model, version) with what is known of their outcome, n rows.
