@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from msgspec.structs import astuple
+from numpy.typing import NDArray
 
 from mlcanary.columns import FeatureColumns
 from mlcanary.measures.reference import NumericReference, Reference
@@ -55,6 +56,7 @@ class Layout:
             forbid_unknown_fields=True,
             gc=False,
         )
+        self.decoder = msgspec.json.Decoder(self.type)
         self._empty = self.type()
         self._pack = struct.Struct(f"{len(self.numbers)}d").pack
 
@@ -81,6 +83,25 @@ class Layout:
             Counter({name: count for name, count in strange.items() if count}),
         )
 
+    def spread(self, objects: Sequence[msgspec.Struct | None], rows: NDArray[np.intp], count: int) -> FeatureColumns:
+        """Columns of `count` rows, of which only `rows` have these decoded features; the others have none."""
+        found = self.columns(objects)
+        matrix = np.full((len(self.numbers), count), nan)
+        matrix[:, rows] = found.matrix
+        places = rows.tolist()
+        texts: dict[str, Sequence[str | None]] = {}
+        for name, column in found.texts.items():
+            whole: list[str | None] = [None] * count
+            for place, value in zip(places, column, strict=True):
+                whole[place] = value
+            texts[name] = whole
+        return FeatureColumns(self.numbers, matrix, texts, found.strange)
+
+    def part(self, model: str, names: Sequence[str]) -> FeaturePart | None:
+        """Decodes these features of one model alone, as far as its reference has them; None if it has none."""
+        own = [name for name in names if name in self._own[model]]
+        return FeaturePart({name: name in self.numbers for name in own}) if own else None
+
     def of(self, model: str, found: FeatureColumns) -> FeatureColumns:
         """What the rows of one model are to it: another model's features are strange."""
         own = self._own[model]
@@ -96,3 +117,29 @@ class Layout:
         kept = [i for i, name in enumerate(found.numbers) if name in own]
         texts = {name: column for name, column in found.texts.items() if name in own}
         return FeatureColumns(tuple(found.numbers[i] for i in kept), found.matrix[kept], texts, strange)
+
+
+class FeaturePart:
+    """A few features of rows whose others are not looked at: those that split the figures."""
+
+    def __init__(self, is_number: Mapping[str, bool]) -> None:
+        self._is_number = dict(is_number)
+        kinds = [float | None if each else str | None for each in self._is_number.values()]
+        made = msgspec.defstruct(
+            "Part",
+            [(f"f{i}", kind, None) for i, kind in enumerate(kinds)],
+            rename={f"f{i}": name for i, name in enumerate(self._is_number)},
+            gc=False,
+        )
+        self._decoder = msgspec.json.Decoder(made)
+
+    def fill(self, features: FeatureColumns, row: int, raw: msgspec.Raw) -> None:
+        """Write them into one row of columns that are being made. Raises what decoding raises."""
+        values = astuple(self._decoder.decode(raw))
+        for (name, is_number), value in zip(self._is_number.items(), values, strict=True):
+            if value is None:
+                continue
+            if is_number:
+                features.matrix[features.numbers.index(name), row] = value
+            else:
+                features.texts[name][row] = value  # type: ignore[index]  # a list, see `Layout.spread`

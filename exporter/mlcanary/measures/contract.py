@@ -134,6 +134,9 @@ class Measure:
     budget: ClassVar[str] = ""
     """The class of `exposition.budget.ORDER` under which its samples are left out; "" if they always stay."""
 
+    stage: ClassVar[str] = ""
+    """Name of a sampling stage whose rows alone the measure sees of the predictions; "" for all rows."""
+
     def __init__(self, plan: ModelPlan) -> None:
         self.plan = plan
         self.parts: dict[str, Any] = {}

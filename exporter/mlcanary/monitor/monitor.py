@@ -21,6 +21,7 @@ from mlcanary.joins.policy import JoinPolicy
 from mlcanary.joins.rows import Changes, Event, Grown, Joined, Key, Outcomes, Waiting
 from mlcanary.measures.contract import Labeled, Matured, Outcome, sample
 from mlcanary.measures.plan import Limits, ModelPlan
+from mlcanary.monitor.looking import Looking
 from mlcanary.monitor.model_samples import model_samples
 from mlcanary.monitor.panel import Panel
 from mlcanary.monitor.users import Sketches, crossover_samples, sketches_of
@@ -76,6 +77,7 @@ class Monitor:
         self.unmatched = Tally()
         self._buffers: dict[ModelKey, list[PredictionColumns]] = {}
         self._read_at: dict[ModelKey, float] = {}
+        self._looking = Looking()
         self._join = JoinMachine(plan.join_policies, capacity=plan.join_capacity, early_ttl=plan.early_ttl)
 
     def feed(
@@ -100,12 +102,19 @@ class Monitor:
             else:
                 self.panels[key].outcomes.count_duplicate()
         for key, batch in batches.items():
-            self.panels[key].on_predictions(batch, now)
+            self.panels[key].on_predictions(self._looking.records(batch, self.plan.model(key.model)), now)
         for column in labels:
             for label in column.rows():
                 self._join.label(self._known_model(label))
         self._settle(self._join.take(), now)
         self._note_folded()
+
+    def look_at(self, features: float, *, joint: bool) -> None:
+        """Look at the features of this share of rows from here on; joint drift takes rows or none."""
+        self.flush()
+        self._looking.share, self._looking.joint = features, joint
+        for panel in self.panels.values():
+            panel.resting = self._looking.resting
 
     def _feed_columns(self, batch: PredictionColumns, now: float, busy: Collection[ModelKey]) -> None:
         """Join requests with what is known of them, and keep them until there are enough to be worth counting."""
@@ -120,6 +129,7 @@ class Monitor:
             batch = batch.take(np.flatnonzero(fresh))
         if not len(batch):
             return
+        batch = self._looking.columns(batch, self.plan.model(key.model))
         buffer = self._buffers.setdefault(key, [])
         if buffer and not alike(buffer[-1], batch):
             self._count(key)
@@ -159,6 +169,8 @@ class Monitor:
             panels = [panel for key, panel in self.panels.items() if key.model == model]
             hidden = {name for owner, name in self._left_out[1] if owner == model}
             yield from model_samples(model, self.plan.model(model), panels, hidden)
+            for stage, share in self._looking.ratios(self.plan.model(model)).items():
+                yield sample("sampling_ratio", (model, stage), share)
         for key, panel in sorted(self.panels.items()):
             yield sample("model_info", (*key, panel.plan.role(key.version), panel.plan.task), 1.0)
             yield from panel.samples(now)
@@ -199,6 +211,7 @@ class Monitor:
             "panels": [[*key, panel.plan.edges, panel.dump()] for key, panel in self.panels.items()],
             "unmatched": self.unmatched.dump(),
             "limited": self.limited.dump(),
+            "looking": self._looking.dump(),
         }
 
     def load(self, state: Any, joins: Iterator[tuple[Key, bytes]], now: float) -> list[str]:
@@ -217,6 +230,7 @@ class Monitor:
             panel.load(dumped, now)
         self.unmatched.load(state["unmatched"])
         self.limited.load(state["limited"])
+        self._looking.load(state.get("looking", 0))
         self._join.restore(joins)
         return problems
 
@@ -240,6 +254,7 @@ class Monitor:
                 panel.replan(model)
             else:
                 self.panels[key] = Panel(key, model, plan.windows, now)
+                self.panels[key].resting = self._looking.resting
                 self.panels[key].load(panel.dump(), now)
         return problems
 
@@ -255,6 +270,7 @@ class Monitor:
         panel = self.panels.get(key)
         if panel is None:
             panel = self.panels[key] = Panel(key, self.plan.model(key.model), self.plan.windows, now)
+            panel.resting = self._looking.resting
             self._trim(panel)
         return panel
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from mlcanary.columns import OutcomeColumns, PredictionColumns
+from mlcanary.columns import OutcomeColumns, PredictionColumns, looked_at
 from mlcanary.measures.business import BusinessMeasure
 from mlcanary.measures.contract import Labeled, Matured, Measure, Outcome
 from mlcanary.measures.outcomes import OutcomeMeasure
@@ -59,7 +59,10 @@ class Slots:
 
 
 class Panel:
-    """What is known of one (model, version). `last_prediction`, `last_label`: newest event times or None."""
+    """What is known of one (model, version). `last_prediction`, `last_label`: newest event times or None.
+
+    `resting`: sampling stages that take no rows now.
+    """
 
     def __init__(self, key: ModelKey, plan: ModelPlan, windows: Sequence[tuple[str, float]], now: float) -> None:
         """`windows`: label value and length in seconds; `now`: Unix seconds, start of the windows."""
@@ -69,6 +72,7 @@ class Panel:
         self.last_prediction: float | None = None
         self.last_label: float | None = None
         self.last_seen = now
+        self.resting: frozenset[str] = frozenset()
         self._left_out: frozenset[str] = frozenset()
         self._windows = tuple(windows)
         self._start_windows(now)
@@ -121,16 +125,24 @@ class Panel:
         self.last_seen = now
         newest = max(p.ts for p in batch)
         self.last_prediction = newest if self.last_prediction is None else max(self.last_prediction, newest)
+        features = batch if all(p.sampled for p in batch) else [p for p in batch if p.sampled]
         for measure in self.counters.measures:
-            measure.on_predictions(batch)
+            if not measure.stage:
+                measure.on_predictions(batch)
+            elif features and measure.stage not in self.resting:
+                measure.on_predictions(features)
 
     def on_prediction_columns(self, batch: PredictionColumns, now: float) -> None:
         """Hand columns to every measure; `now` is when they were read."""
         self.last_seen = now
         newest = float(batch.ts.max())
         self.last_prediction = newest if self.last_prediction is None else max(self.last_prediction, newest)
+        features = looked_at(batch)
         for measure in self.counters.measures:
-            measure.on_prediction_columns(batch)
+            if not measure.stage:
+                measure.on_prediction_columns(batch)
+            elif len(features) and measure.stage not in self.resting:
+                measure.on_prediction_columns(features)
 
     def on_labeled_columns(self, batch: OutcomeColumns) -> None:
         """Hand labelled predictions to every measure; assumed labels did not come."""

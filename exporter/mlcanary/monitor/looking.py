@@ -1,0 +1,65 @@
+"""Which rows have their features looked at: what the plans say, and what load shedding leaves of it.
+
+Guarantee: the same id is chosen whether it comes as a record or in columns (`stats.row_choice`). Columns whose decoder
+has chosen already stay as they are. Rows without an id are chosen by their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mlcanary.catalog import FEATURES, JOINT_DRIFT
+from mlcanary.columns import PredictionColumns
+from mlcanary.measures.plan import ModelPlan
+from mlcanary.records import Prediction
+from mlcanary.stats.row_choice import Unnamed, chosen_rows
+
+
+class Looking:
+    """`share`: of rows, beside that of a plan; `joint`: whether joint drift takes rows."""
+
+    def __init__(self) -> None:
+        self.share, self.joint = 1.0, True
+        self._unnamed = Unnamed()
+
+    @property
+    def resting(self) -> frozenset[str]:
+        """Stages that take no rows now."""
+        return frozenset() if self.joint else frozenset({JOINT_DRIFT})
+
+    def share_of(self, plan: ModelPlan) -> float:
+        """Share of the rows of a model whose features are looked at now."""
+        return self.share * plan.feature_share
+
+    def ratios(self, plan: ModelPlan) -> dict[str, float]:
+        """Share of the rows that each stage looks at now."""
+        share = self.share_of(plan)
+        return {FEATURES: share, JOINT_DRIFT: share if self.joint else 0.0}
+
+    def records(self, batch: Sequence[Prediction], plan: ModelPlan) -> Sequence[Prediction]:
+        """Mark those that are not looked at."""
+        share = self.share_of(plan)
+        if share >= 1.0:
+            return batch
+        chosen = chosen_rows([p.id for p in batch], np.full(len(batch), share), self._unnamed).tolist()
+        return [p if yes else msgspec.structs.replace(p, sampled=False) for p, yes in zip(batch, chosen, strict=True)]
+
+    def columns(self, batch: PredictionColumns, plan: ModelPlan) -> PredictionColumns:
+        """Mark those that are not looked at, unless their decoder has."""
+        share = self.share_of(plan)
+        if share >= 1.0 or batch.sampled is not None:
+            return batch
+        return replace(batch, sampled=chosen_rows(batch.ids, np.full(len(batch), share), self._unnamed))
+
+    def dump(self) -> Any:
+        """A form that msgpack can carry."""
+        return self._unnamed.count
+
+    def load(self, dumped: Any) -> None:
+        """Go on where a dump ended."""
+        self._unnamed.count = int(dumped)
