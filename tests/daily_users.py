@@ -81,6 +81,6 @@ def _sketches(sidecar: dict[ModelKey, Hashes]) -> Sketches:
     found: dict[tuple[str, str, int], HyperLogLog] = {}
     for key, users in sidecar.items():
         measure = UserMeasure(ModelPlan())
-        measure.days.add_users(TODAY, users)  # type: ignore[arg-type]
+        measure.days.add_users(TODAY, users)
         found[(*key, TODAY)] = measure.days.users[TODAY]
     return found

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,9 +23,12 @@ Counters = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 class ExporterProcess:
     """`mlcanary exporter` with the given flags. `address` is known once it listens."""
 
-    def __init__(self, *flags: str, log: Path) -> None:
-        """Start and wait until it listens; raises AssertionError with its log if it does not within 20 s."""
-        command = [sys.executable, "-m", "mlcanary", "exporter", "--web.listen-address", "127.0.0.1:0", *flags]
+    def __init__(self, *flags: str, log: Path, entry: Sequence[str] = ("-m", "mlcanary")) -> None:
+        """Start and wait until it listens; raises AssertionError with its log if it does not within 20 s.
+
+        `entry`: what Python is to run, the package or a script that stands for it.
+        """
+        command = [sys.executable, *entry, "exporter", "--web.listen-address", "127.0.0.1:0", *flags]
         self.started = time.monotonic()
         self._log = log.open("ab")
         self._child = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)

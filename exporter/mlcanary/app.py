@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import resource
 import signal
@@ -12,16 +13,19 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlcanary.engine import Engine
 from mlcanary.errors import ConfigError, MLCanaryError
 from mlcanary.exposition.peers import PeerReader
 from mlcanary.exposition.web import exporter_application
-from mlcanary.resources.server import ModelServer
 from mlcanary.settings import ExporterSettings
 from mlcanary.sources.checkpoint import Checkpoint
 from mlcanary.webserver.config import WebConfigFile
 from mlcanary.webserver.server import serving
+
+if TYPE_CHECKING:
+    from mlcanary.resources.server import ModelServer  # psutil only where a process is to be watched
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +175,8 @@ async def run_exporter(
     )
     try:
         async with serving(application, options.listen, web_config) as addresses, _reading(peers, stop):
+            gc.collect()
+            gc.freeze()  # modules live as long as the process: no collection need look at them again
             thread.start()
             started(addresses)
             await stop.wait()

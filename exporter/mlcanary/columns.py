@@ -102,8 +102,8 @@ class PredictionColumns:
     """Answered requests of one (model, version), n rows; NaN and NONE stand for what a row lacks.
 
     `user` is 0 where `has_user` is False. `label`: what a line brought itself, None if no line did. `segments`: codes
-    over `segment_values`, one array per segment feature of the plan. `sampled`: whether the features of a row are counted,
-    None if those of all are; of a row where they are not, they may be missing here.
+    over `segment_values`, one array per segment feature of the plan. `sampled`: whether the features of a row are
+    counted, None if those of all are; of a row where they are not, they may be missing here.
     """
 
     key: ModelKey

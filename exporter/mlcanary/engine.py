@@ -11,29 +11,34 @@ import math
 import platform
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from mlcanary import __version__
-from mlcanary.catalog import CLIENT_DROP_REASONS, OTHER
+from mlcanary.catalog import CLIENT_DROP_REASONS, OTHER, SHEDDING_DIRECTIONS
 from mlcanary.errors import StateError
 from mlcanary.exposition.budget import ORDER, SeriesBudget
-from mlcanary.exposition.families import families
+from mlcanary.exposition.landing import SHOWN
 from mlcanary.exposition.page import Page, SourceView
+from mlcanary.exposition.pages import PageMaker
 from mlcanary.exposition.process import ProcessMetrics
 from mlcanary.exposition.sketches import PeerView, merged_samples
-from mlcanary.exposition.text import TextRenderer
 from mlcanary.inputs import Inputs
 from mlcanary.measures.contract import sample
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.records import Reject, Sample
-from mlcanary.resources.server import ModelServer
 from mlcanary.settings import ExporterSettings
+from mlcanary.shedding import Shedding, Step
 from mlcanary.sources.checkpoint import Checkpoint
 from mlcanary.sources.contract import Block
+
+if TYPE_CHECKING:
+    from mlcanary.resources.server import ModelServer  # psutil only where a process is to be watched
 
 log = logging.getLogger(__name__)
 
 _SHOWN_REJECTS = 20
+_LAG_SECONDS = 1.0
 _TOO_LONG = "too_long"
 
 
@@ -66,10 +71,12 @@ class Engine:
             for problem in self.monitor.load(saved["monitor"], checkpoint.waiting(), now):
                 log.warning("state not taken over: %s", problem)
         self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None)
-        self._renderer = TextRenderer()
+        self._pages = PageMaker(SHOWN)
         self._budget = SeriesBudget(settings.plan.limits.series)
         self._process = ProcessMetrics()
         self._server = server
+        self._shedding = Shedding(settings.shedding)
+        self._lag_at = now
         self._peers = peers
         self._rejected: Counter[tuple[str, str]] = Counter()
         self._client_dropped: Counter[str] = Counter()
@@ -82,13 +89,14 @@ class Engine:
         self._checkpoint_errors = 0
         self._loaded_at = now
         self._refused = ""
-        self.page = Page(b"", b"# EOF\n")
+        self.page = Page()
         self.ready = False
 
     def read_some(self) -> bool:
         """Take in one block of lines; False if there was nothing to read."""
         block = self._inputs.read(self._event_time)
         now = self._clock()
+        self._watch_lag(now)
         if block is None:
             if self._inputs.caught_up:
                 # Real time is as far as the logs go, so what waits may expire by the clock.
@@ -102,6 +110,22 @@ class Engine:
         if not self._inputs.waiting:
             self.monitor.advance(reached, now)
         return True
+
+    def _watch_lag(self, now: float) -> None:
+        """Shed features of rows while the logs grow faster than they are read."""
+        if abs(now - self._lag_at) < _LAG_SECONDS:
+            return
+        self._lag_at = now
+        lag = sum(status.lag_bytes for status in self._inputs.status())
+        before = self._shedding.step
+        if self._shedding.observe(lag, now):
+            step = self._shedding.step
+            log.warning("%d bytes behind: %s, before %s", lag, step, before)
+            self._look_at(step)
+
+    def _look_at(self, step: Step) -> None:
+        self._inputs.look_at(step.features)
+        self.monitor.look_at(step.features, joint=step.joint)
 
     def take(self, block: Block, now: float) -> None:
         """Decode a block and feed it. Bad lines are counted, shown and left out."""
@@ -121,19 +145,19 @@ class Engine:
         # Without a saved state, what the logs already held is no traffic of now: born whole, it is none for rate().
         shown = self.ready or self._restored
         self.monitor.retire(started)
-        measured = list(self.monitor.samples(started)) if shown else ()
+        self._take(started, shown=shown)
         sketches, peers = self.monitor.sketches(), self._peers()
         merged = merged_samples(peers, sketches, self.monitor.plan.role, started) if peers is not None and shown else ()
         watched = self._server.samples() if self._server is not None else ()
-        kept = self._budget.fit(measured)
-        self.monitor.leave_out(self._budget.classes, self._budget.features)
-        found = families([*kept, *merged, *watched, *self._self_samples()])
-        text, openmetrics = self._renderer.render(found)
         process_text, process_openmetrics = self._process.render()
+        made = self._pages.page(
+            chain(merged, watched, self._self_samples()), before=process_openmetrics, after=process_text
+        )
         self.page = Page(
-            text + process_text,
-            process_openmetrics + openmetrics,
-            families=found,
+            made.text,
+            made.openmetrics,
+            families=made.families,
+            series=made.series,
             sources=tuple(SourceView(s.source, s.up, s.error, s.lag_bytes, s.lines) for s in self._inputs.status()),
             rejects=tuple(self._recent),
             dropped=dict(self._budget.dropped),
@@ -141,10 +165,19 @@ class Engine:
             peers=() if peers is None else peers.peers,
             sketches=sketches,
             salt=self._settings.salt_fingerprint,
-            warnings=self._settings.warnings,
+            warnings=(*self._settings.warnings, *self._weight_warnings()),
             made_at=started,
         )
         self._render_seconds = self._clock() - started
+
+    def _take(self, now: float, *, shown: bool) -> None:
+        """Bring the figures of the page up to date, as far as they fit on it."""
+        self._pages.take(self.monitor.figures(now) if shown else (), self._budget.stays)
+        if self._budget.exceeded(self._pages.series):
+            self._budget.fit(list(self.monitor.samples(now)))
+            self.monitor.leave_out(self._budget.classes, self._budget.features)
+            self._pages.forget()
+            self._pages.take(self.monitor.figures(now), self._budget.stays)
 
     def reload(self, settings: ExporterSettings) -> None:
         """Go on under other settings; counters live on where their bins stay the same."""
@@ -152,10 +185,13 @@ class Engine:
         saved = self._inputs.dump()
         self._inputs.close()
         self._inputs = Inputs(settings, saved)
+        self._shedding.replan(settings.shedding)
+        self._look_at(self._shedding.step)
         for problem in self.monitor.replan(settings.plan, now):
             log.warning("reload: %s", problem)
         self._settings = settings
         self._budget = SeriesBudget(settings.plan.limits.series)
+        self._pages.forget()
         self.monitor.leave_out((), ())
         self._loaded_at = now
         self._refused = ""
@@ -199,12 +235,14 @@ class Engine:
         build = (__version__, self._revision, platform.python_version())
         yield sample("exporter_build_info", build, 1.0)
         yield from self._source_samples()
+        for direction, count in zip(SHEDDING_DIRECTIONS, (self._shedding.more, self._shedding.less), strict=True):
+            yield sample("shedding_changes_total", (direction,), float(count))
         for reason in (*CLIENT_DROP_REASONS, OTHER):
             yield sample("client_dropped_total", (reason,), float(self._client_dropped[reason]))
         self._left_out = max(self._left_out, self._inputs.left_out)
         if self._left_out:
             yield sample("series_limited_total", ("files",), float(self._left_out))
-        yield sample("series", (), float(self._renderer.series))
+        yield sample("series", (), float(self.page.series))
         yield sample("render_duration_seconds", (), self._render_seconds)
         if self._checkpoint is not None:
             yield sample("checkpoint_errors_total", (), float(self._checkpoint_errors))
@@ -214,8 +252,18 @@ class Engine:
         yield sample("config_last_reload_successful", (), 0.0 if self._refused else 1.0)
         yield sample("config_last_reload_success_timestamp_seconds", (), self._loaded_at)
 
+    def _weight_warnings(self) -> Iterator[str]:
+        for source, weights in self._inputs.weights().items():
+            if warning := weights.warning():
+                yield f"{source}: {warning}"
+
     def _source_samples(self) -> Iterator[Sample]:
         reasons = self._inputs.reasons()
+        for source, weights in self._inputs.weights().items():
+            if weights.max_weight is not None:
+                yield sample("sampling_left_out_total", (source,), float(weights.left_out))
+            if weights.max_weight is not None or weights.unequal:
+                yield sample("sampling_unequal_weights_total", (source,), float(weights.unequal))
         for status in self._inputs.status():
             source = status.source
             yield sample("up", (source,), float(status.up))

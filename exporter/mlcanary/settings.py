@@ -40,7 +40,15 @@ from mlcanary.measures.reference import Reference
 from mlcanary.measures.users import salt_fingerprint
 from mlcanary.monitor.monitor import MonitorPlan
 from mlcanary.records import canonical_class
-from mlcanary.source_settings import Origin, SourceSection, origins_of, origins_of_paths
+from mlcanary.shedding import SheddingPlan
+from mlcanary.source_settings import (
+    Origin,
+    SamplingSection,
+    SheddingSection,
+    SourceSection,
+    origins_of,
+    origins_of_paths,
+)
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Limit = Annotated[float, msgspec.Meta(ge=0)]
@@ -68,6 +76,7 @@ class ModelSection(Schema, frozen=True):
     split: dict[str, Share] = msgspec.field(default_factory=dict)
     clicks: str = "click"
     conversions: str = "purchase"
+    sampling: SamplingSection | None = None
 
 
 class UsersSection(Schema, frozen=True):
@@ -126,6 +135,8 @@ class ExporterDocument(Schema, frozen=True):
     labels: LabelsSection = LabelsSection()
     limits: LimitsSection = LimitsSection()
     users: UsersSection = UsersSection()
+    sampling: SamplingSection = SamplingSection()
+    shedding: SheddingSection = SheddingSection()
 
 
 @dataclass(frozen=True)
@@ -153,6 +164,7 @@ class ExporterSettings:
     warnings: tuple[str, ...] = field(default_factory=tuple)
     peers: PeerPlan = field(default_factory=PeerPlan)
     origins: tuple[Origin, ...] = ()
+    shedding: SheddingPlan = field(default_factory=SheddingPlan)
 
     @property
     def default_format(self) -> FormatOptions:
@@ -188,6 +200,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
         default_role=flags.role or defaults.role,
         user_salt=_salt(document.users, base, text, source),
         limits=limits,
+        feature_share=document.sampling.features,
     )
     models: dict[str, ModelPlan] = {}
     for i, section in enumerate(document.models):
@@ -212,6 +225,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
         (*_warnings(plan), *_peer_warnings(peers, plan)),
         peers,
         origins,
+        SheddingPlan(document.shedding.enabled, document.shedding.lag_bytes, float(document.shedding.patience)),
     )
 
 
@@ -249,6 +263,7 @@ def _model(section: ModelSection, default: ModelPlan, base: Path, *, text: str, 
         split=section.split,
         clicks=section.clicks,
         conversions=section.conversions,
+        feature_share=default.feature_share if section.sampling is None else section.sampling.features,
     )
 
 

@@ -13,13 +13,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from mlcanary.documents import Schema, error_at
+import msgspec
+
+from mlcanary.documents import Schema, Seconds, error_at
 from mlcanary.errors import ConfigError
 from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.registry import FORMATS, make_format
 from mlcanary.measures.plan import ModelPlan
+
+
+class SourceSampling(Schema, frozen=True):
+    """Of a log that was sampled before: `max_weight`, the greatest weight, makes its rows equally likely."""
+
+    max_weight: Annotated[float, msgspec.Meta(ge=1)] | None = None
 
 
 class SourceSection(Schema, frozen=True):
@@ -35,6 +43,21 @@ class SourceSection(Schema, frozen=True):
     model: str | None = None
     version: str | None = None
     mapping: dict[str, Any] | None = None
+    sampling: SourceSampling = SourceSampling()
+
+
+class SamplingSection(Schema, frozen=True):
+    """How much is looked at by choice. `features`: the share of rows whose features are counted."""
+
+    features: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+
+
+class SheddingSection(Schema, frozen=True):
+    """When features of rows are shed: above `lag_bytes` of unread log, for `patience`, and not catching up."""
+
+    enabled: bool = True
+    lag_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 64 * 1024 * 1024
+    patience: Seconds = Seconds(5)
 
 
 @dataclass(frozen=True)
@@ -43,6 +66,7 @@ class Origin:
 
     name: str
     format: FormatOptions
+    max_weight: float | None = None
 
 
 def origins_of_paths(paths: Sequence[str], options: FormatOptions) -> tuple[Origin, ...]:
@@ -72,7 +96,7 @@ def origins_of(
             make_format(options, lambda _model: ModelPlan())
         except ValueError as error:
             raise error_at(text, source, (*place, "mapping"), "what cannot be used", str(error)) from error
-        found.append(Origin(str(base / section.path), options))
+        found.append(Origin(str(base / section.path), options, section.sampling.max_weight))
     return tuple(found)
 
 

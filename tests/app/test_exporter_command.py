@@ -132,3 +132,10 @@ def test_mistakes_end_in_one_line_a_hint_and_status_2(tmp_path: Path) -> None:
     taken = run("exporter", "--log.path", "x", "--process.pid", "nobody")
     assert taken.returncode == 2
     assert taken.stderr.startswith("mlcanary: --process.pid: found 'nobody'; allowed: a PID, or a file that holds one")
+
+
+def test_the_command_loads_nothing_that_was_not_asked_for() -> None:
+    unwanted = ("prometheus_client", "psutil", "scipy", "pandas", "sklearn", "pyarrow", "requests")
+    code = f"import sys, mlcanary.cli.exporter; print([name for name in {unwanted} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"

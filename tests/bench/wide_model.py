@@ -65,7 +65,7 @@ def main(series: int, window_bytes: int, features: int) -> None:
             json.dumps(
                 {
                     "features": features,
-                    "series": sum(len(family.samples) for family in engine.page.families),
+                    "series": engine.page.series,
                     "dropped": dict(engine.page.dropped),
                     "megabytes": psutil.Process().memory_info().rss / 1e6,
                     "page_megabytes": len(engine.page.text) / 1e6,

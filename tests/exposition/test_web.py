@@ -13,7 +13,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import generate_latest as as_text
+from prometheus_client.openmetrics.exposition import generate_latest as as_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter_process import ExporterProcess, total
 from mlcanary.catalog import BY_NAME
@@ -57,7 +61,7 @@ async def served(page: Page, refusal: str = "", missing: str = "") -> AsyncItera
     ],
 )
 async def test_the_scraper_chooses_the_format(accept: str, body: bytes, content_type: str) -> None:
-    async with served(Page(TEXT, OPENMETRICS)) as client:
+    async with served(Page([TEXT], [OPENMETRICS])) as client:
         for packed in (False, True):
             headers = {"Accept": accept, "Accept-Encoding": "gzip" if packed else "identity"}
             async with client.get("/metrics", headers=headers) as answer:
@@ -70,7 +74,7 @@ async def test_the_scraper_chooses_the_format(accept: str, body: bytes, content_
 
 
 async def test_health_readiness_and_unknown_paths() -> None:
-    async with served(Page(TEXT, OPENMETRICS), missing="still reading") as client:
+    async with served(Page([TEXT], [OPENMETRICS]), missing="still reading") as client:
         for path, status, text in (
             ("/-/healthy", 200, "healthy\n"),
             ("/-/ready", 503, "still reading\n"),
@@ -81,12 +85,15 @@ async def test_health_readiness_and_unknown_paths() -> None:
 
 
 async def test_reload_answers_what_became_of_it() -> None:
-    async with served(Page(TEXT, OPENMETRICS)) as client:
+    async with served(Page([TEXT], [OPENMETRICS])) as client:
         async with client.post("/-/reload") as answer:
             assert (answer.status, await answer.text()) == (200, "reloaded\n")
         async with client.get("/-/reload") as answer:
             assert answer.status == 405
-    async with served(Page(TEXT, OPENMETRICS), refusal="f.yml:3: wrong") as client, client.put("/-/reload") as answer:
+    async with (
+        served(Page([TEXT], [OPENMETRICS]), refusal="f.yml:3: wrong") as client,
+        client.put("/-/reload") as answer,
+    ):
         assert answer.status == 500
         assert await answer.text() == "f.yml:3: wrong\nthe former configuration stays in force\n"
 
@@ -125,8 +132,8 @@ async def test_nothing_from_a_log_becomes_markup(attack: str) -> None:
     records = [*traffic(200), Prediction(ModelKey(attack, attack), 1_800_000_000.0, "x", {attack: 1}, attack, 0.5)]
     found = families(fed(records, plan()).samples(1_800_000_700.0))
     page = Page(
-        TEXT,
-        OPENMETRICS,
+        [TEXT],
+        [OPENMETRICS],
         families=found,
         sources=(SourceView(attack, False, attack, 5, 7), SourceView("ok", True, "", 0, 1)),
         rejects=((attack, Reject("json", attack, attack)),),
@@ -137,24 +144,43 @@ async def test_nothing_from_a_log_becomes_markup(attack: str) -> None:
         assert answer.content_type == "text/html"
         html = await answer.text()
     seen = Elements(html)
-    clean = Elements(render_landing(Page(TEXT, OPENMETRICS, families=found[:3]), "/metrics"))
+    clean = Elements(render_landing(Page([TEXT], [OPENMETRICS], families=found[:3]), "/metrics"))
     assert seen.tags <= clean.tags | {"table", "tr", "td", "th", "ul", "li", "b", "br", "code", "span", "div", "p"}
     assert seen.attributes <= {"lang", "charset", "name", "content", "class", "href"}
     assert seen.text.count(attack) >= 6
 
 
 def test_the_landing_page_says_so_before_the_first_prediction() -> None:
-    seen = Elements(render_landing(Page(b"", b""), "/other"))
+    seen = Elements(render_landing(Page(), "/other"))
     assert "as of not yet" in seen.text
     assert "No prediction has been read yet" in seen.text
 
 
-def test_process_metrics_have_the_names_that_people_know() -> None:
-    text, openmetrics = ProcessMetrics().render()
-    names = {line.split()[2] for line in text.decode().splitlines() if line.startswith("# TYPE")}
-    assert {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"} <= names
-    found = parse_openmetrics((openmetrics + b"# EOF\n").decode())  # type: ignore[no-untyped-call]
-    assert all(not sample.labels for family in found for sample in family.samples)
+def as_families(text: str, *, openmetrics: bool) -> dict[str, tuple[str, str, list[str], float]]:
+    """Type, help, samples and the value of each family of one sample."""
+    parse = parse_openmetrics if openmetrics else parse_text
+    found = parse(text)
+    return {f.name: (f.type, f.documentation, [s.name for s in f.samples], f.samples[0].value) for f in found}
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_process_metrics_are_those_of_the_prometheus_client(openmetrics: bool) -> None:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    pages = ProcessMetrics().render()
+    theirs = as_openmetrics(registry) if openmetrics else as_text(registry)  # type: ignore[no-untyped-call]
+    expected = as_families(theirs.decode(), openmetrics=openmetrics)
+    found = as_families((pages[1] + b"# EOF\n" if openmetrics else pages[0]).decode(), openmetrics=openmetrics)
+    assert list(found) == list(expected)
+    assert {name: of[:3] for name, of in found.items()} == {name: of[:3] for name, of in expected.items()}
+    for name, of in found.items():
+        assert of[3] == pytest.approx(expected[name][3], rel=0.05, abs=0.05), name
+
+
+def test_process_metrics_are_absent_where_nothing_can_be_read(tmp_path: Path) -> None:
+    assert ProcessMetrics(tmp_path).render() == (b"", b"")
+    (tmp_path / "stat").write_text("cpu 1 2\nbtime 1700000000\n")
+    assert ProcessMetrics(tmp_path).render() == (b"", b"")
 
 
 def post(url: str) -> tuple[int, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlcanary.stats.accumulator import Tally
 from mlcanary.stats.extremes import Extremes
 from mlcanary.windows.merge_ring import MergeRing
+from mlcanary.windows.packed import Packed
 from mlcanary.windows.ring import SnapshotRing
 
 
@@ -43,16 +44,16 @@ def test_an_empty_window_has_no_extremes() -> None:
 def test_any_schedule_covers_the_records_of_the_counters_beside_it(
     window: float, slots: int, schedule: list[tuple[float, int]]
 ) -> None:
-    counted, merged = SnapshotRing(window, Tally(), 0.0, slots=slots), MergeRing(window, Extremes(), 0.0, slots=slots)
-    now, total = 0.0, Tally()
+    counted = SnapshotRing(window, Packed("count", np.zeros(1)), 0.0, slots=slots)
+    merged = MergeRing(window, Extremes(), 0.0, slots=slots)
+    now, total = 0.0, 0
     for pause, gained in schedule:
         now += pause
         fresh = Extremes()
         for _ in range(gained):
-            number = len(total.counts)
-            total.add((str(number),))
-            fresh.update("x", float(number), float(number))
-        counted.record(now, total)
+            fresh.update("x", float(total), float(total))
+            total += 1
+        counted.record(now, Packed("count", np.array([float(total)])))
         merged.record(now, fresh)
-        inside = [float(name) for (name,), count in counted.since(total).items() if count]
-        assert merged.merged().of == ({"x": (min(inside), max(inside))} if inside else {})
+        first = float(counted.oldest.values[0])
+        assert merged.merged().of == ({"x": (first, total - 1.0)} if total > first else {})

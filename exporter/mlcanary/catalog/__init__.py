@@ -36,6 +36,7 @@ from mlcanary.catalog import (
 from mlcanary.catalog.exporter import CLIENT_DROP_REASONS
 from mlcanary.catalog.judge import Family, Gate, Verdict
 from mlcanary.catalog.objectives import OBJECTIVES
+from mlcanary.catalog.sampling import SHEDDING_DIRECTIONS
 from mlcanary.catalog.spec import (
     ACTION_LABEL,
     ACTION_ROLLBACK,
@@ -113,6 +114,7 @@ __all__ = [
     "POSITIVE",
     "PREDICTION_FEATURE",
     "ROLLBACK_OUTCOMES",
+    "SHEDDING_DIRECTIONS",
     "UNKNOWN",
     "WATCHDOG_ALERT",
     "Family",

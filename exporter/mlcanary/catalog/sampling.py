@@ -39,7 +39,7 @@ ROWS: tuple[MetricSpec, ...] = (
     window(
         "sampling_weight_ratio",
         MODEL_VERSION_WINDOW,
-        "Requests that a row stands for on average: QPS, GMV and other totals of all requests are so many times greater.",
+        "Requests that a row stands for on average: QPS, GMV and other totals are so many times greater.",
     ),
     window(
         "sampling_error_ratio",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +13,10 @@ from mlcanary.app import RunOptions, run_exporter
 from mlcanary.catalog import Role, Task
 from mlcanary.cli.options import DURATION, PATH, logging_options, set_up_logging, source_options, web_options
 from mlcanary.errors import ConfigError
-from mlcanary.resources.server import ModelServer, read_pid
 from mlcanary.settings import Flags, load_settings
+
+if TYPE_CHECKING:
+    from mlcanary.resources.server import ModelServer
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +101,8 @@ def command(
 def _server(text: str | None) -> ModelServer | None:
     if text is None:
         return None
+    from mlcanary.resources.server import ModelServer, read_pid  # noqa: PLC0415 - psutil only where it is asked for
+
     try:
         read_pid(text)
     except (OSError, ValueError, IndexError) as error:

@@ -12,7 +12,7 @@ matter first. Cost: one pass over the samples.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mlcanary.catalog import BY_NAME, PREDICTION_FEATURE, Group, business, estimated, joint_drift, segments
 from mlcanary.records import Sample
@@ -54,6 +54,16 @@ class SeriesBudget:
         self.classes: set[str] = set()
         self.features: set[Feature] = set()
         self.dropped: Counter[str] = Counter()
+        self._least = 0
+
+    def exceeded(self, series: int) -> bool:
+        """Whether `fit` must choose, for a page of so many series of which nothing that is out is a part."""
+        return series > max(self.limit, self._least)
+
+    @property
+    def stays(self) -> Callable[[Sample], bool] | None:
+        """Tells whether a sample is on the page; None while all are."""
+        return self._stays if self.classes or self.features else None
 
     def fit(self, samples: Sequence[Sample]) -> Sequence[Sample]:
         """The samples that stay. What goes joins `classes` or `features`, and its series are counted in `dropped`.
@@ -78,7 +88,9 @@ class SeriesBudget:
                 self.features.add(feature)
                 self.dropped["features"] += by_feature[feature]
                 total -= by_feature[feature]
-        return [sample for sample in samples if self._stays(sample)]
+        kept = [sample for sample in samples if self._stays(sample)]
+        self._least = len(kept)
+        return kept
 
     def _stays(self, sample: Sample) -> bool:
         kind = _CLASSES[sample.name]

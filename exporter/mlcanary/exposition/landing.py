@@ -31,6 +31,11 @@ _FIGURES: tuple[tuple[str, str, str], ...] = (
 """What the table of models shows, as far as there is any: a task has its own figures."""
 _BOUND = "window_auc_error_bound_ratio"
 _ROW_LABELS = 3
+_KS = "mlcanary_window_feature_ks_ratio"
+_INFO = "mlcanary_model_info"
+
+SHOWN = frozenset({_KS, _INFO, f"mlcanary_{_BOUND}", *(f"mlcanary_{figure}" for figure, _, _ in _FIGURES)})
+"""Families that the page is made of."""
 
 
 def render_landing(page: Page, metrics_path: str) -> str:
@@ -115,7 +120,7 @@ def _figure(found: dict[str, float], name: str, spec: str) -> str:
 
 def _drift(page: Page) -> Iterator[str]:
     """The features that moved most, over any window."""
-    ks = next((f.samples for f in page.families if f.spec.name == "mlcanary_window_feature_ks_ratio"), [])
+    ks = next((f.samples for f in page.families if f.spec.name == _KS), [])
     if not ks:
         return
     rows = [(*s.labels, f"{s.value:.4f}") for s in sorted(ks, key=lambda s: -s.value)[:10]]

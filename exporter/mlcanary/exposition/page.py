@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +10,9 @@ from mlcanary.exposition.families import Family
 from mlcanary.exposition.sketches import Peer
 from mlcanary.monitor.users import Sketches
 from mlcanary.records import Reject
+
+_GZIP = 31
+"""Window bits of zlib that mean gzip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,16 @@ class SourceView:
 
 @dataclass(frozen=True)
 class Page:
-    """One moment of the exporter. `text` and `openmetrics` are complete pages; `salt`: fingerprint for `sketches`."""
+    """One moment of the exporter. `salt`: fingerprint for `sketches`; `families`: what the landing page shows.
 
-    text: bytes
-    openmetrics: bytes
+    `text_chunks` and `openmetrics_chunks` are complete pages in pieces, most of which both share with each other and
+    with the page before.
+    """
+
+    text_chunks: Sequence[bytes] = ()
+    openmetrics_chunks: Sequence[bytes] = (b"# EOF\n",)
     families: Sequence[Family] = ()
+    series: int = 0
     sources: Sequence[SourceView] = ()
     rejects: Sequence[tuple[str, Reject]] = ()
     warnings: Sequence[str] = ()
@@ -41,11 +49,29 @@ class Page:
     made_at: float = 0.0
     _packed: dict[bool, bytes] = field(default_factory=dict)
 
+    @property
+    def text(self) -> bytes:
+        """The page in the text format."""
+        return b"".join(self.text_chunks)
+
+    @property
+    def openmetrics(self) -> bytes:
+        """The page in OpenMetrics."""
+        return b"".join(self.openmetrics_chunks)
+
+    def ready(self, *, openmetrics: bool, packed: bool) -> bytes | None:
+        """The page in one format if nothing is left to compute, which is so once it has been packed."""
+        if packed:
+            return self._packed.get(openmetrics)
+        return self.openmetrics if openmetrics else self.text
+
     def body(self, *, openmetrics: bool, packed: bool) -> bytes:
         """The page in one format, gzipped if asked; each is packed once."""
-        plain = self.openmetrics if openmetrics else self.text
-        if not packed:
-            return plain
-        if openmetrics not in self._packed:
-            self._packed[openmetrics] = gzip.compress(plain, compresslevel=1, mtime=0)
-        return self._packed[openmetrics]
+        found = self.ready(openmetrics=openmetrics, packed=packed)
+        if found is None:
+            # Chunk by chunk: the whole page never lies in memory at once.
+            packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
+            chunks = self.openmetrics_chunks if openmetrics else self.text_chunks
+            found = b"".join([*map(packer.compress, chunks), packer.flush()])
+            self._packed[openmetrics] = found
+        return found

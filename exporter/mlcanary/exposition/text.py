@@ -1,73 +1,207 @@
 """Families to bytes: the Prometheus text format 0.0.4 and OpenMetrics 1.0.0.
 
 Guarantee: `promtool check metrics` and prometheus-client's parsers read back exactly the samples given; a page
-is complete or not made at all. Cost: 0.3 us per series, since the text before a value (`name{labels} `) is built
-once and kept; that is why this is not prometheus-client, which takes ten times as long and holds the interpreter.
+is complete or not made at all. Cost: 0.3 us per series, since the text of labels is built once and kept; that is why
+this is not prometheus-client, which takes ten times as long and holds the interpreter. What is kept is shared by all
+versions and windows, so it grows with the names of features, bins and classes, and not with the series.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from operator import add
+from typing import NamedTuple
 
-from mlcanary.catalog import Kind, MetricSpec
+from mlcanary.catalog import BY_NAME, Kind, MetricSpec
 from mlcanary.exposition.families import Family
 from mlcanary.records import Sample
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+END = b"# EOF\n"
 _TOTAL = "_total"
 _CACHE_LIMIT = 200_000
 _EXACT = 2.0**53
+_LINE = "\n"
+
+Labels = tuple[str, ...]
+
+
+class Block(NamedTuple):
+    """Lines of one family, each with its end; `series` of them."""
+
+    lines: bytes
+    series: int
+
+
+class _Run:
+    """Samples of one series name that come one after the other in their family."""
+
+    __slots__ = ("labels", "name", "suffix", "values")
+
+    def __init__(self, name: str, suffix: str, labels: Iterable[Labels] = (), values: Iterable[float] = ()) -> None:
+        self.name = name
+        self.suffix = suffix
+        self.labels = list(labels)
+        self.values = list(values)
+
+
+class LineWriter:
+    """Writes the lines of samples; keeps the text of labels between pages."""
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[str, str, int], dict[Labels, str]] = {}
+        self._sequences: dict[tuple[str, str, int], tuple[list[Labels], list[str]]] = {}
+        self._kept = 0
+
+    def write(
+        self, labels: Labels, samples: Iterable[Sample], marked: Collection[str] = (), found: list[Sample] | None = None
+    ) -> dict[str, Block]:
+        """Lines by family, families and lines in the order in which they come.
+
+        `labels` are the first label values of every sample, which its own follow. Samples of the families `marked` are
+        put into `found` as well, with all of their labels. Raises KeyError on a name that is no catalogue row and
+        ValueError on a wrong number of labels.
+        """
+        by_family = _runs(samples)
+        if found is not None:
+            for run in (run for name, runs in by_family.items() if name in marked for run in runs):
+                rows = zip(run.labels, run.values, strict=True)
+                found.extend(Sample(run.name, run.suffix, (*labels, *own), value) for own, value in rows)
+        return {name: self.block(labels, runs) for name, runs in by_family.items()}
+
+    def block(self, labels: Labels, runs: Sequence[_Run]) -> Block:
+        """The lines of one family."""
+        return Block("".join(self._lines(labels, run) for run in runs).encode(), sum(len(run.values) for run in runs))
+
+    def _lines(self, labels: Labels, run: _Run) -> str:
+        """All lines of a run: this is where the time of a page goes, so each step is one call for all of them."""
+        begin = _begin(run.name, run.suffix, labels)
+        pieces = map(add, self._texts_of(run, len(labels)), _numbers(run.values))
+        return f"{begin}{f'{_LINE}{begin}'.join(pieces)}{_LINE}"
+
+    def _texts_of(self, run: _Run, shared: int) -> list[str]:
+        """The text of each sample's own labels: versions and windows mostly show the same ones in the same order."""
+        key = (run.name, run.suffix, shared)
+        before = self._sequences.get(key)
+        if before is not None and before[0] == run.labels:
+            return before[1]
+        if self._kept > _CACHE_LIMIT:  # names that went away would otherwise stay for ever
+            self._texts.clear()
+            self._sequences.clear()
+            self._kept = 0
+        known = self._texts.setdefault(key, {})
+        for own in run.labels:
+            if own not in known:
+                known[own] = _rest(run.name, run.suffix, shared, own)
+                self._kept += 1
+        texts = [known[own] for own in run.labels]
+        self._sequences[key] = (run.labels, texts)
+        return texts
+
+
+def _runs(samples: Iterable[Sample]) -> dict[str, list[_Run]]:
+    """Samples by family, and by what comes without a break in it, so that lines stay in their order."""
+    by_family: dict[str, list[_Run]] = {}
+    current: dict[str, tuple[str, Callable[[Labels], None], Callable[[float], None]]] = {}
+    for name, suffix, own, value in samples:
+        state = current.get(name)
+        if state is None or state[0] != suffix:
+            run = _Run(name, suffix)
+            by_family.setdefault(name, []).append(run)
+            state = current[name] = (suffix, run.labels.append, run.values.append)
+        state[1](own)
+        state[2](value)
+    return by_family
+
+
+def _runs_of_family(samples: Sequence[Sample]) -> list[_Run]:
+    """The same for samples of one family."""
+    names, suffixes, labels, values = zip(*samples, strict=True)
+    if suffixes.count(suffixes[0]) == len(suffixes):
+        return [_Run(names[0], suffixes[0], labels, values)]
+    return _runs(samples)[names[0]]
+
+
+def _numbers(values: list[float]) -> list[str]:
+    """Shortest texts that read back as the same floats; whole numbers without a fraction.
+
+    >>> _numbers([0.1, 3.0, 7, float("inf"), 1e300])
+    ['0.1', '3', '7', 'inf', '1e+300']
+    """
+    numbers: list[float] = _whole(values)
+    if numbers != values or not (min(numbers) > -_EXACT and max(numbers) < _EXACT):
+        numbers = [int(value) if value % 1 == 0 and -_EXACT < value < _EXACT else value for value in values]
+    return repr(numbers)[1:-1].split(", ")
+
+
+def _whole(values: list[float]) -> list[float]:
+    """The values cut to whole numbers, which most runs consist of; none where one is not finite."""
+    try:
+        return list(map(int, values))
+    except (ValueError, OverflowError):
+        return []
 
 
 class TextRenderer:
-    """Renders pages of one process; keeps the prefixes between pages."""
+    """Renders pages of one process; keeps the text of labels between pages."""
 
     def __init__(self) -> None:
-        self._prefixes: dict[tuple[str, str, tuple[str, ...]], str] = {}
+        self._writer = LineWriter()
         self.series = 0
 
     def render(self, families: Sequence[Family]) -> tuple[bytes, bytes]:
         """The page as (text, OpenMetrics); both carry the same samples."""
-        if len(self._prefixes) > _CACHE_LIMIT:  # names that went away would otherwise stay for ever
-            self._prefixes.clear()
-        text: list[str] = []
-        openmetrics: list[str] = []
+        text: list[bytes] = []
+        openmetrics: list[bytes] = []
         self.series = 0
         for spec, samples in families:
-            lines = [self._prefix(spec, s) + _number(s.value) for s in samples]
-            self.series += len(lines)
-            body = "\n".join(lines) + "\n"
-            name = spec.name
-            text.append(_head(name, spec) + body)
-            if spec.kind is Kind.COUNTER:
-                name = name.removesuffix(_TOTAL)
-            openmetrics.append(_head(name, spec) + body)
-        return "".join(text).encode(), ("".join(openmetrics) + "# EOF\n").encode()
-
-    def _prefix(self, spec: MetricSpec, sample: Sample) -> str:
-        key = (sample.name, sample.suffix, sample.labels)
-        prefix = self._prefixes.get(key)
-        if prefix is None:
-            names = (*spec.labels, "le") if sample.suffix == "_bucket" else spec.labels
-            pairs = zip(names, sample.labels, strict=True)
-            inner = ",".join(f'{name}="{_escape(value)}"' for name, value in pairs)
-            prefix = f"{sample.name}{sample.suffix}{{{inner}}} " if inner else f"{sample.name}{sample.suffix} "
-            self._prefixes[key] = prefix
-        return prefix
+            block = self._writer.block((), _runs_of_family(samples))
+            self.series += block.series
+            heads = HEADS[spec.name]
+            text += (heads.text, block.lines)
+            openmetrics += (heads.openmetrics, block.lines)
+        return b"".join(text), b"".join((*openmetrics, END))
 
 
-def _head(name: str, spec: MetricSpec) -> str:
+class Heads(NamedTuple):
+    """What stands before the lines of a family, in both formats."""
+
+    text: bytes
+    openmetrics: bytes
+
+
+def _heads(spec: MetricSpec) -> Heads:
+    openmetrics = spec.name.removesuffix(_TOTAL) if spec.kind is Kind.COUNTER else spec.name
+    return Heads(_head(spec.name, spec), _head(openmetrics, spec))
+
+
+def _head(name: str, spec: MetricSpec) -> bytes:
     text = spec.help.replace("\\", "\\\\").replace("\n", "\\n")
-    return f"# HELP {name} {text}\n# TYPE {name} {spec.kind.value}\n"
+    return f"# HELP {name} {text}\n# TYPE {name} {spec.kind.value}\n".encode()
+
+
+HEADS = {name: _heads(spec) for name, spec in BY_NAME.items()}
+
+
+def _begin(name: str, suffix: str, labels: Labels) -> str:
+    """A line up to the labels that all samples of a group share."""
+    names = BY_NAME[name].labels[: len(labels)]
+    return f"{name}{suffix}{{{_pairs(names, labels)}" if labels else f"{name}{suffix}"
+
+
+def _rest(name: str, suffix: str, shared: int, labels: Labels) -> str:
+    """From there to the value. `shared`: how many labels stand before."""
+    names = BY_NAME[name].labels[shared:]
+    pairs = _pairs((*names, "le") if suffix == "_bucket" else names, labels)
+    if shared:
+        return f",{pairs}}} " if pairs else "} "
+    return f"{{{pairs}}} " if pairs else " "
+
+
+def _pairs(names: Sequence[str], values: Labels) -> str:
+    return ",".join(f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True))
 
 
 def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-
-
-def _number(value: float) -> str:
-    """Shortest text that reads back as the same float; whole numbers without a fraction."""
-    if float(value).is_integer() and abs(value) < _EXACT:  # an int counts as a float, and has no is_integer in 3.11
-        return str(int(value))
-    return repr(value)

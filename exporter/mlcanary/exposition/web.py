@@ -30,7 +30,10 @@ def exporter_application(
     async def metrics(request: web.Request) -> web.Response:
         openmetrics = "application/openmetrics-text" in request.headers.get("Accept", "")
         packed = "gzip" in request.headers.get("Accept-Encoding", "")
-        body = await asyncio.to_thread(page().body, openmetrics=openmetrics, packed=packed)
+        shown = page()
+        body = shown.ready(openmetrics=openmetrics, packed=packed)
+        if body is None:
+            body = await asyncio.to_thread(shown.body, openmetrics=openmetrics, packed=packed)
         headers = {"Content-Type": OPENMETRICS_TYPE if openmetrics else TEXT_TYPE, "Vary": "Accept, Accept-Encoding"}
         if packed:
             headers["Content-Encoding"] = "gzip"

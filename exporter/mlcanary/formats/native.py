@@ -77,7 +77,7 @@ class NativeFormat:
     ) -> Sequence[int]:
         """Take what is plain; the numbers of the other lines."""
         decoder.thin(self.share, self._unnamed)
-        if not decoder.choice.takes_all and not _is_text(block):  # features that are stepped over are not checked for it
+        if not decoder.choice.takes_all and not _is_text(block):  # nobody checks features that are stepped over
             return range(out.lines)
         found = decoder.columns(decoder.decode(block, lines, out.lines), now)
         out.predictions, out.labels = found.predictions, found.labels

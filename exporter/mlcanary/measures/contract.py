@@ -137,6 +137,9 @@ class Measure:
     stage: ClassVar[str] = ""
     """Name of a sampling stage whose rows alone the measure sees of the predictions; "" for all rows."""
 
+    timed: ClassVar[bool] = False
+    """Whether its gauges depend on the length of the window, beside what was counted in it."""
+
     def __init__(self, plan: ModelPlan) -> None:
         self.plan = plan
         self.parts: dict[str, Any] = {}
@@ -223,6 +226,8 @@ class Measure:
 
     def take_slots(self) -> dict[str, Any]:
         """What the slots hold; they go on empty."""
+        if not self.slots:
+            return _NO_SLOTS
         taken, self.slots = self.slots, {name: slot.empty() for name, slot in self.slots.items()}
         return taken
 
@@ -243,6 +248,10 @@ class Measure:
         other = object.__new__(type(self))
         other.__dict__ = {**self.__dict__, "parts": parts}
         return other
+
+
+_NO_SLOTS: dict[str, Any] = {}
+"""One for all measures without slots: every window of every version holds sixty of them."""
 
 
 def undefined(figure: str, reason: str) -> Sample:

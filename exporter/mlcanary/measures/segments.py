@@ -41,6 +41,7 @@ class SegmentMeasure(Measure):
 
     families = tuple(row.name for row in segments.ROWS)
     budget = "segments"
+    timed = True
     kinds: ClassVar[Mapping[Task, tuple[type[Measure], ...]]] = {
         Task.BINARY: (TrafficMeasure, QualityMeasure, ScoreMeasure, LossMeasure, BusinessMeasure),
         Task.MULTICLASS: (TrafficMeasure, QualityMeasure, LossMeasure, BusinessMeasure),

@@ -22,6 +22,7 @@ KNOWN_REASONS = ("400", "429", "500", "502", "503", "504")
 class TrafficMeasure(Measure):
     """Counts every request once: by predicted class, failed ones as `none`, and failures by reason."""
 
+    timed = True
     families = (
         "mlcanary_predictions_total",
         "mlcanary_prediction_errors_total",

@@ -6,7 +6,7 @@ has chosen already stay as they are. Rows without an id are chosen by their numb
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +15,9 @@ import numpy as np
 
 from mlcanary.catalog import FEATURES, JOINT_DRIFT
 from mlcanary.columns import PredictionColumns
+from mlcanary.measures.contract import sample
 from mlcanary.measures.plan import ModelPlan
-from mlcanary.records import Prediction
+from mlcanary.records import Prediction, Sample
 from mlcanary.stats.row_choice import Unnamed, chosen_rows
 
 
@@ -36,10 +37,11 @@ class Looking:
         """Share of the rows of a model whose features are looked at now."""
         return self.share * plan.feature_share
 
-    def ratios(self, plan: ModelPlan) -> dict[str, float]:
-        """Share of the rows that each stage looks at now."""
+    def samples(self, model: str, plan: ModelPlan) -> Iterator[Sample]:
+        """Share of the rows of a model that each stage takes now."""
         share = self.share_of(plan)
-        return {FEATURES: share, JOINT_DRIFT: share if self.joint else 0.0}
+        yield sample("sampling_ratio", (model, FEATURES), share)
+        yield sample("sampling_ratio", (model, JOINT_DRIFT), share if self.joint else 0.0)
 
     def records(self, batch: Sequence[Prediction], plan: ModelPlan) -> Sequence[Prediction]:
         """Mark those that are not looked at."""

@@ -7,23 +7,24 @@ capacity of the join table. Nothing here reads a clock or a file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from mlcanary.catalog import OTHER, Role
+from mlcanary.catalog import OTHER
 from mlcanary.columns import LabelColumns, PredictionColumns, alike, joined
 from mlcanary.joins.machine import JoinMachine
-from mlcanary.joins.policy import JoinPolicy
 from mlcanary.joins.rows import Changes, Event, Grown, Joined, Key, Outcomes, Waiting
 from mlcanary.measures.contract import Labeled, Matured, Outcome, sample
-from mlcanary.measures.plan import Limits, ModelPlan
+from mlcanary.monitor.figures import Figures
 from mlcanary.monitor.looking import Looking
-from mlcanary.monitor.model_samples import model_samples
+from mlcanary.monitor.model_samples import model_samples, reference_samples, waiting_samples
 from mlcanary.monitor.panel import Panel
+from mlcanary.monitor.plan import DEFAULT_WINDOWS, MonitorPlan
 from mlcanary.monitor.users import Sketches, crossover_samples, sketches_of
 from mlcanary.records import Label, ModelKey, Prediction, Record, Sample
 from mlcanary.stats.accumulator import Tally
@@ -31,36 +32,7 @@ from mlcanary.stats.distinct import relative_error
 
 T = TypeVar("T")
 
-DEFAULT_WINDOWS: tuple[tuple[str, float], ...] = (("5m", 300.0), ("1h", 3600.0))
-
-
-@dataclass(frozen=True)
-class MonitorPlan:
-    """`models` by name; `default` for every other model. Seconds throughout.
-
-    A version of which nothing was read for `version_retention`, and for as long as its labels take, is forgotten.
-    """
-
-    models: Mapping[str, ModelPlan] = field(default_factory=dict)
-    default: ModelPlan = field(default_factory=ModelPlan)
-    windows: tuple[tuple[str, float], ...] = DEFAULT_WINDOWS
-    join_capacity: int = 200_000
-    early_ttl: float = 600.0
-    limits: Limits = field(default_factory=Limits)
-    version_retention: float = 86_400.0
-
-    @property
-    def join_policies(self) -> dict[str, JoinPolicy]:
-        """Waiting times by model; "" stands for every other one."""
-        return {"": self.default.join, **{name: model.join for name, model in self.models.items()}}
-
-    def model(self, name: str) -> ModelPlan:
-        """The plan of a model."""
-        return self.models.get(name, self.default)
-
-    def role(self, model: str, version: str) -> Role:
-        """The part that a version of a model plays."""
-        return self.model(model).role(version)
+__all__ = ["DEFAULT_WINDOWS", "Monitor", "MonitorPlan"]
 
 
 class Monitor:
@@ -70,6 +42,7 @@ class Monitor:
         """`now`: Unix seconds; the windows begin here."""
         self.plan = plan
         self._start = now
+        self._terms = object()  # stands for the plan and what is left out, which the reference's figures depend on
         self.panels: dict[ModelKey, Panel] = {}
         self.limited = Tally()
         self._folded: set[tuple[str, ...]] = set()
@@ -161,24 +134,33 @@ class Monitor:
 
     def samples(self, now: float) -> Iterator[Sample]:
         """Everything that belongs on the page, apart from what the process says about itself."""
+        for figures in self.figures(now):
+            yield from figures.samples()
+
+    def figures(self, now: float) -> Iterator[Figures]:
+        """The same, in groups that are made only where they changed; each before the next one is asked for."""
         self.flush()
         slots = self._share_memory()
-        for window, seconds in self.plan.windows:
-            yield sample("resolution_seconds", (window,), seconds / slots)
+        spans = [sample("resolution_seconds", (window,), seconds / slots) for window, seconds in self.plan.windows]
+        yield Figures(("windows",), (), None, lambda: spans)
         for model in sorted({key.model for key in self.panels} | set(self.plan.models)):
+            plan = self.plan.model(model)
             panels = [panel for key, panel in self.panels.items() if key.model == model]
-            hidden = {name for owner, name in self._left_out[1] if owner == model}
-            yield from model_samples(model, self.plan.model(model), panels, hidden)
-            for stage, share in self._looking.ratios(self.plan.model(model)).items():
-                yield sample("sampling_ratio", (model, stage), share)
+            yield Figures(("model", model), (), None, partial(model_samples, model, plan, panels))
+            yield Figures(("looking", model), (), None, partial(self._looking.samples, model, plan))
+            if plan.reference is not None:
+                hidden = {name for owner, name in self._left_out[1] if owner == model}
+                make = partial(reference_samples, plan.reference, hidden)
+                yield Figures(("reference", model), (model,), self._terms, make)
         for key, panel in sorted(self.panels.items()):
-            yield sample("model_info", (*key, panel.plan.role(key.version), panel.plan.task), 1.0)
-            yield from panel.samples(now)
-            yield sample("label_join_pending", key, float(self._join.pending.get(key, 0)))
-            if panel.last_prediction is not None:
-                yield sample("last_prediction_timestamp_seconds", key, panel.last_prediction)
-            if panel.last_label is not None:
-                yield sample("last_label_timestamp_seconds", key, panel.last_label)
+            info = sample("model_info", (panel.plan.role(key.version), panel.plan.task), 1.0)
+            yield Figures((*key, "role"), key, None, partial(iter, (info,)))
+            yield from panel.figures(now)
+            yield Figures((*key, "waiting"), (), None, partial(waiting_samples, panel, self._join.pending.get(key, 0)))
+        yield Figures(("joins",), (), None, partial(self._shared_samples, now))
+
+    def _shared_samples(self, now: float) -> Iterator[Sample]:
+        """What belongs to no version alone."""
         if users := sketches_of(self.panels.values()):
             yield sample("daily_active_users_relative_error", (), relative_error())
             yield from crossover_samples(users, self.plan.role, now)
@@ -197,6 +179,7 @@ class Monitor:
         """Make no samples of these classes and (model, feature) pairs any more: they do not fit on the page."""
         if (left_out := (frozenset(classes), frozenset(features))) != self._left_out:
             self._left_out = left_out
+            self._terms = object()
             for panel in self.panels.values():
                 self._trim(panel)
 
@@ -244,6 +227,7 @@ class Monitor:
         problems = []
         same_windows = plan.windows == self.plan.windows
         self.plan = plan
+        self._terms = object()
         self._join.set_policies(plan.join_policies)
         for key, panel in list(self.panels.items()):
             model = plan.model(key.model)

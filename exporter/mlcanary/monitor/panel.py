@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
+from hashlib import blake2b
 from typing import Any
+
+import numpy as np
 
 from mlcanary.columns import OutcomeColumns, PredictionColumns, looked_at
 from mlcanary.measures.business import BusinessMeasure
@@ -11,35 +15,49 @@ from mlcanary.measures.contract import Labeled, Matured, Measure, Outcome
 from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.registry import measures_of
+from mlcanary.monitor.figures import Figures
 from mlcanary.records import ModelKey, Prediction, Sample
 from mlcanary.windows.merge_ring import MergeRing
+from mlcanary.windows.packed import Packed
 from mlcanary.windows.ring import SnapshotRing
 
 
 class Counters:
-    """The measures of a version as one value that windows can copy and subtract."""
+    """The measures of a version as one value that windows can keep."""
 
     def __init__(self, measures: tuple[Measure, ...]) -> None:
         self.measures = measures
+        self._layout: tuple[Any, ...] = ()
 
-    def copy(self) -> Counters:
-        """An independent state."""
-        return Counters(tuple(measure.copy() for measure in self.measures))
+    def pack(self) -> Packed:
+        """The counters as they are now. The layout has an entry per measure: its parts, and where its numbers end."""
+        layout, pieces, end = [], [], 0
+        for measure in self.measures:
+            parts = []
+            for name, part in measure.parts.items():
+                piece = part.pack()
+                end += len(piece)
+                pieces.append(piece)
+                parts.append((name, part.layout, len(piece)))
+            layout.append((tuple(parts), end))
+        if (found := tuple(layout)) != self._layout:
+            self._layout = found  # else the former one, so that what compares them sees at once that it is the same
+        return Packed(self._layout, np.concatenate(pieces))
 
-    def minus(self, earlier: Counters) -> Counters:
-        """What came in since `earlier`."""
-        pairs = zip(self.measures, earlier.measures, strict=True)
-        return Counters(tuple(measure.minus(before) for measure, before in pairs))
+    def since(self, earlier: Packed, number: int) -> Measure:
+        """What came into the measure of this number since `earlier`, a former state."""
+        layout, _ = earlier.layout[number]
+        measure, at = self.measures[number], _start(earlier, number)
+        parts = {}
+        for name, names, size in layout:
+            parts[name] = measure.parts[name].unpack(names, earlier.values[at : at + size])
+            at += size
+        since: Measure = measure.minus(measure.over(parts))
+        return since
 
     def take_slots(self) -> Slots:
         """What came into the slots since the last call."""
         return Slots(tuple(measure.take_slots() for measure in self.measures))
-
-    def hold(self, slots: Slots) -> Counters:
-        """Give every measure the slots of its window."""
-        for measure, held in zip(self.measures, slots.of, strict=True):
-            measure.slots = held
-        return self
 
 
 class Slots:
@@ -50,12 +68,12 @@ class Slots:
 
     def merge(self, other: Slots) -> Slots:
         """The slots that would have seen both inputs."""
-        return Slots(
-            tuple(
-                {name: slot.merge(theirs[name]) for name, slot in ours.items()}
-                for ours, theirs in zip(self.of, other.of, strict=True)
-            )
-        )
+        return Slots(tuple(map(_merged, self.of, other.of)))
+
+
+def _merged(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
+    """Both slots of a measure; most measures have none, and all windows then share one empty dictionary."""
+    return {name: slot.merge(theirs[name]) for name, slot in ours.items()} if ours else ours
 
 
 class Panel:
@@ -74,6 +92,7 @@ class Panel:
         self.last_seen = now
         self.resting: frozenset[str] = frozenset()
         self._left_out: frozenset[str] = frozenset()
+        self._terms = object()  # stands for all but the counters that figures depend on
         self._windows = tuple(windows)
         self._start_windows(now)
 
@@ -90,6 +109,7 @@ class Panel:
     def replan(self, plan: ModelPlan) -> None:
         """Take another plan over the same bin edges; counters and windows go on."""
         self.plan = plan
+        self._terms = object()
         for measure in self.counters.measures:
             measure.replan(plan)
 
@@ -105,12 +125,13 @@ class Panel:
 
     @property
     def nbytes(self) -> int:
-        """Memory of one state of the counters, which every slot of every window keeps."""
-        return sum(part.nbytes for measure in self.counters.measures for part in measure.parts.values())
+        """Memory of one state of the counters, which every slot of every window keeps: at most this, packed less."""
+        return self._state_bytes
 
     def leave_out(self, classes: Collection[str], features: Collection[str]) -> None:
         """Make no samples of these classes and features any more."""
         self._left_out = frozenset(classes)
+        self._terms = object()
         for measure in self.counters.measures:
             measure.leave_out(classes, features)
 
@@ -187,20 +208,41 @@ class Panel:
 
     def samples(self, now: float) -> Iterator[Sample]:
         """Counters and facts, then the gauges of each window, all under this model and version."""
-        for measure in self._shown(self.counters):
-            for name, suffix, labels, value in (*measure.counters(), *measure.facts(now)):
-                yield Sample(name, suffix, (*self.key, *labels), value)
-        fresh = self.counters.take_slots()
-        for (window, _), ring, slots in zip(self._windows, self._rings, self._slots, strict=True):
-            ring.record(now, self.counters)
-            slots.record(now, fresh)
-            seconds = ring.covered(now)
-            for measure in self._shown(ring.since(self.counters).hold(slots.merged())):
-                for name, suffix, labels, value in measure.gauges(seconds):
-                    yield Sample(name, suffix, (*self.key, window, *labels), value)
+        for figures in self.figures(now):
+            yield from figures.samples()
 
-    def _shown(self, counters: Counters) -> Iterator[Measure]:
-        return (measure for measure in counters.measures if measure.budget not in self._left_out)
+    def figures(self, now: float) -> Iterator[Figures]:
+        """The same in groups, which are to be made before anything else is counted."""
+        state, fresh = self.counters.pack(), self.counters.take_slots()
+        self._state_bytes = state.values.nbytes
+        for number, measure in self._shown():
+            # What a sketch shows depends on the day, and comparing it would cost more than making it.
+            stamp = None if measure.sketches else (self._terms, _told(state, number))
+            yield Figures((*self.key, "", type(measure).__name__), self.key, stamp, partial(_counted, measure, now))
+        for (window, _), ring, slots in zip(self._windows, self._rings, self._slots, strict=True):
+            ring.record(now, state)
+            slots.record(now, fresh)
+            yield from self._window_figures(window, ring, slots.merged(), state, now)
+
+    def _window_figures(
+        self, window: str, ring: SnapshotRing, slots: Slots, state: Packed, now: float
+    ) -> Iterator[Figures]:
+        oldest, seconds = ring.oldest, ring.covered(now)
+        for number, measure in self._shown():
+            held, timed = slots.of[number], seconds if measure.timed else 0.0
+            stamp = (self._terms, _told(state, number), _told(oldest, number), held, timed)
+
+            def make(number: int = number, held: dict[str, Any] = held) -> Iterator[Sample]:
+                since = self.counters.since(oldest, number)
+                since.slots = held
+                return since.gauges(seconds)
+
+            yield Figures((*self.key, window, type(measure).__name__), (*self.key, window), stamp, make)
+
+    def _shown(self) -> Iterator[tuple[int, Measure]]:
+        for number, measure in enumerate(self.counters.measures):
+            if measure.budget not in self._left_out:
+                yield number, measure
 
     def dump(self) -> Any:
         """State for the checkpoint, in plain values."""
@@ -237,5 +279,24 @@ class Panel:
     def _start_windows(self, now: float) -> None:
         self.counters.take_slots()
         empty = self.counters.take_slots()
-        self._rings = tuple(SnapshotRing(seconds, self.counters, now) for _, seconds in self._windows)
+        state = self.counters.pack()
+        self._state_bytes = state.values.nbytes
+        self._rings = tuple(SnapshotRing(seconds, state, now) for _, seconds in self._windows)
         self._slots = tuple(MergeRing(seconds, empty, now) for _, seconds in self._windows)
+
+
+def _counted(measure: Measure, now: float) -> Iterator[Sample]:
+    yield from measure.counters()
+    yield from measure.facts(now)
+
+
+def _start(state: Packed, number: int) -> int:
+    """Where the numbers of a measure begin."""
+    return int(state.layout[number - 1][1]) if number else 0
+
+
+def _told(state: Packed, number: int) -> tuple[Any, bytes]:
+    """The names and a digest of the numbers of a measure: equal where those are."""
+    layout, end = state.layout[number]
+    numbers = state.values[_start(state, number) : end]
+    return layout, blake2b(numbers.tobytes(), digest_size=16).digest()

@@ -51,6 +51,19 @@ class Vector:
         """Memory of the counters."""
         return self.values.nbytes
 
+    @property
+    def layout(self) -> Any:
+        """What the numbers of `pack` are; compares equal where they are the same."""
+        return self.values.shape
+
+    def pack(self) -> Floats:
+        """The counters, shape (n,); to be read only."""
+        return self.values.ravel()
+
+    def unpack(self, layout: Any, packed: Floats) -> Self:
+        """An accumulator of the same parameters over a former state; `packed` is not copied."""
+        return self.like(packed.reshape(layout))
+
     def dump(self) -> Any:
         """A form that msgpack can carry; `load` restores it bit for bit."""
         return self.values.tobytes()
@@ -112,6 +125,19 @@ class Tally:
     def nbytes(self) -> int:
         """Memory of the counters, roughly: an entry of a dictionary, its name shared with other states."""
         return _ENTRY_BYTES * len(self.counts)
+
+    @property
+    def layout(self) -> Any:
+        """What the numbers of `pack` are; compares equal where they are the same."""
+        return tuple(self.counts)
+
+    def pack(self) -> Floats:
+        """The counts, shape (n,)."""
+        return np.fromiter(self.counts.values(), dtype=np.float64, count=len(self.counts))
+
+    def unpack(self, layout: Any, packed: Floats) -> Self:
+        """A former state."""
+        return type(self)(dict(zip(layout, packed.tolist(), strict=True)))
 
     def dump(self) -> Any:
         """A form that msgpack can carry."""

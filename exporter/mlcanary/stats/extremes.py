@@ -24,6 +24,11 @@ class Extremes:
     def __init__(self, of: dict[str, tuple[float, float]] | None = None) -> None:
         self.of: dict[str, tuple[float, float]] = of if of is not None else {}
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Extremes) and self.of == other.of
+
+    __hash__ = None  # type: ignore[assignment] - it changes
+
     def update(self, name: str, least: float, greatest: float) -> None:
         """Take in the extremes of a batch."""
         known = self.of.get(name)
@@ -31,6 +36,8 @@ class Extremes:
 
     def merge(self, other: Self) -> Self:
         """The state that would have seen both inputs."""
+        if not other.of:
+            return self
         merged = type(self)(dict(self.of))
         for name, (least, greatest) in other.of.items():
             merged.update(name, least, greatest)

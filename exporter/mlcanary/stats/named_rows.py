@@ -82,6 +82,17 @@ class NamedRows(Vector):
         """What was added since `earlier`, a former state of the same counters."""
         return self._plus(earlier, -1.0)
 
+    @property
+    def layout(self) -> Any:
+        """The names, in their order."""
+        return tuple(self.names)
+
+    def unpack(self, layout: Any, packed: Floats) -> Self:
+        """The same fields over a former state; `packed` is not copied."""
+        same = layout == tuple(self.names)
+        names = self.names if same else {name: i for i, name in enumerate(layout)}
+        return type(self)(packed.reshape(len(layout), len(self.fields)), names, self.fields)
+
     def dump(self) -> Any:
         """A form that msgpack can carry; `load` restores it bit for bit."""
         return [list(self.names), super().dump()]

@@ -63,13 +63,13 @@ class Unnamed:
         return _below(places.astype(np.uint32), shares, Stage.UNNAMED)
 
 
-def chosen_rows(ids: Sequence[str | None], shares: Floats, unnamed: Unnamed) -> Mask:
-    """Whether each row is among the share, of `shares`, that is looked at: by its id, else by its number; shape (n,)."""
+def chosen_rows(ids: Sequence[str | None], shares: Floats, unnamed: Unnamed, stage: Stage = Stage.FEATURES) -> Mask:
+    """Whether each row is among its share that is looked at: by its id, else by its number; shape (n,)."""
     if None not in ids:
-        return chosen(ids, shares)  # type: ignore[arg-type]  # checked above
+        return chosen(ids, shares, stage)  # type: ignore[arg-type]  # checked above
     found = np.zeros(len(ids), dtype=np.bool_)
     named = np.array([row_id is not None for row_id in ids], dtype=np.bool_)
-    found[named] = chosen([row_id for row_id in ids if row_id is not None], shares[named])
+    found[named] = chosen([row_id for row_id in ids if row_id is not None], shares[named], stage)
     found[~named] = unnamed.chosen(shares[~named])
     return found
 
