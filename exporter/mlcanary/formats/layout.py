@@ -85,14 +85,14 @@ class Layout:
 
     def spread(self, objects: Sequence[msgspec.Struct | None], rows: NDArray[np.intp], count: int) -> FeatureColumns:
         """Columns of `count` rows, of which only `rows` have these decoded features; the others have none."""
-        found = self.columns(objects)
+        found = self.columns(objects or [None])  # none at all would have no columns
         matrix = np.full((len(self.numbers), count), nan)
-        matrix[:, rows] = found.matrix
+        matrix[:, rows] = found.matrix[:, : len(rows)]
         places = rows.tolist()
         texts: dict[str, Sequence[str | None]] = {}
         for name, column in found.texts.items():
             whole: list[str | None] = [None] * count
-            for place, value in zip(places, column, strict=True):
+            for place, value in zip(places, column, strict=False):
                 whole[place] = value
             texts[name] = whole
         return FeatureColumns(self.numbers, matrix, texts, found.strange)
