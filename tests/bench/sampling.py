@@ -1,6 +1,7 @@
 """What looking at fewer rows' features saves: CPU time per record at each step of load shedding, in turn in one run.
 
-`python tests/bench/sampling.py [RECORDS]`. The least of a few rounds; compare the shares, as absolute times belong to the machine.
+`python tests/bench/sampling.py [RECORDS]`. The least of a few rounds; compare the shares, as absolute times belong to
+the machine.
 """
 
 from __future__ import annotations

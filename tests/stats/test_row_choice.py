@@ -28,7 +28,8 @@ def test_the_choice_is_written_down_and_must_never_change() -> None:
 
 
 def test_another_process_chooses_the_same_rows() -> None:
-    program = "from mlcanary.stats.row_choice import chosen; print(sum(1 << i for i, x in enumerate(chosen([f'r-{i}' for i in range(500)], 0.3)) if x))"
+    program = """from mlcanary.stats.row_choice import chosen
+print(sum(1 << i for i, x in enumerate(chosen([f"r-{i}" for i in range(500)], 0.3)) if x))"""
     told = {
         subprocess.run(
             [sys.executable, "-c", program], env={"PYTHONPATH": ":".join(sys.path), "PYTHONHASHSEED": seed},

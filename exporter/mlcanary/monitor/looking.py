@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,8 +16,9 @@ from mlcanary.catalog import FEATURES, JOINT_DRIFT
 from mlcanary.columns import PredictionColumns
 from mlcanary.measures.contract import sample
 from mlcanary.measures.plan import ModelPlan
+from mlcanary.monitor.panel import Panel
 from mlcanary.records import Prediction, Sample
-from mlcanary.stats.row_choice import Unnamed, chosen_rows
+from mlcanary.stats.row_choice import chosen_rows
 
 
 class Looking:
@@ -26,7 +26,6 @@ class Looking:
 
     def __init__(self) -> None:
         self.share, self.joint = 1.0, True
-        self._unnamed = Unnamed()
 
     @property
     def resting(self) -> frozenset[str]:
@@ -43,25 +42,17 @@ class Looking:
         yield sample("sampling_ratio", (model, FEATURES), share)
         yield sample("sampling_ratio", (model, JOINT_DRIFT), share if self.joint else 0.0)
 
-    def records(self, batch: Sequence[Prediction], plan: ModelPlan) -> Sequence[Prediction]:
-        """Mark those that are not looked at."""
-        share = self.share_of(plan)
+    def records(self, batch: Sequence[Prediction], panel: Panel) -> Sequence[Prediction]:
+        """Mark those requests of a version that are not looked at."""
+        share = self.share_of(panel.plan)
         if share >= 1.0:
             return batch
-        chosen = chosen_rows([p.id for p in batch], np.full(len(batch), share), self._unnamed).tolist()
+        chosen = chosen_rows([p.id for p in batch], np.full(len(batch), share), panel.unnamed).tolist()
         return [p if yes else msgspec.structs.replace(p, sampled=False) for p, yes in zip(batch, chosen, strict=True)]
 
-    def columns(self, batch: PredictionColumns, plan: ModelPlan) -> PredictionColumns:
-        """Mark those that are not looked at, unless their decoder has."""
-        share = self.share_of(plan)
+    def columns(self, batch: PredictionColumns, panel: Panel) -> PredictionColumns:
+        """Mark those requests of a version that are not looked at, unless their decoder has."""
+        share = self.share_of(panel.plan)
         if share >= 1.0 or batch.sampled is not None:
             return batch
-        return replace(batch, sampled=chosen_rows(batch.ids, np.full(len(batch), share), self._unnamed))
-
-    def dump(self) -> Any:
-        """A form that msgpack can carry."""
-        return self._unnamed.count
-
-    def load(self, dumped: Any) -> None:
-        """Go on where a dump ended."""
-        self._unnamed.count = int(dumped)
+        return replace(batch, sampled=chosen_rows(batch.ids, np.full(len(batch), share), panel.unnamed))

@@ -75,7 +75,7 @@ class Monitor:
             else:
                 self.panels[key].outcomes.count_duplicate()
         for key, batch in batches.items():
-            self.panels[key].on_predictions(self._looking.records(batch, self.plan.model(key.model)), now)
+            self.panels[key].on_predictions(self._looking.records(batch, self.panels[key]), now)
         for column in labels:
             for label in column.rows():
                 self._join.label(self._known_model(label))
@@ -102,7 +102,7 @@ class Monitor:
             batch = batch.take(np.flatnonzero(fresh))
         if not len(batch):
             return
-        batch = self._looking.columns(batch, self.plan.model(key.model))
+        batch = self._looking.columns(batch, self.panels[key])
         buffer = self._buffers.setdefault(key, [])
         if buffer and not alike(buffer[-1], batch):
             self._count(key)
@@ -194,7 +194,6 @@ class Monitor:
             "panels": [[*key, panel.plan.edges, panel.dump()] for key, panel in self.panels.items()],
             "unmatched": self.unmatched.dump(),
             "limited": self.limited.dump(),
-            "looking": self._looking.dump(),
         }
 
     def load(self, state: Any, joins: Iterator[tuple[Key, bytes]], now: float) -> list[str]:
@@ -213,7 +212,6 @@ class Monitor:
             panel.load(dumped, now)
         self.unmatched.load(state["unmatched"])
         self.limited.load(state["limited"])
-        self._looking.load(state.get("looking", 0))
         self._join.restore(joins)
         return problems
 

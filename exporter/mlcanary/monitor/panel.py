@@ -17,6 +17,7 @@ from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.registry import measures_of
 from mlcanary.monitor.figures import Figures
 from mlcanary.records import ModelKey, Prediction, Sample
+from mlcanary.stats.row_choice import Unnamed
 from mlcanary.windows.merge_ring import MergeRing
 from mlcanary.windows.packed import Packed
 from mlcanary.windows.ring import SnapshotRing
@@ -79,7 +80,7 @@ def _merged(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
 class Panel:
     """What is known of one (model, version). `last_prediction`, `last_label`: newest event times or None.
 
-    `resting`: sampling stages that take no rows now.
+    `resting`: sampling stages that take no rows now; `unnamed` counts rows without an id while rows are sampled.
     """
 
     def __init__(self, key: ModelKey, plan: ModelPlan, windows: Sequence[tuple[str, float]], now: float) -> None:
@@ -91,6 +92,7 @@ class Panel:
         self.last_label: float | None = None
         self.last_seen = now
         self.resting: frozenset[str] = frozenset()
+        self.unnamed = Unnamed()
         self._left_out: frozenset[str] = frozenset()
         self._terms = object()  # stands for all but the counters that figures depend on
         self._windows = tuple(windows)
@@ -260,6 +262,7 @@ class Panel:
             "last_prediction": self.last_prediction,
             "last_label": self.last_label,
             "last_seen": self.last_seen,
+            "unnamed": self.unnamed.count,
         }
 
     def load(self, state: Any, now: float) -> None:
@@ -274,6 +277,7 @@ class Panel:
                         part.load(dumped)
         self.last_prediction, self.last_label = state["last_prediction"], state["last_label"]
         self.last_seen = state.get("last_seen", now)
+        self.unnamed.count = state.get("unnamed", 0)
         self._start_windows(now)
 
     def _start_windows(self, now: float) -> None:
