@@ -12,7 +12,7 @@ from exporter_process import parsed, total
 from mlcanary.engine import Engine
 from mlcanary.formats.profile import write_profile
 from mlcanary.settings import Flags, load_settings
-from mlcanary.shedding import CALM, STEPS, Shedding, SheddingPlan
+from mlcanary.shedding import CALM, STEPS, Shedding, SheddingPlan, Step
 from monitored_traffic import reference
 
 NOW = 1_760_000_000.0
@@ -76,7 +76,7 @@ def test_features_are_shed_while_the_log_grows_and_come_back(tmp_path: Path, cap
     assert seen == [(1.0, 1.0), *((share, 0.0) for share in (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16))]
     assert [r.message for r in caplog.records if "bytes behind" in r.message] != []
     world.read_all()
-    back = []
+    back: list[Step] = []
     for _ in range(8 * int(CALM)):
         world.now += 1.0
         world.engine.read_some()
