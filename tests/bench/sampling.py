@@ -29,7 +29,7 @@ from mlcanary.shedding import STEPS, Step  # noqa: E402
 from mlcanary.tables import read_columns  # noqa: E402
 
 BLOCK, ENOUGH = 1 << 18, 2048
-ROUNDS = 5
+ROUNDS = 15
 
 
 def plan(directory: Path, data: bytes) -> MonitorPlan:

@@ -22,6 +22,7 @@ from monitored_traffic import START, plan, traffic, value
 
 RECORDS = traffic(1500)
 END = START + 1000.0
+BINS = "mlcanary_feature_bin_total"
 OF_FEATURES = ("mlcanary_feature_", "mlcanary_c2st_", "mlcanary_sampling_ratio")
 Counts = dict[tuple[str, str, tuple[str, ...]], float]
 
@@ -149,13 +150,7 @@ def test_shares_of_bins_lie_within_the_error_that_is_shown() -> None:
             assert all_rows is not None
             assert error == pytest.approx(1.96 * sqrt(0.25 / n * (1 - n / all_rows)), rel=1e-3)
             bins = [
-                np.array(
-                    [
-                        s.value
-                        for s in each
-                        if s.name.endswith("feature_bin_total") and s.labels[1:3] == (version, "balance")
-                    ]
-                )
+                np.array([s.value for s in each if s.name == BINS and s.labels[1:3] == (version, "balance")])
                 for each in (few, whole)
             ]
             outside += int(np.sum(np.abs(bins[0] / bins[0].sum() - bins[1] / bins[1].sum()) > error))

@@ -61,6 +61,10 @@ def test_who_is_chosen_at_a_share_is_chosen_at_every_greater_one(ids: list[str],
     assert not chosen(ids, 0.0).any()
 
 
+def test_half_of_a_surrogate_pair_is_an_id_too() -> None:
+    assert chosen(["\ud800", *COUNTED[:50]], 0.5)[1:].tolist() == chosen(COUNTED[:50], 0.5).tolist()
+
+
 def test_stages_choose_independently() -> None:
     features, weights = chosen(COUNTED, 0.5), chosen(COUNTED, 0.5, Stage.WEIGHT)
     table = [[np.sum(features & weights), np.sum(features & ~weights)],

@@ -32,12 +32,12 @@ def weighed(weights: Weighing, records: list[Record]) -> list[Record]:
 def test_estimates_from_a_sampled_log_are_those_of_the_whole_log_within_their_bounds() -> None:
     """Errors are kept in full, one in twenty of the others: counted as they stand they are 17 times too frequent."""
     random = np.random.default_rng(5)
-    requests, wrong = 60_000, 0.01
-    is_wrong = random.random(requests) < wrong
+    requests, rate = 60_000, 0.01
+    is_wrong = random.random(requests) < rate
     kept = is_wrong | (random.random(requests) < 0.05)
     log: list[Record] = [
-        Prediction(KEY, NOW, f"r{i}", {}, "1", 0.9, label="0" if is_wrong[i] else "1", weight=1.0 if is_wrong[i] else 20.0)
-        for i in np.flatnonzero(kept)
+        Prediction(KEY, NOW, f"r{i}", label="0" if wrong else "1", weight=1.0 if wrong else 20.0)
+        for i, wrong in zip(np.flatnonzero(kept).tolist(), is_wrong[kept].tolist(), strict=True)
     ]
     rows = [r for r in weighed(Weighing(20.0), log) if isinstance(r, Prediction)]
     share, n = sum(r.label == "0" for r in rows) / len(rows), len(rows)
@@ -46,7 +46,7 @@ def test_estimates_from_a_sampled_log_are_those_of_the_whole_log_within_their_bo
     assert abs(share - truth) < 3 * sqrt(truth * (1 - truth) / n)
     behind = sum(r.weight for r in rows)
     # The variance of the sum: of the sampling of the log, and of the thinning, each row of weight 20 or none.
-    assert abs(behind - requests) < 3 * sqrt(requests * (20 - 1) + 20 * 20 * wrong * requests)
+    assert abs(behind - requests) < 3 * sqrt(requests * (20 - 1) + 20 * 20 * rate * requests)
     assert {r.weight for r in rows} == {20.0}
 
 

@@ -41,7 +41,10 @@ def chosen(ids: Sequence[str], share: float | Floats, stage: Stage = Stage.FEATU
     >>> half.tolist(), all_of_them.tolist()
     ([True, False, True, False], [True, True, True, True])
     """
-    words = np.fromiter((crc32(row_id.encode("utf-8", "surrogatepass")) for row_id in ids), np.uint32, len(ids))
+    try:
+        words = np.fromiter(map(crc32, map(str.encode, ids)), np.uint32, len(ids))
+    except UnicodeEncodeError:  # half of a surrogate pair
+        words = np.fromiter((crc32(row_id.encode("utf-8", "surrogatepass")) for row_id in ids), np.uint32, len(ids))
     return _below(words, share, stage)
 
 
