@@ -7,7 +7,7 @@ model_version:mlcanary_predictions:rate<W> :=
 model_version:mlcanary_predictions:share<W> :=
     model_version:mlcanary_predictions:rate<W>
     / on (<model>) group_left () (sum by (<model>) (model_version:mlcanary_predictions:rate<W>) > 0)
-# Requests that a row stands for, more than 1 where its log is a sample: totals of all requests are so many times greater.
+# Requests that a row stands for, more than 1 where its log is a sample: totals are so many times greater.
 model_version:mlcanary_sampling_weight:mean<W> :=
     sum by (<version>) (rate(mlcanary_sampling_weight_total[<W>]))
     / (model_version:mlcanary_predictions:rate<W> > 0)
