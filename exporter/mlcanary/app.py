@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import resource
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +20,19 @@ from mlcanary.engine import Engine
 from mlcanary.errors import ConfigError, MLCanaryError
 from mlcanary.exposition.peers import PeerReader
 from mlcanary.exposition.web import exporter_application
+from mlcanary.inputs import Feed
+from mlcanary.push.receiver import Receiver
+from mlcanary.push.settings import require_safe_exposure
+from mlcanary.push.spools import open_spools
 from mlcanary.settings import ExporterSettings
+from mlcanary.source_settings import STDIN
 from mlcanary.sources.checkpoint import Checkpoint
+from mlcanary.sources.spool import Spool
+from mlcanary.sources.spool_source import SpoolSource
+from mlcanary.sources.stdin import Pipe, PipeSource
 from mlcanary.webserver.config import WebConfigFile
-from mlcanary.webserver.server import serving
+from mlcanary.webserver.guard import DEFAULT_ADMISSION, Admission
+from mlcanary.webserver.server import ListenAddress, serving
 
 if TYPE_CHECKING:
     from mlcanary.resources.server import ModelServer  # psutil only where a process is to be watched
@@ -61,6 +71,7 @@ class IngestThread(threading.Thread):
         self._finished = False
         self._orders: list[Callable[[], None]] = []
         self.failure: BaseException | None = None
+        engine.call_when_ready(self._wake.set)
 
     def run(self) -> None:
         """Poll, publish on a timer, obey orders between blocks."""
@@ -81,6 +92,10 @@ class IngestThread(threading.Thread):
         self._orders.append(what)
         self._wake.set()
 
+    def wake(self) -> None:
+        """Read on now, not at the next poll. For any thread."""
+        self._wake.set()
+
     def stop(self) -> None:
         """Read the logs to their end, for a few seconds at most, save, and finish; the rest is for the next start."""
         self._stop_by = time.monotonic() + DRAIN_SECONDS
@@ -93,12 +108,13 @@ class IngestThread(threading.Thread):
         while True:
             while self._orders:
                 self._orders.pop(0)()
+            stop_by = self._stop_by  # asked before reading: what came before the stop is read
             more = engine.read_some()
-            if time.monotonic() >= due or (first and not more):
+            if time.monotonic() >= due or (first and not more) or engine.wants_checkpoint:
                 engine.publish()
                 due = time.monotonic() + interval
                 first = False
-            if self._stop_by is not None and (not more or time.monotonic() >= self._stop_by):
+            if stop_by is not None and (not more or time.monotonic() >= stop_by):
                 break
             if more:
                 continue
@@ -114,9 +130,15 @@ class Reloader:
     """Loads the configuration anew and has the ingest thread go on under it."""
 
     def __init__(
-        self, load: Callable[[], ExporterSettings], engine: Engine, thread: IngestThread, peers: PeerReader
+        self,
+        load: Callable[[], ExporterSettings],
+        engine: Engine,
+        thread: IngestThread,
+        peers: PeerReader,
+        receiver: Receiver | None,
     ) -> None:
         self._load = load
+        self._receiver = receiver
         self._engine = engine
         self._thread = thread
         self._peers = peers
@@ -126,6 +148,8 @@ class Reloader:
         """Return when the new configuration is in force. Raises MLCanaryError, and the former one stays."""
         try:
             fresh = await asyncio.to_thread(self._load)
+            if (fresh.push is None) is not (self._receiver is None):
+                raise ConfigError("push: cannot be turned on or off by a reload", hint="restart the exporter")
         except MLCanaryError as error:
             message = str(error)
             self._thread.order(lambda: self._engine.reload_failed(message))
@@ -140,6 +164,8 @@ class Reloader:
         self._thread.order(apply)
         await done.wait()
         self._peers.replan(fresh.peers, fresh.salt_fingerprint)
+        if self._receiver is not None and fresh.push is not None:
+            self._receiver.replan(fresh.push)
         log.info("configuration reloaded")
 
     def on_hangup(self) -> None:
@@ -158,11 +184,41 @@ async def run_exporter(
     _allow_many_files()
     web_config = WebConfigFile(options.web_config_file) if options.web_config_file is not None else None
     settings = load()
+    exposed = _exposed(settings, options, web_config)
+    for warning in settings.warnings:
+        log.warning("%s", warning)
+    checkpoint = _checkpoint(options)
+    with open_spools(settings.push, options.state_path) as spools:
+        loop_time = asyncio.get_running_loop().time
+        receiver = None if settings.push is None else Receiver(settings.push, spools, loop_time, proof=exposed)
+        await _run(load, settings, options, started, web_config, checkpoint, spools, receiver)
+
+
+async def _run(
+    load: Callable[[], ExporterSettings],
+    settings: ExporterSettings,
+    options: RunOptions,
+    started: Callable[[Sequence[str]], None],
+    web_config: WebConfigFile | None,
+    checkpoint: Checkpoint | None,
+    spools: Mapping[str, Spool],
+    receiver: Receiver | None,
+) -> None:
     peers = PeerReader(settings.peers, settings.salt_fingerprint, time.time)
-    engine = _make_engine(settings, options, peers)
+    pipe = Pipe(STDIN, 0)
+    engine = Engine(
+        settings,
+        clock=time.time,
+        checkpoint=checkpoint,
+        server=options.server,
+        peers=lambda: peers.view,
+        feeds=_feeds(spools, pipe),
+        extra=tuple if receiver is None else receiver.samples,
+    )
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     thread = IngestThread(engine, options, lambda: _call(loop, stop.set))
-    reloader = Reloader(load, engine, thread, peers)
+    pipe.wake = thread.wake
+    reloader = Reloader(load, engine, thread, peers, receiver)
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reloader.on_hangup)
@@ -172,16 +228,25 @@ async def run_exporter(
         reload=reloader.reload,
         web_config=web_config,
         metrics_path=options.telemetry_path,
+        admission=DEFAULT_ADMISSION if receiver is None else Admission(refused=receiver.refused),
     )
+    if receiver is not None:
+        receiver.routes(application)
     try:
-        async with serving(application, options.listen, web_config) as addresses, _reading(peers, stop):
+        async with (
+            serving(application, options.listen, web_config, unpack=receiver is None) as addresses,
+            _reading(peers, stop),
+        ):
             gc.collect()
             gc.freeze()  # modules live as long as the process: no collection need look at them again
             thread.start()
             started(addresses)
             await stop.wait()
+            if receiver is not None:
+                receiver.stopping = True  # what is answered from now on would not be read any more
             thread.stop()
             await asyncio.to_thread(thread.join)
+            _tell_unread(engine, spools)
             await asyncio.sleep(options.shutdown_delay)  # a last scrape may still come
     finally:
         if thread.failure is None:
@@ -203,13 +268,34 @@ async def _reading(peers: PeerReader, stop: asyncio.Event) -> AsyncIterator[None
             await task
 
 
-def _make_engine(settings: ExporterSettings, options: RunOptions, peers: PeerReader) -> Engine:
-    for warning in settings.warnings:
-        log.warning("%s", warning)
-    checkpoint = Checkpoint(options.state_path) if options.state_path is not None else None
-    if checkpoint is None:
-        log.warning("no --state.path: a restart reads the logs from their start again")
-    return Engine(settings, clock=time.time, checkpoint=checkpoint, server=options.server, peers=lambda: peers.view)
+def _checkpoint(options: RunOptions) -> Checkpoint | None:
+    if options.state_path is not None:
+        return Checkpoint(options.state_path)
+    log.warning("no --state.path: a restart reads the logs from their start again")
+    return None
+
+
+def _exposed(settings: ExporterSettings, options: RunOptions, web_config: WebConfigFile | None) -> bool:
+    """Whether the network can push to us. Raises ConfigError if anybody there could."""
+    exposed = [address for address in options.listen if not ListenAddress.parse(address).loopback]
+    if settings.push is not None:
+        require_safe_exposure(exposed, web_config is not None and web_config.current().authenticates)
+    return bool(exposed)
+
+
+def _feeds(spools: Mapping[str, Spool], pipe: Pipe) -> Mapping[str, Feed]:
+    """What outlives a reload: the spools of pushes, and standard input, which is read once a source asks for it."""
+    feeds: dict[str, Feed] = {STDIN: lambda _saved: PipeSource(pipe)}
+    for name, spool in spools.items():
+        feeds[name] = functools.partial(SpoolSource, name, spool)
+    return feeds
+
+
+def _tell_unread(engine: Engine, spools: Mapping[str, Spool]) -> None:
+    """Without a state file the spool goes with the process, read or not."""
+    left = sum(view.lag_bytes for view in engine.page.sources if view.source in spools)
+    if left and any(spool.transient for spool in spools.values()):
+        log.error("%d bytes of pushed records were not read in time and are gone: give --state.path", left)
 
 
 def _call(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:

@@ -10,8 +10,9 @@ import logging
 import math
 import platform
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlcanary import __version__
@@ -23,7 +24,7 @@ from mlcanary.exposition.page import Page, SourceView
 from mlcanary.exposition.pages import PageMaker
 from mlcanary.exposition.process import ProcessMetrics
 from mlcanary.exposition.sketches import PeerView, merged_samples
-from mlcanary.inputs import Inputs
+from mlcanary.inputs import Feed, Inputs
 from mlcanary.measures.contract import sample
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.records import Reject, Sample
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 _SHOWN_REJECTS = 20
 _LAG_SECONDS = 1.0
 _TOO_LONG = "too_long"
+_KNOWN_TIMES = 1000
 
 
 class Engine:
@@ -54,23 +56,32 @@ class Engine:
         server: ModelServer | None = None,
         peers: Callable[[], PeerView | None] = lambda: None,
         revision: str = "unknown",
+        feeds: Mapping[str, Feed] = MappingProxyType({}),
+        extra: Callable[[], Iterable[Sample]] = tuple,
     ) -> None:
         """Restore the saved state, if any, and open the logs. Raises StateError.
 
-        `server`: the model server to watch. `peers`: what other sidecars last gave, None without peers.
+        `server`: the model server to watch. `peers`: what other sidecars last gave, None without peers. `feeds`: see
+        `Inputs`. `extra`: what else the process says about itself.
         """
         now = clock()
         self._clock = clock
         self._settings = settings
         self._checkpoint = checkpoint
         self._revision = revision
-        self.monitor = Monitor(settings.plan, now)
+        self.monitor = Monitor(settings.plan, now, stored=checkpoint is not None)
         saved = checkpoint.load() if checkpoint is not None else None
         self._restored = saved is not None
         if checkpoint is not None and saved is not None:
-            for problem in self.monitor.load(saved["monitor"], checkpoint.waiting(), now):
+            try:
+                problems = self.monitor.load(saved["monitor"], checkpoint.joins(), now)
+            except (ValueError, KeyError, TypeError) as error:
+                raise checkpoint.damaged(error) from error
+            for problem in problems:
                 log.warning("state not taken over: %s", problem)
-        self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None)
+        self._feeds, self._extra = feeds, extra
+        self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None, feeds=feeds)
+        self._wake: Callable[[], None] = lambda: None
         self._pages = PageMaker(SHOWN)
         self._budget = SeriesBudget(settings.plan.limits.series)
         self._process = ProcessMetrics()
@@ -82,6 +93,7 @@ class Engine:
         self._client_dropped: Counter[str] = Counter()
         self._recent: deque[tuple[str, Reject]] = deque(maxlen=_SHOWN_REJECTS)
         self._event_time: dict[str, float] = {}
+        self._entries: dict[str, str] = {}
         self._left_out = 0
         self._render_seconds = 0.0
         self._checkpoint_seconds = 0.0
@@ -127,11 +139,23 @@ class Engine:
         self._inputs.look_at(step.features)
         self.monitor.look_at(step.features, joint=step.joint)
 
+    @property
+    def wants_checkpoint(self) -> bool:
+        """A source hands something over to others once the state is durable: publish now."""
+        return self._inputs.wants_checkpoint
+
+    def call_when_ready(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, from another thread, when it is worth calling `read_some` before the next poll."""
+        self._wake = wake
+        self._inputs.call_when_ready(wake)
+
     def take(self, block: Block, now: float) -> None:
         """Decode a block and feed it. Bad lines are counted, shown and left out."""
         decoded = self._inputs.decode(block, now)
         self.monitor.feed(decoded.records, now, decoded.predictions, decoded.labels)
         self._client_dropped.update(decoded.client_dropped)
+        if decoded.rejects:
+            self._entries[block.source] = block.origin
         for reject in decoded.rejects:
             self._rejected[block.source, reject.reason] += 1
             self._recent.append((block.source, reject))
@@ -182,9 +206,11 @@ class Engine:
     def reload(self, settings: ExporterSettings) -> None:
         """Go on under other settings; counters live on where their bins stay the same."""
         now = self._clock()
+        self._save()  # what a broker is not told before we leave, others would read again
         saved = self._inputs.dump()
         self._inputs.close()
-        self._inputs = Inputs(settings, saved)
+        self._inputs = Inputs(settings, saved, feeds=self._feeds)
+        self._inputs.call_when_ready(self._wake)
         self._shedding.replan(settings.shedding)
         self._look_at(self._shedding.step)
         for problem in self.monitor.replan(settings.plan, now):
@@ -210,6 +236,9 @@ class Engine:
     def _save(self) -> None:
         """Write the checkpoint. A full disk must not blind the operator: count it, say it, go on publishing."""
         if self._checkpoint is None:
+            # Nothing will ever be more durable than this: a broker's own memory is all that a restart has.
+            self._inputs.dump()
+            self._inputs.acknowledge()
             return
         started = self._clock()
         changes = self.monitor.drain_joins()
@@ -218,7 +247,7 @@ class Engine:
             "inputs": self._inputs.dump(),
         }
         try:
-            self._checkpoint.save(state, changes.rows, whole=changes.whole)
+            self._checkpoint.save(state, changes)
         except StateError as error:
             self.monitor.redrain_joins(changes)
             self._checkpoint_errors += 1
@@ -237,6 +266,7 @@ class Engine:
         yield from self._source_samples()
         for direction, count in zip(SHEDDING_DIRECTIONS, (self._shedding.more, self._shedding.less), strict=True):
             yield sample("shedding_changes_total", (direction,), float(count))
+        yield from self._extra()
         for reason in (*CLIENT_DROP_REASONS, OTHER):
             yield sample("client_dropped_total", (reason,), float(self._client_dropped[reason]))
         self._left_out = max(self._left_out, self._inputs.left_out)
@@ -257,6 +287,16 @@ class Engine:
             if warning := weights.warning():
                 yield f"{source}: {warning}"
 
+    def _leave_closed(self, followed: set[str]) -> None:
+        """Rejects of files that are not followed any more go to the row of their pattern; their times are forgotten."""
+        for source in [name for name in self._entries if name not in followed]:
+            if (entry := self._entries[source]) in followed:
+                del self._entries[source]
+                for key in [key for key in self._rejected if key[0] == source]:
+                    self._rejected[entry, key[1]] += self._rejected.pop(key)
+        if len(self._event_time) > _KNOWN_TIMES:
+            self._event_time = {name: ts for name, ts in self._event_time.items() if name in followed}
+
     def _source_samples(self) -> Iterator[Sample]:
         reasons = self._inputs.reasons()
         for source, weights in self._inputs.weights().items():
@@ -264,7 +304,9 @@ class Engine:
                 yield sample("sampling_left_out_total", (source,), float(weights.left_out))
             if weights.max_weight is not None or weights.unequal:
                 yield sample("sampling_unequal_weights_total", (source,), float(weights.unequal))
-        for status in self._inputs.status():
+        statuses = self._inputs.status()
+        self._leave_closed({status.source for status in statuses})
+        for status in statuses:
             source = status.source
             yield sample("up", (source,), float(status.up))
             yield sample("log_lines_total", (source,), float(status.lines))

@@ -7,22 +7,28 @@ kill. A source or format that the settings no longer name is forgotten; a new on
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
+from mlcanary.errors import ConfigError
 from mlcanary.formats.contract import Decoded, Format
 from mlcanary.formats.native import NativeFormat
 from mlcanary.formats.registry import make_format
 from mlcanary.formats.rows import REASONS
 from mlcanary.settings import ExporterSettings
+from mlcanary.source_settings import OriginKind
 from mlcanary.sources.contract import Block, Position, Source, SourceStatus
 from mlcanary.sources.files import FileSource
 from mlcanary.sources.source_set import SourceSet
 from mlcanary.weights import Weighing
 
 log = logging.getLogger(__name__)
+
+Feed = Callable[[Any], Source]
+"""Opens a source that outlives the settings, such as a spool, from the position that it was left at."""
 
 _FILES = "files"
 _ONLY = ""
@@ -38,14 +44,17 @@ class Inputs:
         *,
         complete: bool = False,
         block_bytes: int = 1 << 18,
+        feeds: Mapping[str, Feed] = MappingProxyType({}),
         columns: bool = True,
     ) -> None:
         """`saved`: a former `dump()`. `complete`: the logs are finished, their last line needs no line feed.
 
         Without `columns` records come in the order of their lines.
+        `feeds`: by name, for origins of the settings that outlive these. What is pushed is left out without one, as in
+        a replay; a pipe raises ConfigError.
         """
         positions = dict((saved or {}).get("position", {}))
-        self._source = SourceSet(_open(settings, positions, complete, block_bytes))
+        self._source = SourceSet(_open(settings, positions, complete, block_bytes, feeds))
         self._formats = {
             # A row that may be left out travels as a record.
             origin.name: make_format(origin.format, settings.plan.model, columns=columns and origin.max_weight is None)
@@ -96,6 +105,15 @@ class Inputs:
         return self._source.waiting
 
     @property
+    def wants_checkpoint(self) -> bool:
+        """A source hands something over to others and asks for a `dump` that is made durable now."""
+        return self._source.wants_checkpoint
+
+    def call_when_ready(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, from another thread, when it is worth reading on before the next poll."""
+        self._source.call_when_ready(wake)
+
+    @property
     def left_out(self) -> int:
         """Files that are not followed because there are too many."""
         return self._source.left_out
@@ -126,7 +144,11 @@ class Inputs:
 
 
 def _open(
-    settings: ExporterSettings, positions: Mapping[str, Any], complete: bool, block_bytes: int
+    settings: ExporterSettings,
+    positions: Mapping[str, Any],
+    complete: bool,
+    block_bytes: int,
+    feeds: Mapping[str, Feed],
 ) -> dict[str, Source]:
     """Every source of the settings, from where it was left."""
     found: dict[str, Source] = {}
@@ -134,4 +156,15 @@ def _open(
         saved = positions.get(_FILES)
         position = None if saved is None else msgspec.convert(saved, Position)
         found[_FILES] = FileSource(settings.patterns, position, complete=complete, block_bytes=block_bytes)
+    for origin in settings.origins:
+        if origin.kind is OriginKind.FILES:
+            continue
+        if origin.name in feeds:
+            found[origin.name] = feeds[origin.name](positions.get(origin.name))
+        elif origin.kind is OriginKind.PIPE:
+            raise ConfigError(f"{origin.name}: only `mlcanary exporter` reads it", hint="give log files")
+        elif origin.queue is not None:
+            if complete:
+                raise ConfigError(f"{origin.name}: it has no end", hint="a replay reads files; name them by --log.path")
+            found[origin.name] = origin.queue.open(positions.get(origin.name))
     return found

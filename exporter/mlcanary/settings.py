@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from mlcanary.bounds_settings import AtLeastOne, LabelsSection, LimitsSection, SamplingSection, SheddingSection
 from mlcanary.catalog import OBJECTIVES, UNKNOWN, Role, Task
 from mlcanary.documents import Schema, Seconds, error_at, load_document
 from mlcanary.errors import ConfigError
@@ -39,20 +40,20 @@ from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.reference import Reference
 from mlcanary.measures.users import salt_fingerprint
 from mlcanary.monitor.monitor import MonitorPlan
+from mlcanary.push.settings import PushSection, push_section
 from mlcanary.records import canonical_class
 from mlcanary.shedding import SheddingPlan
 from mlcanary.source_settings import (
     Origin,
-    SamplingSection,
-    SheddingSection,
+    OriginKind,
     SourceSection,
     origins_of,
     origins_of_paths,
+    push_origins,
 )
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Limit = Annotated[float, msgspec.Meta(ge=0)]
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 ClassName = str | float | bool
 
 
@@ -102,28 +103,6 @@ class DefaultsSection(Schema, frozen=True):
     reference: str | None = None
 
 
-class LabelsSection(Schema, frozen=True):
-    """Bounds of the join table."""
-
-    capacity: AtLeastOne = 200_000
-    early_ttl: Seconds = Seconds(600)
-
-
-class LimitsSection(Schema, frozen=True):
-    """Caps on names learnt from the log."""
-
-    models: AtLeastOne = 50
-    versions: AtLeastOne = 20
-    features: AtLeastOne = 200
-    classes: Annotated[int, msgspec.Meta(ge=2)] = 20
-    events: AtLeastOne = 20
-    reasons: AtLeastOne = 20
-    segment_values: AtLeastOne = 10
-    items: AtLeastOne = 100
-    series: Annotated[int, msgspec.Meta(ge=1000)] = 50_000
-    window_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 256 * 1024 * 1024
-
-
 class ExporterDocument(Schema, frozen=True):
     """The whole file."""
 
@@ -133,6 +112,7 @@ class ExporterDocument(Schema, frozen=True):
     windows: tuple[Seconds, ...] = (Seconds(300), Seconds(3600))
     version_retention: Seconds = Seconds(86_400)
     labels: LabelsSection = LabelsSection()
+    push: PushSection | msgspec.UnsetType | None = msgspec.UNSET
     limits: LimitsSection = LimitsSection()
     users: UsersSection = UsersSection()
     sampling: SamplingSection = SamplingSection()
@@ -151,11 +131,15 @@ class Flags:
     role: Role | None = None
     task: Task | None = None
     format: str | None = None
+    push: bool = False
 
 
 @dataclass(frozen=True)
 class ExporterSettings:
-    """Checked settings of one exporter. `patterns`: the files among its sources; `origins`: how each source is read."""
+    """Checked settings of one exporter. `patterns`: the files among its sources; `origins`: how each source is read.
+
+    `push`: what is taken over HTTP; None if nothing is.
+    """
 
     patterns: tuple[str, ...]
     plan: MonitorPlan
@@ -164,6 +148,7 @@ class ExporterSettings:
     warnings: tuple[str, ...] = field(default_factory=tuple)
     peers: PeerPlan = field(default_factory=PeerPlan)
     origins: tuple[Origin, ...] = ()
+    push: PushSection | None = None
     shedding: SheddingPlan = field(default_factory=SheddingPlan)
 
     @property
@@ -191,9 +176,13 @@ def load_settings(flags: Flags) -> ExporterSettings:
         origins = origins_of_paths(flags.log_paths, fallback)
     else:
         origins = origins_of(document.sources, fallback, base, text, source)
-    patterns = tuple(origin.name for origin in origins)
-    if not patterns:
-        raise ConfigError("no log to read", hint="give --log.path FILE, or `sources:` in the configuration file")
+    push = push_section(document.push, flags.push)
+    if push is not None:
+        origins = (*origins, *push_origins(push, fallback, text, source))
+    if not origins:
+        hint = "give --log.path FILE, or --push, or `sources:` in the configuration file"
+        raise ConfigError("no log to read", hint=hint)
+    patterns = tuple(origin.name for origin in origins if origin.kind is OriginKind.FILES)
     default = ModelPlan(
         reference=_default_reference(flags, defaults, base),
         task=flags.task or defaults.task,
@@ -225,6 +214,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
         (*_warnings(plan), *_peer_warnings(peers, plan)),
         peers,
         origins,
+        push,
         SheddingPlan(document.shedding.enabled, document.shedding.lag_bytes, float(document.shedding.patience)),
     )
 

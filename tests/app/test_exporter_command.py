@@ -127,7 +127,7 @@ def test_mistakes_end_in_one_line_a_hint_and_status_2(tmp_path: Path) -> None:
     nothing = run("exporter")
     assert (nothing.returncode, nothing.stderr) == (
         2,
-        "mlcanary: no log to read\n  hint: give --log.path FILE, or `sources:` in the configuration file\n",
+        "mlcanary: no log to read\n  hint: give --log.path FILE, or --push, or `sources:` in the configuration file\n",
     )
     taken = run("exporter", "--log.path", "x", "--process.pid", "nobody")
     assert taken.returncode == 2

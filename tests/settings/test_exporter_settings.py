@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
 
 from mlcanary.catalog import Role
 from mlcanary.errors import ConfigError
@@ -12,6 +15,7 @@ from mlcanary.exposition.sketches import PeerPlan
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import Limits
 from mlcanary.measures.users import salt_fingerprint
+from mlcanary.push.settings import EVENT_FORMAT, PushSection
 from mlcanary.settings import ExporterSettings, Flags, duration_text, load_settings
 
 CORPUS = Path(__file__).resolve().parents[1] / "config"
@@ -34,7 +38,7 @@ def test_a_bad_configuration_is_refused_in_exactly_these_words(path: Path) -> No
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
 def test_a_good_configuration_is_taken(path: Path) -> None:
-    assert load(path).patterns
+    assert load(path).origins
 
 
 def test_every_key_means_what_it_says() -> None:
@@ -103,7 +107,7 @@ def test_a_reference_flag_stands_for_every_model_without_its_own() -> None:
 def test_nothing_to_read_and_unreadable_files_are_said_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^no log to read$") as caught:
         load_settings(Flags())
-    assert caught.value.hint == "give --log.path FILE, or `sources:` in the configuration file"
+    assert caught.value.hint == "give --log.path FILE, or --push, or `sources:` in the configuration file"
     (tmp_path / "latin.yml").write_bytes(b"sources: [{path: caf\xe9}]")
     with pytest.raises(ConfigError, match=r"latin\.yml: cannot be read: not UTF-8 text$"):
         load(tmp_path / "latin.yml")
@@ -117,3 +121,12 @@ def test_nothing_to_read_and_unreadable_files_are_said_with_a_hint(tmp_path: Pat
 )
 def test_a_window_has_one_name(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+def test_the_readme_names_every_limit_of_pushes_with_its_default() -> None:
+    text = (CORPUS.parents[1] / "README.md").read_text()
+    (block,) = (part for part in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if part.startswith("push:"))
+    told = yaml.safe_load(block)["push"]
+    assert told.pop("format") == EVENT_FORMAT
+    defaults = msgspec.structs.asdict(PushSection())
+    assert told == {key: value for key, value in defaults.items() if value is not None}

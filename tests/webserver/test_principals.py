@@ -101,10 +101,10 @@ async def allowed(address: str, headers: dict[str, str], context: ssl.SSLContext
         (PRINCIPALS, bearer("top"), "token", "read"),
         (PRINCIPALS, basic("anna"), "anna", "read operate approve"),
         (PRINCIPALS, basic("bert"), "bert", "read"),
-        (LEGACY, bearer("top"), "token", "alert read operate approve"),
-        (LEGACY, basic("anna"), "anna", "alert read operate approve"),
-        ("", {}, "anonymous", "alert read"),
-        (None, {}, "loopback", "alert read"),
+        (LEGACY, bearer("top"), "token", "alert read push operate approve"),
+        (LEGACY, basic("anna"), "anna", "alert read push operate approve"),
+        ("", {}, "anonymous", "alert read push"),
+        (None, {}, "loopback", "alert read push"),
     ],
 )
 async def test_each_proof_has_its_name_and_its_scopes(
@@ -220,7 +220,7 @@ async def test_a_certificate_that_may_be_left_out_proves_a_principal_only(tmp_pa
     client = _clients(tmp_path, "ci", "other")
     async with served(TLS + "VerifyClientCertIfGiven}", tmp_path) as address:
         for name in ("", "ci"):
-            assert await allowed(address, {}, client[name]) == {"alert": "anonymous", "read": "anonymous"}
+            assert await allowed(address, {}, client[name]) == dict.fromkeys(("alert", "read", "push"), "anonymous")
     text = TLS + "VerifyClientCertIfGiven}\nprincipals:\n- {name: ci, client_san: ci.example.org, scopes: [operate]}"
     async with served(text, tmp_path) as address:
         assert await allowed(address, {}, client["ci"]) == {"operate": "ci"}

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 @click.command("exporter")
 @source_options
+@click.option("--push", is_flag=True, help="Take records over HTTP: POST /v1/predictions, /v1/labels, /v1/events.")
 @click.option("--config.check", "config_check", is_flag=True, help="Check the configuration and exit.")
 @click.option("--state.path", "state_path", type=PATH, help="State file; survives restarts.")
 @click.option("--process.pid", "process_pid", metavar="PID|FILE", help="Model server to watch: a PID or a PID file.")
@@ -40,6 +41,7 @@ def command(
     log_path: tuple[str, ...],
     config_file: Path | None,
     record_format: str | None,
+    push: bool,
     config_check: bool,
     state_path: Path | None,
     reference_path: Path | None,
@@ -71,17 +73,15 @@ def command(
         Role(model_role) if model_role else None,
         task=Task(model_task) if model_task else None,
         format=record_format,
+        push=push,
     )
     if config_check:
         settings = load_settings(flags)
         for warning in settings.warnings:
             click.echo(f"warning: {warning}")
-        click.echo(f"configuration is valid: {len(settings.patterns)} source(s), {len(settings.plan.models)} model(s)")
+        click.echo(f"configuration is valid: {len(settings.origins)} source(s), {len(settings.plan.models)} model(s)")
         return
-    if not telemetry_path.startswith("/") or telemetry_path == "/" or telemetry_path.startswith("/-/"):
-        raise ConfigError(
-            f"--web.telemetry-path: found {telemetry_path!r}; allowed: a path such as /metrics, but not / or /-/..."
-        )
+    _check_telemetry_path(telemetry_path)
     set_up_logging(log_level, log_format)
     options = RunOptions(
         poll_interval=poll_interval,
@@ -96,6 +96,12 @@ def command(
     asyncio.run(
         run_exporter(lambda: load_settings(flags), options, lambda bound: log.info("listening on %s", ", ".join(bound)))
     )
+
+
+def _check_telemetry_path(path: str) -> None:
+    if not path.startswith("/") or path == "/" or path.startswith(("/-/", "/v1/")):
+        allowed = "a path such as /metrics, but not /, /-/... or /v1/..."
+        raise ConfigError(f"--web.telemetry-path: found {path!r}; allowed: {allowed}")
 
 
 def _server(text: str | None) -> ModelServer | None:

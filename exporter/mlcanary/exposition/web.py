@@ -14,6 +14,7 @@ from mlcanary.exposition.peers import SKETCHES_PATH
 from mlcanary.exposition.sketches import encode
 from mlcanary.exposition.text import OPENMETRICS_TYPE, TEXT_TYPE
 from mlcanary.webserver.config import WebConfigFile
+from mlcanary.webserver.guard import DEFAULT_ADMISSION, Admission
 from mlcanary.webserver.server import create_application
 
 
@@ -24,6 +25,7 @@ def exporter_application(
     reload: Callable[[], Awaitable[None]],
     web_config: WebConfigFile | None,
     metrics_path: str = "/metrics",
+    admission: Admission = DEFAULT_ADMISSION,
 ) -> web.Application:
     """The exporter's routes. `reload` raises ConfigError when the new configuration is refused."""
 
@@ -60,7 +62,7 @@ def exporter_application(
             return web.Response(status=500, text=f"{error}\nthe former configuration stays in force\n")
         return web.Response(text="reloaded\n")
 
-    application = create_application(web_config=web_config, ready=ready)
+    application = create_application(web_config=web_config, ready=ready, admission=admission)
     application.router.add_get(metrics_path, metrics)
     application.router.add_get(SKETCHES_PATH, sketches)
     application.router.add_get("/", landing)

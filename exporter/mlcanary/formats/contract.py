@@ -11,14 +11,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
 
-from mlcanary.catalog import UNKNOWN
+from mlcanary.catalog import UNKNOWN, Task
 from mlcanary.columns import LabelColumns, PredictionColumns
 from mlcanary.formats.rows import Rejected, Row, RowReader
 from mlcanary.records import Record, Reject
@@ -102,15 +102,35 @@ class RowFormat(Protocol):
         """See `Format`."""
 
 
+@runtime_checkable
+class Waits(Protocol):
+    """A `RowFormat` whose lines may give nothing yet, and still tell how far in event time their log is.
+
+    Without it a log of requests alone would seem to stand still, and be read to its end before that of the responses.
+    """
+
+    def take_times(self) -> Iterable[float]:
+        """Event times, Unix seconds, of the halves since the last call."""
+
+
 @dataclass(frozen=True)
 class FormatOptions:
-    """How one source is read. `path`: with named groups `model` and `version`; `mapping`: as the file has it."""
+    """How one source is read. `path`: with named groups `model` and `version`; `mapping`: as the file has it.
+
+    `task_of`: the task of a model, for answers that only it can tell: one number is a score, a class or an amount.
+    """
 
     name: str = "native"
     model: str = "default"
     version: str = UNKNOWN
     path: re.Pattern[str] | None = None
     mapping: Mapping[str, Any] | None = None
+    task_of: Callable[[str], Task] = field(default=lambda _model: Task.BINARY, compare=False)
+
+    def model_of(self, source: str) -> str:
+        """The model of the records of a log that do not name one."""
+        found = self.path.search(source) if self.path is not None else None
+        return (found.groupdict().get("model") if found is not None else None) or self.model
 
 
 class RowsDecoder:
@@ -119,6 +139,7 @@ class RowsDecoder:
     def __init__(self, rows: RowFormat, reader: RowReader) -> None:
         self._rows = rows
         self._reader = reader
+        self._waits = rows if isinstance(rows, Waits) else None
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -141,6 +162,8 @@ class RowsDecoder:
             except UNUSABLE as error:
                 out.rejects.append(reject_of(error, line))
         out.rejects.extend(self._rows.take_dropped())
+        if self._waits is not None:
+            out.times.extend(self._waits.take_times())
         return out
 
     def _take(self, row: Row, line: bytes, now: float, out: Decoded) -> None:

@@ -22,16 +22,17 @@ Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Scope(StrEnum):
-    """What may be done: wake the handler, look, change, allow what waits for a person."""
+    """What may be done: wake the handler, look, give records, change, allow what waits for a person."""
 
     ALERT = "alert"
     READ = "read"
+    PUSH = "push"
     OPERATE = "operate"
     APPROVE = "approve"
 
 
 EVERY_SCOPE = frozenset(Scope)
-UNPROVEN_SCOPES = frozenset({Scope.ALERT, Scope.READ})
+UNPROVEN_SCOPES = frozenset({Scope.ALERT, Scope.READ, Scope.PUSH})
 """What needs no credentials where none are configured. A page in a browser can post to loopback too."""
 
 

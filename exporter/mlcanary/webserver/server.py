@@ -101,10 +101,13 @@ async def serving(
     addresses: Sequence[str],
     web_config: WebConfigFile | None,
     patience: Patience = DEFAULT_PATIENCE,
+    *,
+    unpack: bool = True,
 ) -> AsyncIterator[tuple[str, ...]]:
     """Serve on every address for the length of the block; gives the addresses as bound, port 0 resolved.
 
-    Connections that say nothing are closed as `patience` says.
+    Connections that say nothing are closed as `patience` says. Without `unpack`, routes see bodies as they were sent,
+    and Content-Encoding is theirs to undo.
 
     Raises ConfigError for an address that cannot be parsed or bound.
     """
@@ -117,6 +120,7 @@ async def serving(
         shutdown_timeout=SHUTDOWN_SECONDS,
         keepalive_timeout=patience.idle_seconds,
         lingering_time=LINGERING_SECONDS,
+        auto_decompress=unpack,
     )
     await runner.setup()
     watching = asyncio.create_task(watch(connections, lambda: runner.server.connections if runner.server else ()))
