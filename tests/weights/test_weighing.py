@@ -142,3 +142,23 @@ def test_the_share_of_a_model_wins_over_that_of_all(tmp_path: Path) -> None:
     config.write_text("sampling: {features: 0.25}\nmodels: [{name: m, sampling: {features: 0.5}}, {name: n}]\n")
     plan = load_settings(Flags(log_paths=("x",), config_file=config)).plan
     assert [plan.model(name).feature_share for name in ("m", "n", "other")] == [0.5, 0.25, 0.25]
+
+
+def test_the_sampling_fraction_of_a_databricks_table_is_a_weight(tmp_path: Path) -> None:
+    call = {
+        "request_time": "2025-10-09T08:00:00Z",
+        "request": json.dumps({"dataframe_split": {"columns": ["age"], "data": [[41], [42]]}}),
+        "response": json.dumps({"predictions": [0.7, 0.1]}),
+    }
+    lines = [{**call, "client_request_id": f"r-{n}", "sampling_fraction": n} for n in (0.25, 0, 2)]
+    (tmp_path / "table.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [*lines, call]))
+    config = tmp_path / "exporter.yml"
+    config.write_text(f"sources: [{{path: {tmp_path}/table.jsonl, format: databricks}}]\n")
+    engine = Engine(load_settings(Flags(config_file=config)), clock=lambda: NOW)
+    while engine.read_some():
+        pass
+    engine.publish()
+    page = parsed(engine.page.text.decode())
+    assert total(page, "mlcanary_predictions_total") == 4.0
+    assert total(page, "mlcanary_sampling_weight_total") == 4.0 + 4.0 + 1.0 + 1.0
+    assert total(page, "mlcanary_log_parse_errors_total", reason="type") == 4.0
