@@ -189,7 +189,7 @@ class Engine:
             peers=() if peers is None else peers.peers,
             sketches=sketches,
             salt=self._settings.salt_fingerprint,
-            warnings=(*self._settings.warnings, *self._weight_warnings()),
+            warnings=(*self._settings.warnings, *self._sampling_warnings()),
             made_at=started,
         )
         self._render_seconds = self._clock() - started
@@ -282,7 +282,10 @@ class Engine:
         yield sample("config_last_reload_successful", (), 0.0 if self._refused else 1.0)
         yield sample("config_last_reload_success_timestamp_seconds", (), self._loaded_at)
 
-    def _weight_warnings(self) -> Iterator[str]:
+    def _sampling_warnings(self) -> Iterator[str]:
+        step = self._shedding.step
+        if not step.joint:
+            yield f"load shedding: joint drift rests, features of {step.features:.4g} of the rows are counted"
         for source, weights in self._inputs.weights().items():
             if warning := weights.warning():
                 yield f"{source}: {warning}"

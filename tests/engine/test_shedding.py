@@ -74,6 +74,7 @@ def test_features_are_shed_while_the_log_grows_and_come_back(tmp_path: Path, cap
         if (ratios := world.ratios()) not in seen:
             seen.append(ratios)
     assert seen == [(1.0, 1.0), *((share, 0.0) for share in (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16))]
+    assert [w for w in world.engine.page.warnings if "features of 0.0625 of the rows" in w]
     assert [r.message for r in caplog.records if "bytes behind" in r.message] != []
     world.read_all()
     back: list[Step] = []
@@ -85,6 +86,7 @@ def test_features_are_shed_while_the_log_grows_and_come_back(tmp_path: Path, cap
     assert back == list(reversed(STEPS))
     page = world.page()
     assert world.ratios() == (1.0, 1.0)
+    assert not [w for w in world.engine.page.warnings if "load shedding" in w]
     assert total(page, "mlcanary_predictions_total") == world.written
     assert total(page, "mlcanary_labeled_predictions_total") == world.written
     assert 0 < total(page, "mlcanary_feature_rows_total") < world.written

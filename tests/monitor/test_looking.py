@@ -15,6 +15,7 @@ import pytest
 from mlcanary.catalog import BY_NAME
 from mlcanary.formats.native import NativeFormat
 from mlcanary.formats.rows import RowReader
+from mlcanary.joins.pages import StoredJoin
 from mlcanary.monitor.monitor import Monitor, MonitorPlan
 from mlcanary.records import Label, Prediction, Record
 from mlcanary.stats.row_choice import chosen
@@ -113,7 +114,7 @@ def test_a_restart_and_rows_without_ids_change_nothing() -> None:
     whole, first = fed(rows, the_plan), fed(rows[:700], the_plan)
     second = Monitor(the_plan, START)
     state = msgspec.msgpack.decode(msgspec.msgpack.encode(first.dump()))
-    assert second.load(state, iter(()), START) == []
+    assert second.load(state, StoredJoin(), START) == []
     second.feed(rows[700:], START)
     same = {k: v for k, v in counters(second).items() if not k[0].startswith("mlcanary_label")}
     assert same == {k: pytest.approx(v) for k, v in counters(whole).items() if not k[0].startswith("mlcanary_label")}
