@@ -56,6 +56,10 @@ class World:
         self.engine.publish()
         return parsed(self.engine.page.text.decode())
 
+    @property
+    def step(self) -> Step:
+        return self.engine._shedding.step
+
     def ratios(self) -> tuple[float, float]:
         page = self.page()
         return tuple(total(page, "mlcanary_sampling_ratio", stage=s) for s in ("features", "joint_drift"))  # type: ignore[return-value]
@@ -66,18 +70,19 @@ def test_features_are_shed_while_the_log_grows_and_come_back(tmp_path: Path, cap
     world.write(20)
     world.read_all()
     assert world.ratios() == (1.0, 1.0)
-    seen = []
-    for _ in range(14):  # each second a block of 256 KiB is read and 1.6 MiB come in
-        world.write(100)
+    seen = [world.step]
+    for _ in range(20):  # each second a block of 256 KiB is read and 640 KiB come in
+        world.write(40)
         world.now += 1.0
         assert world.engine.read_some()
-        if (ratios := world.ratios()) not in seen:
-            seen.append(ratios)
-    assert seen == [(1.0, 1.0), *((share, 0.0) for share in (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16))]
+        if world.step != seen[-1]:
+            seen.append(world.step)
+    assert seen == list(STEPS)
+    assert world.ratios() == (1 / 16, 0.0)
     assert [w for w in world.engine.page.warnings if "features of 0.0625 of the rows" in w]
     assert [r.message for r in caplog.records if "bytes behind" in r.message] != []
     world.read_all()
-    back: list[Step] = []
+    back = [world.step]
     for _ in range(8 * int(CALM)):
         world.now += 1.0
         world.engine.read_some()
