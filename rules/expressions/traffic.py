@@ -7,10 +7,6 @@ model_version:mlcanary_predictions:rate<W> :=
 model_version:mlcanary_predictions:share<W> :=
     model_version:mlcanary_predictions:rate<W>
     / on (<model>) group_left () (sum by (<model>) (model_version:mlcanary_predictions:rate<W>) > 0)
-# Requests that a row stands for, more than 1 where its log is a sample: totals are so many times greater.
-model_version:mlcanary_sampling_weight:mean<W> :=
-    sum by (<version>) (rate(mlcanary_sampling_weight_total[<W>]))
-    / (model_version:mlcanary_predictions:rate<W> > 0)
 # A reason is exported from its first failure on: no series of errors means no errors.
 model_version:mlcanary_prediction_errors:rate<W> :=
     sum by (<version>) (rate(mlcanary_prediction_errors_total[<W>]))

@@ -9,7 +9,6 @@ from promtool_cases import Values, case, check, expression, series_name
 MINUTES = 121
 LIMIT = 0.05
 RATIO, ROWS = (f"model_version_feature:mlcanary_feature_missing:{name}1h" for name in ("ratio", "rows"))
-WEIGHT = "model_version:mlcanary_sampling_weight:mean1h"
 Series = dict[str, Values]
 
 
@@ -24,7 +23,6 @@ def sidecar(model: str, pod: str, share: float, missing: float) -> Series:
         series_name("mlcanary_predictions_total", {**of, "predicted": "1"}): [590.0 * m for m in minutes],
         series_name("mlcanary_predictions_total", {**of, "predicted": "none"}): [10.0 * m for m in minutes],
         series_name("mlcanary_prediction_errors_total", {**of, "reason": "503"}): [10.0 * m for m in minutes],
-        series_name("mlcanary_sampling_weight_total", of): [1200.0 * m for m in minutes],
         series_name("mlcanary_feature_rows_total", of): [looked * m for m in minutes],
         series_name("mlcanary_feature_missing_total", lack): [looked * missing * m for m in minutes],
         series_name("mlcanary_objective_threshold", limit): [LIMIT] * MINUTES,
@@ -46,11 +44,6 @@ def test_missing_features_are_a_share_of_the_rows_that_were_looked_at(tmp_path: 
     tests = [
         expression(f"round({RATIO}, 1e-6)", "115m", *ratios),
         expression(f"round({ROWS}, 1e-3)", "115m", *rows),
-        expression(
-            f"round({WEIGHT}, 1e-6)",
-            "115m",
-            *(({"model": m, "version": "v2"}, 2.0) for m in ("mixed", "sick", "sound")),
-        ),
         expression(f"count by (model) ({firing})", "115m", ({"model": "sick"}, 1.0)),
     ]
-    check(tmp_path, "1m", [case("1m", series, tests)], "MLCanaryFeatureMissing", records={ROWS, WEIGHT})
+    check(tmp_path, "1m", [case("1m", series, tests)], "MLCanaryFeatureMissing", records={ROWS})

@@ -7,10 +7,11 @@ from mlcanary.catalog.spec import MODEL_VERSION, MODEL_VERSION_WINDOW, Indicator
 SHEDDING_DIRECTIONS = ("more", "less")
 
 ROWS: tuple[MetricSpec, ...] = (
-    counter(
+    own(
         "sampling_weight_total",
         MODEL_VERSION,
         "Requests that the rows read stand for: the sum of their weights, 1 for a row without one.",
+        Kind.COUNTER,
     ),
     counter(
         "feature_rows_total",
