@@ -16,15 +16,17 @@ import msgspec
 
 from mlcanary.doctor.guessed_answers import Claims, answers, features
 from mlcanary.doctor.paths import Outline, Place, is_time, mostly, outline_of
+from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.json_path import decode
 from mlcanary.formats.mapped_fields import cell
 from mlcanary.formats.mapping import MappingFormat, csv_cells
-from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.rows import Rejected
 
 _MOST_DOCUMENTS = 300
 _DELIMITERS = ",;\t|"
-_OWNERS = frozenset({"user", "customer", "account", "session", "model", "version", "deployment", "endpoint", "client"}) | {
+_OWNERS = frozenset(
+    {"user", "customer", "account", "session", "model", "version", "deployment", "endpoint", "client"}
+) | {
     *("served", "device", "host", "pod", "span", "parent", "process", "thread", "tenant", "worker"),
 }
 _ID_WORDS = ("prediction", "inference", "request", "correlation", "transaction", "event", "call", "row", "record")
@@ -134,7 +136,9 @@ def _ts(claims: Claims) -> tuple[Place, str] | None:
     return None if place is None else (place, f"for example {place.plain[0]}")
 
 
-def _named(names: set[str], *, texts: bool, most: int, exact: bool = False) -> Callable[[Claims], tuple[Place, str] | None]:
+def _named(
+    names: set[str], *, texts: bool, most: int, exact: bool = False
+) -> Callable[[Claims], tuple[Place, str] | None]:
     def pick(claims: Claims) -> tuple[Place, str] | None:
         def rank(place: Place) -> int | None:
             words = place.words

@@ -71,7 +71,12 @@ def answers(claims: Claims) -> None:
         if truth and place.scalar and place.plain and place.different <= max(20, len(place.plain)):
             claims.take("label", (place, "the true outcome; the class or number that came true"))
     event = next((p for p in claims.free() if p.key in ("event", "event_type", "action") and p.different <= 20), None)
-    if event is not None and event.plain and "id" in claims.mapping and not claims.mapping.keys() & {"score", "response"}:
+    if (
+        event is not None
+        and event.plain
+        and "id" in claims.mapping
+        and not claims.mapping.keys() & {"score", "response"}
+    ):
         claims.take("event", (event, "business events such as click and purchase"))
         value = next((p for p in claims.free() if p.key in ("value", "amount", "revenue") and p.numeric), None)
         claims.take("value", None if value is None else (value, "the amount of an event"))
@@ -94,8 +99,8 @@ def _answer(claims: Claims, place: Place) -> None:
     elif named and place.numeric and not share and "score" not in claims.mapping:
         low, high = min(place.numbers), max(place.numbers)
         claims.notes.append(
-            f"{place.path} looks like a score but runs from {low:g} to {high:g}: a score is a probability in 0..1, so log "
-            "the one after the sigmoid or softmax; it is left out here"
+            f"{place.path} looks like a score but runs from {low:g} to {high:g}: a score is a probability in 0..1, so "
+            "log the one after the sigmoid or softmax; it is left out here"
         )
         claims.paths[f"no score {place.path}"] = place.path
     elif "prediction" not in claims.mapping and words & _ANSWER:
@@ -111,7 +116,9 @@ def _shares(claims: Claims, place: Place, answer: bool) -> None:
     if not answer or not lists or not summed or "score" in claims.mapping:
         return
     if all(len(value) == 2 for value in lists):
-        claims.put("score", place.path, "the second of two probabilities: the positive class stands last", f"{place.path}[-1]")
+        claims.put(
+            "score", place.path, "the second of two probabilities: the positive class stands last", f"{place.path}[-1]"
+        )
     else:
         claims.notes.append(f"{place.path} holds probabilities of several classes as a list: log them as an object")
         claims.paths["several"] = place.path
@@ -145,7 +152,9 @@ def features(claims: Claims, *, columns: bool) -> None:
         _star_answers(claims, vector.path)
     elif loose and claims.mapping.keys() & {"score", "prediction", "scores"}:
         entry: Any = [p.path for p in loose] if columns else {p.key: p.path for p in loose}
-        claims.put("features", "", f"the {len(loose)} values that are left; take out what is no input of the model", entry)
+        claims.put(
+            "features", "", f"the {len(loose)} values that are left; take out what is no input of the model", entry
+        )
 
 
 def _star_answers(claims: Claims, path: str) -> None:
@@ -176,7 +185,9 @@ def _is_feature(place: Place) -> bool:
 
 def _object(claims: Claims, keys: set[str]) -> str | None:
     """The shallowest object that has one of these keys."""
-    found = [path for path, names in claims.outline.objects.items() if names.keys() & keys and path and "[*]" not in path]
+    found = [
+        path for path, names in claims.outline.objects.items() if names.keys() & keys and path and "[*]" not in path
+    ]
     return min(found, key=lambda path: (path.count("."), path)) if found else None
 
 

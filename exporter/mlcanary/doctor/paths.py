@@ -118,7 +118,16 @@ def mostly(values: Iterable[bool], share: float = 0.95) -> bool:
 
 
 def _walk(
-    out: Outline, number: int, document: Document, value: Any, *, path: str, key: str, parent: str, row: bool, depth: int
+    out: Outline,
+    number: int,
+    document: Document,
+    value: Any,
+    *,
+    path: str,
+    key: str,
+    parent: str,
+    row: bool,
+    depth: int,
 ) -> None:
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         value = value if (nested := document.nested(value)) is None else nested

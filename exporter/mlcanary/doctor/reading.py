@@ -22,6 +22,10 @@ from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Label, Prediction, Record, Reject
 
 _MOST_EXCERPTS = 2
+_TWO = 2
+_MOST_CLASSES = 20
+_NAMED = ("native", "mapping", "bentoml")
+"""Formats whose records say what is a score."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Reading:
     rejects: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[Reject]] = field(default_factory=dict)
     waiting: int = 0
+    tried: list[Row] = field(default_factory=list)
     error: str = ""
 
     @property
@@ -97,12 +102,12 @@ class _NativeRows:
 
 
 class _Spy(RowReader):
-    """Keeps the row of every record."""
+    """Keeps the row of every record, and the rows that gave none."""
 
-    def __init__(self, options: FormatOptions, task: Task, kept: list[Seen]) -> None:
-        plan = ModelPlan(task=task)
+    def __init__(self, out: Reading) -> None:
+        plan, options = ModelPlan(task=out.task), out.options
         super().__init__(lambda _model: plan, model=options.model, version=options.version, path=options.path)
-        self._kept = kept
+        self._out = out
         self._log = ""
 
     def enter(self, source: str) -> None:
@@ -110,8 +115,9 @@ class _Spy(RowReader):
         super().enter(source)
 
     def record(self, line: Row, now: float) -> Record:
+        self._out.tried.append(line)
         found = super().record(line, now)
-        self._kept.append(Seen(line, found, self._log))
+        self._out.seen.append(Seen(line, found, self._log))
         return found
 
 
@@ -119,11 +125,13 @@ def read_as(options: FormatOptions, logs: Sequence[SampledLog], now: float, task
     """The lines in this format. `now`: Unix seconds. Options that cannot be used are told in `error`."""
     out = Reading(options, task)
     try:
-        rows: RowFormat = _NativeRows() if options.name == "native" else ROW_FORMATS[options.name](_with_task(options, task))
+        rows: RowFormat = (
+            _NativeRows() if options.name == "native" else ROW_FORMATS[options.name](_with_task(options, task))
+        )
     except ValueError as error:
         out.error = str(error)
         return out
-    decoder = RowsDecoder(rows, _Spy(options, task, out.seen))
+    decoder = RowsDecoder(rows, _Spy(out))
     for log in logs:
         decoded = decoder.decode_block(b"\n".join(log.lines) + b"\n", now, log.path)
         out.lines += len(log.lines)
@@ -150,19 +158,24 @@ def _with_task(options: FormatOptions, task: Task) -> FormatOptions:
 
 
 def task_of(reading: Reading) -> Task:
-    """The task that the answers look like: items rank, many different numbers are amounts, more than two classes."""
-    rows = [each.row for each in reading.predictions]
+    """The task that the answers look like: items rank, many different numbers are amounts, more than two classes.
+
+    A body whose numbers are no probabilities is one of amounts; a field that somebody called `score` is not.
+    """
+    rows = [row for row in reading.tried if row.kind == "prediction"]
     if any(row.items is not None for row in rows):
         return Task.RANKING
-    if any(row.scores is not None and len(row.scores) > 2 for row in rows):
+    if any(row.scores is not None and len(row.scores) > _TWO for row in rows):
         return Task.MULTICLASS
-    if any(row.score is not None for row in rows):
-        return Task.BINARY
+    scores = [row.score for row in rows if row.score is not None]
+    if scores:
+        outside = sum(not 0 <= score <= 1 for score in scores)
+        return Task.REGRESSION if reading.options.name not in _NAMED and 2 * outside > len(scores) else Task.BINARY
     answers = [row.prediction for row in rows if row.prediction is not None]
-    different = set(answers)
-    numbers = [a for a in answers if isinstance(a, int | float) and not isinstance(a, bool)]
-    if len(numbers) == len(answers) and (
-        any(not float(number).is_integer() for number in numbers) or len(different) > max(20, len(answers) // 10)
-    ):
-        return Task.REGRESSION if answers else Task.BINARY
-    return Task.MULTICLASS if len(different) > 2 else Task.BINARY
+    numbers = [float(a) for a in answers if isinstance(a, int | float) and not isinstance(a, bool)]
+    different = len(set(answers))
+    if numbers and len(numbers) == len(answers):
+        many = different > max(_MOST_CLASSES, len(answers) // 10)
+        if many or any(not number.is_integer() for number in numbers):
+            return Task.REGRESSION
+    return Task.MULTICLASS if different > _TWO else Task.BINARY

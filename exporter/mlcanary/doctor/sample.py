@@ -31,7 +31,21 @@ _MAGIC = {
     b"SQLite format 3": "an SQLite database",
 }
 _MAGIC_BYTES = max(map(len, _MAGIC))
-_NO_LOGS = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".parquet", ".db", ".sqlite", ".pkl", ".onnx", ".yml", ".yaml")
+_NO_LOGS = (
+    ".gz",
+    ".bz2",
+    ".xz",
+    ".zst",
+    ".lz4",
+    ".zip",
+    ".parquet",
+    ".db",
+    ".sqlite",
+    ".pkl",
+    ".onnx",
+    ".yml",
+    ".yaml",
+)
 
 
 @dataclass(frozen=True)
@@ -98,9 +112,10 @@ def take_sample(spelling: str, limits: SampleLimits, stdin: BinaryIO) -> Sample:
     each = max(1, limits.lines // len(chosen))
     logs = tuple(_read(name, each, limits) for name in chosen)
     if not any(log.lines for log in logs):
-        raise InputError(f"{spelling}: {len(kept)} file(s), all of them empty", hint="wait until the server has answered")
-    rotated = sum(bool(rotated_names(os.path.basename(name))) for name in kept)
-    return Sample(pattern, logs, len(kept), rotated, left_out, tuple(notes))
+        raise InputError(
+            f"{spelling}: {len(kept)} file(s), all of them empty", hint="wait until the server has answered"
+        )
+    return Sample(pattern, logs, len(kept), len(_rotated(kept)), left_out, tuple(notes))
 
 
 def _pattern(spelling: str) -> tuple[str, list[str]]:
@@ -122,8 +137,20 @@ def _glob_of(directory: Path) -> str:
     endings = Counter(os.path.splitext(name)[1] for name in names if not name.endswith(_NO_LOGS))
     ending = endings.most_common(1)[0][0] if endings else ""
     deep = any(os.path.dirname(name) != str(directory.absolute()) for name in names)
-    rotated = any(rotated_names(os.path.basename(name)) for name in names)
-    return os.path.join(base, *(["**"] if deep else []), "*" if rotated else f"*{ending}")
+    old = _rotated(names)
+    if old:
+        ending = Counter(os.path.splitext(name)[1] for name in names if name not in old).most_common(1)[0][0]
+    return os.path.join(base, *(["**"] if deep else []), f"*{ending}*" if old else f"*{ending}")
+
+
+def _rotated(names: Sequence[str]) -> set[str]:
+    """Those whose name says that they were rotated from another one of these."""
+    there = set(names)
+    return {
+        name
+        for name in names
+        if any(os.path.join(os.path.dirname(name), r.base) in there for r in rotated_names(os.path.basename(name)))
+    }
 
 
 def _named(pattern: str) -> list[str]:
@@ -142,7 +169,7 @@ def _age(name: str) -> tuple[float, str]:
 
 def _read(name: str, lines: int, limits: SampleLimits) -> SampledLog:
     try:
-        with open(name, "rb") as file:  # noqa: PTH123 - names come as text
+        with open(name, "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise InputError(f"{name}: no regular file", hint="pipe it in: mlcanary doctor --log.path - < ...")
