@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,7 +89,8 @@ class Asker:
             ) as response:
                 return Answer(response.status, await _body(response))
         except aiohttp.ClientConnectorError as error:
-            return Answer(0, f"no connection: {error.os_error.strerror or error.os_error}".encode())
+            code = error.os_error.errno
+            return Answer(0, f"no connection: {os.strerror(code) if code and code > 0 else error.os_error}".encode())
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             return Answer(0, (str(error) or type(error).__name__).encode())
 
