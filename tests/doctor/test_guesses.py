@@ -32,7 +32,11 @@ def flat(i: int, p: float) -> Any:
 
 def nested(i: int, p: float) -> Any:
     inner = {"features": {"age": 20 + i, "income": p * 1000}}
-    return {"meta": {"uuid": f"u{i}", "ts": "2026-11-01T08:00:00"}, "in": json.dumps(inner), "out": {"proba": [1 - p, p]}}
+    return {
+        "meta": {"uuid": f"u{i}", "ts": "2026-11-01T08:00:00"},
+        "in": json.dumps(inner),
+        "out": {"proba": [1 - p, p]},
+    }
 
 
 def vector(i: int, p: float) -> Any:
@@ -47,7 +51,13 @@ def called(i: int, p: float) -> Any:
 
 
 def amount(i: int, p: float) -> Any:
-    return {"id": f"r{i}", "ts": START + i, "version": "v1", "inputs": {"area": i, "rooms": i % 5}, "predicted": 1e5 * p}
+    return {
+        "id": f"r{i}",
+        "ts": START + i,
+        "version": "v1",
+        "inputs": {"area": i, "rooms": i % 5},
+        "predicted": 1e5 * p,
+    }
 
 
 def outcome(i: int, _p: float) -> Any:
@@ -82,7 +92,11 @@ CASES: tuple[tuple[Callable[[int, float], Any], dict[str, Any]], ...] = (
         },
     ),
     (vector, {"id": "id", "ts": "timestamp", "version": "variant", "score": "prediction", "features": "features"}),
-    (called, {"id": "trace_id", "ts": "time", "request": "req", "response": "res"} | {"latency_ms": {"path": "took", "unit": "s"}}),
+    (
+        called,
+        {"id": "trace_id", "ts": "time", "request": "req", "response": "res"}
+        | {"latency_ms": {"path": "took", "unit": "s"}},
+    ),
     (amount, {"id": "id", "ts": "ts", "version": "version", "prediction": "predicted", "features": "inputs"}),
     (outcome, {"kind": {"const": "label"}, "id": "request_id", "ts": "observed_at", "label": "outcome"}),
     (clicked, {"kind": {"const": "label"}, "id": "request_id", "ts": "at", "event": "event", "value": "amount"}),
@@ -117,9 +131,11 @@ def test_a_logit_is_left_out_and_told(tmp_path: Path) -> None:
     assert "# probability looks like a score but runs from" in found.yaml
 
 
-def test_csv_without_names_gets_columns_to_name(tmp_path: Path) -> None:
-    found = diagnosed(tmp_path, [f"r{i};{START + i};{p}".encode() for i, p in NUMBERS])
-    assert found.parts[0].chosen is None or "column1" in found.yaml
+def test_csv_without_names_gets_some_by_its_look(tmp_path: Path) -> None:
+    found = diagnosed(tmp_path, [f"r{i};{START + i};{i % 7};{p:.4f}".encode() for i, p in NUMBERS])
+    assert "csv: [id, ts, column3, score]   # decide:" in found.yaml
+    assert "delimiter: ';'" in found.yaml.replace('"', "'")
+    assert replayed(found, tmp_path) == (60, 0, 0)
 
 
 def test_odd_names_are_spelt_as_paths(tmp_path: Path) -> None:
@@ -132,8 +148,12 @@ def test_odd_names_are_spelt_as_paths(tmp_path: Path) -> None:
     st.lists(
         st.recursive(
             st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=8),
-            lambda inner: st.lists(inner, max_size=4)
-            | st.dictionaries(st.sampled_from(["id", "score", "features", "ts", "a b", "]", "'"]), inner, max_size=4),
+            lambda inner: (
+                st.lists(inner, max_size=4)
+                | st.dictionaries(
+                    st.sampled_from(["id", "score", "features", "ts", "a b", "]", "'"]), inner, max_size=4
+                )
+            ),
             max_leaves=12,
         ),
         max_size=6,
@@ -142,7 +162,15 @@ def test_odd_names_are_spelt_as_paths(tmp_path: Path) -> None:
 @settings(max_examples=150, deadline=None)
 def test_any_json_gives_a_mapping_that_can_be_used_or_none(documents: list[Any]) -> None:
     guess = guess_mapping(records(documents))
-    assert guess is None or guess.mapping.keys() & {"features", "score", "prediction", "scores", "label", "event", "response"}
+    assert guess is None or guess.mapping.keys() & {
+        "features",
+        "score",
+        "prediction",
+        "scores",
+        "label",
+        "event",
+        "response",
+    }
 
 
 @given(st.lists(st.binary(max_size=40), max_size=8))

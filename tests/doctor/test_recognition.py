@@ -100,7 +100,9 @@ def test_requests_without_responses_are_told_apart_from_nonsense(tmp_path: Path)
 def test_bentoml_without_its_schema_asks_for_it(tmp_path: Path) -> None:
     data = {path: lines for path, lines in written.bentoml(CALLS).items() if "/data/" in path}
     lines = [json.loads(line) for each in data.values() for line in each]
-    kept = [json.dumps({k: v for k, v in line.items() if k not in ("churns", "probability")}).encode() for line in lines]
+    kept = [
+        json.dumps({k: v for k, v in line.items() if k not in ("churns", "probability")}).encode() for line in lines
+    ]
     found = diagnosed(tmp_path, kept)
     assert found.exit_code == 1
 

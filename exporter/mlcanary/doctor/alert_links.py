@@ -50,9 +50,8 @@ async def alertmanager_links(asker: Asker, url: str, prometheus: str, handler: s
 async def _known(asker: Asker, url: str, prometheus: str) -> Link:
     answer = await asker.get(f"{prometheus}/api/v1/alertmanagers")
     if not answer.ok:
-        return bad(
-            "prometheus to alertmanager", f"Prometheus does not tell: {answer.problem}", "see the link prometheus"
-        )
+        what = f"Prometheus does not tell: {answer.problem}"
+        return bad("prometheus to alertmanager", what, "see the link prometheus")
     data = (answer.json() or {}).get("data", {})
     active = [str(each.get("url", "")) for each in data.get("activeAlertmanagers", [])]
     if not active:

@@ -186,7 +186,7 @@ def _outcomes(rows: Sequence[Seen], labels: Sequence[Seen], share: dict[str, flo
     if lost:
         level = Level.TRAP if len(lost) == len(labels) else Level.NOTE
         example = next((i for i in ids if i), None)
-        what = f"{len(lost)} of {len(labels)} labels have an id that no prediction of the sample has: {lost[0].record.id!r}"
+        what = f"{len(lost)} of {len(labels)} labels have an id that no prediction here has: {lost[0].record.id!r}"
         yield Finding(
             level,
             "labels",

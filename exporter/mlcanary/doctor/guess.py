@@ -52,7 +52,7 @@ def guess_mapping(lines: Sequence[bytes]) -> Guess | None:
         return None
     columns, delimiter, rows, named = found
     head: dict[str, Any] = {"csv": columns}
-    why = {"csv": "the first line" if named else "the lines have no names: give the columns their own"}
+    why = {"csv": "the first line" if named else "decide: the lines have no names, these are by the look of the values"}
     if delimiter != ",":
         head["delimiter"] = delimiter
     return _guess(outline_of(rows), head, why)
@@ -251,12 +251,27 @@ def _csv(lines: Sequence[bytes]) -> tuple[list[str], str, list[dict[str, Any]], 
         named = len(set(first)) == len(first) and all(
             each and isinstance(cell(each), str) and not is_time(each) for each in first
         )
-        columns = [name.strip() for name in first] if named else [f"column{i}" for i in range(1, len(first) + 1)]
-        if named and columns != first:
-            return None
+        columns = first if named else _names(table)
         rows = [dict(zip(columns, map(cell, cells), strict=True)) for cells in table[named:]]
         return columns, delimiter, rows, named
     return None
+
+
+def _names(table: Sequence[Sequence[str]]) -> list[str]:
+    """Names of columns that have none, by their look: a time, an id, a share; the others are counted."""
+    names = [f"column{i}" for i in range(1, len(table[0]) + 1)]
+    free = {
+        "ts": lambda values: mostly(map(is_time, values)),
+        "id": lambda values: all(isinstance(v, str) for v in values) and len(set(values)) == len(values),
+        "score": lambda values: all(isinstance(v, float) and 0 <= v <= 1 for v in values),
+    }
+    for i in range(len(names)):
+        values = [cell(row[i]) for row in table]
+        found = next((name for name, fits in free.items() if fits(values)), None)
+        if found is not None:
+            names[i] = found
+            del free[found]
+    return names
 
 
 def _table(texts: Sequence[str], delimiter: str) -> list[list[str]] | None:
