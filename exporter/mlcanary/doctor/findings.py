@@ -185,7 +185,7 @@ def _outcomes(rows: Sequence[Seen], labels: Sequence[Seen], share: dict[str, flo
     lost = [each for each in labels if each.record.id not in ids]
     if lost:
         level = Level.TRAP if len(lost) == len(labels) else Level.NOTE
-        example = next((i for i in ids if i), None)
+        example = next((s.record.id for s in rows if s.record.id), None)
         what = f"{len(lost)} of {len(labels)} labels have an id that no prediction here has: {lost[0].record.id!r}"
         yield Finding(
             level,
