@@ -39,6 +39,17 @@ def nested(i: int, p: float) -> Any:
     }
 
 
+def terse(i: int, p: float) -> Any:
+    return {
+        "rid": f"r{i}",
+        "eventtime": START + i,
+        "responsetime": 7,
+        "fraudscore": p,
+        "rel": "v1",
+        "x": {"a": i, "b": p},
+    }
+
+
 def vector(i: int, p: float) -> Any:
     return {"id": i, "timestamp": int((START + i) * 1000), "features": [i, p, i % 3], "prediction": p, "variant": "b"}
 
@@ -90,6 +101,10 @@ CASES: tuple[tuple[Callable[[int, float], Any], dict[str, Any]], ...] = (
             "features": "in.features",
             "timezone": "UTC",
         },
+    ),
+    (
+        terse,
+        {"id": "rid", "ts": "eventtime", "latency_ms": "responsetime", "score": "fraudscore", "features": "x"},
     ),
     (vector, {"id": "id", "ts": "timestamp", "version": "variant", "score": "prediction", "features": "features"}),
     (

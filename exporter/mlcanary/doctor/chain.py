@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from mlcanary.doctor.alert_links import alertmanager_links, send_test_alert
 from mlcanary.doctor.asking import Answer, Asker
+from mlcanary.doctor.findings import span
 from mlcanary.doctor.links import Link, bad, good
 from mlcanary.doctor.prometheus_links import prometheus_links
 
@@ -104,7 +105,7 @@ def _page(answer: Answer, now: float) -> Link:
     if checkpoints and now - max(checkpoints) > _STALE_CHECKPOINT:
         late = now - max(checkpoints)
         return bad(name, f"{named}; the last checkpoint is {late:.0f} s old", "is the disk of --state.path full?")
-    age = f"newest prediction {max(0.0, now - newest):.0f} s ago" if newest else "no prediction time"
+    age = f"newest prediction {span(max(0.0, now - newest))} ago" if newest else "no prediction time"
     return good(name, f"{named}; {labelled}; {age}")
 
 
@@ -136,7 +137,7 @@ async def _handler(plan: ChainPlan, asker: Asker, now: float) -> AsyncIterator[L
 
 _WATCHDOG_REMEDY = (
     "load rules/meta.alerts.yml, route alertname=MLCanaryWatchdog to the handler, and look at Alertmanager's log for "
-    "failed notifications"
+    "failed notifications; after a start it takes up to a minute"
 )
 
 

@@ -123,4 +123,9 @@ def _sample_findings(part: Part) -> list[Finding]:
         costs = "the exporter waits for it: the line may still be being written"
         found.append(Finding(Level.NOTE, "lines", what, costs))
     found += [Finding(Level.NOTE, "files", note) for note in sample.notes]
+    guess = part.chosen.guess if part.chosen is not None else None
+    if guess is not None and "timezone" in guess.mapping:
+        what = "the times name no zone, and are read as UTC here"
+        costs = "a wrong zone moves every record by the offset"
+        found.append(Finding(Level.TRAP, "time", what, costs, "set `timezone`, or log UTC with a Z"))
     return found

@@ -29,6 +29,9 @@ _OWNERS = frozenset(
 ) | {
     *("served", "device", "host", "pod", "span", "parent", "process", "thread", "tenant", "worker"),
 }
+_ID_ENDS = ("id", "uuid", "guid")
+_ENOUGH = 10
+_DURATIONS = ("latency", "duration", "elapsed", "responsetime", "executiontime")
 _ID_WORDS = ("prediction", "inference", "request", "correlation", "transaction", "event", "call", "row", "record")
 
 
@@ -66,7 +69,7 @@ def _guess(outline: Outline, head: dict[str, Any], why: dict[str, str]) -> Guess
     features(claims, columns="csv" in head)
     if "ts" in claims.mapping and _naive(outline, claims.paths["ts"]):
         claims.mapping["timezone"] = "UTC"
-        claims.why["timezone"] = "the times name no zone: is this the server's?"
+        claims.why["timezone"] = "decide: the times name no zone; this one, or the server's such as Europe/Berlin"
     told = claims.mapping.keys()
     if not told & {"features", "score", "prediction", "scores", "label", "response", "event"}:
         return None
@@ -106,19 +109,25 @@ def _best(claims: Claims, test: Callable[[Place], int | None]) -> Place | None:
 
 def _id(claims: Claims) -> tuple[Place, str] | None:
     def rank(place: Place) -> int | None:
-        words = place.words
-        if not words or not place.scalar or words[-1] not in ("id", "uuid", "guid") or set(words) & _OWNERS:
+        values, words = place.plain, place.words
+        if not place.scalar or not all(isinstance(v, str | int) and not isinstance(v, bool) for v in values):
             return None
-        if not all(isinstance(value, str | int) and not isinstance(value, bool) for value in place.plain):
-            return None
-        if place.different < 0.9 * len(place.plain):
+        if place.different < 0.9 * len(values) or mostly(map(is_time, values)):
             return None
         if words in (("id",), ("uuid",)):
             return 0 if not place.parent else 3
-        return 1 if words[0] in _ID_WORDS else 4 if words[0] == "trace" else 2
+        run = "".join(words)
+        if run.endswith(_ID_ENDS):
+            owned = any(run.startswith(owner) for owner in _OWNERS)
+            return None if owned else 1 if run.startswith(_ID_WORDS) else 4 if words[0] == "trace" else 2
+        keyed = all(isinstance(v, str) and len(v) < 64 and not set(v) & set(" {[") for v in values)
+        return 5 if keyed and len(values) >= _ENOUGH and place.different == len(values) else None
 
     place = _best(claims, rank)
-    return None if place is None else (place, f"{place.different} different values in {len(place.plain)}")
+    if place is None:
+        return None
+    doubt = "" if "".join(place.words).endswith(_ID_ENDS) else "decide: the name does not say so; "
+    return place, f"{doubt}{place.different} different values in {len(place.plain)}"
 
 
 def _ts(claims: Claims) -> tuple[Place, str] | None:
@@ -130,7 +139,9 @@ def _ts(claims: Claims) -> tuple[Place, str] | None:
             return 2
         if words & {"time", "timestamp", "ts", "date", "datetime", "at", "when", "occurred", "start", "started"}:
             return 0 if words & {"event", "request", "inference", "prediction", "ts", "timestamp"} else 1
-        return 3 if all(isinstance(value, str) for value in place.plain) else None
+        run = "".join(place.words)
+        named = "time" in run or "stamp" in run or "date" in run
+        return 3 if named or all(isinstance(value, str) for value in place.plain) else None
 
     place = _best(claims, rank)
     return None if place is None else (place, f"for example {place.plain[0]}")
@@ -157,7 +168,8 @@ def _named(
 
 def _latency(claims: Claims) -> tuple[Place, str] | None:
     def rank(place: Place) -> int | None:
-        named = set(place.words) & {"latency", "duration", "elapsed", "took", "runtime", "ms", "millis", "ns"}
+        words, run = set(place.words), "".join(place.words)
+        named = words & {"took", "runtime", "ms", "millis", "ns", "time"} or run.startswith(_DURATIONS)
         return 0 if named and place.numeric and min(place.numbers) >= 0 else None
 
     place = _best(claims, rank)
@@ -260,7 +272,7 @@ def _csv(lines: Sequence[bytes]) -> tuple[list[str], str, list[dict[str, Any]], 
 def _names(table: Sequence[Sequence[str]]) -> list[str]:
     """Names of columns that have none, by their look: a time, an id, a share; the others are counted."""
     names = [f"column{i}" for i in range(1, len(table[0]) + 1)]
-    free = {
+    free: dict[str, Callable[[list[Any]], bool]] = {
         "ts": lambda values: mostly(map(is_time, values)),
         "id": lambda values: all(isinstance(v, str) for v in values) and len(set(values)) == len(values),
         "score": lambda values: all(isinstance(v, float) and 0 <= v <= 1 for v in values),

@@ -84,7 +84,14 @@ def answers(claims: Claims) -> None:
 
 def _answer(claims: Claims, place: Place) -> None:
     words = set(place.words)
-    named = bool(words & _SCORE) and not words & {"threshold", "version", "model", "credit", "risk"}
+    run = "".join(place.words)
+    named = bool(words & _SCORE or run.endswith(("score", "prob", "proba", "probability"))) and not words & {
+        "threshold",
+        "version",
+        "model",
+        "credit",
+        "risk",
+    }
     inside = bool(words & _ANSWERED) or bool(set(words_of(place.parent)) & _ANSWERED)
     if not place.plain or words & {"true", "actual", "truth"}:
         return

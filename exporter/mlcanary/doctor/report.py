@@ -37,7 +37,7 @@ def as_text(diagnosis: Diagnosis) -> str:
     if seen:
         lines += ["", "The first records, as understood:", *_table(_COLUMNS, [_cells(s, diagnosis.now) for s in seen])]
         told = [each for each in diagnosis.coverage if each.rows]
-        lines += ["", "Said by"]
+        lines += ["", "Coverage:"]
         lines += [
             f"  {each.having / each.rows:>6.1%}  {each.field} ({each.having:,} of {each.rows:,})" for each in told
         ]
