@@ -63,4 +63,4 @@ def replayed(found: Diagnosis, folder: Path) -> tuple[float, float, int]:
 
 
 def _total(text: str, series: str) -> float:
-    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if re.match(series, line))
+    return sum(float(line.rpartition(" ")[2]) for line in text.split("\n") if re.match(series, line))

@@ -25,8 +25,10 @@ from mlcanary.records import Prediction
 from mlcanary.sources.patterns import pattern_key
 
 _PLAIN = re.compile(r"[A-Za-z_/$.][\w./$*?\[\]-]*")
+_SIMPLE = re.compile(r"[\w./-]+", re.ASCII)
 _MOST_MODELS = 5
 _TWO = 2
+_LONGEST_COMMENT = 300
 _ENOUGH_DELAYS = 20
 _ROUND = (60, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400)
 _BASELINE = frozenset({"baseline", "stable", "champion", "blue", "control", "prod", "default"})
@@ -79,14 +81,14 @@ def _source(source: Source) -> Iterator[str]:
         names = ", ".join(f"name{i}" for i in range(1, len(_feature_names(chosen.reading)) + 1))
         yield f"    # mapping: {{feature_names: [{names}]}}   # decide: the features have no names in the log"
     if chosen.guess is not None:
-        yield from (f"    # {note}" for note in chosen.guess.notes)
+        yield from (f"    # {comment(note)}" for note in chosen.guess.notes)
 
 
 def _entry(key: str, entry: Any, why: str) -> Iterator[str]:
-    said = f"   # {why}" if why else ""
+    said = f"   # {comment(why)}" if why else ""
     if isinstance(entry, Mapping) and key == "features":
         yield f"      {key}:{said}"
-        yield from (f"        {scalar(str(name))}: {flow(path)}" for name, path in entry.items())
+        yield from (f"        {_inside(str(name))}: {flow(path)}" for name, path in entry.items())
     else:
         yield f"      {key}: {flow(entry)}{said}"
 
@@ -127,7 +129,7 @@ def _roles(versions: Sequence[str]) -> Iterator[str]:
     first, second = sorted(versions)
     if second.lower() in _BASELINE or first.lower() in _CANARY:
         first, second = second, first
-    yield f"    roles: {{{scalar(first)}: baseline, {scalar(second)}: canary}}   # decide: which is the new one"
+    yield f"    roles: {{{_inside(first)}: baseline, {_inside(second)}: canary}}   # decide: which is the new one"
 
 
 def _nameless(reading: Reading) -> bool:
@@ -144,25 +146,40 @@ def _feature_names(reading: Reading) -> list[str]:
 def flow(value: Any) -> str:
     """A value on one line."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{scalar(str(k))}: {flow(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_inside(str(k))}: {flow(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_flow_scalar(each) if isinstance(each, str) else flow(each) for each in value) + "]"
+        return "[" + ", ".join(_inside(each) if isinstance(each, str) else flow(each) for each in value) + "]"
     return scalar(value) if isinstance(value, str) else json.dumps(value)
 
 
-def _flow_scalar(text: str) -> str:
-    quoted = scalar(text)
-    return json.dumps(text) if quoted == text and re.search(r"[\[\]{},]", text) else quoted
+def _inside(text: str) -> str:
+    """A text inside brackets, where those of its own would end it."""
+    return scalar(text) if _SIMPLE.fullmatch(text) else quoted(text)
 
 
 def scalar(text: str) -> str:
     """A text as YAML, in quotes where it would be read as something else.
 
-    >>> scalar("meta.id"), scalar("1.10"), scalar("no"), scalar("scores[-1]"), scalar('a["b"]')
-    ('meta.id', '"1.10"', '"no"', 'scores[-1]', '\'a["b"]\'')
+    >>> print(scalar("meta.id"), scalar("1.10"), scalar("no"), scalar("p[-1]"), scalar('a["b"]'))
+    meta.id "1.10" "no" p[-1] 'a["b"]'
     """
     if _PLAIN.fullmatch(text) and isinstance(yaml.safe_load(text), str):
         return text
     if text.isprintable() and ('"' in text or "\\" in text):
         return "'" + text.replace("'", "''") + "'"
-    return json.dumps(text)
+    return quoted(text)
+
+
+def quoted(text: str) -> str:
+    """A text in double quotes, whatever is in it."""
+    return '"' + "".join(c if c.isprintable() and c not in '"\\' else _escaped(c) for c in text) + '"'
+
+
+def comment(text: str) -> str:
+    """What may stand behind a `#`: one line of printable characters, whatever the log holds."""
+    shown = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    return shown if len(shown) <= _LONGEST_COMMENT else shown[: _LONGEST_COMMENT - 1] + "…"
+
+
+def _escaped(character: str) -> str:
+    return f"\\{character}" if character in '"\\' else f"\\U{ord(character):08X}"

@@ -7,6 +7,7 @@ says why. Pure.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +32,7 @@ _OWNERS = frozenset(
 }
 _ID_ENDS = ("id", "uuid", "guid")
 _ENOUGH = 10
+_ONE_NAME = re.compile(r"""\["([^"]+)"\]|\['([^']+)'\]""")
 _DURATIONS = ("latency", "duration", "elapsed", "responsetime", "executiontime")
 _ID_WORDS = ("prediction", "inference", "request", "correlation", "transaction", "event", "call", "row", "record")
 
@@ -88,8 +90,9 @@ def _guess(outline: Outline, head: dict[str, Any], why: dict[str, str]) -> Guess
 
 def _columns(entry: Any) -> Any:
     """Paths of one name as that name."""
-    if isinstance(entry, str) and entry.startswith(('["', "['")):
-        return entry[2:-2]
+    if isinstance(entry, str):
+        alone = _ONE_NAME.fullmatch(entry)
+        return entry if alone is None else alone[1] or alone[2]
     if isinstance(entry, list):
         return [_columns(each) for each in entry]
     if isinstance(entry, dict) and "path" in entry:

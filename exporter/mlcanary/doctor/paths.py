@@ -134,7 +134,7 @@ def _walk(
     if isinstance(value, dict) and depth < _DEEPEST:
         out.objects.setdefault(path, Counter()).update(map(str, value))
         for name, each in value.items():
-            if '"' in name and "'" in name:
+            if not name or ('"' in name and "'" in name):
                 continue  # no path can name it
             below = _below(path, name)
             _walk(out, number, document, each, path=below, key=name, parent=path, row=row, depth=depth + 1)
