@@ -54,6 +54,23 @@ def test_a_version_that_is_given_makes_figures_possible(tmp_path: Path) -> None:
     assert "model: churn" in answer.output
 
 
+def test_a_configuration_is_held_against_its_logs(tmp_path: Path) -> None:
+    write(tmp_path, LINES, "a.jsonl")
+    write(tmp_path, [b"r-1;0.5;yes", b"r-2;0.7;no"], "b.csv")
+    mapping = "{csv: [id, score, churned], delimiter: ';', label: churned, id: id, score: churned}"
+    text = f"sources:\n  - path: a.jsonl\n  - {{path: b.csv, format: mapping, version: v1, mapping: {mapping}}}\n"
+    (tmp_path / "mlcanary.yml").write_text(text)
+    answer = CliRunner().invoke(command, ["--config.file", str(tmp_path / "mlcanary.yml"), "--output", "json"])
+    document = json.loads(answer.output)
+    assert answer.exit_code == 1
+    assert [source["format"] for source in document["sources"]] == ["native", "mapping"]
+    assert document["configuration"] == ""
+    assert document["findings"][0]["what"] == "no line of 2 gave a record in the format mapping"
+    (tmp_path / "mlcanary.yml").write_text("sources: [{stdin: true}]\n")
+    with pytest.raises(ConfigError, match="no source that reads files"):
+        CliRunner().invoke(command, ["--config.file", str(tmp_path / "mlcanary.yml")], catch_exceptions=False)
+
+
 def test_a_terminal_obeys_no_log(tmp_path: Path) -> None:
     lines = records({"id": f"\x1b[31m{i}\x07", "version": "v1", "score": 0.5, "ts": 1.79e9} for i in range(3))
     answer = CliRunner().invoke(command, ["--log.path", str(write(tmp_path, lines))])

@@ -17,13 +17,15 @@ from mlcanary.catalog import Task
 from mlcanary.cli.options import PATH
 from mlcanary.doctor.asking import Asker, token_of
 from mlcanary.doctor.chain import ChainPlan, checked_url, links
-from mlcanary.doctor.diagnosis import diagnose
+from mlcanary.doctor.diagnosis import Diagnosis, diagnose, diagnose_configured
 from mlcanary.doctor.links import Link
 from mlcanary.doctor.report import as_json, as_text, clean
 from mlcanary.doctor.sample import SampleLimits, take_sample
 from mlcanary.errors import ConfigError
 from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.registry import FORMATS
+from mlcanary.settings import Flags, load_settings
+from mlcanary.source_settings import OriginKind
 
 _TASKS = click.Choice([task.value for task in Task])
 _DEFAULTS = ChainPlan()
@@ -42,6 +44,9 @@ def _log_options(command: Command) -> Command:
         ),
         click.option(
             "--log.record-format", "record_format", type=click.Choice(FORMATS), help="Read it in this format."
+        ),
+        click.option(
+            "--config.file", "config_file", type=PATH, help="Look at the sources of this configuration instead."
         ),
         click.option("--log.path", "log_path", multiple=True, metavar="FILE", help="File, glob, directory, or -."),
     ):
@@ -79,6 +84,7 @@ def _chain_options(command: Command) -> Command:
 def command(
     log_path: tuple[str, ...],
     record_format: str | None,
+    config_file: Path | None,
     lines: int,
     model: str | None,
     version: str | None,
@@ -98,11 +104,17 @@ def command(
     """Say what a log holds and how to read it; or with --chain, where the way to the handler is broken.
 
     Tries every format on the first lines, shows what was understood, what is missing and what that costs, and the
-    configuration to paste. Changes nothing. Exit status 0: fine; 1: something is missing without which there are no
-    figures, or a link is broken; 2: cannot be read.
+    configuration to paste. With --config.file it reads the sources as they are configured. Changes nothing.
+
+    Exit status 0: fine; 1: something is missing without which there are no figures, or a link is broken; 2: cannot be
+    read.
     """
-    if bool(log_path) is (chain or send_test_alert):
-        raise ConfigError("doctor looks at one of two things", hint="give --log.path FILE, or --chain")
+    if bool(log_path) + (config_file is not None) + (chain or send_test_alert) != 1:
+        raise ConfigError("doctor looks at one thing", hint="give --log.path FILE, --config.file FILE, or --chain")
+    if config_file is not None:
+        found = _configured(config_file, SampleLimits(lines))
+        click.echo(as_json(found) if output == "json" else as_text(found), nl=output == "json")
+        sys.exit(found.exit_code)
     if log_path:
         known = FormatOptions(model=model or "default", version=version or FormatOptions().version)
         samples = [take_sample(path, SampleLimits(lines), sys.stdin.buffer) for path in log_path]
@@ -127,6 +139,17 @@ def command(
     if output == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(told), indent=2).decode())
     sys.exit(0 if all(link.sound for link in told) else 1)
+
+
+def _configured(path: Path, limits: SampleLimits) -> Diagnosis:
+    """The files of a configuration, as it reads them. Raises ConfigError, InputError."""
+    settings = load_settings(Flags(config_file=path))
+    origins = [origin for origin in settings.origins if origin.kind is OriginKind.FILES]
+    if not origins:
+        raise ConfigError(f"{path}: no source that reads files", hint="add `sources:` with a `path`")
+    tasks = {plan.task for plan in settings.plan.models.values()} or {settings.plan.default.task}
+    sources = [(take_sample(origin.name, limits, sys.stdin.buffer), origin.format) for origin in origins]
+    return diagnose_configured(sources, time.time(), tasks.pop() if len(tasks) == 1 else None)
 
 
 async def _probe(plan: ChainPlan, ca_file: Path | None, *, as_lines: bool) -> list[Link]:

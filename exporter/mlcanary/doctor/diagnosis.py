@@ -72,9 +72,21 @@ def diagnose(
     parts = [Part(sample, tuple(recognise(sample.logs, now, options, forced=forced))) for sample in samples]
     if task is not None:
         parts = [_with_task(part, now, task) for part in parts]
-    told = [finding for part in parts for finding in _sample_findings(part)]
     chosen = [Source(part.sample, part.chosen) for part in parts if part.chosen is not None]
-    readings = [source.chosen.reading for source in chosen]
+    return _told(parts, configuration(chosen) if chosen else "", now)
+
+
+def diagnose_configured(sources: Sequence[tuple[Sample, FormatOptions]], now: float, task: Task | None) -> Diagnosis:
+    """What these samples hold, each read as its source is configured; nothing is proposed."""
+    parts = [
+        Part(sample, tuple(recognise(sample.logs, now, options, forced=options.name))) for sample, options in sources
+    ]
+    return _told(parts if task is None else [_with_task(part, now, task) for part in parts], "", now)
+
+
+def _told(parts: Sequence[Part], yaml: str, now: float) -> Diagnosis:
+    readings = [part.chosen.reading for part in parts if part.chosen is not None]
+    told = [finding for part in parts for finding in _sample_findings(part)]
     told += [_unsure(part) for part in parts if part.others]
     told += findings(readings, now)
     order = list(Level)
@@ -82,7 +94,7 @@ def diagnose(
         tuple(parts),
         tuple(sorted(told, key=lambda each: order.index(each.level))),
         tuple(coverage(readings)) if readings else (),
-        configuration(chosen) if chosen else "",
+        yaml,
         now,
     )
 
