@@ -70,7 +70,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(st.lists(st.fixed_dictionaries({"score": st.floats(0, 1)}, optional={"id": TEXTS, "x": VALUES}), max_size=5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_log_gives_a_configuration_that_loads_or_none(documents: list[Any]) -> None:
     log = SampledLog("/log.jsonl", tuple(records(documents)), None, complete=True)
     found = diagnose([Sample("/log.jsonl", (log,), 1)], NOW)

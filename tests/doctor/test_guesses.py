@@ -174,7 +174,7 @@ def test_odd_names_are_spelt_as_paths(tmp_path: Path) -> None:
         max_size=6,
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_json_gives_a_mapping_that_can_be_used_or_none(documents: list[Any]) -> None:
     guess = guess_mapping(records(documents))
     assert guess is None or guess.mapping.keys() & {
@@ -189,7 +189,7 @@ def test_any_json_gives_a_mapping_that_can_be_used_or_none(documents: list[Any])
 
 
 @given(st.lists(st.binary(max_size=40), max_size=8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_bytes_give_a_mapping_that_can_be_used_or_none(lines: list[bytes]) -> None:
     guess = guess_mapping(lines)
     assert guess is None or guess.mapping
