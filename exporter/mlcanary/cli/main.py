@@ -18,6 +18,7 @@ COMMANDS = {
     "judge": "Say which canary is worse, with a known chance of being wrong.",
     "handler": "Receive alerts, take traffic back, prove it.",
     "profile": "Write a reference profile from CSV, JSON lines or Parquet.",
+    "doctor": "Say what a log holds, how to read it, and where the chain is broken.",
     "replay": "Run a finished log through the exporter and print the result.",
     "explain": "Recompute a decision of the judge from its record.",
     "bundle": "List or copy the shipped rules, dashboards and Alertmanager files.",
