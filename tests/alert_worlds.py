@@ -134,6 +134,7 @@ class Version:
                 yield "labeled_score_below_total", {"actual": actual, "bin": name}, under
                 under += inside
         present = answered * (1 - missing)
+        yield "feature_rows_total", {}, answered
         yield "feature_bin_total", {"feature": "amount", "bin": "10.0"}, present * low
         yield "feature_bin_total", {"feature": "amount", "bin": "+Inf"}, present * (1 - low)
         yield "feature_missing_total", {"feature": "amount"}, answered * missing

@@ -86,6 +86,7 @@ def counters(model: str, version: str, totals: Totals) -> Iterator[Sample]:
     (answered, failed), called = totals["requests"], totals["confusion"][1] + totals["confusion"][5]
     for predicted, value in ((NO_PREDICTION, failed), ("1", called), ("0", answered - called)):
         yield Sample("mlcanary_predictions_total", "", (*at, predicted), float(value))
+    yield Sample("mlcanary_feature_rows_total", "", at, float(answered))
     for le, value in zip(labels_of(LATENCY), totals["latency"].cumsum().tolist(), strict=True):
         yield Sample("mlcanary_prediction_latency_seconds", "_bucket", (*at, le), value)
     for i, actual in enumerate("01"):

@@ -218,6 +218,7 @@ def _features(scrapes: Scrapes, events: Events) -> None:
     for name in (*COUNTRIES, OTHER):
         here = ok & (country_bin(events.country) == name)
         scrapes.counter("mlcanary_feature_bin_total", events, here, feature="country", bin=name)
+    scrapes.counter("mlcanary_feature_rows_total", events, ok)
     scrapes.counter("mlcanary_feature_missing_total", events, ok & absent, feature="amount")
 
 

@@ -103,7 +103,8 @@ class PredictionColumns:
     """Answered requests of one (model, version), n rows; NaN and NONE stand for what a row lacks.
 
     `user` is 0 where `has_user` is False. `label`: what a line brought itself, None if no line did. `segments`: codes
-    over `segment_values`, one array per segment feature of the plan.
+    over `segment_values`, one array per segment feature of the plan. `sampled`: whether the features of a row are
+    counted, None if those of all are; of a row where they are not, they may be missing here.
     """
 
     key: ModelKey
@@ -120,6 +121,7 @@ class PredictionColumns:
     label: Codes | None = None
     segments: tuple[Codes, ...] = ()
     segment_values: Classes = field(default_factory=Classes)
+    sampled: Mask | None = None
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -129,6 +131,7 @@ class PredictionColumns:
         return replace(
             self,
             ids=take_list(self.ids, rows),
+            sampled=None if self.sampled is None else self.sampled[rows],
             features=self.features.take(rows),
             label=None if self.label is None else self.label[rows],
             segments=tuple(codes[rows] for codes in self.segments),
@@ -150,10 +153,19 @@ class PredictionColumns:
                 None if self.label is None else self.classes.name(int(self.label[i])),
                 user=int(self.user[i]) if self.has_user[i] else None,
                 queue=_known(self.queue[i]),
+                sampled=self.sampled is None or bool(self.sampled[i]),
             )
 
 
 _PREDICTION_ARRAYS = ("ts", "predicted", "score", "latency", "queue", "user", "has_user")
+
+
+def looked_at(batch: PredictionColumns) -> PredictionColumns:
+    """The rows whose features are counted, with the names beside the columns that these had."""
+    if batch.sampled is None:
+        return batch
+    found = batch.take(np.flatnonzero(batch.sampled))
+    return replace(found, sampled=None, features=replace(found.features, strange=batch.features.strange))
 
 
 def alike(one: PredictionColumns, other: PredictionColumns) -> bool:
@@ -178,6 +190,10 @@ def joined(batches: Sequence[PredictionColumns]) -> PredictionColumns:
     if any(batch.label is not None for batch in batches):
         absent = (np.full(len(b), NONE, dtype=np.int32) if b.label is None else b.label for b in batches)
         label = np.concatenate(list(absent))
+    sampled = None
+    if any(batch.sampled is not None for batch in batches):
+        whole = (np.ones(len(b), dtype=np.bool_) if b.sampled is None else b.sampled for b in batches)
+        sampled = np.concatenate(list(whole))
     arrays: dict[str, Any] = {name: np.concatenate([getattr(b, name) for b in batches]) for name in _PREDICTION_ARRAYS}
     return replace(
         first,
@@ -186,6 +202,7 @@ def joined(batches: Sequence[PredictionColumns]) -> PredictionColumns:
             first.features.numbers, np.concatenate([part.matrix for part in features], axis=1), texts, strange
         ),
         label=label,
+        sampled=sampled,
         segments=tuple(np.concatenate(parts) for parts in zip(*(b.segments for b in batches), strict=True)),
         **arrays,
     )

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlcanary import __version__
-from mlcanary.catalog import CLIENT_DROP_REASONS, OTHER
+from mlcanary.catalog import CLIENT_DROP_REASONS, OTHER, SHEDDING_DIRECTIONS
 from mlcanary.errors import StateError
 from mlcanary.exposition.budget import ORDER, SeriesBudget
 from mlcanary.exposition.landing import SHOWN
@@ -29,6 +29,7 @@ from mlcanary.measures.contract import sample
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.records import Reject, Sample
 from mlcanary.settings import ExporterSettings
+from mlcanary.shedding import Shedding, Step
 from mlcanary.sources.checkpoint import Checkpoint
 from mlcanary.sources.contract import Block
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SHOWN_REJECTS = 20
+_LAG_SECONDS = 1.0
 _TOO_LONG = "too_long"
 _KNOWN_TIMES = 1000
 
@@ -91,6 +93,8 @@ class Engine:
         self._budget = SeriesBudget(settings.plan.limits.series)
         self._process = ProcessMetrics()
         self._server = server
+        self._shedding = Shedding(settings.shedding)
+        self._lag_at = now
         self._peers = peers
         self._rejected: Counter[tuple[str, str]] = Counter()
         self._client_dropped: Counter[str] = Counter()
@@ -111,6 +115,7 @@ class Engine:
         """Take in one block of lines; False if there was nothing to read."""
         block = self._inputs.read(self._event_time)
         now = self._clock()
+        self._watch_lag(now)
         if block is None:
             if self._inputs.caught_up:
                 # Real time is as far as the logs go, so what waits may expire by the clock.
@@ -124,6 +129,22 @@ class Engine:
         if not self._inputs.waiting:
             self.monitor.advance(reached, now)
         return True
+
+    def _watch_lag(self, now: float) -> None:
+        """Shed features of rows while the logs grow faster than they are read."""
+        if abs(now - self._lag_at) < _LAG_SECONDS:
+            return
+        self._lag_at = now
+        lag = sum(status.lag_bytes for status in self._inputs.status())
+        before = self._shedding.step
+        if self._shedding.observe(lag, now):
+            step = self._shedding.step
+            log.warning("%d bytes behind: %s, before %s", lag, step, before)
+            self._look_at(step)
+
+    def _look_at(self, step: Step) -> None:
+        self._inputs.look_at(step.features)
+        self.monitor.look_at(step.features, joint=step.joint)
 
     @property
     def wants_checkpoint(self) -> bool:
@@ -177,7 +198,7 @@ class Engine:
             peers=() if peers is None else peers.peers,
             sketches=sketches,
             salt=self._settings.salt_fingerprint,
-            warnings=self._settings.warnings,
+            warnings=(*self._settings.warnings, *self._sampling_warnings()),
             made_at=started,
         )
         self._render_seconds = self._clock() - started
@@ -199,6 +220,8 @@ class Engine:
         self._inputs.close()
         self._inputs = Inputs(settings, saved, feeds=self._feeds, whole=self._store is not None)
         self._inputs.call_when_ready(self._wake)
+        self._shedding.replan(settings.shedding)
+        self._look_at(self._shedding.step)
         for problem in self.monitor.replan(settings.plan, now):
             log.warning("reload: %s", problem)
         self._settings = settings
@@ -256,6 +279,8 @@ class Engine:
         build = (__version__, self._revision, platform.python_version())
         yield sample("exporter_build_info", build, 1.0)
         yield from self._source_samples()
+        for direction, count in zip(SHEDDING_DIRECTIONS, (self._shedding.more, self._shedding.less), strict=True):
+            yield sample("shedding_changes_total", (direction,), float(count))
         yield from self._extra()
         if self._store is not None:
             yield from self._store.samples()
@@ -274,6 +299,14 @@ class Engine:
         yield sample("config_last_reload_successful", (), 0.0 if self._refused else 1.0)
         yield sample("config_last_reload_success_timestamp_seconds", (), self._loaded_at)
 
+    def _sampling_warnings(self) -> Iterator[str]:
+        step = self._shedding.step
+        if not step.joint:
+            yield f"load shedding: joint drift rests, features of {step.features:.4g} of the rows are counted"
+        for source, weights in self._inputs.weights().items():
+            if warning := weights.warning():
+                yield f"{source}: {warning}"
+
     def _leave_closed(self, followed: set[str]) -> None:
         """Rejects of files that are not followed any more go to the row of their pattern; their times are forgotten."""
         for source in [name for name in self._entries if name not in followed]:
@@ -286,6 +319,11 @@ class Engine:
 
     def _source_samples(self) -> Iterator[Sample]:
         reasons = self._inputs.reasons()
+        for source, weights in self._inputs.weights().items():
+            if weights.max_weight is not None:
+                yield sample("sampling_left_out_total", (source,), float(weights.left_out))
+            if weights.max_weight is not None or weights.unequal:
+                yield sample("sampling_unequal_weights_total", (source,), float(weights.unequal))
         statuses = self._inputs.status()
         self._leave_closed({status.source for status in statuses})
         for status in statuses:

@@ -15,6 +15,7 @@ import msgspec
 
 from mlcanary.errors import ConfigError
 from mlcanary.formats.contract import Decoded, Format
+from mlcanary.formats.native import NativeFormat
 from mlcanary.formats.registry import make_format
 from mlcanary.formats.rows import REASONS
 from mlcanary.settings import ExporterSettings
@@ -22,6 +23,7 @@ from mlcanary.source_settings import OriginKind
 from mlcanary.sources.contract import Block, Position, Source, SourceStatus
 from mlcanary.sources.files import FileSource
 from mlcanary.sources.source_set import SourceSet
+from mlcanary.weights import Weighing
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +57,20 @@ class Inputs:
         positions = dict((saved or {}).get("position", {}))
         self._source = SourceSet(_open(settings, positions, complete, block_bytes, feeds))
         self._formats = {
-            origin.name: make_format(origin.format, settings.plan.model, columns=columns, whole=whole)
+            # A row that may be left out travels as a record.
+            origin.name: make_format(
+                origin.format, settings.plan.model, columns=columns and origin.max_weight is None, whole=whole
+            )
             for origin in settings.origins
         } or {_ONLY: make_format(settings.default_format, settings.plan.model, columns=columns, whole=whole)}
         self._default = next(iter(self._formats.values()))
         for name, state in (saved or {}).get("formats", {}).items():
             if name in self._formats and state is not None:
                 self._formats[name].load(state)
+        self._weights = {origin.name: Weighing(origin.max_weight) for origin in settings.origins}
+        for name, state in (saved or {}).get("weights", {}).items():
+            if name in self._weights:
+                self._weights[name].load(state)
 
     def read(self, progress: Mapping[str, float]) -> Block | None:
         """The next block of lines, from the source that is furthest behind; None if there is nothing to read now."""
@@ -69,7 +78,20 @@ class Inputs:
 
     def decode(self, block: Block, now: float) -> Decoded:
         """Its records and rejects. `now`: Unix seconds."""
-        return self._format(block.origin).decode_block(block.data, now, block.source)
+        decoded = self._format(block.origin).decode_block(block.data, now, block.source)
+        if (weights := self._weights.get(block.origin)) is not None:
+            weights.weigh(decoded)
+        return decoded
+
+    def look_at(self, features: float) -> None:
+        """Decode the features of this share of rows from here on, where the format can step over those of others."""
+        for each in self._formats.values():
+            if isinstance(each, NativeFormat):
+                each.share = features
+
+    def weights(self) -> Mapping[str, Weighing]:
+        """What is known of the weights of each source."""
+        return self._weights
 
     def reasons(self) -> tuple[str, ...]:
         """Why lines are rejected: of all formats, and those that a format in use adds."""
@@ -109,6 +131,7 @@ class Inputs:
         return {
             "position": self._source.position(),
             "formats": {name: state for name, state in states.items() if state is not None},
+            "weights": {name: each.dump() for name, each in self._weights.items()},
         }
 
     def acknowledge(self) -> None:

@@ -23,6 +23,7 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
     put in which order, `error` the reason of a failure or None. `predicted` and `label` are canonical class names
     (see `canonical_class`), numbers in canonical spelling for a regression model; `label` of a ranking model is
     its relevance (see `canonical_relevance`). `user` is a salted hash, 64 bits: the id itself stays in the decoder.
+    `weight`: how many requests it stands for, where its log is a sample. `sampled`: whether its features are counted.
     """
 
     key: ModelKey
@@ -38,10 +39,15 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
     items: tuple[str, ...] | None = None
     user: int | None = None
     queue: float | None = None
+    weight: float = 1.0
+    sampled: bool = True
 
 
 class Label(msgspec.Struct, frozen=True, gc=False):
-    """An outcome that arrived later: the true class, or a business event, with an optional amount."""
+    """An outcome that arrived later: the true class, or a business event, with an optional amount.
+
+    `weight` is that of its prediction, None where the line does not tell.
+    """
 
     id: str
     ts: float
@@ -49,6 +55,7 @@ class Label(msgspec.Struct, frozen=True, gc=False):
     label: str | None = None
     event: str | None = None
     value: float | None = None
+    weight: float | None = None
 
 
 class Reject(NamedTuple):

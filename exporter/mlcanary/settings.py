@@ -28,6 +28,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from mlcanary.bounds_settings import AtLeastOne, LabelsSection, LimitsSection, SamplingSection, SheddingSection
 from mlcanary.catalog import OBJECTIVES, UNKNOWN, Role, Task
 from mlcanary.documents import Schema, Seconds, error_at, load_document
 from mlcanary.errors import ConfigError
@@ -41,12 +42,19 @@ from mlcanary.measures.users import salt_fingerprint
 from mlcanary.monitor.monitor import MonitorPlan
 from mlcanary.push.settings import PushSection, push_section
 from mlcanary.records import canonical_class
-from mlcanary.source_settings import Origin, OriginKind, SourceSection, origins_of, origins_of_paths, push_origins
+from mlcanary.shedding import SheddingPlan
+from mlcanary.source_settings import (
+    Origin,
+    OriginKind,
+    SourceSection,
+    origins_of,
+    origins_of_paths,
+    push_origins,
+)
 from mlcanary.store.settings import StoreSection, store_section
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Limit = Annotated[float, msgspec.Meta(ge=0)]
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 ClassName = str | float | bool
 
 
@@ -70,6 +78,7 @@ class ModelSection(Schema, frozen=True):
     split: dict[str, Share] = msgspec.field(default_factory=dict)
     clicks: str = "click"
     conversions: str = "purchase"
+    sampling: SamplingSection | None = None
 
 
 class UsersSection(Schema, frozen=True):
@@ -95,28 +104,6 @@ class DefaultsSection(Schema, frozen=True):
     reference: str | None = None
 
 
-class LabelsSection(Schema, frozen=True):
-    """Bounds of the join table."""
-
-    capacity: AtLeastOne = 200_000
-    early_ttl: Seconds = Seconds(600)
-
-
-class LimitsSection(Schema, frozen=True):
-    """Caps on names learnt from the log."""
-
-    models: AtLeastOne = 50
-    versions: AtLeastOne = 20
-    features: AtLeastOne = 200
-    classes: Annotated[int, msgspec.Meta(ge=2)] = 20
-    events: AtLeastOne = 20
-    reasons: AtLeastOne = 20
-    segment_values: AtLeastOne = 10
-    items: AtLeastOne = 100
-    series: Annotated[int, msgspec.Meta(ge=1000)] = 50_000
-    window_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 256 * 1024 * 1024
-
-
 class ExporterDocument(Schema, frozen=True):
     """The whole file."""
 
@@ -129,6 +116,8 @@ class ExporterDocument(Schema, frozen=True):
     push: PushSection | msgspec.UnsetType | None = msgspec.UNSET
     limits: LimitsSection = LimitsSection()
     users: UsersSection = UsersSection()
+    sampling: SamplingSection = SamplingSection()
+    shedding: SheddingSection = SheddingSection()
     store: StoreSection | None = None
 
 
@@ -162,6 +151,7 @@ class ExporterSettings:
     peers: PeerPlan = field(default_factory=PeerPlan)
     origins: tuple[Origin, ...] = ()
     push: PushSection | None = None
+    shedding: SheddingPlan = field(default_factory=SheddingPlan)
     store: StoreSection | None = None
 
     @property
@@ -202,6 +192,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
         default_role=flags.role or defaults.role,
         user_salt=_salt(document.users, base, text, source),
         limits=limits,
+        feature_share=document.sampling.features,
     )
     models: dict[str, ModelPlan] = {}
     for i, section in enumerate(document.models):
@@ -227,6 +218,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
         peers,
         origins,
         push,
+        SheddingPlan(document.shedding.enabled, document.shedding.lag_bytes, float(document.shedding.patience)),
         store_section(document.store, base, text, source),
     )
 
@@ -265,6 +257,7 @@ def _model(section: ModelSection, default: ModelPlan, base: Path, *, text: str, 
         split=section.split,
         clicks=section.clicks,
         conversions=section.conversions,
+        feature_share=default.feature_share if section.sampling is None else section.sampling.features,
     )
 
 

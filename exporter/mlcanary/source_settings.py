@@ -18,7 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from mlcanary.documents import Schema, error_at
 from mlcanary.errors import ConfigError
@@ -41,6 +43,12 @@ DASH = "-"
 _KINDS = ("path", "stdin", "kafka", "redis", "nats", "sql")
 
 
+class SourceSampling(Schema, frozen=True):
+    """Of a log that was sampled before: `max_weight`, the greatest weight, makes its rows equally likely."""
+
+    max_weight: Annotated[float, msgspec.Meta(ge=1)] | None = None
+
+
 class SourceSection(Schema, frozen=True):
     """What is read, and how: a `path`, or `stdin`.
 
@@ -59,6 +67,7 @@ class SourceSection(Schema, frozen=True):
     model: str | None = None
     version: str | None = None
     mapping: dict[str, Any] | None = None
+    sampling: SourceSampling = SourceSampling()
 
 
 class OriginKind(Enum):
@@ -78,6 +87,7 @@ class Origin:
     format: FormatOptions
     kind: OriginKind = OriginKind.FILES
     queue: QueueSection | None = None
+    max_weight: float | None = None
 
 
 def origins_of_paths(paths: Sequence[str], options: FormatOptions) -> tuple[Origin, ...]:
@@ -116,12 +126,13 @@ def _origin(
     section: SourceSection, options: FormatOptions, base: Path, text: str, source: str, place: tuple[str | int, ...]
 ) -> Origin:
     """What a section reads. Raises ConfigError."""
+    max_weight = section.sampling.max_weight
     queue = _queue(section, base, text, source, place)
     if queue is not None:
-        return Origin(queue.name, options, OriginKind.QUEUE, queue)
+        return Origin(queue.name, options, OriginKind.QUEUE, queue, max_weight)
     if section.stdin:
-        return Origin(STDIN, options, OriginKind.PIPE)
-    return Origin(str(base / section.path), options)
+        return Origin(STDIN, options, OriginKind.PIPE, max_weight=max_weight)
+    return Origin(str(base / section.path), options, max_weight=max_weight)
 
 
 def push_origins(section: PushSection, fallback: FormatOptions, text: str, source: str) -> tuple[Origin, ...]:

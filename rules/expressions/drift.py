@@ -23,15 +23,15 @@ model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W> :=
 model_version_feature_bin:mlcanary_feature_below:ratio_rate<W> :=
     sum by (<version>, feature, bin) (rate(mlcanary_feature_below_total[<W>]))
     / ignoring (bin) group_left () (model_version_feature:mlcanary_feature_bin:rate<W> > 0)
-# Share of answered requests that lack the feature.
-model_version:mlcanary_predictions:answered<W> :=
-    (model_version:mlcanary_predictions:rate<W> - model_version:mlcanary_prediction_errors:rate<W> > 0) * <S>
+# Share of the answered requests that lack the feature, among those whose features were looked at.
+model_version:mlcanary_feature_rows:count<W> :=
+    (sum by (<version>) (rate(mlcanary_feature_rows_total[<W>])) > 0) * <S>
 model_version_feature:mlcanary_feature_missing:ratio<W> :=
     sum by (<version>, feature) (rate(mlcanary_feature_missing_total[<W>])) * <S>
-    / on (<version>) group_left () model_version:mlcanary_predictions:answered<W>
+    / on (<version>) group_left () model_version:mlcanary_feature_rows:count<W>
 model_version_feature:mlcanary_feature_missing:rows<W> :=
     model_version_feature:mlcanary_feature_missing:ratio<W> * 0
-    + on (<version>) group_left () model_version:mlcanary_predictions:answered<W>
+    + on (<version>) group_left () model_version:mlcanary_feature_rows:count<W>
 # The live baseline as a second reference, several baselines together.
 model_feature_bin:mlcanary_feature_baseline:count<W> :=
     sum by (<model>, feature, bin) (model_version_feature_bin:mlcanary_feature_bin:rate<W> <baseline>) * <S>

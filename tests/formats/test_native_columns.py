@@ -22,6 +22,7 @@ NOW = 1_800_000_000.0
 PLANS = {
     "m": ModelPlan(reference=reference(), segments=("plan",), threshold=0.4),
     "many": ModelPlan(reference=reference(), task=Task.MULTICLASS),
+    "split": ModelPlan(reference=reference(), segments=("new",)),
     "amount": ModelPlan(reference=reference(), task=Task.REGRESSION),
 }
 LEARNT = ModelPlan()
@@ -89,9 +90,10 @@ LINE = st.fixed_dictionaries(
         "request_id": st.sampled_from(["c", None]),
         "ts": TIME,
         "timestamp": TIME,
-        "model": st.sampled_from(["m", "m", "m", "many", "amount", "new", "x" * 200, None]),
+        "model": st.sampled_from(["m", "m", "m", "many", "split", "amount", "new", "x" * 200, None]),
         "version": st.sampled_from(["v1", "v2", 1, 1.5, "x" * 200, None]),
-        "features": st.fixed_dictionaries({}, optional={"age": NUMBER, "plan": NAME, "new": NUMBER, "newer": NUMBER}),
+        "features": st.none()
+        | st.fixed_dictionaries({}, optional={"age": NUMBER, "plan": NAME, "new": NUMBER, "newer": NUMBER}),
         "prediction": CLASS,
         "score": st.sampled_from([None, 0, 0.2, 0.4, 1, 1.5, "0.5"]),
         "scores": st.sampled_from([None, {"1": 0.7, "0": 0.3}, {"1": 7}]),

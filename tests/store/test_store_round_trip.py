@@ -35,6 +35,7 @@ def expected(written: dict[str, Any], **more: Any) -> dict[str, Any]:
         "latency_seconds": 0.008,
         "queue_seconds": 0.002,
         "weight": 1.0,
+        "features_read": True,
         **features,
         **more,
     }
@@ -103,6 +104,19 @@ def test_a_feature_beside_the_reference_keeps_its_values(tmp_path: Path) -> None
     assert [row["feature_extra"] for row in rows(tmp_path, "predictions")] == [float(i) for i in range(30)]
 
 
+def test_a_row_whose_features_were_stepped_over_says_so(tmp_path: Path) -> None:
+    log = StoredLog(tmp_path, ModelPlan(reference=REFERENCE, feature_share=0.5))
+    for start in range(0, 90, 30):
+        log.take([line(i) for i in range(start, start + 30)])
+    log.end()
+    found = rows(tmp_path, "predictions")
+    assert len(found) == 90
+    stepped_over = [row for row in found if not row["features_read"]]
+    assert 10 < len(stepped_over) < 60
+    assert all("feature_a" not in row for row in stepped_over)
+    assert all("feature_a" in row for row in found if row["features_read"])
+
+
 def test_features_above_the_cap_are_kept_as_json(tmp_path: Path) -> None:
     log = StoredLog(tmp_path, ModelPlan(limits=Limits(features=200)))
     wide = {f"f{i}": float(i) for i in range(10_000)}
@@ -125,7 +139,7 @@ def test_only_wanted_features_and_no_users_are_kept(tmp_path: Path) -> None:
     assert len(set(hashes)) == 2
     for name in ("some", "one"):
         for row in rows(tmp_path / name, "predictions"):
-            assert {key for key in row if key.startswith(("feature", "user"))} == {"feature_a"}
+            assert {key for key in row if key.startswith(("feature_", "user"))} == {"feature_a"}
     assert rows(tmp_path / "one", "outcomes") == []
     everywhere = b"".join(path.read_bytes() for path in tmp_path.rglob("*.parquet"))
     assert b"ann" not in everywhere

@@ -27,6 +27,7 @@ from mlcanary.catalog import (
     regression,
     resources,
     rollback,
+    sampling,
     score,
     segments,
     traffic,
@@ -35,11 +36,14 @@ from mlcanary.catalog import (
 from mlcanary.catalog.exporter import CLIENT_DROP_REASONS
 from mlcanary.catalog.judge import Family, Gate, Verdict
 from mlcanary.catalog.objectives import OBJECTIVES
+from mlcanary.catalog.sampling import SHEDDING_DIRECTIONS
 from mlcanary.catalog.spec import (
     ACTION_LABEL,
     ACTION_ROLLBACK,
     ANSWERED,
+    FEATURES,
     JOIN_RESULTS,
+    JOINT_DRIFT,
     LABEL_AGES,
     LABEL_DELAY_BUCKETS,
     LATENCY_BUCKETS,
@@ -75,6 +79,7 @@ _CONCERNS = (
     features,
     drift,
     joint_drift,
+    sampling,
     segments,
     resources,
     exporter,
@@ -93,7 +98,9 @@ __all__ = [
     "BY_NAME",
     "CATALOG",
     "CLIENT_DROP_REASONS",
+    "FEATURES",
     "INDICATORS",
+    "JOINT_DRIFT",
     "JOIN_RESULTS",
     "LABEL_AGES",
     "LABEL_DELAY_BUCKETS",
@@ -107,6 +114,7 @@ __all__ = [
     "POSITIVE",
     "PREDICTION_FEATURE",
     "ROLLBACK_OUTCOMES",
+    "SHEDDING_DIRECTIONS",
     "UNKNOWN",
     "WATCHDOG_ALERT",
     "Family",

@@ -155,4 +155,6 @@ ROLLBACK_OUTCOMES: tuple[str, ...] = ("resolved", "ineffective", "stuck", "faile
 ACTION_LABEL = "action"
 ACTION_ROLLBACK = "rollback"
 """An alert asks for a rollback by the label `action="rollback"`; anything else only informs."""
+FEATURES, JOINT_DRIFT = "features", "joint_drift"
+"""Stages that may look at a share of the rows."""
 WATCHDOG_ALERT = "MLCanaryWatchdog"

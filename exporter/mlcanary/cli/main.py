@@ -19,6 +19,7 @@ COMMANDS = {
     "handler": "Receive alerts, take traffic back, prove it.",
     "store": "Read what `store:` kept: labelled rows as Parquet, CSV or JSON lines.",
     "profile": "Write a reference profile from CSV, JSON lines or Parquet.",
+    "doctor": "Say what a log holds, how to read it, and where the chain is broken.",
     "replay": "Run a finished log through the exporter and print the result.",
     "explain": "Recompute a decision of the judge from its record.",
     "bundle": "List or copy the shipped rules, dashboards and Alertmanager files.",

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from msgspec.structs import astuple
+from numpy.typing import NDArray
 
 from mlcanary.columns import FeatureColumns, Floats
 from mlcanary.measures.reference import NumericReference, Reference
@@ -55,6 +56,7 @@ class Layout:
             forbid_unknown_fields=True,
             gc=False,
         )
+        self.decoder = msgspec.json.Decoder(self.type)
         self._empty = self.type()
 
     def columns(self, features: Sequence[msgspec.Struct | None]) -> FeatureColumns:
@@ -73,6 +75,25 @@ class Layout:
             dict(zip(self.texts, rest, strict=False)),
             Counter({name: count for name, count in strange.items() if count}),
         )
+
+    def spread(self, objects: Sequence[msgspec.Struct | None], rows: NDArray[np.intp], count: int) -> FeatureColumns:
+        """Columns of `count` rows, of which only `rows` have these decoded features; the others have none."""
+        found = self.columns(objects or [None])  # none at all would have no columns
+        matrix = np.full((len(self.numbers), count), nan)
+        matrix[:, rows] = found.matrix[:, : len(rows)]
+        places = rows.tolist()
+        texts: dict[str, Sequence[str | None]] = {}
+        for name, column in found.texts.items():
+            whole: list[str | None] = [None] * count
+            for place, value in zip(places, column, strict=False):
+                whole[place] = value
+            texts[name] = whole
+        return FeatureColumns(self.numbers, matrix, texts, found.strange)
+
+    def part(self, model: str, names: Sequence[str]) -> FeaturePart | None:
+        """Decodes these features of one model alone, as far as its reference has them; None if it has none."""
+        own = [name for name in names if name in self._own[model]]
+        return FeaturePart({name: name in self.numbers for name in own}) if own else None
 
     def of(self, model: str, found: FeatureColumns) -> FeatureColumns:
         """What the rows of one model are to it: another model's features are strange."""
@@ -105,3 +126,29 @@ def floats(columns: Sequence[Sequence[float | None]], rows: int) -> Floats:
             packed.append(pack(*(nan if value is None else value for value in column)))
     found: Floats = np.frombuffer(b"".join(packed)).reshape(len(columns), rows)
     return found
+
+
+class FeaturePart:
+    """A few features of rows whose others are not looked at: those that split the figures."""
+
+    def __init__(self, is_number: Mapping[str, bool]) -> None:
+        self._is_number = dict(is_number)
+        kinds = [float | None if each else str | None for each in self._is_number.values()]
+        made = msgspec.defstruct(
+            "Part",
+            [(f"f{i}", kind, None) for i, kind in enumerate(kinds)],
+            rename={f"f{i}": name for i, name in enumerate(self._is_number)},
+            gc=False,
+        )
+        self._decoder = msgspec.json.Decoder(made)
+
+    def fill(self, features: FeatureColumns, row: int, raw: msgspec.Raw) -> None:
+        """Write them into one row of columns that are being made. Raises what decoding raises."""
+        values = astuple(self._decoder.decode(raw))
+        for (name, is_number), value in zip(self._is_number.items(), values, strict=True):
+            if value is None:
+                continue
+            if is_number:
+                features.matrix[features.numbers.index(name), row] = value
+            else:
+                features.texts[name][row] = value  # type: ignore[index]  # a list, see `Layout.spread`

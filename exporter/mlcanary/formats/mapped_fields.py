@@ -22,6 +22,7 @@ UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 FIELDS = tuple(key for key in Row.__struct_fields__ if key not in ("request_id", "timestamp", "user_id", "features"))
 """Keys of a row that a mapping may fill, beside its features."""
 
+FRACTION = "fraction"
 NUMBERS = ("score", "latency_ms", "queue_ms", "value", "weight")
 """Keys of a row that hold a number."""
 
@@ -54,10 +55,10 @@ def compile_field(key: str, entry: Any, zone: tzinfo | None, columns: tuple[str,
     """What `key` of a row is read from. `columns`: those of a CSV line, which the document holds. Raises ValueError.
 
     `entry` is a path, a list of paths of which the first with a value counts, or an object with `path` or `const`, and
-    `unit` for a time or a latency.
+    `unit` for a time, a latency, or a weight, which may be given as the sampled fraction.
     """
     if isinstance(entry, Mapping):
-        allowed = {"path", "const"} | ({"unit"} if key in ("ts", "latency_ms", "queue_ms") else set())
+        allowed = {"path", "const"} | ({"unit"} if key in ("ts", "latency_ms", "queue_ms", "weight") else set())
         if not entry or entry.keys() - allowed:
             raise ValueError(f"{key}: found {sorted(map(str, entry))}; allowed: {', '.join(sorted(allowed))}")
         constant, unit = entry.get("const"), entry.get("unit")
@@ -68,8 +69,9 @@ def compile_field(key: str, entry: Any, zone: tzinfo | None, columns: tuple[str,
         constant, unit, paths = None, None, _paths(key, entry, columns)
         if not paths:
             raise ValueError(f"{key}: found {entry!r}; allowed: a path, a list of paths, or an object with `path`")
-    if unit is not None and unit not in UNITS:
-        raise ValueError(f"{key}.unit: found {unit!r}; allowed: {', '.join(UNITS)}")
+    units = (FRACTION,) if key == "weight" else tuple(UNITS)
+    if unit is not None and unit not in units:
+        raise ValueError(f"{key}.unit: found {unit!r}; allowed: {', '.join(units)}")
     return MappedField(paths, constant, _convert(key, unit, zone, columns is not None))
 
 
@@ -146,7 +148,7 @@ def _convert(key: str, unit: str | None, zone: tzinfo | None, cells: bool) -> Co
     if key in ("latency_ms", "queue_ms"):
         return _scaled(1e3 / UNITS[unit or "ms"])
     if key in NUMBERS:
-        return number
+        return _inverse if unit == FRACTION else number
     if cells and key in ("prediction", "label"):
         return cell
     if cells:
@@ -158,6 +160,12 @@ def _time(value: Any, scale: float | None, zone: tzinfo | None) -> Any:
     if scale is not None and isinstance(value, int | float):
         return value / scale
     return zoned(value, zone)
+
+
+def _inverse(value: Any) -> Any:
+    """The weight of a row of a log that keeps this fraction; what is no fraction stays, and is rejected."""
+    found = number(value)
+    return 1.0 / found if isinstance(found, int | float) and not isinstance(found, bool) and 0 < found <= 1 else 0.0
 
 
 def _scaled(factor: float) -> Convert:

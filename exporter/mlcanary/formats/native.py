@@ -31,6 +31,7 @@ from mlcanary.formats.layout import Layout
 from mlcanary.formats.native_columns import ColumnDecoder, plan_has_columns
 from mlcanary.formats.rows import Row, RowReader
 from mlcanary.records import Prediction
+from mlcanary.stats.row_choice import Unnamed
 
 _DECODER = msgspec.json.Decoder(Row)
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -59,6 +60,8 @@ class NativeFormat:
         self._strange: dict[str, None] = {}
         self._keys: dict[str, None] = {}
         self._resting = 0
+        self.share = 1.0
+        self._unnamed = Unnamed()
 
     def decode_block(self, block: bytes, now: float, source: str = "") -> Decoded:
         """Decode complete lines of one log. `now`, Unix seconds: arrival time, and what bounds a time in the future."""
@@ -79,6 +82,9 @@ class NativeFormat:
         self, decoder: ColumnDecoder, block: bytes, lines: Sequence[bytes], now: float, out: Decoded
     ) -> Sequence[int]:
         """Take what is plain; the numbers of the other lines."""
+        decoder.thin(self.share, self._unnamed)
+        if not decoder.choice.takes_all and not _is_text(block):  # nobody checks features that are stepped over
+            return range(out.lines)
         found = decoder.columns(decoder.decode(block, lines), now)
         out.predictions, out.labels = found.predictions, found.labels
         out.times.extend(found.times.tolist())
@@ -147,11 +153,23 @@ class NativeFormat:
         self._columns = ColumnDecoder(layout, self._keys, self._reader, self._classes, self._segment_values)
 
     def dump(self) -> Any:
-        """Nothing waits: a line is a record."""
-        return None
+        """Nothing waits, a line is a record; rows without an id are counted."""
+        return self._unnamed.count or None
 
     def load(self, state: Any) -> None:
         """Take over what `dump` gave."""
+        if isinstance(state, int):
+            self._unnamed.count = state
+
+
+def _is_text(block: bytes) -> bool:
+    if block.isascii():
+        return True
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _one_object_each(lines: Sequence[bytes]) -> bool:

@@ -30,10 +30,12 @@ from mlcanary.columns import (
     Users,
     take_list,
 )
+from mlcanary.formats.feature_choice import FeatureChoice
 from mlcanary.formats.layout import Layout, floats
 from mlcanary.formats.rows import FUTURE_SLACK, LARGEST, LONGEST_NAME, Rejected, RowReader, seconds, user_hash
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import ModelKey, canonical_class
+from mlcanary.stats.row_choice import Unnamed
 
 _KIND = itemgetter(0)
 
@@ -68,6 +70,7 @@ class _Plain(NamedTuple):
     label: Any
     event: Any
     value: Any
+    weight: Any
 
 
 _NOTICED: Any = msgspec.Raw  # that it is there is enough; a union with null would refuse everything but null
@@ -91,6 +94,7 @@ _KINDS: dict[str, Any] = {
     "label": str | float | bool | None,
     "event": str | None,
     "value": float | None,
+    "weight": _NOTICED,
 }
 """Types of the keys that mean something, but for `features`."""
 
@@ -98,10 +102,10 @@ _KINDS: dict[str, Any] = {
 class _Type:
     """The type of a line: the keys that the log was seen to have, and no others, so that a new one is noticed."""
 
-    def __init__(self, features: type, keys: Collection[str]) -> None:
+    def __init__(self, features: Any, keys: Collection[str]) -> None:
         known = ["kind", "features", *(name for name in _KINDS if name in keys and name != "kind")]
         ignored = [name for name in keys if name not in _KINDS and name != "features"]
-        kinds = {**_KINDS, "features": features | None}
+        kinds = {**_KINDS, "features": features}
         fields: list[Any] = [(name, kinds[name], "prediction" if name == "kind" else None) for name in known]
         fields += [(f"ignored_{i}", msgspec.Raw, None) for i in range(len(ignored))]
         names = {f"ignored_{i}": name for i, name in enumerate(ignored)}
@@ -154,20 +158,26 @@ class ColumnDecoder:
         self._reader = reader
         self._classes, self._segment_values = classes, segment_values
         self._codes = _ClassCodes(classes)
-        self._type = _Type(layout.type, keys)
-        self._decoder = self._type.decoder
+        self._whole, self._raw = _Type(layout.type, keys), _Type(msgspec.Raw, keys)
+        self._type = self._whole
+        self.choice = FeatureChoice(layout, reader)
+
+    def thin(self, share: float, unnamed: Unnamed) -> None:
+        """Look at the features of this share of rows from here on, beside what the plans of the models say."""
+        self.choice.share, self.choice.unnamed = share, unnamed
+        self._type = self._whole if self.choice.takes_all else self._raw
 
     def decode(self, block: bytes, lines: Sequence[bytes]) -> list[Any]:
         """One object per line of the block, None where a line does not fit."""
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            found: list[Any] = self._decoder.decode_lines(block)
+            found: list[Any] = self._type.decoder.decode_lines(block)
             if len(found) == len(lines):
                 return found
         return [self._one(line) for line in lines]
 
     def _one(self, line: bytes) -> Any:
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return self._decoder.decode(line)
+            return self._type.decoder.decode(line)
         return None
 
     def columns(self, objects: Sequence[Any], now: float) -> Columns:
@@ -195,7 +205,7 @@ class ColumnDecoder:
         return Columns(predictions, labels, sorted(odd), np.concatenate(times))
 
     def _labels(self, fields: _Plain, when: Floats, wrong: Mask) -> list[LabelColumns]:
-        for column in (fields.event, fields.value):
+        for column in (fields.event, fields.value, fields.weight):
             _mark_present(column, wrong)
         codes = self._class_codes(fields.label)
         ids = _ids(fields)
@@ -220,7 +230,7 @@ class ColumnDecoder:
         ]
 
     def _predictions(self, fields: _Plain, when: Floats, wrong: Mask) -> list[PredictionColumns]:
-        for column in (fields.scores, fields.items):
+        for column in (fields.scores, fields.items, fields.weight):
             _mark_present(column, wrong)
         if fields.status.count(None) != len(wrong):
             _mark(wrong, (status is not None and str(status) != str(_OK) for status in fields.status))
@@ -233,26 +243,31 @@ class ColumnDecoder:
             label = self._class_codes(fields.label)
             wrong |= label == ODD
         latency, queue = _seconds_of(fields.latency_ms, wrong), _seconds_of(fields.queue_ms, wrong)
-        features = self.layout.columns(fields.features)
         users = _first(fields.user, fields.user_id)
         ids = _ids(fields)
+        objects, features, sampled = fields.features, None, None
+        if self._type is self._raw:
+            objects, features, sampled = self.choice.look(fields.features, ids, keys, place, wrong)
+        if features is None:
+            features = self.layout.columns(objects)
         whole = PredictionColumns(
             _NOBODY, when, ids, predicted, score, latency, queue,
             np.zeros(len(wrong), dtype=np.uint64), np.zeros(len(wrong), dtype=bool), self._classes, features, label,
+            sampled=sampled,
         )  # fmt: skip
         found = []
         plain = ~wrong
         for i, key in enumerate(keys):
             mine = np.flatnonzero(plain & (place == i)) if len(keys) > 1 or wrong.any() else None
             if mine is None or len(mine):
-                found.append(self._batch(key, whole, fields, users, mine))
+                found.append(self._batch(key, whole, objects, users, mine))
         return found
 
     def _batch(
         self,
         key: ModelKey,
         whole: PredictionColumns,
-        fields: _Plain,
+        objects: Sequence[Any],
         users: Sequence[Any],
         rows: NDArray[np.intp] | None,
     ) -> PredictionColumns:
@@ -261,7 +276,7 @@ class ColumnDecoder:
         batch = whole if rows is None else whole.take(rows)
         strange = whole.features.strange
         if rows is not None and strange:
-            some = [fields.features[i] for i in rows.tolist()]
+            some = [objects[i] for i in rows.tolist()]
             strange = self.layout.columns(some).strange
         features = self.layout.of(key.model, _with(batch.features, strange))
         user, has_user = _users(users, rows, plan.user_salt, len(batch))
@@ -274,6 +289,7 @@ class ColumnDecoder:
         return PredictionColumns(
             key, batch.ts, batch.ids, predicted, batch.score, batch.latency, batch.queue, user, has_user,
             self._classes, features, batch.label, segments, self._segment_values,
+            batch.sampled,
         )  # fmt: skip
 
     def _segment(self, features: FeatureColumns, name: str) -> Codes:
@@ -308,8 +324,9 @@ _NOBODY = ModelKey("", "")
 
 
 def plan_has_columns(plan: ModelPlan) -> bool:
-    """Whether requests of this model may travel as columns: they have classes and a reference that types features."""
-    return plan.reference is not None and plan.task in _TASKS
+    """Whether requests of this model may travel as columns: they have classes, and a reference that types features."""
+    known = plan.reference is not None and set(plan.segments) <= plan.reference.features.keys()
+    return known and plan.task in _TASKS
 
 
 def _with(features: FeatureColumns, strange: Any) -> FeatureColumns:

@@ -28,6 +28,7 @@ LARGEST = 1e15
 LONGEST_NAME = 128
 _LONGEST_RELEVANCE = 4096
 _KEY_CACHE = 10_000
+_LEAST_WEIGHT = 1.0
 
 
 class Rejected(Exception):
@@ -61,6 +62,7 @@ class Row(msgspec.Struct, gc=False):
     label: str | float | bool | list[str | int] | dict[str, float] | None = None
     event: str | None = None
     value: float | None = None
+    weight: float | None = None
 
 
 class RowReader:
@@ -104,6 +106,7 @@ class RowReader:
         ts = now if raw_ts is None else seconds(raw_ts)
         if ts > now + FUTURE_SLACK:
             raise Rejected("timestamp", f"{raw_ts!r} lies more than an hour in the future")
+        weight = _weight(line.weight)
         label = _label(line.label)
         if line.kind == "label":
             if row_id is None:
@@ -114,17 +117,30 @@ class RowReader:
             model = _name("model", line.model)
             if label is not None and model is not None:  # else nobody knows yet whose label it is
                 _check_label(self.plan_of(model), label, line.label)
-            return Label(row_id, ts, model, label, _name("event", line.event), value)
-        return self._prediction(line, row_id, ts, label)
+            return Label(row_id, ts, model, label, _name("event", line.event), value, weight)
+        return self._prediction(line, row_id, ts, label, 1.0 if weight is None else weight)
 
-    def _prediction(self, line: Row, row_id: str | None, ts: float, label: str | None) -> Prediction:
+    def _prediction(self, line: Row, row_id: str | None, ts: float, label: str | None, weight: float) -> Prediction:
         key = self.key(_name("model", line.model), line.version)
         error = None if line.status is None or str(line.status) == str(_OK) else _name("status", str(line.status))
         latency, queue = _duration("latency_ms", line.latency_ms), _duration("queue_ms", line.queue_ms)
         plan = self.plan_of(key.model)
         user = user_hash(line.user if line.user is not None else line.user_id, plan.user_salt)
         if error is not None:
-            return Prediction(key, ts, row_id, line.features, None, None, latency, error, label, user=user, queue=queue)
+            return Prediction(
+                key,
+                ts,
+                row_id,
+                line.features,
+                None,
+                None,
+                latency,
+                error,
+                label,
+                user=user,
+                queue=queue,
+                weight=weight,
+            )
         if label is not None:
             _check_label(plan, label, line.label)
         predicted, score, items = _answer(line, plan)
@@ -144,6 +160,7 @@ class RowReader:
             items,
             user,
             queue,
+            weight,
         )
 
     def key(self, model: str | None, version: str | int | float | None) -> ModelKey:
@@ -231,6 +248,13 @@ def _number(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Rejected("type", f"{name} {value!r} is no number, and the task is regression")
     _addable(name, value)
+
+
+def _weight(weight: float | None) -> float | None:
+    """Requests that a row stands for: the inverse of the share that its log keeps. Raises Rejected."""
+    if weight is not None and not _LEAST_WEIGHT <= weight <= LARGEST:
+        raise Rejected("type", f"weight {weight} lies outside {_LEAST_WEIGHT:g}..{LARGEST:g}")
+    return weight
 
 
 def _duration(name: str, milliseconds: float | None) -> float | None:

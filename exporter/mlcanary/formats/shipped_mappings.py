@@ -17,6 +17,7 @@ SHIPPED: Mapping[str, Mapping[str, Any]] = {
         "model": ["request_metadata.model_name"],
         "version": ["served_entity_id", "request_metadata.model_version"],
         "status": ["status_code"],
+        "weight": {"path": ["sampling_fraction"], "unit": "fraction"},
         "latency_ms": ["execution_duration_ms", "execution_time_ms", "latency_ms"],
         "request": ["request"],
         "response": ["response"],

@@ -134,6 +134,9 @@ class Measure:
     budget: ClassVar[str] = ""
     """The class of `exposition.budget.ORDER` under which its samples are left out; "" if they always stay."""
 
+    stage: ClassVar[str] = ""
+    """Name of a sampling stage whose rows alone the measure sees of the predictions; "" for all rows."""
+
     timed: ClassVar[bool] = False
     """Whether its gauges depend on the length of the window, beside what was counted in it."""
 

@@ -12,7 +12,7 @@ from types import NoneType
 
 import numpy as np
 
-from mlcanary.catalog import PREDICTION_FEATURE, Task
+from mlcanary.catalog import FEATURES, PREDICTION_FEATURE, Task
 from mlcanary.columns import PredictionColumns
 from mlcanary.measures.contract import Measure, names_counted, sample
 from mlcanary.measures.drift import DRIFT_FAMILIES, Live, drift
@@ -51,6 +51,7 @@ _BLOCK = 32
 class FeatureMeasure(Measure):
     """A row of counters per feature, and a vector of bin counts per feature of the reference."""
 
+    stage = FEATURES
     families = (
         "mlcanary_feature_bin_total",
         "mlcanary_feature_below_total",

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from mlcanary.catalog import JOINT_DRIFT
 from mlcanary.columns import PredictionColumns
 from mlcanary.measures.contract import Measure, sample, undefined
 from mlcanary.measures.plan import ModelPlan
@@ -48,6 +49,7 @@ class JointDriftMeasure(Measure):
     """Counters of placements; the discriminator is a sketch: it learns from all rows, not from those of a window."""
 
     budget = "joint_drift"
+    stage = JOINT_DRIFT
     families = (
         "mlcanary_c2st_rows_total",
         "mlcanary_c2st_placement_total",

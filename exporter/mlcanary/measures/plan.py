@@ -49,7 +49,7 @@ class ModelPlan:
     `ranks`: the k of NDCG@k and its kin. `quantile`: which one a regression model predicts, 0.5 for a median or mean.
     `segments`: features whose values split the figures. `split`: configured share of traffic by version. `clicks`,
     `conversions`: names of the events behind CTR and CVR. `user_salt`: what user ids are hashed with. `coarse`: few
-    score bins, for one segment of many.
+    score bins, for one segment of many. `feature_share`: the share of rows whose features are counted.
     """
 
     task: Task = Task.BINARY
@@ -70,6 +70,7 @@ class ModelPlan:
     conversions: str = "purchase"
     user_salt: bytes = b""
     coarse: bool = False
+    feature_share: float = 1.0
 
     @property
     def score_edges(self) -> Floats:

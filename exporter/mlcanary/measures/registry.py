@@ -19,6 +19,7 @@ from mlcanary.measures.provisional import ProvisionalMeasure
 from mlcanary.measures.quality import QualityMeasure
 from mlcanary.measures.ranking import RankingMeasure
 from mlcanary.measures.regression import RegressionMeasure
+from mlcanary.measures.sampling import SamplingMeasure
 from mlcanary.measures.score import ScoreMeasure
 from mlcanary.measures.segments import SegmentMeasure
 from mlcanary.measures.traffic import LatencyMeasure, QueueMeasure, TrafficMeasure
@@ -27,6 +28,7 @@ from mlcanary.measures.users import UserMeasure
 
 _BEFORE: tuple[type[Measure], ...] = (TrafficMeasure, LatencyMeasure, QueueMeasure)
 _AFTER: tuple[type[Measure], ...] = (
+    SamplingMeasure,
     FeatureMeasure,
     JointDriftMeasure,
     OutcomeMeasure,

@@ -7,62 +7,33 @@ limits of the plans and the capacity of the join. Nothing here reads a clock or 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from mlcanary.catalog import OTHER, Role, Task
+from mlcanary.catalog import OTHER, Task
 from mlcanary.columns import LabelColumns, PredictionColumns, alike, joined, joined_labels
 from mlcanary.joins.decisions import JoinOutcomes
 from mlcanary.joins.join import Join
 from mlcanary.joins.pages import JoinChanges, StoredJoin
-from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.contract import sample
-from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.monitor.backlog import Backlog
 from mlcanary.monitor.figures import Figures
+from mlcanary.monitor.looking import Looking
 from mlcanary.monitor.model_samples import model_samples, reference_samples, waiting_samples
 from mlcanary.monitor.panel import Panel
+from mlcanary.monitor.plan import DEFAULT_WINDOWS, MonitorPlan
 from mlcanary.monitor.settling import settle
 from mlcanary.monitor.users import Sketches, crossover_samples, sketches_of
 from mlcanary.records import Label, ModelKey, Prediction, Record, Sample
 from mlcanary.stats.accumulator import Tally
 from mlcanary.stats.distinct import relative_error
 
-DEFAULT_WINDOWS: tuple[tuple[str, float], ...] = (("5m", 300.0), ("1h", 3600.0))
-
-
-@dataclass(frozen=True)
-class MonitorPlan:
-    """`models` by name; `default` for every other model. Seconds throughout.
-
-    A version of which nothing was read for `version_retention`, and for as long as its labels take, is forgotten.
-    """
-
-    models: Mapping[str, ModelPlan] = field(default_factory=dict)
-    default: ModelPlan = field(default_factory=ModelPlan)
-    windows: tuple[tuple[str, float], ...] = DEFAULT_WINDOWS
-    join_capacity: int = 200_000
-    early_ttl: float = 600.0
-    limits: Limits = field(default_factory=Limits)
-    version_retention: float = 86_400.0
-
-    @property
-    def join_policies(self) -> dict[str, JoinPolicy]:
-        """Waiting times by model; "" stands for every other one."""
-        return {"": self.default.join, **{name: model.join for name, model in self.models.items()}}
-
-    def model(self, name: str) -> ModelPlan:
-        """The plan of a model."""
-        return self.models.get(name, self.default)
-
-    def role(self, model: str, version: str) -> Role:
-        """The part that a version of a model plays."""
-        return self.model(model).role(version)
+__all__ = ["DEFAULT_WINDOWS", "Monitor", "MonitorPlan"]
 
 
 class Monitor:
@@ -81,6 +52,7 @@ class Monitor:
         self._backlog = Backlog()
         self._buffers: dict[ModelKey, list[PredictionColumns]] = {}
         self._read_at: dict[ModelKey, float] = {}
+        self._looking = Looking()
         self._join = Join(
             plan.join_policies,
             capacity=plan.join_capacity,
@@ -115,6 +87,13 @@ class Monitor:
         if backlog.due is not None:
             self.advance(*backlog.due)
 
+    def look_at(self, features: float, *, joint: bool) -> None:
+        """Look at the features of this share of rows from here on; joint drift takes rows or none."""
+        self.flush()
+        self._looking.share, self._looking.joint = features, joint
+        for panel in self.panels.values():
+            panel.resting = self._looking.resting
+
     def _feed_records(self, records: Sequence[Record], now: float) -> None:
         """Records in stretches where no label stands before a prediction of its id: there, predictions may go first."""
         batches: dict[ModelKey, list[Prediction]] = {}
@@ -135,7 +114,7 @@ class Monitor:
             stretch.append(record if key == record.key else msgspec.structs.replace(record, key=key))
         self._join_records(stretch, labels, batches)
         for key, batch in batches.items():
-            self.panels[key].on_predictions(batch, now)
+            self.panels[key].on_predictions(self._looking.records(batch, self.panels[key]), now)
 
     def _join_records(
         self, predictions: Sequence[Prediction], labels: Sequence[Label], batches: dict[ModelKey, list[Prediction]]
@@ -165,6 +144,7 @@ class Monitor:
     def _keep(self, batch: PredictionColumns, now: float) -> None:
         if not len(batch):
             return
+        batch = self._looking.columns(batch, self.panels[batch.key])
         buffer = self._buffers.setdefault(batch.key, [])
         if buffer and not alike(buffer[-1], batch):
             self._count(batch.key)
@@ -214,6 +194,7 @@ class Monitor:
             plan = self.plan.model(model)
             panels = [panel for key, panel in self.panels.items() if key.model == model]
             yield Figures(("model", model), (), None, partial(model_samples, model, plan, panels))
+            yield Figures(("looking", model), (), None, partial(self._looking.samples, model, plan))
             if plan.reference is not None:
                 hidden = {name for owner, name in self._left_out[1] if owner == model}
                 make = partial(reference_samples, plan.reference, hidden)
@@ -304,6 +285,7 @@ class Monitor:
                 panel.replan(model)
             else:
                 self.panels[key] = Panel(key, model, plan.windows, now)
+                self.panels[key].resting = self._looking.resting
                 self.panels[key].load(panel.dump(), now)
         return problems
 
@@ -319,6 +301,7 @@ class Monitor:
         panel = self.panels.get(key)
         if panel is None:
             panel = self.panels[key] = Panel(key, self.plan.model(key.model), self.plan.windows, now)
+            panel.resting = self._looking.resting
             self._trim(panel)
         return panel
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlcanary.columns import OutcomeColumns, PredictionColumns
+from mlcanary.columns import OutcomeColumns, PredictionColumns, looked_at
 from mlcanary.measures.business import BusinessMeasure
 from mlcanary.measures.contract import Labeled, Matured, Measure, Outcome
 from mlcanary.measures.outcomes import OutcomeMeasure
@@ -17,6 +17,7 @@ from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.registry import measures_of
 from mlcanary.monitor.figures import Figures
 from mlcanary.records import ModelKey, Prediction, Sample
+from mlcanary.stats.row_choice import Unnamed
 from mlcanary.windows.merge_ring import MergeRing
 from mlcanary.windows.packed import Packed
 from mlcanary.windows.ring import SnapshotRing
@@ -77,7 +78,10 @@ def _merged(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
 
 
 class Panel:
-    """What is known of one (model, version). `last_prediction`, `last_label`: newest event times or None."""
+    """What is known of one (model, version). `last_prediction`, `last_label`: newest event times or None.
+
+    `resting`: sampling stages that take no rows now; `unnamed` counts rows without an id while rows are sampled.
+    """
 
     def __init__(self, key: ModelKey, plan: ModelPlan, windows: Sequence[tuple[str, float]], now: float) -> None:
         """`windows`: label value and length in seconds; `now`: Unix seconds, start of the windows."""
@@ -87,6 +91,8 @@ class Panel:
         self.last_prediction: float | None = None
         self.last_label: float | None = None
         self.last_seen = now
+        self.resting: frozenset[str] = frozenset()
+        self.unnamed = Unnamed()
         self._left_out: frozenset[str] = frozenset()
         self._terms = object()  # stands for all but the counters that figures depend on
         self._windows = tuple(windows)
@@ -142,16 +148,24 @@ class Panel:
         self.last_seen = now
         newest = max(p.ts for p in batch)
         self.last_prediction = newest if self.last_prediction is None else max(self.last_prediction, newest)
+        features = batch if all(p.sampled for p in batch) else [p for p in batch if p.sampled]
         for measure in self.counters.measures:
-            measure.on_predictions(batch)
+            if not measure.stage:
+                measure.on_predictions(batch)
+            elif features and measure.stage not in self.resting:
+                measure.on_predictions(features)
 
     def on_prediction_columns(self, batch: PredictionColumns, now: float) -> None:
         """Hand columns to every measure; `now` is when they were read."""
         self.last_seen = now
         newest = float(batch.ts.max())
         self.last_prediction = newest if self.last_prediction is None else max(self.last_prediction, newest)
+        features = looked_at(batch)
         for measure in self.counters.measures:
-            measure.on_prediction_columns(batch)
+            if not measure.stage:
+                measure.on_prediction_columns(batch)
+            elif len(features) and measure.stage not in self.resting:
+                measure.on_prediction_columns(features)
 
     def on_labeled_columns(self, batch: OutcomeColumns, newest: float | None) -> None:
         """Hand labelled predictions to every measure; `newest`: event time of the newest label, None if none came."""
@@ -246,6 +260,7 @@ class Panel:
             "last_prediction": self.last_prediction,
             "last_label": self.last_label,
             "last_seen": self.last_seen,
+            "unnamed": self.unnamed.count,
         }
 
     def load(self, state: Any, now: float) -> None:
@@ -260,6 +275,7 @@ class Panel:
                         part.load(dumped)
         self.last_prediction, self.last_label = state["last_prediction"], state["last_label"]
         self.last_seen = state.get("last_seen", now)
+        self.unnamed.count = state.get("unnamed", 0)
         self._start_windows(now)
 
     def _start_windows(self, now: float) -> None:

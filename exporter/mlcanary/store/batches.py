@@ -35,9 +35,12 @@ PREDICTION_FIELDS = (
     pa.field("items", pa.string()),
     pa.field("user_hash", pa.int64()),
     pa.field("weight", pa.float64()),
+    pa.field("features_read", pa.bool_()),
     pa.field(OTHER_FEATURES, pa.string()),
 )
-"""Columns of predictions beside those of their features; `scores` and `items` are JSON."""
+"""Columns of predictions beside those of their features; `scores` and `items` are JSON.
+
+`features_read` is false where sampling or shedding stepped over the features."""
 
 OUTCOME_FIELDS = (
     pa.field("ts", TIME),
@@ -65,6 +68,7 @@ def of_prediction_columns(
         "latency_seconds": numbers_or_null(batch.latency),
         "queue_seconds": numbers_or_null(batch.queue),
         "weight": pa.repeat(pa.scalar(1.0), len(batch)),
+        "features_read": pa.array(np.ones(len(batch), dtype=bool) if batch.sampled is None else batch.sampled),
     }
     if batch.label is not None:
         columns["label"] = names(batch.label, batch.classes)
@@ -90,7 +94,8 @@ def of_predictions(
         "label": [p.label for p in records],
         "scores": [_json(p.scores) for p in records],
         "items": [_json(p.items) for p in records],
-        "weight": [getattr(p, "weight", 1.0) for p in records],
+        "weight": [p.weight for p in records],
+        "features_read": pa.repeat(pa.scalar(True), len(records)),
     }
     if user:
         columns["user_hash"] = [None if p.user is None else p.user - ((p.user >> 63) << 64) for p in records]

@@ -1,0 +1,47 @@
+"""What bounds an exporter in its configuration: names, predictions that wait, rows that are looked at, bytes behind."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from mlcanary.documents import Schema, Seconds
+
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class LabelsSection(Schema, frozen=True):
+    """Bounds of the join table."""
+
+    capacity: AtLeastOne = 200_000
+    early_ttl: Seconds = Seconds(600)
+
+
+class LimitsSection(Schema, frozen=True):
+    """Caps on names learnt from the log."""
+
+    models: AtLeastOne = 50
+    versions: AtLeastOne = 20
+    features: AtLeastOne = 200
+    classes: Annotated[int, msgspec.Meta(ge=2)] = 20
+    events: AtLeastOne = 20
+    reasons: AtLeastOne = 20
+    segment_values: AtLeastOne = 10
+    items: AtLeastOne = 100
+    series: Annotated[int, msgspec.Meta(ge=1000)] = 50_000
+    window_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 256 * 1024 * 1024
+
+
+class SamplingSection(Schema, frozen=True):
+    """How much is looked at by choice. `features`: the share of rows whose features are counted."""
+
+    features: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+
+
+class SheddingSection(Schema, frozen=True):
+    """When features of rows are shed: above `lag_bytes` of unread log, for `patience`, and not catching up."""
+
+    enabled: bool = True
+    lag_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 64 * 1024 * 1024
+    patience: Seconds = Seconds(5)

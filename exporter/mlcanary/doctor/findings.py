@@ -1,0 +1,317 @@
+"""What is missing in a sample, what it costs, what to do; and the traps that are in it.
+
+Guarantee: every finding names a figure of the sample. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from mlcanary.catalog import Task
+from mlcanary.doctor.reading import Reading, Seen
+from mlcanary.records import Label, Prediction
+
+_MANY = 50
+_OFTEN_NULL = 0.2
+_MOST_FEATURES = 200
+_DAY = 86_400.0
+_OLD = 3600.0
+_UNNAMED = re.compile(r"f\d+")
+
+
+class Level(StrEnum):
+    """How bad: figures are impossible; some are missing; they may mislead; good to know."""
+
+    IMPOSSIBLE = "impossible"
+    MISSING = "missing"
+    TRAP = "trap"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`what` was seen, what it `costs`, and the `remedy`."""
+
+    level: Level
+    key: str
+    what: str
+    costs: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of `rows` say something of `field`."""
+
+    field: str
+    having: int
+    rows: int
+
+
+def coverage(readings: Sequence[Reading]) -> list[Coverage]:
+    """Of the predictions, field by field; and of labels in lines of their own."""
+    rows = [each for reading in readings for each in reading.predictions]
+    labels = [each for reading in readings for each in reading.labels]
+    tests = {
+        "id": lambda s: s.record.id is not None,
+        "time": lambda s: s.row.ts is not None or s.row.timestamp is not None,
+        "version": lambda s: s.version is not None,
+        "features": lambda s: bool(s.record.features),
+        "prediction": lambda s: s.record.predicted is not None or s.record.items is not None,
+        "score": lambda s: s.record.score is not None or bool(s.record.scores),
+        "latency": lambda s: s.record.latency is not None,
+        "label inline": lambda s: s.record.label is not None,
+        "user": lambda s: s.record.user is not None,
+    }
+    found = [Coverage(name, sum(map(test, rows)), len(rows)) for name, test in tests.items()]
+    ids = {each.record.id for each in rows}
+    return [
+        *found,
+        Coverage("label lines with a prediction here", sum(s.record.id in ids for s in labels), len(labels)),
+    ]
+
+
+def findings(readings: Sequence[Reading], now: float) -> list[Finding]:
+    """Everything worth telling, worst first. `now`: Unix seconds."""
+    rows = [each for reading in readings for each in reading.predictions]
+    labels = [each for reading in readings for each in reading.labels]
+    found = list(_lines(readings))
+    if rows:
+        share = {each.field: each.having / each.rows for each in coverage(readings) if each.rows}
+        found += [*_identity(share), *_answers(rows, share, readings), *_outcomes(rows, labels, share)]
+        found += [*_times(rows, now), *_ids(rows), *_features(rows)]
+    elif labels:
+        found.append(
+            Finding(Level.NOTE, "labels", f"{len(labels)} labels and no prediction", remedy="give their log too")
+        )
+    order = list(Level)
+    return sorted(found, key=lambda each: order.index(each.level))
+
+
+def _lines(readings: Sequence[Reading]) -> Iterator[Finding]:
+    for reading in readings:
+        bad, name = reading.rejects.total(), reading.options.name
+        if reading.error:
+            yield Finding(Level.IMPOSSIBLE, "format", f"{name}: {reading.error}", remedy="correct the options")
+        elif not reading.seen:
+            what = f"no line of {reading.lines} gave a record in the format {name}"
+            yield Finding(Level.IMPOSSIBLE, "format", what, "nothing can be measured", _no_rows(reading))
+        elif bad:
+            level = Level.TRAP if bad > 0.01 * reading.lines else Level.NOTE
+            reasons = ", ".join(f"{reason} {count}" for reason, count in reading.rejects.most_common())
+            yield Finding(level, "rejects", f"{bad} of {reading.lines} lines rejected: {reasons}", "they count nowhere")
+        if reading.rejects["score"]:
+            what = f"{reading.rejects['score']} scores lie outside 0..1"
+            yield Finding(
+                Level.TRAP, "score", what, "these rows are lost", "log the probability, not the margin or logit"
+            )
+        if reading.rejects["timestamp"]:
+            what = f"{reading.rejects['timestamp']} times cannot be read, or lie more than an hour in the future"
+            yield Finding(Level.TRAP, "time", what, "these rows are lost", "check the clock, the zone and the unit")
+        if reading.waiting and reading.seen:
+            what = f"{reading.waiting} lines wait for their other half or a schema"
+            yield Finding(Level.NOTE, "pairs", what, "given up after 5 minutes of event time, counted as `unpaired`")
+
+
+def _no_rows(reading: Reading) -> str:
+    if reading.waiting:
+        if reading.options.name == "bentoml":
+            return "let the path cover the schema folder beside data/ too"
+        return "one source must cover requests and responses: give a path or glob that holds both"
+    first = next(iter(reading.examples.values()), None)
+    return f"the first reject: {first[0].detail}" if first else "look at the lines"
+
+
+def _identity(share: dict[str, float]) -> Iterator[Finding]:
+    for key, costs, remedy in (
+        ("id", "late labels cannot be joined: only inline labels count", "log a request id, and keep it for the label"),
+        (
+            "time",
+            "the time of arrival counts instead: a replay or a lagging reader moves records",
+            "log the event time",
+        ),
+    ):
+        if share[key] < 1:
+            yield Finding(Level.MISSING, key, f"{_lack(share[key])} no {key}", costs, remedy)
+    if share["version"] < 1:
+        level = Level.IMPOSSIBLE if share["version"] == 0 else Level.MISSING
+        costs = "canary and baseline cannot be told apart" if share["version"] == 0 else "these count as `unknown`"
+        remedy = "set `version` of the source, a `path_pattern` with (?P<version>...), or log it"
+        yield Finding(level, "version", f"{_lack(share['version'])} no version, and no path tells it", costs, remedy)
+    if share["latency"] == 0:
+        yield Finding(Level.NOTE, "latency", "no prediction has a latency", "no latency figures from this log")
+
+
+def _answers(rows: Sequence[Seen], share: dict[str, float], readings: Sequence[Reading]) -> Iterator[Finding]:
+    if share["features"] < 1:
+        yield Finding(
+            Level.MISSING, "features", f"{_lack(share['features'])} no features", "no drift of them", "log the inputs"
+        )
+    answered = max(share["score"], share["prediction"])
+    if answered == 0:
+        yield Finding(
+            Level.IMPOSSIBLE,
+            "answer",
+            "no prediction has a score or a class",
+            "no quality and no drift of scores",
+            "log `score` or `prediction`, or name their field in `mapping`",
+        )
+    tasks = {reading.task for reading in readings if reading.predictions}
+    if answered and share["score"] < 1 and tasks & {Task.BINARY, Task.MULTICLASS}:
+        costs = "no AUC, log loss or calibration; accuracy and F1 work"
+        yield Finding(Level.MISSING, "score", f"{_lack(share['score'])} no score", costs, "log the probability as well")
+    errors = [s.record.error for s in rows if isinstance(s.record, Prediction)]
+    failed = [error for error in errors if error is not None]
+    if failed:
+        named = ", ".join(f"{name} {n}" for name, n in Counter(failed).most_common(3))
+        yield Finding(Level.NOTE, "status", f"{len(failed)} of {len(rows)} requests failed: {named}")
+
+
+def _outcomes(rows: Sequence[Seen], labels: Sequence[Seen], share: dict[str, float]) -> Iterator[Finding]:
+    if not labels and share["label inline"] == 0:
+        yield Finding(
+            Level.MISSING,
+            "labels",
+            "no label in the sample",
+            "traffic, latency and drift work; accuracy, F1, AUC and the like need labels",
+            "add the log of labels as a source: one more --log.path shows whether the ids meet",
+        )
+    ids = {each.record.id for each in rows}
+    lost = [each for each in labels if each.record.id not in ids]
+    if lost:
+        level = Level.TRAP if len(lost) == len(labels) else Level.NOTE
+        example = next((s.record.id for s in rows if s.record.id), None)
+        what = f"{len(lost)} of {len(labels)} labels have an id that no prediction here has: {lost[0].record.id!r}"
+        yield Finding(
+            level,
+            "labels",
+            f"{what}; a prediction has {example!r}",
+            "they join nothing unless their prediction lies outside the sample",
+            "use the same id; row n of a batch is <id>/n" if level is Level.TRAP else "",
+        )
+
+
+def _times(rows: Sequence[Seen], now: float) -> Iterator[Finding]:
+    raw = [value for s in rows if (value := s.row.ts if s.row.ts is not None else s.row.timestamp) is not None]
+    naive = [text for text in raw if isinstance(text, str) and _is_naive(text)]
+    if naive:
+        what = f"{len(naive)} of {len(rows)} times name no zone, such as {naive[0]}"
+        remedy = "log UTC with a Z; or give the zone: `timezone` in the `mapping`"
+        yield Finding(Level.TRAP, "time", what, "they are read as UTC, which moves them by the offset", remedy)
+    if not raw:
+        return
+    times = [each.record.ts for each in rows]
+    ahead = [ts for ts in times if ts > now + 1]
+    if ahead:
+        what = f"{len(ahead)} times lie in the future, by up to {max(ahead) - now:.0f} s"
+        yield Finding(
+            Level.TRAP, "time", what, "beyond an hour they are rejected", "check clock and zone of the server"
+        )
+    if all(float(ts).is_integer() for ts in times) and len(set(times)) < len(times):
+        what = f"times are whole seconds; {len(times) - len(set(times))} of {len(times)} tie"
+        yield Finding(Level.NOTE, "time", what, "windows do not mind; no latency can be taken from them")
+    age = now - max(times)
+    if age > _OLD:
+        what = f"the newest prediction of the sample is {span(age)} old"
+        costs = "windows of an old log stay empty: its counters are right, and `mlcanary replay` shows it whole"
+        yield Finding(Level.NOTE, "time", what, costs)
+
+
+def _ids(rows: Sequence[Seen]) -> Iterator[Finding]:
+    ids = [each.record.id for each in rows if each.record.id is not None]
+    again = len(ids) - len(set(ids))
+    if again:
+        name = Counter(ids).most_common(1)[0][0]
+        what = f"{again} of {len(ids)} predictions repeat an id, such as {name!r}"
+        costs = "they count once, as duplicates: a batch loses its other rows"
+        yield Finding(Level.TRAP, "id", what, costs, "give each row its own, such as <id>/<row>")
+
+
+def _features(rows: Sequence[Seen]) -> Iterator[Finding]:
+    values: dict[str, list[object]] = {}
+    for each in rows:
+        if isinstance(each.record, Prediction):
+            for name, value in each.record.features.items():
+                values.setdefault(name, []).append(value)
+    if len(values) > _MOST_FEATURES:
+        yield Finding(
+            Level.TRAP, "features", f"{len(values)} features", f"{_MOST_FEATURES} are followed", "raise limits.features"
+        )
+    if values and all(map(_UNNAMED.fullmatch, values)):
+        what = f"the {len(values)} features have no names: they are called f0, f1, ..."
+        yield Finding(Level.NOTE, "features", what, "", "give `mapping: {feature_names: [...]}` in their order")
+    if len(rows) >= _MANY:
+        yield from _odd_features(values, len(rows))
+
+
+def _odd_features(values: dict[str, list[object]], rows: int) -> Iterator[Finding]:
+    constant = [n for n, v in values.items() if len({x if isinstance(x, Hashable) else repr(x) for x in v}) == 1]
+    if constant:
+        what = f"constant in the whole sample: {_some(constant)}"
+        yield Finding(
+            Level.TRAP, "features", what, "no drift can show in them unless they change", "is the pipeline right?"
+        )
+    empty = {n: 1 - sum(x is not None for x in v) / rows for n, v in values.items()}
+    often = sorted((n for n, share in empty.items() if share > _OFTEN_NULL), key=lambda n: -empty[n])
+    if often:
+        what = f"often missing: {_some([f'{n} {empty[n]:.0%}' for n in often])}"
+        yield Finding(Level.NOTE, "features", what, "missing is counted as a value of its own")
+    nested = [n for n, v in values.items() if any(isinstance(x, list | dict) for x in v)]
+    if nested:
+        what = f"lists or objects as values: {_some(nested)}"
+        yield Finding(
+            Level.TRAP, "features", what, "they count as unusable, no drift", "log numbers, texts, true or false"
+        )
+    names = [n for n, v in values.items() if _is_name(v)]
+    if names:
+        what = f"texts that hardly ever repeat: {_some(names)}"
+        yield Finding(Level.TRAP, "features", what, "an id or free text is no category", "leave them out of `features`")
+
+
+def _is_name(values: Sequence[object]) -> bool:
+    texts = [value for value in values if isinstance(value, str)]
+    return len(texts) >= _MANY and len(set(texts)) > 0.9 * len(texts)
+
+
+def _some(names: Sequence[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _lack(share: float) -> str:
+    return "the predictions have" if share == 0 else f"{1 - share:.0%} of the predictions have"
+
+
+def _is_naive(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is None
+    except ValueError:
+        return False
+
+
+def label_delays(readings: Sequence[Reading]) -> list[float]:
+    """Seconds from predictions to their labels, where both are in the sample, ascending."""
+    times = {s.record.id: s.record.ts for reading in readings for s in reading.predictions if s.record.id is not None}
+    return sorted(
+        s.record.ts - times[s.record.id]
+        for reading in readings
+        for s in reading.labels
+        if isinstance(s.record, Label) and s.record.id in times
+    )
+
+
+def span(seconds: float) -> str:
+    """A duration in its largest unit.
+
+    >>> span(12.3), span(7300), span(90000)
+    ('12 s', '2 h', '1 d')
+    """
+    for size, name in ((_DAY, "d"), (3600.0, "h"), (60.0, "min")):
+        if abs(seconds) >= size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} s"

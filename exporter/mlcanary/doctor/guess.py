@@ -1,0 +1,300 @@
+"""A `mapping:` for lines that no format knows, guessed from names and values, with a word where a person must decide.
+
+Guarantee: what is proposed can be loaded, and only names values that the sample holds; nothing is hidden: each guess
+says why. Pure.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from mlcanary.doctor.guessed_answers import Claims, answers, features
+from mlcanary.doctor.paths import Outline, Place, is_time, mostly, outline_of
+from mlcanary.formats.contract import FormatOptions
+from mlcanary.formats.json_path import decode
+from mlcanary.formats.mapped_fields import cell
+from mlcanary.formats.mapping import MappingFormat, csv_cells
+from mlcanary.formats.rows import Rejected
+
+_MOST_DOCUMENTS = 300
+_DELIMITERS = ",;\t|"
+_OWNERS = frozenset(
+    {"user", "customer", "account", "session", "model", "version", "deployment", "endpoint", "client"}
+) | {
+    *("served", "device", "host", "pod", "span", "parent", "process", "thread", "tenant", "worker"),
+}
+_ID_ENDS = ("id", "uuid", "guid")
+_ENOUGH = 10
+_ONE_NAME = re.compile(r"""\["([^"]+)"\]|\['([^']+)'\]""")
+_DURATIONS = ("latency", "duration", "elapsed", "responsetime", "executiontime")
+_ID_WORDS = ("prediction", "inference", "request", "correlation", "transaction", "event", "call", "row", "record")
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A proposed mapping: entries in their order, and why each of them."""
+
+    mapping: dict[str, Any]
+    why: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    is_csv: bool = False
+
+
+def guess_mapping(lines: Sequence[bytes]) -> Guess | None:
+    """A mapping for these lines; None if they are neither JSON nor CSV or hold nothing to measure."""
+    documents = _json(lines[:_MOST_DOCUMENTS])
+    if documents:
+        return _guess(outline_of(documents), {}, {})
+    found = _csv(lines[:_MOST_DOCUMENTS])
+    if found is None:
+        return None
+    columns, delimiter, rows, named = found
+    head: dict[str, Any] = {"csv": columns}
+    why = {"csv": "the first line" if named else "decide: the lines have no names, these are by the look of the values"}
+    if delimiter != ",":
+        head["delimiter"] = delimiter
+    return _guess(outline_of(rows), head, why)
+
+
+def _guess(outline: Outline, head: dict[str, Any], why: dict[str, str]) -> Guess | None:
+    claims = Claims(outline)
+    for key, pick in _PICKS:
+        claims.take(key, pick(claims))
+    answers(claims)
+    features(claims, columns="csv" in head)
+    if "ts" in claims.mapping and _naive(outline, claims.paths["ts"]):
+        claims.mapping["timezone"] = "UTC"
+        claims.why["timezone"] = "decide: the times name no zone; this one, or the server's such as Europe/Berlin"
+    told = claims.mapping.keys()
+    if not told & {"features", "score", "prediction", "scores", "label", "response", "event"}:
+        return None
+    if "id" in told and told & {"label", "event"} and not told & {"score", "prediction", "features", "response"}:
+        claims.mapping = {"kind": {"const": "label"}, **claims.mapping}
+        claims.why["kind"] = "no answers in it: these lines are outcomes"
+    mapping = {**head, **claims.mapping}
+    if "csv" in head:  # a column's name is no path, whatever it holds
+        mapping = {key: _columns(value) if key not in head else value for key, value in mapping.items()}
+    try:
+        MappingFormat(FormatOptions("mapping", mapping=mapping))
+    except ValueError:
+        return None
+    return Guess(mapping, {**why, **claims.why}, tuple(claims.notes), "csv" in head)
+
+
+def _columns(entry: Any) -> Any:
+    """Paths of one name as that name."""
+    if isinstance(entry, str):
+        alone = _ONE_NAME.fullmatch(entry)
+        return entry if alone is None else alone[1] or alone[2]
+    if isinstance(entry, list):
+        return [_columns(each) for each in entry]
+    if isinstance(entry, dict) and "path" in entry:
+        return {**entry, "path": _columns(entry["path"])}
+    return entry
+
+
+def _best(claims: Claims, test: Callable[[Place], int | None]) -> Place | None:
+    """The free place with the lowest rank that `test` gives; of equal ones that with most values, then the shortest."""
+    ranked = [
+        (rank, -len(place.plain), len(place.path), place.path, place)
+        for place in claims.free()
+        if place.plain and (rank := test(place)) is not None
+    ]
+    return min(ranked)[-1] if ranked else None
+
+
+def _id(claims: Claims) -> tuple[Place, str] | None:
+    def rank(place: Place) -> int | None:
+        values, words = place.plain, place.words
+        if not place.scalar or not all(isinstance(v, str | int) and not isinstance(v, bool) for v in values):
+            return None
+        if place.different < 0.9 * len(values) or mostly(map(is_time, values)):
+            return None
+        if words in (("id",), ("uuid",)):
+            return 0 if not place.parent else 3
+        run = "".join(words)
+        if run.endswith(_ID_ENDS):
+            owned = any(run.startswith(owner) for owner in _OWNERS)
+            return None if owned else 1 if run.startswith(_ID_WORDS) else 4 if words[0] == "trace" else 2
+        keyed = all(isinstance(v, str) and len(v) < 64 and not set(v) & set(" {[") for v in values)
+        return 5 if keyed and len(values) >= _ENOUGH and place.different == len(values) else None
+
+    place = _best(claims, rank)
+    if place is None:
+        return None
+    doubt = "" if "".join(place.words).endswith(_ID_ENDS) else "decide: the name does not say so; "
+    return place, f"{doubt}{place.different} different values in {len(place.plain)}"
+
+
+def _ts(claims: Claims) -> tuple[Place, str] | None:
+    def rank(place: Place) -> int | None:
+        if not place.scalar or not mostly(map(is_time, place.plain)):
+            return None
+        words = set(place.words)
+        if words & {"received", "recorded", "logged", "logging", "created", "ingested", "updated", "end", "finished"}:
+            return 2
+        if words & {"time", "timestamp", "ts", "date", "datetime", "at", "when", "occurred", "start", "started"}:
+            return 0 if words & {"event", "request", "inference", "prediction", "ts", "timestamp"} else 1
+        run = "".join(place.words)
+        named = "time" in run or "stamp" in run or "date" in run
+        return 3 if named or all(isinstance(value, str) for value in place.plain) else None
+
+    place = _best(claims, rank)
+    return None if place is None else (place, f"for example {place.plain[0]}")
+
+
+def _named(
+    names: set[str], *, texts: bool, most: int, exact: bool = False
+) -> Callable[[Claims], tuple[Place, str] | None]:
+    def pick(claims: Claims) -> tuple[Place, str] | None:
+        def rank(place: Place) -> int | None:
+            words = place.words
+            fits = bool(set(words) & names) if not exact else "_".join(words) in names
+            if not fits or not place.scalar or place.different > most:
+                return None
+            if texts and not all(isinstance(value, str) for value in place.plain):
+                return None
+            return 0 if words and words[-1] in names else 1
+
+        place = _best(claims, rank)
+        return None if place is None else (place, f"for example {place.plain[0]}")
+
+    return pick
+
+
+def _latency(claims: Claims) -> tuple[Place, str] | None:
+    def rank(place: Place) -> int | None:
+        words, run = set(place.words), "".join(place.words)
+        named = words & {"took", "runtime", "ms", "millis", "ns", "time"} or run.startswith(_DURATIONS)
+        return 0 if named and place.numeric and min(place.numbers) >= 0 else None
+
+    place = _best(claims, rank)
+    if place is None:
+        return None
+    unit, said = _unit(place)
+    claims.units[place.path] = unit
+    return place, said
+
+
+def _unit(place: Place) -> tuple[str, str]:
+    words = set(place.words)
+    for unit, names in (
+        ("ms", {"ms", "millis", "milliseconds"}),
+        ("us", {"us", "micros", "microseconds"}),
+        ("ns", {"ns", "nanos", "nanoseconds"}),
+        ("s", {"s", "sec", "secs", "seconds"}),
+    ):
+        if words & names:
+            return unit, f"for example {place.plain[0]}"
+    middle = sorted(place.numbers)[len(place.numbers) // 2]
+    unit = "s" if middle < 5 and any(not number.is_integer() for number in place.numbers) else "ms"
+    return unit, f"the name tells no unit; {middle:g} looks like {unit}: decide (s, ms, us, ns)"
+
+
+def _status(claims: Claims) -> tuple[Place, str] | None:
+    def rank(place: Place) -> int | None:
+        if not set(place.words) & {"status", "code"} or not place.numeric:
+            return None
+        return 0 if all(number.is_integer() and 100 <= number < 600 for number in place.numbers) else None
+
+    place = _best(claims, rank)
+    return None if place is None else (place, "HTTP; any but 200 counts as an error")
+
+
+def _user(claims: Claims) -> tuple[Place, str] | None:
+    def rank(place: Place) -> int | None:
+        words = place.words
+        fits = len(words) == 2 and words[0] in ("user", "customer", "account", "client") and words[1] == "id"
+        return 0 if place.scalar and (fits or words in (("user",), ("uid",))) else None
+
+    place = _best(claims, rank)
+    return None if place is None else (place, "hashed while it is read; leave it out if users do not matter")
+
+
+_PICKS: tuple[tuple[str, Callable[[Claims], tuple[Place, str] | None]], ...] = (
+    ("id", _id),
+    ("ts", _ts),
+    ("latency_ms", _latency),
+    ("status", _status),
+    ("version", _named({"version", "release", "revision", "variant", "arm", "deployment"}, texts=False, most=20)),
+    ("model", _named({"model", "model_name", "model_id", "endpoint", "service"}, texts=True, most=20, exact=True)),
+    ("user", _user),
+)
+
+
+def _naive(outline: Outline, path: str) -> bool:
+    texts = [value for value in outline.places[path].plain if isinstance(value, str)]
+    try:
+        return any(datetime.fromisoformat(text).tzinfo is None for text in texts)
+    except ValueError:
+        return False
+
+
+def _json(lines: Sequence[bytes]) -> list[Any]:
+    """The documents, if at least half of the lines are JSON objects."""
+    found = []
+    for line in lines:
+        try:
+            document = decode(line)
+        except (Rejected, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            continue
+        if isinstance(document, dict):
+            found.append(document)
+    return found if 2 * len(found) >= len(lines) else []
+
+
+def _csv(lines: Sequence[bytes]) -> tuple[list[str], str, list[dict[str, Any]], bool] | None:
+    """Columns, delimiter, rows, and whether the first line names the columns."""
+    try:
+        texts = [line.decode() for line in lines]
+    except UnicodeDecodeError:
+        return None
+    if len(texts) < 2 or texts[0].lstrip().startswith(("{", "[")):
+        return None
+    for delimiter in sorted(_DELIMITERS, key=lambda mark: -texts[0].count(mark)):
+        table = _table(texts, delimiter)
+        if table is None:
+            continue
+        first = table[0]
+        named = len(set(first)) == len(first) and all(
+            each and isinstance(cell(each), str) and not is_time(each) for each in first
+        )
+        columns = first if named else _names(table)
+        rows = [dict(zip(columns, map(cell, cells), strict=True)) for cells in table[named:]]
+        return columns, delimiter, rows, named
+    return None
+
+
+def _names(table: Sequence[Sequence[str]]) -> list[str]:
+    """Names of columns that have none, by their look: a time, an id, a share; the others are counted."""
+    names = [f"column{i}" for i in range(1, len(table[0]) + 1)]
+    free: dict[str, Callable[[list[Any]], bool]] = {
+        "ts": lambda values: mostly(map(is_time, values)),
+        "id": lambda values: all(isinstance(v, str) for v in values) and len(set(values)) == len(values),
+        "score": lambda values: all(isinstance(v, float) and 0 <= v <= 1 for v in values),
+    }
+    for i in range(len(names)):
+        values = [cell(row[i]) for row in table]
+        found = next((name for name, fits in free.items() if fits(values)), None)
+        if found is not None:
+            names[i] = found
+            del free[found]
+    return names
+
+
+def _table(texts: Sequence[str], delimiter: str) -> list[list[str]] | None:
+    """The cells, if nearly all lines have as many as the first, and more than one."""
+    try:
+        rows = [csv_cells(text, delimiter) for text in texts]
+    except (Rejected, csv.Error):
+        return None
+    width = len(rows[0])
+    fitting = [row for row in rows if len(row) == width]
+    return fitting if width > 1 and len(fitting) >= 0.9 * len(rows) else None

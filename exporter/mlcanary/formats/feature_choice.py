@@ -1,0 +1,85 @@
+"""Rows of which not all have their features looked at: those of the others are stepped over, not decoded.
+
+Guarantee: whether a row is looked at depends on its id and the share of its model (`stats.row_choice`). What is no
+object where features belong is noticed in every row; what lies in it only in those that are looked at.
+Cost: a row that is not looked at saves the decoding and the columns of its features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mlcanary.columns import Codes, FeatureColumns, Floats, Mask
+from mlcanary.formats.layout import Layout
+from mlcanary.formats.rows import RowReader
+from mlcanary.records import ModelKey
+from mlcanary.stats.row_choice import Unnamed, chosen_rows
+
+UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_OPENING = ord("{")
+
+
+class FeatureChoice:
+    """Which rows of the models of a layout are looked at. `share`: beside what the plans of the models say."""
+
+    def __init__(self, layout: Layout, reader: RowReader) -> None:
+        self.share = 1.0
+        self.unnamed = Unnamed()
+        self._layout = layout
+        self._reader = reader
+        self._parts = {model: layout.part(model, reader.plan_of(model).segments) for model in layout.models}
+        self._has_parts = any(part is not None for part in self._parts.values())
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether every row is looked at."""
+        return all(self._share_of(model) >= 1.0 for model in self._layout.models)
+
+    def _share_of(self, model: str) -> float:
+        return self.share * self._reader.plan_of(model).feature_share
+
+    def look(
+        self, raws: Sequence[Any], ids: Sequence[str | None], keys: Sequence[ModelKey], place: Codes, wrong: Mask
+    ) -> tuple[list[Any], FeatureColumns, Mask]:
+        """Decoded features, None for a row that is not looked at; their columns; and which rows are looked at.
+
+        `raws`: features as they stand in the line; `place`: of each row among `keys`, negative for one that is wrong.
+        Rows that do not fit become wrong. Columns hold what splits the figures for the other rows too.
+        """
+        by_key: Floats = np.array([self._share_of(key.model) for key in keys] or [0.0])
+        sampled = chosen_rows(ids, np.where(place < 0, 0.0, by_key[np.maximum(place, 0)]), self.unnamed)
+        wrong |= [raw is not None and memoryview(raw)[0] != _OPENING for raw in raws]
+        objects: list[Any] = [None] * len(raws)
+        rows = np.flatnonzero(sampled & ~wrong)
+        for i in rows.tolist():
+            if raws[i] is not None:
+                try:
+                    objects[i] = self._layout.decoder.decode(raws[i])
+                except UNFIT:
+                    wrong[i] = True
+        features = self._layout.spread([objects[i] for i in rows.tolist()], rows, len(raws))
+        if self._has_parts:
+            self._fill_parts(features, raws, keys, place, ~sampled & ~wrong, wrong)
+        return objects, features, sampled
+
+    def _fill_parts(
+        self,
+        features: FeatureColumns,
+        raws: Sequence[Any],
+        keys: Sequence[ModelKey],
+        place: Codes,
+        among: Mask,
+        wrong: Mask,
+    ) -> None:
+        parts = [self._parts[key.model] for key in keys]
+        for i in np.flatnonzero(among).tolist():
+            part, raw = parts[place[i]], raws[i]
+            if part is not None and raw is not None:
+                try:
+                    part.fill(features, i, raw)
+                except UNFIT:
+                    wrong[i] = True
