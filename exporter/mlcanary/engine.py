@@ -82,12 +82,10 @@ class Engine:
             for problem in problems:
                 log.warning("state not taken over: %s", problem)
         self._feeds, self._extra = feeds, extra
-        self._inputs = Inputs(
-            settings, saved["inputs"] if saved is not None else None, feeds=feeds, whole=store is not None
-        )
+        self._inputs = Inputs(settings, (saved or {}).get("inputs"), feeds=feeds, whole=store is not None)
         self._store = store
         if store is not None:
-            store.restore(saved.get("store") if saved is not None else None, now)
+            store.restore((saved or {}).get("store"), now)
         self._wake: Callable[[], None] = lambda: None
         self._pages = PageMaker(SHOWN)
         self._budget = SeriesBudget(settings.plan.limits.series)
