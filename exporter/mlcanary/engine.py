@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 _SHOWN_REJECTS = 20
 _TOO_LONG = "too_long"
+_KNOWN_TIMES = 1000
 
 
 class Engine:
@@ -83,6 +84,7 @@ class Engine:
         self._client_dropped: Counter[str] = Counter()
         self._recent: deque[tuple[str, Reject]] = deque(maxlen=_SHOWN_REJECTS)
         self._event_time: dict[str, float] = {}
+        self._entries: dict[str, str] = {}
         self._left_out = 0
         self._render_seconds = 0.0
         self._checkpoint_seconds = 0.0
@@ -116,6 +118,8 @@ class Engine:
         decoded = self._inputs.decode(block, now)
         self.monitor.feed(decoded.records, now, decoded.predictions, decoded.labels)
         self._client_dropped.update(decoded.client_dropped)
+        if decoded.rejects:
+            self._entries[block.source] = block.origin
         for reject in decoded.rejects:
             self._rejected[block.source, reject.reason] += 1
             self._recent.append((block.source, reject))
@@ -233,9 +237,21 @@ class Engine:
         yield sample("config_last_reload_successful", (), 0.0 if self._refused else 1.0)
         yield sample("config_last_reload_success_timestamp_seconds", (), self._loaded_at)
 
+    def _leave_closed(self, followed: set[str]) -> None:
+        """Rejects of files that are not followed any more go to the row of their pattern; their times are forgotten."""
+        for source in [name for name in self._entries if name not in followed]:
+            if (entry := self._entries[source]) in followed:
+                del self._entries[source]
+                for key in [key for key in self._rejected if key[0] == source]:
+                    self._rejected[entry, key[1]] += self._rejected.pop(key)
+        if len(self._event_time) > _KNOWN_TIMES:
+            self._event_time = {name: ts for name, ts in self._event_time.items() if name in followed}
+
     def _source_samples(self) -> Iterator[Sample]:
         reasons = self._inputs.reasons()
-        for status in self._inputs.status():
+        statuses = self._inputs.status()
+        self._leave_closed({status.source for status in statuses})
+        for status in statuses:
             source = status.source
             yield sample("up", (source,), float(status.up))
             yield sample("log_lines_total", (source,), float(status.lines))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -136,16 +136,22 @@ class Counted:
     rejects: list[Reject] = field(default_factory=list)
 
 
-def counted(sources: Sequence[tuple[FormatOptions, Sequence[bytes]]], plan: ModelPlan | None = None) -> Counted:
-    """Every counter and histogram after these lines, each list through a decoder of its own, in this order."""
+Lines = Sequence[bytes] | Mapping[str, Sequence[bytes]]
+"""Lines of one log, or of several by their path."""
+
+
+def counted(sources: Sequence[tuple[FormatOptions, Lines]], plan: ModelPlan | None = None) -> Counted:
+    """Every counter and histogram after these lines, each entry through a decoder of its own, in this order."""
     model = plan or ModelPlan(roles={"v1": Role.BASELINE, "v2": Role.CANARY}, join=JoinPolicy(60.0, 86_400.0))
     monitor_plan = MonitorPlan(models={MODEL: model}, default=model)
     monitor = Monitor(monitor_plan, START)
     out = Counted()
-    for options, lines in sources:
-        decoded = make_format(options, monitor_plan.model).decode_block(b"\n".join(lines) + b"\n", NOW, options.name)
-        monitor.feed(decoded.records, NOW, decoded.predictions, decoded.labels)
-        out.rejects.extend(decoded.rejects)
+    for options, logs in sources:
+        reader = make_format(options, monitor_plan.model)
+        for source, lines in logs.items() if isinstance(logs, Mapping) else [(options.name, logs)]:
+            decoded = reader.decode_block(b"\n".join(lines) + b"\n", NOW, source)
+            monitor.feed(decoded.records, NOW, decoded.predictions, decoded.labels)
+            out.rejects.extend(decoded.rejects)
     monitor.advance(NOW, NOW)
     for found in monitor.samples(NOW):
         if BY_NAME[found.name].kind is not Kind.GAUGE:
@@ -155,10 +161,10 @@ def counted(sources: Sequence[tuple[FormatOptions, Sequence[bytes]]], plan: Mode
 
 def assert_same_counters(
     calls: Sequence[Call],
-    lines: Sequence[bytes],
+    lines: Lines,
     options: FormatOptions,
     tells: Tells = ALL,
-    labels: Sequence[tuple[FormatOptions, Sequence[bytes]]] | None = None,
+    labels: Sequence[tuple[FormatOptions, Lines]] | None = None,
 ) -> None:
     """These lines in this format give the counters of the native lines of the same calls.
 

@@ -78,7 +78,7 @@ def missing(name: str) -> str:
 def version_of(name: str, package: str) -> str:
     """The version of a package in a server's environment."""
     code = f"import importlib.metadata; print(importlib.metadata.version({package!r}))"
-    done = subprocess.run([_python(name), "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([python(name), "-c", code], capture_output=True, text=True, timeout=60, check=True)
     return done.stdout.strip()
 
 
@@ -93,12 +93,12 @@ def mlserver(folder: Path, environment: Mapping[str, str] | None = None) -> Iter
             "parameters": {"uri": "./model.joblib", "version": version},
         }
         (folder / version / "model-settings.json").write_text(json.dumps(settings))
-    subprocess.run([_python("mlserver"), "-c", _TRAIN, str(folder)], timeout=120, check=True)
+    subprocess.run([python("mlserver"), "-c", _TRAIN, str(folder)], timeout=120, check=True)
     http, grpc, metrics = free_port(), free_port(), free_port()
     ports = {"http_port": http, "grpc_port": grpc, "metrics_port": metrics, "parallel_workers": 0}
     (folder / "settings.json").write_text(json.dumps({"host": "127.0.0.1", "debug": False, **ports}))
     command = [str(VENVS / "mlserver" / "bin" / "mlserver"), "start", str(folder)]
-    with _running(command, folder, f"http://127.0.0.1:{http}/v2/health/ready", environment) as address:
+    with running(command, folder, f"http://127.0.0.1:{http}/v2/health/ready", environment) as address:
         yield address
 
 
@@ -108,10 +108,18 @@ def kserve(folder: Path) -> Iterator[str]:
     script = folder / "churn.py"
     script.write_text(_KSERVE)
     port = free_port()
-    with _running(
-        [_python("kserve"), str(script), str(port)], folder, f"http://127.0.0.1:{port}/v2/health/ready"
-    ) as url:
+    with running([python("kserve"), str(script), str(port)], folder, f"http://127.0.0.1:{port}/v2/health/ready") as url:
         yield url
+
+
+@contextmanager
+def bentoml(folder: Path, environment: Mapping[str, str]) -> Iterator[str]:
+    """BentoML with the service in `folder`; yields its address."""
+    port = str(free_port())
+    command = [python("bentoml"), "-m", "bentoml", "serve", "bentoml_service:Churn", "--host", "127.0.0.1"]
+    ready = f"http://127.0.0.1:{port}/readyz"
+    with running([*command, "--port", port], folder, ready, environment):
+        yield ready.removesuffix("/readyz")
 
 
 def tensors_request(call: Call) -> dict[str, Any]:
@@ -157,14 +165,16 @@ def ask_kserve_v1(address: str, call: Call) -> tuple[dict[str, Any], dict[str, A
     return request, post(f"{address}/v1/models/churn-{call.version}:predict", request)
 
 
-def _python(name: str) -> str:
+def python(name: str) -> str:
+    """The interpreter of a server's environment."""
     return str(VENVS / name / "bin" / "python")
 
 
 @contextmanager
-def _running(
+def running(
     command: list[str], folder: Path, ready: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[str]:
+    """The server as a child in a process group of its own, once `ready` answers; yields its address."""
     with (folder / "server.log").open("wb") as log:
         child = subprocess.Popen(
             command,

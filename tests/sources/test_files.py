@@ -154,19 +154,6 @@ def test_busy_files_take_turns(tmp_path: Path, clock: Clock) -> None:
     assert sorted(order[:3]) == ["a", "b", "c"]
 
 
-def test_above_the_cap_the_newest_files_are_followed_and_the_others_counted(tmp_path: Path, clock: Clock) -> None:
-    for number in range(10):
-        path = tmp_path / f"{number}.log"
-        path.write_bytes(b"%d\n" % number)
-        os.utime(path, (1.8e9 + number, 1.8e9 + number))
-    source = FileSource([str(tmp_path / "*.log")], None, max_files=3, clock=clock)
-    assert sorted(drain(source, clock)) == [b"7\n", b"8\n", b"9\n"]
-    assert source.left_out == 7
-    (tmp_path / "9.log").unlink()
-    assert drain(source, clock) == [b"6\n"]
-    assert source.left_out == 6
-
-
 def test_a_new_pattern_starts_like_a_first_start(tmp_path: Path, clock: Clock) -> None:
     source = FileSource([str(tmp_path / "a.log")], None, clock=clock)
     (tmp_path / "b.log").write_bytes(b"live\n")

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from mlcanary.formats.azureml import AzureMLFormat
+from mlcanary.formats.bentoml import BentoMLFormat
 from mlcanary.formats.cloudevents import CloudEventsFormat
 from mlcanary.formats.contract import Format, FormatOptions, RowFormat, RowsDecoder
 from mlcanary.formats.inference_protocol import InferenceProtocolFormat
+from mlcanary.formats.mapping import MappingFormat
 from mlcanary.formats.native import NativeFormat
 from mlcanary.formats.rows import RowReader
+from mlcanary.formats.sagemaker import SageMakerFormat
 from mlcanary.measures.plan import ModelPlan
 
 ROW_FORMATS: Mapping[str, Callable[[FormatOptions], RowFormat]] = {
@@ -18,6 +22,12 @@ ROW_FORMATS: Mapping[str, Callable[[FormatOptions], RowFormat]] = {
     "seldon1": CloudEventsFormat,
     "oip-v2": InferenceProtocolFormat,
     "mlserver": InferenceProtocolFormat,
+    "bentoml": BentoMLFormat,
+    "sagemaker": SageMakerFormat,
+    "azureml": AzureMLFormat,
+    "databricks": MappingFormat,
+    "vertex": MappingFormat,
+    "mapping": MappingFormat,
 }
 """Formats other than native. Raise ValueError, with what is allowed, for options that they cannot use."""
 

@@ -58,12 +58,13 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     Paths and patterns are absolute; older states may hold other spellings. `patterns` maps each pattern to the
     Unix nanoseconds of its first start, `files` each followed path to its position. `dropped` holds files that
     are not followed any more, because no pattern names them or because they are gone, oldest first: whoever
-    comes back goes on where it was left.
+    comes back goes on where it was left. `finished` are files closed until they grow, see `finished.Finished`.
     """
 
     patterns: dict[str, int] = {}
     files: dict[str, TailPosition] = {}
     dropped: dict[str, TailPosition] = {}
+    finished: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import gzip
 import os
 import stat
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 from mlcanary.sources.contract import Mark
@@ -160,3 +160,26 @@ def begins_compressed(path: str, mark: Mark) -> bool:
             return digest(file.read(min(SPAN, mark.offset))) == mark.head
     except (OSError, EOFError, zlib.error):
         return False
+
+
+def by_inode(marks: Iterable[Mark]) -> dict[int, list[Mark]]:
+    """Marks by where they were last seen."""
+    known: dict[int, list[Mark]] = {}
+    for mark in marks:
+        known.setdefault(mark.inode, []).append(mark)
+    return known
+
+
+def longest_at(path: str, known: Mapping[int, list[Mark]]) -> Mark | None:
+    """The longest known prefix that the file at `path` begins with, None if it cannot be told."""
+    try:
+        marks = known.get(os.stat(path).st_ino)
+        if not marks:
+            return None
+        file = Generation(path)
+    except OSError:
+        return None
+    try:
+        return file.longest(marks)
+    finally:
+        file.close()

@@ -6,11 +6,12 @@ resolved, because following a link through its targets is the business of `tail`
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from mlcanary.sources.rotation import rotated_names
 
@@ -32,8 +33,8 @@ class Pattern:
 
     def files(self) -> dict[str, str]:
         """Files there are now, absolute path to spelling. Compressed rotated files are no logs to read."""
-        found = (path for path in glob.iglob(self.spelling, recursive=True) if os.path.isfile(path))
-        return {os.path.abspath(path): path for path in found if not _is_compressed(path)}
+        parts = [_part(name) for name in self.key.split(os.sep)[1:]]
+        return {path: self.spell(path) for path in _files(os.sep, parts) if not _is_compressed(path)}
 
     def spell(self, path: str) -> str:
         """How the glob would spell the absolute `path`."""
@@ -64,6 +65,52 @@ def pattern_key(spelling: str) -> str:
     return os.path.normpath(os.path.join(glob.escape(os.getcwd()), spelling))
 
 
+_Part = str | re.Pattern[str]
+
+
+def _part(name: str) -> _Part:
+    """A name, or what matches the names that a part of a glob stands for; "**" stays what it is."""
+    return re.compile(fnmatch.translate(name)) if name != "**" and glob.has_magic(name) else name
+
+
+def _files(directory: str, parts: Sequence[_Part]) -> Iterator[str]:
+    """Files under `directory` that the parts of a glob name. Not `glob.iglob`, which tries to list every file as well.
+
+    Cost: each directory is listed once or, at a `**`, twice; nothing but a symbolic link is asked what it is.
+    """
+    part, rest = parts[0], parts[1:]
+    if part == "**":
+        yield from _files(directory, rest) if rest else ()
+        for entry in _entries(directory):
+            if not entry.name.startswith(".") and entry.is_dir():
+                yield from _files(entry.path, parts)
+            elif not rest and not entry.name.startswith(".") and entry.is_file():
+                yield entry.path
+    elif isinstance(part, str):
+        path = os.path.join(directory, part)
+        if rest:
+            yield from _files(path, rest)
+        elif os.path.isfile(path):
+            yield path
+    else:
+        hidden = part.pattern.startswith(r"(?s:\.")
+        for entry in _entries(directory):
+            if (hidden or not entry.name.startswith(".")) and part.match(entry.name):
+                if rest and entry.is_dir():
+                    yield from _files(entry.path, rest)
+                elif not rest and entry.is_file():
+                    yield entry.path
+
+
+def _entries(directory: str) -> list[os.DirEntry[str]]:
+    """What lies in a directory; nothing if it cannot be listed."""
+    try:
+        with os.scandir(directory) as entries:
+            return list(entries)
+    except OSError:
+        return []
+
+
 def _match(names: list[str], wanted: list[str]) -> bool:
     if not wanted:
         return not names
@@ -71,7 +118,7 @@ def _match(names: list[str], wanted: list[str]) -> bool:
         return any(_match(names[skipped:], wanted[1:]) for skipped in range(len(names) + 1))
     if not names or (names[0].startswith(".") and not wanted[0].startswith(".")):
         return False
-    return fnmatchcase(names[0], wanted[0]) and _match(names[1:], wanted[1:])
+    return fnmatch.fnmatchcase(names[0], wanted[0]) and _match(names[1:], wanted[1:])
 
 
 def _is_compressed(path: str) -> bool:

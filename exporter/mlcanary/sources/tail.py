@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Container
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 
 from mlcanary.sources.contract import Mark, SourceStatus, TailPosition
-from mlcanary.sources.generation import Generation, ReadBuffer, begins_compressed
-from mlcanary.sources.history import DirectoryListing, Found, History, Survey, first_to_read
+from mlcanary.sources.generation import Generation, begins_compressed
+from mlcanary.sources.history import Found, History, Survey, first_to_read
+from mlcanary.sources.surroundings import Surroundings
 
 _LINE_FEED = ord("\n")
 
@@ -31,18 +30,6 @@ class Step(Enum):
 
     MOVED = "moved"
     IDLE = "idle"
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the tails of one source share. `clock` is Unix seconds; `others` holds the followed paths."""
-
-    buffer: ReadBuffer
-    listing: DirectoryListing
-    clock: Callable[[], float]
-    others: Container[str]
-    settle_seconds: float
-    complete: bool
 
 
 class Tail:
@@ -154,6 +141,21 @@ class Tail:
     def last_position(self) -> TailPosition:
         """What to remember when the path is left: what was read to its end need not be found again."""
         return self.position() if self._generation is None else TailPosition(consumed=self.marks())
+
+    def finished(self) -> os.stat_result | None:
+        """The state of the file if nothing is left in it and nothing was rotated from it; None otherwise.
+
+        `position().current` is then all there is to remember, and None of it for an empty file.
+        """
+        reading = self._generation
+        if not self._at_live_end or self._revisit or self._fragment or self._skipping or reading is None:
+            return None
+        try:
+            info = os.stat(self.source)
+        except OSError:
+            return None
+        whole = (info.st_dev, info.st_ino) == reading.identity and info.st_size == reading.offset
+        return info if whole and not self.position().consumed else None
 
     # --- reading
 
