@@ -30,7 +30,7 @@ HOSTILE: tuple[Any, ...] = (
 )
 """What somebody's logging may write where another value was meant."""
 
-_BYTES = (b"", b"\0", b"\xff", b"\xed\xa0\x80", b"\r", b"\n", b"\r\n", b"{", b"}", b"[", b"]", b'"', b"\\", b",", b"\xef\xbb\xbf")
+_BYTES = (b"", b"\0", b"\xff", b"\xed\xa0\x80", b"\r", b"\n", b"\r\n", b"{", b"}", b"[", b"]", b'"', b"\\", b",", b"9", b"NaN")
 
 Mutation = Callable[[bytes, Random, Sequence[bytes]], bytes]
 

@@ -23,7 +23,7 @@ from mlcanary.columns import LabelColumns, PredictionColumns
 from mlcanary.formats.rows import Rejected, Row, RowReader
 from mlcanary.records import Record, Reject
 
-UNUSABLE = (Rejected, msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+UNUSABLE = (Rejected, msgspec.MsgspecError, RecursionError, UnicodeError, OverflowError)
 """What a line that cannot be used may raise."""
 
 _EXCERPT = 160
@@ -192,6 +192,8 @@ def reject_of(error: Exception, line: bytes) -> Reject:
         return Reject(error.reason, str(error), excerpt)
     if isinstance(error, msgspec.ValidationError):
         return Reject("type", str(error), excerpt)
-    if isinstance(error, UnicodeDecodeError):
+    if isinstance(error, UnicodeDecodeError | UnicodeEncodeError):
         return Reject("utf8", str(error.reason), excerpt)
+    if isinstance(error, OverflowError):
+        return Reject("type", f"a number that is too large: {error}", excerpt)
     return Reject("json", str(error), excerpt)

@@ -21,6 +21,7 @@ from mlcanary.formats.rows import Rejected
 
 _TOKEN = re.compile(r"""\.?([^.\[\]"'*$]+)|\[(-?\d+)\]|\[\*\]()|\["([^"]+)"\]|\['([^']+)'\]""")
 _NO_NUMBER = re.compile("NaN|Infinity")
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 _ALLOWED = """a path such as `a.b`, `a[0].b`, `a["odd key"]` or `a[*].b`, with one `[*]` at most"""
 
 Step = str | int
@@ -107,7 +108,7 @@ def compile_path(text: str) -> JsonPath:
 def decode(text: bytes | str) -> Any:
     """JSON, also with the bare `NaN` and `Infinity` that Python's own writer puts for a missing number: null here.
 
-    Raises Rejected, msgspec.DecodeError, UnicodeDecodeError or RecursionError.
+    Raises Rejected, msgspec.DecodeError, UnicodeError or RecursionError.
     """
     try:
         return msgspec.json.decode(text)
@@ -116,9 +117,12 @@ def decode(text: bytes | str) -> Any:
         if _NO_NUMBER.search(written) is None:
             raise
         try:
-            return json.loads(written, parse_constant=_none, parse_float=_finite, parse_int=_whole)
+            found = json.loads(written, parse_constant=_none, parse_float=_finite, parse_int=_whole)
         except ValueError:
             raise Rejected("json", str(error)) from error
+        if _HALF_CHARACTER.search(written) is not None:
+            json.dumps(found, ensure_ascii=False).encode()  # half a character could never be written to a page
+        return found
 
 
 def _none(_name: str) -> None:
