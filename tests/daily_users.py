@@ -74,7 +74,7 @@ def monitor_of(sidecar: dict[ModelKey, Hashes], ts: float = NOW) -> Monitor:
 
 def page_of(sketches: Sketches, salt: str = SALT) -> Page:
     """A page that hands these sketches out."""
-    return Page(b"", b"", sketches=sketches, salt=salt, made_at=NOW)
+    return Page((), (), sketches=sketches, salt=salt, made_at=NOW)
 
 
 def _sketches(sidecar: dict[ModelKey, Hashes]) -> Sketches:

@@ -85,7 +85,7 @@ def traffic(n: int, *, seed: int = 3, seconds: float = 600.0, label_delay: float
 
 def fed(records: Sequence[Record], monitor_plan: MonitorPlan, *, batch: int = 100, now: float | None = None) -> Monitor:
     """A monitor that saw the records in batches and then let every wait end that ends before `now`."""
-    monitor = Monitor(monitor_plan, START)
+    monitor = Monitor(monitor_plan, START, stored=True)
     for i in range(0, len(records), batch):
         monitor.feed(records[i : i + batch], START)
     if now is not None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kept_joins import KeptJoin
 from mlcanary.catalog import BY_NAME, Kind
 from mlcanary.monitor.monitor import Monitor, MonitorPlan
 from mlcanary.records import Label, Record, Sample
@@ -110,7 +111,7 @@ def _of_one(
 ) -> dict[str, Values]:
     ticks = END // STEP + 1
     lives: list[tuple[int, dict[tuple[str, str, tuple[str, ...]], list[float | None]]]] = []
-    monitor, fed = Monitor(plan, START - WARM_UP), 0
+    monitor, fed, kept = Monitor(plan, START - WARM_UP, stored=True), 0, KeptJoin()
     lives.append((0, {}))
     for tick in range(ticks):
         now = START + tick * STEP
@@ -128,11 +129,11 @@ def _of_one(
                 column += [0.0 if spec.kind in _GROWING else None] * (tick - first - len(column))
                 column.append(sample.value)
         if tick in restarts:
-            before, monitor = monitor, Monitor(plan, now)
+            before, monitor = monitor, Monitor(plan, now, stored=True)
             if joins:
-                before.redrain_joins(before.drain_joins()._replace(whole=True))
-                rows = [(key, row) for key, row in before.drain_joins().rows if row is not None]
-                monitor.load({"panels": [], "unmatched": [], "limited": []}, iter(rows), now)
+                names = before.dump()["join_names"]
+                stored = kept.keep(before.drain_joins()).stored()
+                monitor.load({"panels": [], "unmatched": [], "limited": [], "join_names": names}, stored, now)
             lives.append((tick + 1, {}))
     return _joined(lives, ticks, target)
 

@@ -71,6 +71,7 @@ class IngestThread(threading.Thread):
         self._finished = False
         self._orders: list[Callable[[], None]] = []
         self.failure: BaseException | None = None
+        engine.call_when_ready(self._wake.set)
 
     def run(self) -> None:
         """Poll, publish on a timer, obey orders between blocks."""
@@ -109,7 +110,7 @@ class IngestThread(threading.Thread):
                 self._orders.pop(0)()
             stop_by = self._stop_by  # asked before reading: what came before the stop is read
             more = engine.read_some()
-            if time.monotonic() >= due or (first and not more):
+            if time.monotonic() >= due or (first and not more) or engine.wants_checkpoint:
                 engine.publish()
                 due = time.monotonic() + interval
                 first = False

@@ -67,14 +67,19 @@ class Engine:
         self._settings = settings
         self._checkpoint = checkpoint
         self._revision = revision
-        self.monitor = Monitor(settings.plan, now)
+        self.monitor = Monitor(settings.plan, now, stored=checkpoint is not None)
         saved = checkpoint.load() if checkpoint is not None else None
         self._restored = saved is not None
         if checkpoint is not None and saved is not None:
-            for problem in self.monitor.load(saved["monitor"], checkpoint.waiting(), now):
+            try:
+                problems = self.monitor.load(saved["monitor"], checkpoint.joins(), now)
+            except (ValueError, KeyError, TypeError) as error:
+                raise checkpoint.damaged(error) from error
+            for problem in problems:
                 log.warning("state not taken over: %s", problem)
         self._feeds, self._extra = feeds, extra
         self._inputs = Inputs(settings, saved["inputs"] if saved is not None else None, feeds=feeds)
+        self._wake: Callable[[], None] = lambda: None
         self._pages = PageMaker(SHOWN)
         self._budget = SeriesBudget(settings.plan.limits.series)
         self._process = ProcessMetrics()
@@ -112,6 +117,16 @@ class Engine:
         if not self._inputs.waiting:
             self.monitor.advance(reached, now)
         return True
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """A source hands something over to others once the state is durable: publish now."""
+        return self._inputs.wants_checkpoint
+
+    def call_when_ready(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, from another thread, when it is worth calling `read_some` before the next poll."""
+        self._wake = wake
+        self._inputs.call_when_ready(wake)
 
     def take(self, block: Block, now: float) -> None:
         """Decode a block and feed it. Bad lines are counted, shown and left out."""
@@ -170,9 +185,11 @@ class Engine:
     def reload(self, settings: ExporterSettings) -> None:
         """Go on under other settings; counters live on where their bins stay the same."""
         now = self._clock()
+        self._save()  # what a broker is not told before we leave, others would read again
         saved = self._inputs.dump()
         self._inputs.close()
         self._inputs = Inputs(settings, saved, feeds=self._feeds)
+        self._inputs.call_when_ready(self._wake)
         for problem in self.monitor.replan(settings.plan, now):
             log.warning("reload: %s", problem)
         self._settings = settings
@@ -196,6 +213,9 @@ class Engine:
     def _save(self) -> None:
         """Write the checkpoint. A full disk must not blind the operator: count it, say it, go on publishing."""
         if self._checkpoint is None:
+            # Nothing will ever be more durable than this: a broker's own memory is all that a restart has.
+            self._inputs.dump()
+            self._inputs.acknowledge()
             return
         started = self._clock()
         changes = self.monitor.drain_joins()
@@ -204,7 +224,7 @@ class Engine:
             "inputs": self._inputs.dump(),
         }
         try:
-            self._checkpoint.save(state, changes.rows, whole=changes.whole)
+            self._checkpoint.save(state, changes)
         except StateError as error:
             self.monitor.redrain_joins(changes)
             self._checkpoint_errors += 1

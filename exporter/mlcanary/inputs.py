@@ -84,6 +84,15 @@ class Inputs:
         return self._source.waiting
 
     @property
+    def wants_checkpoint(self) -> bool:
+        """A source hands something over to others and asks for a `dump` that is made durable now."""
+        return self._source.wants_checkpoint
+
+    def call_when_ready(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, from another thread, when it is worth reading on before the next poll."""
+        self._source.call_when_ready(wake)
+
+    @property
     def left_out(self) -> int:
         """Files that are not followed because there are too many."""
         return self._source.left_out
@@ -126,8 +135,14 @@ def _open(
         position = None if saved is None else msgspec.convert(saved, Position)
         found[_FILES] = FileSource(settings.patterns, position, complete=complete, block_bytes=block_bytes)
     for origin in settings.origins:
+        if origin.kind is OriginKind.FILES:
+            continue
         if origin.name in feeds:
             found[origin.name] = feeds[origin.name](positions.get(origin.name))
         elif origin.kind is OriginKind.PIPE:
             raise ConfigError(f"{origin.name}: only `mlcanary exporter` reads it", hint="give log files")
+        elif origin.queue is not None:
+            if complete:
+                raise ConfigError(f"{origin.name}: it has no end", hint="a replay reads files; name them by --log.path")
+            found[origin.name] = origin.queue.open(positions.get(origin.name))
     return found

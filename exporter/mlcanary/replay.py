@@ -88,7 +88,7 @@ def replay(
         result.rejected.update(oversized(source))
     finally:
         source.close()
-    conclude(result, monitor, clock)
+    conclude(result, monitor, clock if math.isfinite(clock) else now)
     return result
 
 

@@ -6,10 +6,13 @@ sources:
     path_pattern: '/(?P<version>v\\d+)/'        # where the records do not say which version answered
     version: v1                                 # where nothing else does
   - stdin: true                                 # what is piped in; `--log.path -` is the same
+  - kafka: {brokers: [kafka:9092], topic: labels}     # or redis, nats, sql: one of them per entry
 """
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,12 +26,19 @@ from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.registry import FORMATS, make_format
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.push.settings import EVENT_FORMAT, EVENTS, PUSHED, PushSection
+from mlcanary.sources.kafka import KafkaSection
+from mlcanary.sources.nats_jetstream import NatsSection
+from mlcanary.sources.queue_source import QueueSection
+from mlcanary.sources.redis_streams import RedisSection
+from mlcanary.sources.sql import SqlSection
 
 STDIN = "stdin"
 """Source and origin of standard input."""
 
 DASH = "-"
 """Standard input as a path."""
+
+_KINDS = ("path", "stdin", "kafka", "redis", "nats", "sql")
 
 
 class SourceSection(Schema, frozen=True):
@@ -40,6 +50,10 @@ class SourceSection(Schema, frozen=True):
 
     path: str = ""
     stdin: bool = False
+    kafka: KafkaSection | None = None
+    redis: RedisSection | None = None
+    nats: NatsSection | None = None
+    sql: SqlSection | None = None
     format: str | None = None
     path_pattern: str | None = None
     model: str | None = None
@@ -48,20 +62,22 @@ class SourceSection(Schema, frozen=True):
 
 
 class OriginKind(Enum):
-    """Files are followed; a pipe and what is pushed outlive a reload, and only a running exporter has them."""
+    """Files are followed, queues asked; a pipe and what is pushed outlive a reload: only an exporter has them."""
 
     FILES = "files"
+    QUEUE = "queue"
     PIPE = "pipe"
     PUSH = "push"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """An entry of `sources`, or what is pushed: `name` is what its blocks carry as their origin."""
+    """An entry of `sources`, or what is pushed: `name` is what its blocks carry as their origin. `queue`: a broker."""
 
     name: str
     format: FormatOptions
     kind: OriginKind = OriginKind.FILES
+    queue: QueueSection | None = None
 
 
 def origins_of_paths(paths: Sequence[str], options: FormatOptions) -> tuple[Origin, ...]:
@@ -81,9 +97,6 @@ def origins_of(
     found: list[Origin] = []
     for i, section in enumerate(sections):
         place = ("sources", i)
-        name = _name(section, base, text, source, place)
-        if name == STDIN and any(origin.name == STDIN for origin in found):
-            raise error_at(text, source, place, "standard input twice", "once")
         options = FormatOptions(
             section.format or fallback.name,
             section.model or fallback.model,
@@ -92,8 +105,23 @@ def origins_of(
             section.mapping,
         )
         _check_format(options, text, source, place)
-        found.append(Origin(name, options, OriginKind.PIPE if name == STDIN else OriginKind.FILES))
+        origin = _origin(section, options, base, text, source, place)
+        if origin.kind is not OriginKind.FILES and any(origin.name == other.name for other in found):
+            raise error_at(text, source, place, f"{origin.name} again", "each once")
+        found.append(origin)
     return tuple(found)
+
+
+def _origin(
+    section: SourceSection, options: FormatOptions, base: Path, text: str, source: str, place: tuple[str | int, ...]
+) -> Origin:
+    """What a section reads. Raises ConfigError."""
+    queue = _queue(section, base, text, source, place)
+    if queue is not None:
+        return Origin(queue.name, options, OriginKind.QUEUE, queue)
+    if section.stdin:
+        return Origin(STDIN, options, OriginKind.PIPE)
+    return Origin(str(base / section.path), options)
 
 
 def push_origins(section: PushSection, fallback: FormatOptions, text: str, source: str) -> tuple[Origin, ...]:
@@ -110,14 +138,6 @@ def push_origins(section: PushSection, fallback: FormatOptions, text: str, sourc
     )
 
 
-def _name(section: SourceSection, base: Path, text: str, source: str, place: tuple[str | int, ...]) -> str:
-    """Where a section reads. Raises ConfigError."""
-    if bool(section.path) is section.stdin:
-        found = "path and stdin" if section.stdin else "neither path nor stdin"
-        raise error_at(text, source, place, found, "exactly one of path, stdin")
-    return STDIN if section.stdin else str(base / section.path)
-
-
 def _check_format(options: FormatOptions, text: str, source: str, place: tuple[str | int, ...]) -> None:
     """Raises ConfigError."""
     if options.name not in FORMATS:
@@ -126,6 +146,32 @@ def _check_format(options: FormatOptions, text: str, source: str, place: tuple[s
         make_format(options, lambda _model: ModelPlan())
     except ValueError as error:
         raise error_at(text, source, (*place, "mapping"), "what cannot be used", str(error)) from error
+
+
+def _queue(
+    section: SourceSection, base: Path, text: str, source: str, place: tuple[str | int, ...]
+) -> QueueSection | None:
+    """The broker or database of an entry, checked; None for files and standard input. Raises ConfigError."""
+    kinds = {name: getattr(section, name) for name in _KINDS}
+    given = {name: value for name, value in kinds.items() if value}
+    if len(given) != 1:
+        raise error_at(text, source, place, " and ".join(given) or "no source", f"one of {', '.join(_KINDS)}")
+    kind, value = next(iter(given.items()))
+    if kind in {"path", "stdin"}:
+        return None
+    queue: QueueSection = value.anchored(base)
+    if (problem := queue.problem()) is not None:
+        keys, what, allowed = problem
+        raise error_at(text, source, (*place, kind, *keys), what, allowed)
+    for keys, path in queue.files().items():
+        if not os.access(path, os.R_OK):
+            raise error_at(text, source, (*place, kind, *keys), f"{path!r}, which cannot be read", "a readable file")
+    module, extra = queue.needs
+    if module and importlib.util.find_spec(module) is None:
+        hint = f"pip install 'mlcanary[{extra}]'"
+        allowed = "this source where its client library is installed"
+        raise error_at(text, source, (*place, kind), f"no Python package {module}", allowed, hint=hint)
+    return queue
 
 
 def _path_pattern(

@@ -137,7 +137,7 @@ async def test_what_cannot_be_merged_is_refused_counted_and_shown() -> None:
     other_salt = page_of(fleet(1, 1, 10).sketches()[0], salt_fingerprint(b"another"))
     async with sidecar(other_salt) as peer:
         assert await problem_of(peer) == ("salt", False)
-    async with sidecar(Page(b"", b"")) as peer:
+    async with sidecar(Page((), ())) as peer:
         assert await problem_of(peer) == ("status", False)
     async with answering(web.Response(body=b"<html>")) as peer:
         assert await problem_of(peer) == ("malformed", False)
@@ -198,7 +198,7 @@ async def test_who_goes_away_counts_as_failed_and_his_users_stay_for_their_day()
     assert states == [True, True, False, False, False]
     assert one.view is not None
     assert one.view.failures == {"unreachable": 5}
-    html = render_landing(Page(b"", b"", peers=one.view.peers), "/metrics")
+    html = render_landing(Page((), (), peers=one.view.peers), "/metrics")
     assert "Peers whose users are merged" in html
     assert f"http://{peer}" in html
     clock.now += 2 * DAY_SECONDS

@@ -304,8 +304,8 @@ def test_nesting_beyond_reading_is_a_reject_and_harms_no_other(nested: bytes) ->
     kind = f"{KSERVE}request".encode()
     good = [event(side, body, id="good") for side, body in (("request", REQUEST), ("response", RESPONSE))]
     lines = (
-        b'{"id":"5f0c","type":"%s","data":%s}' % (kind, nested),
-        envelope_line({"ce-id": "5f0c", "ce-type": kind.decode()}, nested),
+        b'{"id":"5f0c","type":"%s","endpoint":"canary","data":%s}' % (kind, nested),
+        envelope_line({"ce-id": "5f0c", "ce-type": kind.decode(), "ce-endpoint": "canary"}, nested),
     )
     for line in lines:
         reader = Reader().read(line, event("response", RESPONSE), *good)

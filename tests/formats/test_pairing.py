@@ -63,6 +63,15 @@ def test_a_quiet_hour_gives_up_only_what_waited_before_it() -> None:
     assert all(pairing.put(f"after{i}", RESPONSE, half(ts=5021.0)) for i in range(20))
 
 
+def test_a_half_without_a_time_waits_from_its_arrival() -> None:
+    pairing = Pairing(PairLimits(age=Seconds(60)))
+    pairing.put("timeless", REQUEST, half(), now=5000.0)
+    for i in range(20):
+        pairing.put(f"a{i}", REQUEST, half(ts=4990.0 + i), now=5000.0 + i)
+    assert pairing.put("timeless", RESPONSE, half(), now=5030.0) is not None
+    assert pairing.take_dropped() == []
+
+
 def test_halves_are_bounded_by_count_and_bytes_and_the_oldest_goes_first() -> None:
     pairing = Pairing(PairLimits(count=2))
     for key in "abc":

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from mlcanary.joins.pages import StoredJoin
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.monitor.monitor import Monitor, MonitorPlan
@@ -63,7 +64,7 @@ def test_a_restart_does_not_renew_the_life_of_a_silent_version() -> None:
     monitor = Monitor(MonitorPlan(), START)
     monitor.feed([request(OLD, START)], START)
     restarted = Monitor(MonitorPlan(), START + DAY - 60)
-    restarted.load(monitor.dump(), iter(()), START + DAY - 60)
+    restarted.load(monitor.dump(), StoredJoin(), START + DAY - 60)
     assert shown(restarted, START + DAY - 60) == {"v1"}
     assert shown(restarted, START + DAY + 60) == set()
 

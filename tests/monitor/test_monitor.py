@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 from sklearn.metrics import accuracy_score, f1_score, log_loss, precision_score, recall_score, roc_auc_score
 
+from kept_joins import KeptJoin
 from mlcanary.catalog import BY_NAME, OBJECTIVES, OTHER, Role
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.monitor.monitor import Monitor, MonitorPlan
@@ -147,9 +148,8 @@ def test_the_reference_shares_add_up_and_below_is_their_running_sum() -> None:
 def restarted(monitor: Monitor, the_plan: MonitorPlan, now: float = END) -> tuple[Monitor, list[str]]:
     """A new process that took over everything, through the form that is stored."""
     state = msgspec.msgpack.decode(msgspec.msgpack.encode(monitor.dump()))
-    rows = [(key, row) for key, row in monitor.drain_joins().rows if row is not None]
-    other = Monitor(the_plan, now)
-    return other, other.load(state, iter(rows), now)
+    other = Monitor(the_plan, now, stored=True)
+    return other, other.load(state, KeptJoin().keep(monitor.drain_joins()).stored(), now)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 400, 1500, len(RECORDS)])

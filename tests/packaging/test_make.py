@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SERVERS = ("haproxy", "kubectl", "nginx", "chromium", "redis-server", "nats-server", "pg_ctlcluster")
 TOOLS = ("sh", "dirname", "tr", "cat", "touch")
 
 
@@ -62,26 +63,27 @@ def test_a_bare_machine_is_told_in_one_line_what_to_install(bare: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         "mlcanary set-up: please install first: sudo apt-get install --no-install-recommends "
-        "python3 python3-venv prometheus prometheus-alertmanager haproxy kubernetes-client nginx chromium "
+        "python3 python3-venv prometheus prometheus-alertmanager haproxy kubernetes-client nginx "
+        "redis-server nats-server postgresql chromium "
     ]
 
 
 def test_only_what_is_missing_is_asked_for(bare: Path) -> None:
-    for name in ("python3", "prometheus", "promtool", "haproxy", "kubectl", "nginx", "chromium"):
+    for name in ("python3", "prometheus", "promtool", *SERVERS):
         program(bare, name)
     done = set_up(bare)
     assert done.stderr.rstrip().endswith("--no-install-recommends prometheus-alertmanager")
 
 
 def test_a_python_without_venv_is_told_the_package(bare: Path) -> None:
-    for name in ("prometheus", "promtool", "alertmanager", "haproxy", "kubectl", "nginx", "chromium"):
+    for name in ("prometheus", "promtool", "alertmanager", *SERVERS):
         program(bare, name)
     program(bare, "python3", "exit 1")
     assert set_up(bare).stderr.rstrip().endswith("--no-install-recommends python3-venv")
 
 
 def test_a_python_that_is_too_old_is_named_with_the_way_out(bare: Path) -> None:
-    for name in ("prometheus", "promtool", "alertmanager", "haproxy", "kubectl", "nginx", "chromium"):
+    for name in ("prometheus", "promtool", "alertmanager", *SERVERS):
         program(bare, name)
     program(bare, "python3.10", 'case "$2" in *print*) echo 3.10 ;; *exit*) exit 1 ;; esac')
     done = set_up(bare, PYTHON="python3.10")
@@ -93,7 +95,7 @@ def test_a_python_that_is_too_old_is_named_with_the_way_out(bare: Path) -> None:
 
 
 def test_a_machine_that_is_set_up_is_left_alone(bare: Path) -> None:
-    for name in ("python3", "prometheus", "promtool", "alertmanager", "haproxy", "kubectl", "nginx", "chromium"):
+    for name in ("python3", "prometheus", "promtool", "alertmanager", *SERVERS):
         program(bare, name)
     (bare / ".venv").mkdir()
     stamp = bare / ".venv" / ".installed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,3 +115,11 @@ def test_a_log_that_cannot_be_read_is_named() -> None:
     result = CliRunner().invoke(replay, ["--log.path", "/nowhere/log.jsonl"])
     assert result.exit_code != 0
     assert str(result.exception) == "/nowhere/log.jsonl: cannot be read: No such file or directory"
+
+
+def test_a_log_without_any_time_is_replayed(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"id": "a", "score": 0.7, "label": 1, "user": "u"}\n' * 2)
+    result = CliRunner().invoke(replay, ["--log.path", str(log), "--output", "json"])
+    assert result.exit_code == 0, result.output
+    assert versions(json.loads(result.output))["unknown"]["duplicate_predictions"] == 1

@@ -24,13 +24,18 @@ ROWS: tuple[MetricSpec, ...] = (
         "Records that mlcanary.client dropped in the servers, as its lines in the log tell.",
         Kind.COUNTER,
     ),
-    own("log_lag_bytes", ("source",), "Bytes written to the log and not read yet."),
-    own("log_rotations_total", ("source", "kind"), "Rotations followed: rename or truncate.", Kind.COUNTER),
+    own("log_lag_bytes", ("source",), "Bytes written to the log and not read yet; of a broker an estimate."),
+    own(
+        "log_rotations_total",
+        ("source", "kind"),
+        "Rotations followed: rename or truncate; of Kafka: rebalance.",
+        Kind.COUNTER,
+    ),
     own("label_join_capacity", (), "Predictions that the join table can hold before the oldest is evicted."),
     own(
         "log_lost_total",
         ("source", "reason"),
-        "Ends of rotated logs that could not be read: vanished, truncated or compressed.",
+        "Ends of rotated logs that could not be read: vanished, truncated, compressed; messages: expired, trimmed.",
         Kind.COUNTER,
     ),
     own(

@@ -81,8 +81,11 @@ class Pairing:
         return self._bytes
 
     def put(self, key: str, side: Side, half: Half, now: float = math.inf) -> tuple[Half, Half] | None:
-        """Request and response, if this half completes them; else it waits. `now`: Unix seconds, bounds its time."""
-        since = self._clock
+        """Request and response, if this half completes them; else it waits.
+
+        `now`: Unix seconds of its arrival; bounds its own time, and stands in for one that it does not tell.
+        """
+        since = self._clock if math.isinf(now) else max(self._clock, now)
         if half.ts is not None:
             since = self._tick(min(half.ts, now))
             self._taken.append(half.ts)

@@ -21,12 +21,14 @@ are of equal age. Several versions that answered one request mature each for its
 does. A label that is held for maturity is told at once as PROVISIONAL too.
 A label without a model goes to the first model seen that knows the id.
 Memory: about 600 bytes per remembered prediction; at most `capacity` ids, and as many early labels.
+`mlcanary.joins.join` keeps the common kind of prediction in columns and leaves the rest to this machine, which says
+what is right for both.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -47,6 +49,7 @@ class JoinMachine:
         # Ordered dictionaries: the oldest key of a plain one is found by scanning over all that were deleted.
         self._table: OrderedDict[Key, list[Waiting]] = OrderedDict()
         self._early: OrderedDict[Key, list[Label]] = OrderedDict()
+        self.early_ids: Counter[str] = Counter()
         self._early_size = 0
         self._deadlines: list[tuple[float, Key]] = []
         self._early_deadlines: list[tuple[float, Key]] = []
@@ -85,7 +88,7 @@ class JoinMachine:
         heapq.heappush(self._deadlines, (_due(waiting, policy), key))
         if p.label is not None:
             self._offer(waiting, Label(p.id, p.ts, label=p.label), policy)
-        for label in self._early_labels(key):
+        for label in self.early_labels(key):
             self._apply(waiting, label, policy)
         self._catch_up(waiting, versions[:-1], p.id, policy)
         self._evict()
@@ -94,20 +97,43 @@ class JoinMachine:
     def label(self, label: Label) -> None:
         """Bring a label or business event to its prediction, or keep it until the prediction comes."""
         for model in (label.model,) if label.model is not None else self._models:
-            versions = self._table.get((model, label.id))
-            if versions is not None:
-                policy = self._policy(model)
-                for waiting in versions:
-                    self._apply(waiting, label, policy)
-                self._touch((model, label.id))
+            if (model, label.id) in self._table:
+                self.apply((model, label.id), label)
                 return
-        self._keep_early(label)
+        self.keep_early(label)
 
-    def advance(self, now: float) -> None:
-        """Decide everything whose time has come at event time `now`."""
+    def apply(self, key: Key, label: Label) -> None:
+        """Bring a label or business event to a prediction that is remembered here."""
+        policy = self._policy(key[0])
+        for waiting in self._table[key]:
+            self._apply(waiting, label, policy)
+        self._touch(key)
+
+    def adopt(self, key: Key, waiting: Waiting) -> None:
+        """Go on with a prediction that was remembered elsewhere until now."""
+        self._table[key] = [waiting]
+        self._models[key[0]] = None
+        self._touch(key)
+        if not waiting.done:
+            self._hold(waiting.key, 1)
+        heapq.heappush(self._deadlines, (_due(waiting, self._policy(key[0])), key))
+
+    def evict(self, key: Key) -> None:
+        """Forget a request that is remembered here, to make room."""
+        for waiting in self._table.pop(key):
+            if not waiting.done:
+                self._decide(waiting)
+                self.out.results.append((waiting.key, "evicted"))
+        self._touch(key)
+        self._bound_schedules()
+
+    def advance(self, now: float) -> list[Key]:
+        """Decide everything whose time has come at event time `now`; returns the requests that are forgotten now."""
+        forgotten = []
         while self._deadlines and self._deadlines[0][0] <= now:
             deadline, key = heapq.heappop(self._deadlines)
-            self._settle(key, deadline)
+            if self._settle(key, deadline):
+                forgotten.append(key)
         while self._early_deadlines and self._early_deadlines[0][0] <= now:
             _, key = heapq.heappop(self._early_deadlines)
             labels = self._early.get(key, [])
@@ -119,6 +145,7 @@ class JoinMachine:
                 self._put_early(key, kept)
             else:
                 self._take_early(key)
+        return forgotten
 
     def drain(self) -> Changes:
         """What changed since the last call.
@@ -149,8 +176,11 @@ class JoinMachine:
         self._policies = policies
         self._reschedule()
 
-    def restore(self, rows: Iterator[tuple[Key, bytes]]) -> None:
-        """Take over rows that `drain` gave to a former process, in their order of insertion."""
+    def restore(self, rows: Iterator[tuple[Key, bytes]], *, evict: bool = True) -> None:
+        """Take over rows that `drain` gave to a former process, in their order of insertion.
+
+        `evict`: forget the oldest where there are more than `capacity`.
+        """
         self._dirty = {}
         for key, row in rows:
             versions, early = _DECODE(row)
@@ -163,8 +193,10 @@ class JoinMachine:
             if early:
                 self._early[key] = early
                 self._early_size += len(early)
+                self.early_ids[key[1]] += 1
         self._reschedule()
-        self._evict()
+        if evict:
+            self._evict()
 
     def _policy(self, model: str) -> JoinPolicy:
         return self._policies.get(model) or self._policies[""]
@@ -239,11 +271,11 @@ class JoinMachine:
     def _hold(self, key: ModelKey, by: int) -> None:
         self.pending[key] = self.pending.get(key, 0) + by
 
-    def _settle(self, key: Key, deadline: float) -> None:
-        """The wait of a prediction is over, or the memory of a decided one."""
+    def _settle(self, key: Key, deadline: float) -> bool:
+        """The wait of a prediction is over, or the memory of a decided one; True if it is forgotten now."""
         versions = self._table.get(key)
         if versions is None:
-            return
+            return False
         policy = self._policy(key[0])
         kept = []
         for waiting in versions:
@@ -263,12 +295,13 @@ class JoinMachine:
         self._touch(key)
         if not kept:
             del self._table[key]
-            return
+            return True
         self._table[key] = kept
         heapq.heappush(self._deadlines, (min(_due(waiting, policy) for waiting in kept), key))
+        return False
 
-    def _early_labels(self, key: Key) -> list[Label]:
-        """Labels that came before this prediction, under its model's name or under none."""
+    def early_labels(self, key: Key) -> list[Label]:
+        """Labels that came before this prediction, under its model's name or under none; they are its own now."""
         if not self._early:
             return []
         found: list[Label] = []
@@ -276,7 +309,8 @@ class JoinMachine:
             found += self._take_early(name)
         return found
 
-    def _keep_early(self, label: Label) -> None:
+    def keep_early(self, label: Label) -> None:
+        """Keep a label whose prediction is not known yet."""
         key = (label.model or "", label.id)
         labels = self._early.get(key)
         if labels is None:
@@ -294,7 +328,9 @@ class JoinMachine:
 
     def _put_early(self, key: Key, labels: list[Label]) -> None:
         """Keep these labels, at least one, in the place that the key has or at the end."""
-        self._early_size += len(labels) - len(self._early.get(key, []))
+        former = self._early.get(key)
+        self._early_size += len(labels) - len(former or [])
+        self.early_ids[key[1]] += former is None
         self._early[key] = labels
         heapq.heappush(self._early_deadlines, (min(x.ts for x in labels) + self._early_ttl, key))
         self._touch(key)
@@ -303,17 +339,15 @@ class JoinMachine:
         labels = self._early.pop(key, [])
         if labels:
             self._early_size -= len(labels)
+            self.early_ids[key[1]] -= 1
+            if not self.early_ids[key[1]]:
+                del self.early_ids[key[1]]
             self._touch(key)
         return labels
 
     def _evict(self) -> None:
         while len(self._table) > self.capacity:
-            oldest, versions = self._table.popitem(last=False)
-            for waiting in versions:
-                if not waiting.done:
-                    self._decide(waiting)
-                    self.out.results.append((waiting.key, "evicted"))
-            self._touch(oldest)
+            self.evict(next(iter(self._table)))
         self._bound_schedules()
 
     def _touch(self, key: Key) -> None:

@@ -1,36 +1,36 @@
 """The heart: records of any model and version go in, samples for the page come out.
 
 Guarantee: the state is a function of the records fed and the event times passed to `advance`; feeding the
-same records in other batches gives the same counts. Memory is bounded by the limits of the plans and the
-capacity of the join table. Nothing here reads a clock or a file.
+same records in other batches gives the same counts, as long as the join is not full. Memory is bounded by the
+limits of the plans and the capacity of the join. Nothing here reads a clock or a file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from mlcanary.catalog import OTHER, Role
+from mlcanary.catalog import OTHER, Role, Task
 from mlcanary.columns import LabelColumns, PredictionColumns, alike, joined
-from mlcanary.joins.machine import JoinMachine
+from mlcanary.joins.decisions import JoinOutcomes
+from mlcanary.joins.join import Join
+from mlcanary.joins.pages import JoinChanges, StoredJoin
 from mlcanary.joins.policy import JoinPolicy
-from mlcanary.joins.rows import Changes, Event, Grown, Joined, Key, Outcomes, Waiting
-from mlcanary.measures.contract import Labeled, Matured, Outcome, sample
+from mlcanary.measures.contract import sample
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.monitor.figures import Figures
 from mlcanary.monitor.model_samples import model_samples, reference_samples, waiting_samples
 from mlcanary.monitor.panel import Panel
+from mlcanary.monitor.settling import settle
 from mlcanary.monitor.users import Sketches, crossover_samples, sketches_of
 from mlcanary.records import Label, ModelKey, Prediction, Record, Sample
 from mlcanary.stats.accumulator import Tally
 from mlcanary.stats.distinct import relative_error
-
-T = TypeVar("T")
 
 DEFAULT_WINDOWS: tuple[tuple[str, float], ...] = (("5m", 300.0), ("1h", 3600.0))
 
@@ -67,8 +67,8 @@ class MonitorPlan:
 class Monitor:
     """Panels by (model, version), and the join between them."""
 
-    def __init__(self, plan: MonitorPlan, now: float) -> None:
-        """`now`: Unix seconds; the windows begin here."""
+    def __init__(self, plan: MonitorPlan, now: float, *, stored: bool = False) -> None:
+        """`now`: Unix seconds; the windows begin here. `stored`: somebody calls `drain_joins`."""
         self.plan = plan
         self._start = now
         self._terms = object()  # stands for the plan and what is left out, which the reference's figures depend on
@@ -79,7 +79,13 @@ class Monitor:
         self.unmatched = Tally()
         self._buffers: dict[ModelKey, list[PredictionColumns]] = {}
         self._read_at: dict[ModelKey, float] = {}
-        self._join = JoinMachine(plan.join_policies, capacity=plan.join_capacity, early_ttl=plan.early_ttl)
+        self._join = Join(
+            plan.join_policies,
+            capacity=plan.join_capacity,
+            early_ttl=plan.early_ttl,
+            stored=stored,
+            gives_classes=lambda model: self.plan.model(model).task in (Task.BINARY, Task.MULTICLASS),
+        )
 
     def feed(
         self,
@@ -89,48 +95,70 @@ class Monitor:
         labels: Sequence[LabelColumns] = (),
     ) -> None:
         """Take in records, in the order of their lines, and columns of others, of which none is among the records."""
-        batches: dict[ModelKey, list[Prediction]] = {}
-        for columns in predictions:
-            self._feed_columns(columns, now, batches)
-        for record in records:
-            if isinstance(record, Label):
-                self._join.label(self._known_model(record))
-                continue
-            key = self._known(record.key, now, batches)
-            prediction = record if key == record.key else msgspec.structs.replace(record, key=key)
-            if self._join.predict(prediction, self.plan.model(key.model).segment_values(prediction.features)):
-                batches.setdefault(key, []).append(prediction)
-            else:
-                self.panels[key].outcomes.count_duplicate()
-        for key, batch in batches.items():
-            self.panels[key].on_predictions(batch, now)
-        for column in labels:
-            for label in column.rows():
-                self._join.label(self._known_model(label))
+        self._feed_columns(predictions, now)
+        self._feed_records(records, now)
+        self._join.label_many([self._known_labels(column) for column in labels])
         self._settle(self._join.take(), now)
         self._note_folded()
 
-    def _feed_columns(self, batch: PredictionColumns, now: float, busy: Collection[ModelKey]) -> None:
+    def _feed_records(self, records: Sequence[Record], now: float) -> None:
+        """Records in stretches where no label stands before a prediction of its id: there, predictions may go first."""
+        batches: dict[ModelKey, list[Prediction]] = {}
+        stretch: list[Prediction] = []
+        labels: list[Label] = []
+        labelled: set[str] = set()
+        busy: dict[ModelKey, None] = dict.fromkeys(self._buffers)
+        for record in records:
+            if isinstance(record, Label):
+                labels.append(self._known_model(record))
+                labelled.add(record.id)
+                continue
+            if record.id in labelled:
+                self._join_records(stretch, labels, batches)
+                stretch, labels, labelled = [], [], set()
+            key = self._known(record.key, now, busy)
+            busy[key] = None
+            stretch.append(record if key == record.key else msgspec.structs.replace(record, key=key))
+        self._join_records(stretch, labels, batches)
+        for key, batch in batches.items():
+            self.panels[key].on_predictions(batch, now)
+
+    def _join_records(
+        self, predictions: Sequence[Prediction], labels: Sequence[Label], batches: dict[ModelKey, list[Prediction]]
+    ) -> None:
+        if predictions:
+            segments = [self.plan.model(p.key.model).segment_values(p.features) for p in predictions]
+            fresh = self._join.predict_records(predictions, segments)
+            for prediction, is_fresh in zip(predictions, fresh.tolist(), strict=True):
+                if is_fresh:
+                    batches.setdefault(prediction.key, []).append(prediction)
+                else:
+                    self.panels[prediction.key].outcomes.count_duplicate()
+        if labels:
+            self._join.label_records(labels)
+
+    def _feed_columns(self, batches: Sequence[PredictionColumns], now: float) -> None:
         """Join requests with what is known of them, and keep them until there are enough to be worth counting."""
-        key = self._known(batch.key, now, {**dict.fromkeys(busy), **dict.fromkeys(self._buffers)})
-        if key != batch.key:
-            batch = replace(batch, key=key)
-        segments = [[batch.segment_values.names[code] for code in codes.tolist()] for codes in batch.segments]
-        rows = zip(batch.rows(), *segments, strict=True)
-        fresh = np.array([self._join.predict(prediction, tuple(values)) for prediction, *values in rows], dtype=bool)
-        if not fresh.all():
-            self.panels[key].outcomes.count_duplicate(int(np.count_nonzero(~fresh)))
-            batch = batch.take(np.flatnonzero(fresh))
+        known: list[PredictionColumns] = []
+        for batch in batches:
+            key = self._known(batch.key, now, {b.key: None for b in known} | dict.fromkeys(self._buffers))
+            known.append(batch if key == batch.key else replace(batch, key=key))
+        for batch, fresh in zip(known, self._join.predict_many(known), strict=True):
+            if not fresh.all():
+                self.panels[batch.key].outcomes.count_duplicate(int(np.count_nonzero(~fresh)))
+            self._keep(batch if fresh.all() else batch.take(np.flatnonzero(fresh)), now)
+
+    def _keep(self, batch: PredictionColumns, now: float) -> None:
         if not len(batch):
             return
-        buffer = self._buffers.setdefault(key, [])
+        buffer = self._buffers.setdefault(batch.key, [])
         if buffer and not alike(buffer[-1], batch):
-            self._count(key)
-            buffer = self._buffers.setdefault(key, [])
+            self._count(batch.key)
+            buffer = self._buffers.setdefault(batch.key, [])
         buffer.append(batch)
-        self._read_at[key] = now
+        self._read_at[batch.key] = now
         if sum(map(len, buffer)) >= _ENOUGH:
-            self._count(key)
+            self._count(batch.key)
 
     def _count(self, key: ModelKey) -> None:
         """Hand what is kept of a version to its panel."""
@@ -171,11 +199,12 @@ class Monitor:
                 hidden = {name for owner, name in self._left_out[1] if owner == model}
                 make = partial(reference_samples, plan.reference, hidden)
                 yield Figures(("reference", model), (model,), self._terms, make)
+        pending = self._join.pending
         for key, panel in sorted(self.panels.items()):
             info = sample("model_info", (panel.plan.role(key.version), panel.plan.task), 1.0)
             yield Figures((*key, "role"), key, None, partial(iter, (info,)))
             yield from panel.figures(now)
-            yield Figures((*key, "waiting"), (), None, partial(waiting_samples, panel, self._join.pending.get(key, 0)))
+            yield Figures((*key, "waiting"), (), None, partial(waiting_samples, panel, pending.get(key, 0)))
         yield Figures(("joins",), (), None, partial(self._shared_samples, now))
 
     def _shared_samples(self, now: float) -> Iterator[Sample]:
@@ -213,9 +242,10 @@ class Monitor:
             "panels": [[*key, panel.plan.edges, panel.dump()] for key, panel in self.panels.items()],
             "unmatched": self.unmatched.dump(),
             "limited": self.limited.dump(),
+            "join_names": self._join.names(),
         }
 
-    def load(self, state: Any, joins: Iterator[tuple[Key, bytes]], now: float) -> list[str]:
+    def load(self, state: Any, joins: StoredJoin, now: float) -> list[str]:
         """Take over a dumped state; returns what could not be taken over, for the log.
 
         A version whose bin edges changed (another reference profile) starts anew: its old counts lie in bins
@@ -231,7 +261,7 @@ class Monitor:
             panel.load(dumped, now)
         self.unmatched.load(state["unmatched"])
         self.limited.load(state["limited"])
-        self._join.restore(joins)
+        self._join.restore(state["join_names"], joins)
         return problems
 
     def replan(self, plan: MonitorPlan, now: float) -> list[str]:
@@ -258,11 +288,11 @@ class Monitor:
                 self.panels[key].load(panel.dump(), now)
         return problems
 
-    def drain_joins(self) -> Changes:
+    def drain_joins(self) -> JoinChanges:
         """Rows of the join table that changed since the last call, for the checkpoint."""
         return self._join.drain()
 
-    def redrain_joins(self, changes: Changes) -> None:
+    def redrain_joins(self, changes: JoinChanges) -> None:
         """Give these rows out again at the next `drain_joins`: they could not be stored."""
         self._join.redrain(changes)
 
@@ -335,59 +365,18 @@ class Monitor:
             self._folded.add((reason, *name))
             self.limited.add((reason,))
 
-    def _settle(self, out: Outcomes, now: float) -> None:
+    def _known_labels(self, batch: LabelColumns) -> LabelColumns:
+        known = self._known_model(Label("", 0.0, batch.model)).model
+        return batch if known == batch.model else replace(batch, model=known)
+
+    def _settle(self, out: JoinOutcomes, now: float) -> None:
         """Bring what the join decided to the panels."""
-        for key, result in out.results:
-            self._panel(key, now).outcomes.count_join(result)
-        for model in out.unmatched:
+        for model, count in out.unmatched.items():
             room = (model,) in self.unmatched.counts or len(self.unmatched.counts) <= self.plan.limits.models
             if not room:
                 self._fold("models", model)
-            self.unmatched.add((model,) if room else (OTHER,))
-        for key, events in _by_key((e.waiting.key, _outcome(e)) for e in out.events).items():
-            self._panel(key, now).on_events(events)
-        for key, labeled in _by_key((x.waiting.key, self._labeled(x)) for x in out.provisional).items():
-            self._panel(key, now).on_provisional(labeled)
-        newest: dict[ModelKey, float] = {}
-        for x in out.joined:
-            if not x.waiting.assumed:
-                newest[x.waiting.key] = max(newest.get(x.waiting.key, x.label_ts), x.label_ts)
-        for key, labeled in _by_key((x.waiting.key, self._labeled(x)) for x in out.joined).items():
-            self._panel(key, now).on_labeled(labeled, newest.get(key))
-        for key, matured in _by_key((grown.waiting.key, self._matured(grown)) for grown in out.matured).items():
-            self._panel(key, now).on_matured(matured)
-
-    def _labeled(self, joined: Joined) -> Labeled:
-        waiting, label, label_ts = joined
-        return Labeled(
-            label,
-            waiting.predicted,
-            waiting.score,
-            self.plan.model(waiting.key.model).is_positive(label),
-            label_ts - waiting.ts,
-            waiting.scores,
-            waiting.items,
-            waiting.user,
-            waiting.segments,
-            waiting.assumed,
-        )
-
-    def _matured(self, grown: Grown) -> Matured:
-        w: Waiting = grown.waiting
-        labeled = self._labeled(Joined(w, w.label, w.label_ts)) if w.label is not None else None
-        return Matured(w.ts, labeled, grown.events, w.user, w.segments)
-
-
-def _outcome(event: Event) -> Outcome:
-    return Outcome(event.event, event.value, event.waiting.ts, event.waiting.user, event.waiting.segments)
-
-
-def _by_key(pairs: Iterable[tuple[ModelKey, T]]) -> dict[ModelKey, list[T]]:
-    """Batches in the order in which their keys came."""
-    batches: dict[ModelKey, list[T]] = {}
-    for key, value in pairs:
-        batches.setdefault(key, []).append(value)
-    return batches
+            self.unmatched.add((model,) if room else (OTHER,), float(count))
+        settle(out, lambda key: self._panel(key, now), self.plan.model)
 
 
 _ENOUGH = 2048

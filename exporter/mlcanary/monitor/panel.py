@@ -153,11 +153,9 @@ class Panel:
         for measure in self.counters.measures:
             measure.on_prediction_columns(batch)
 
-    def on_labeled_columns(self, batch: OutcomeColumns) -> None:
-        """Hand labelled predictions to every measure; assumed labels did not come."""
-        came = (batch.ts + batch.delay)[~batch.assumed]
-        if len(came):
-            newest = float(came.max())
+    def on_labeled_columns(self, batch: OutcomeColumns, newest: float | None) -> None:
+        """Hand labelled predictions to every measure; `newest`: event time of the newest label, None if none came."""
+        if newest is not None:
             self.last_label = newest if self.last_label is None else max(self.last_label, newest)
         for measure in self.counters.measures:
             measure.on_labeled_columns(batch)

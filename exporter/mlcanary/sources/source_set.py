@@ -6,10 +6,11 @@ in the configuration does not touch the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlcanary.sources.contract import Block, Source, SourceStatus
+from mlcanary.sources.queue_source import QueueSource
 
 
 class SourceSet:
@@ -55,6 +56,17 @@ class SourceSet:
     def status(self) -> list[SourceStatus]:
         """Health of everything that is read."""
         return [row for child in self._sources.values() for row in child.status()]
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        """True while a source asks for one."""
+        return any(getattr(child, "wants_checkpoint", False) for child in self._sources.values())
+
+    def call_when_ready(self, wake: Callable[[], None]) -> None:
+        """Passed on to every source with a thread of its own."""
+        for child in self._sources.values():
+            if isinstance(child, QueueSource):
+                child.call_when_ready(wake)
 
     @property
     def left_out(self) -> int:

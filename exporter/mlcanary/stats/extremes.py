@@ -27,7 +27,7 @@ class Extremes:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Extremes) and self.of == other.of
 
-    __hash__ = None  # type: ignore[assignment] - it changes
+    __hash__ = None  # type: ignore[assignment]  # it changes
 
     def update(self, name: str, least: float, greatest: float) -> None:
         """Take in the extremes of a batch."""

@@ -1,0 +1,232 @@
+"""The stored form of rows in columns: pages of 256 sequence numbers, of which only those that changed are written.
+
+Guarantee: what `drain` gives, applied in order, is always the whole truth of the plain rows: `restore` makes the same
+rows of it. The ids of a page are written once, when its rows are new; after that they are on disk only, so that memory
+holds ids of rows that were never stored, and no others. Ids of rows that are gone are dropped from a page's list once
+they outnumber the living by four to one.
+Cost: 16 KB per changed page, and each id once. What could not be stored is bounded by the rows that live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from types import MappingProxyType
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from mlcanary.columns import NONE
+from mlcanary.joins.names import Names
+from mlcanary.joins.row_ring import (
+    ASSUMED,
+    DONE,
+    HAS_USER,
+    LIVE,
+    MATURED,
+    ODD,
+    ROW,
+    RowRing,
+    Rows,
+    no_rows,
+    pick,
+    together,
+)
+from mlcanary.joins.rows import Changes, Key
+
+PAGE_BITS = 8
+"""A page is the rows whose sequence numbers differ in these low bits only."""
+
+_PLAIN = LIVE | DONE | MATURED | ASSUMED | HAS_USER
+_ENCODE = msgspec.msgpack.Encoder().encode
+_DECODE = msgspec.msgpack.Decoder(tuple[bytes, list[str]]).decode
+
+
+class JoinChanges(NamedTuple):
+    """What is to be stored, in this order.
+
+    `pages` of rows, None where the page and its ids are gone; `ids` by first sequence number; `thin`: page and the low
+    bits of the rows whose ids it still needs. `odd`: rows of the machine with their sequence number, -1 without one;
+    None for a row that is gone. `whole`, `odd_whole`: there is nothing but these. The rest is for `redrain`.
+    """
+
+    whole: bool = False
+    pages: Sequence[tuple[int, bytes | None]] = ()
+    ids: Sequence[tuple[int, bytes]] = ()
+    thin: Sequence[tuple[int, bytes]] = ()
+    odd: Sequence[tuple[Key, bytes | None, int]] = ()
+    odd_whole: bool = False
+    fresh: Mapping[int, str | None] = MappingProxyType({})
+    counts: Mapping[int, int] = MappingProxyType({})
+    machine: Changes = Changes(False, [])
+
+
+class StoredJoin(NamedTuple):
+    """What was stored: `pages` and `ids` in the order of their numbers, `odd` in the order in which it was written."""
+
+    pages: Iterable[tuple[int, bytes]] = ()
+    ids: Iterable[tuple[int, bytes]] = ()
+    odd: Iterable[tuple[Key, bytes, int]] = ()
+
+
+class PageNotes:
+    """Which pages changed since they were stored, and the ids that never were."""
+
+    def __init__(self, stored: bool) -> None:
+        """`stored`: somebody calls `drain`; else nothing is noted."""
+        self._stored = stored
+        self._whole = True
+        self._ids: dict[int, str | None] = {}
+        self._dirty: set[int] = set()
+        self._on_disk: dict[int, int] = {}
+
+    def add(self, seqs: NDArray[np.int64], ids: Sequence[str | None]) -> None:
+        """New rows, in rising order of their numbers."""
+        if self._stored and len(seqs):
+            self._ids.update(zip(seqs.tolist(), ids, strict=True))
+            self._dirty.update(range(int(seqs[0]) >> PAGE_BITS, (int(seqs[-1]) >> PAGE_BITS) + 1))
+
+    def touch(self, seqs: NDArray[np.int64]) -> None:
+        """Rows that changed."""
+        if self._stored:
+            self._dirty.update((seqs >> PAGE_BITS).tolist())
+
+    def remove(self, seqs: NDArray[np.int64]) -> None:
+        """Rows that are plain ones no more."""
+        if self._stored:
+            self.touch(seqs)
+            if self._ids:
+                for seq in seqs.tolist():
+                    self._ids.pop(seq, None)
+
+    def drain(self, ring: RowRing) -> JoinChanges:
+        """What changed since the last call; the first one, without a `restore`, gives everything."""
+        if not self._stored:
+            return JoinChanges()
+        rows = self._plain(ring, None if self._whole else self._dirty)
+        rows["hash"] = 0
+        numbers, starts = np.unique(rows["seq"] >> PAGE_BITS, return_index=True)
+        parts = dict(zip(numbers.tolist(), np.split(rows, starts[1:]), strict=False)) if len(rows) else {}
+        before = {page: self._on_disk.get(page, 0) for page in self._dirty | parts.keys()}
+        gone = [page for page in sorted(self._dirty) if page not in parts and page in self._on_disk]
+        for page in gone:
+            del self._on_disk[page]
+        ids = []
+        for page, chunk in groupby(sorted(self._ids.items()), lambda item: item[0] >> PAGE_BITS):
+            seqs, texts = zip(*chunk, strict=True)
+            ids.append((seqs[0], _ENCODE((_low_bits(np.array(seqs)), texts))))
+            self._on_disk[page] = self._on_disk.get(page, 0) + len(seqs)
+        thin = []
+        for page, part in parts.items():
+            if len(part) * 4 + 8 < self._on_disk.get(page, 0):
+                thin.append((page, _low_bits(part["seq"])))
+                self._on_disk[page] = len(part)
+        pages = [*((page, None) for page in gone), *((page, part.tobytes()) for page, part in parts.items())]
+        changes = JoinChanges(self._whole, pages, ids, thin, fresh=self._ids, counts=before)
+        self._whole, self._ids, self._dirty = False, {}, set()
+        return changes
+
+    def redrain(self, changes: JoinChanges, ring: RowRing) -> None:
+        """Give these out again at the next `drain`: they could not be stored."""
+        if not self._stored:
+            return
+        self._whole |= changes.whole
+        self._ids = {**changes.fresh, **self._ids}
+        for page, count in changes.counts.items():
+            self._on_disk.pop(page, None)
+            if count:
+                self._on_disk[page] = count
+        living = set((self._plain(ring, None)["seq"] >> PAGE_BITS).tolist())
+        self._dirty = {p for p in self._dirty | changes.counts.keys() if p in living or p in self._on_disk}
+
+    def restore(self, stored: StoredJoin, names: Names, odd: Sequence[tuple[int, Key]]) -> tuple[Rows, int]:
+        """All rows, oldest first, with their hashes, and the next sequence number; `odd`: number and key of odd ones.
+
+        Raises ValueError for what `drain` never gave.
+        """
+        self._whole = False
+        parts = [_stubs(odd, names)]
+        last = max((seq for seq, _ in odd), default=-1)
+        chunks = groupby(stored.ids, lambda item: item[0] >> PAGE_BITS)
+        texts: dict[int, str] = {}
+        for page, blob in stored.pages:
+            rows = _decoded(page, blob, names)
+            for own, chunk in chunks:
+                texts = _texts(chunk)
+                last = max(last, own << PAGE_BITS)
+                if own == page:
+                    break
+            low = (rows["seq"] & ((1 << PAGE_BITS) - 1)).tolist()
+            if not texts.keys() >= set(low):
+                raise ValueError(f"page {page} of the join lacks ids")
+            self._on_disk[page] = len(texts)
+            hashed = np.array([hash(texts[bits]) for bits in low], dtype=np.int64)
+            models = names.model_of[rows["key"]]
+            for model in np.unique(models).tolist():
+                rows["hash"][models == model] = names.hashes(hashed[models == model], model)
+            parts.append(rows)
+        rows = together(parts)
+        rows = pick(rows, np.argsort(rows["seq"], kind="stable"))
+        if len(rows):
+            if (np.diff(rows["seq"]) == 0).any() or rows["seq"][0] < 0:
+                raise ValueError("rows of the join that stand twice")
+            last = max(last, int(rows["seq"][-1]))
+        # A page that was begun is never gone on with: its ids on disk may be those of rows that are gone.
+        return rows, ((last >> PAGE_BITS) + 1) << PAGE_BITS
+
+    def _plain(self, ring: RowRing, pages: set[int] | None) -> Rows:
+        slots = ring.ordered()
+        slots = slots[(ring.rows["flags"][slots] & ODD) == 0]
+        if pages is not None:
+            slots = slots[np.isin(ring.rows["seq"][slots] >> PAGE_BITS, np.array(sorted(pages), dtype=np.int64))]
+        return ring.read(slots)
+
+
+def thinned(chunks: Iterable[tuple[int, bytes]], keep: bytes) -> tuple[int, bytes]:
+    """The stored ids of one page without those of rows that are gone: first sequence number and ids, to be stored."""
+    chunks = list(chunks)
+    texts = _texts(iter(chunks))
+    base = chunks[0][0] >> PAGE_BITS << PAGE_BITS
+    return base + keep[0], _ENCODE((keep, [texts[bits] for bits in keep]))
+
+
+def _texts(chunks: Iterator[tuple[int, bytes]]) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for _, blob in chunks:
+        bits, ids = _DECODE(blob)
+        found.update(zip(bits, ids, strict=True))
+    return found
+
+
+def _low_bits(seqs: NDArray[np.int64]) -> bytes:
+    return (seqs & ((1 << PAGE_BITS) - 1)).astype(np.uint8).tobytes()
+
+
+def _decoded(page: int, blob: bytes, names: Names) -> Rows:
+    if len(blob) % ROW.itemsize:
+        raise ValueError(f"page {page} of the join was cut")
+    rows: Rows = np.frombuffer(blob, dtype=ROW).copy()
+    classes = len(names.classes.names)
+    usable = (rows["seq"] >> PAGE_BITS == page) & (rows["key"] < len(names.keys)) & np.isfinite(rows["ts"])
+    usable &= ((rows["flags"] & LIVE) != 0) & ((rows["flags"] & ~np.uint16(_PLAIN)) == 0)
+    usable &= rows["segments"] < len(names.segments)
+    for name in ("predicted", "label"):
+        usable &= (rows[name] >= NONE) & (rows[name] < classes)
+    if not usable.all():
+        raise ValueError(f"page {page} of the join holds what no row can be")
+    return rows
+
+
+def _stubs(odd: Sequence[tuple[int, Key]], names: Names) -> Rows:
+    rows = no_rows(len(odd))
+    rows["flags"] = LIVE | ODD
+    for i, (seq, (model, row_id)) in enumerate(odd):
+        code = names.model_code(model)
+        if code is None:
+            raise ValueError(f"a row of the join is of model {model!r}, which has no version")
+        rows["seq"][i] = seq
+        rows["key"][i] = int(np.flatnonzero(names.model_of == code)[0])
+        rows["hash"][i] = names.hashes(np.array([hash(row_id)], dtype=np.int64), code)[0]
+    return rows
