@@ -144,7 +144,7 @@ def test_other_bins_start_anew_and_say_so(bench: Bench, caplog: pytest.LogCaptur
             lambda path: path.write_bytes(b"no database, but long enough for one " * 40),
             "not a usable state file",
         ),
-        (lambda path: _set_layout(path, 99), "layout 99, this version writes 3"),
+        (lambda path: _set_layout(path, 99), "layout 99, this version writes 4"),
     ],
 )
 def test_a_state_that_is_not_ours_is_refused_with_a_hint(
