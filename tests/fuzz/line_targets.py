@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -148,8 +149,9 @@ def attempt_lines(data: bytes) -> None:
     monitor = Monitor(MONITORED, NOW)
     monitor.feed(decoded.records, NOW, decoded.predictions, decoded.labels)
     monitor.advance(NOW + 1e6, NOW)
-    for _ in monitor.samples(NOW):
-        pass
+    if not zlib.crc32(data) % 8:  # it costs more than all before
+        for _ in monitor.samples(NOW):
+            pass
 
 
 def check_decoded(found: Format, decoded: Decoded, block: bytes) -> None:

@@ -136,7 +136,8 @@ class Checkpoint:
 
     def _rows(self, query: str) -> Iterator[Any]:
         try:
-            yield from self._db.execute(query)
+            for row in self._db.execute(query):  # `yield from` would close the cursor, perhaps after its database
+                yield row
         except sqlite3.DatabaseError as error:
             raise self.damaged(error) from error
 
