@@ -60,16 +60,17 @@ def _guided(name: str, seconds: int, seed: int, folder: Path) -> None:
             (Path(corpus) / f"{i:04}").write_bytes(data)
         words = Path(corpus + ".words")
         words.write_text("".join('"' + "".join(f"\\x{b:02x}" for b in word) + '"\n' for word in target.words))
-        options = {
+        options: dict[str, object] = {
             "seed": seed,
             "max_total_time": seconds,
             "timeout": HANG_SECONDS,
             "rss_limit_mb": MOST_MEGABYTES,
             "max_len": LONGEST,
-            "dict": words,
             "artifact_prefix": f"{folder}/{name}-",
             "print_final_stats": 1,
         }
+        if target.words:
+            options["dict"] = words
         arguments = [sys.argv[0], *(f"-{key}={value}" for key, value in options.items()), corpus]
         atheris.Setup(arguments, target, custom_mutator=mutate)
         atheris.Fuzz()

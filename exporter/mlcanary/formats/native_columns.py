@@ -38,6 +38,8 @@ ODD = -2
 """Code of a value that a column cannot hold."""
 
 _CACHE = 10_000
+_MOST_KEYS = 64
+"""Of one block in columns: each costs as much as some ten rows on their own, and no release has so many versions."""
 _TASKS = frozenset({Task.BINARY, Task.MULTICLASS})
 _OK = 200
 
@@ -264,7 +266,7 @@ class ColumnDecoder:
         user, has_user = _users(users, rows, plan.user_salt, len(batch))
         predicted = batch.predicted
         if plan.task is Task.BINARY and (predicted == NONE).any():
-            high, low = (self._codes[plan.class_of_score(score)] for score in (1.0, -1.0))
+            high, low = (self._classes.own(plan.class_of_score(score)) for score in (1.0, -1.0))
             of_score = np.where(batch.score >= plan.threshold, np.int32(high), np.int32(low))
             predicted = np.where(predicted == NONE, of_score, predicted)
         segments = tuple(self._segment(features, name) for name in plan.segments)
@@ -276,7 +278,7 @@ class ColumnDecoder:
     def _segment(self, features: FeatureColumns, name: str) -> Codes:
         names = [canonical_class(value) or NO_PREDICTION for value in features.column(name)]
         codes = {each: self._segment_values.code(each) for each in set(names)}
-        other = self._segment_values.code(OTHER)
+        other = self._segment_values.own(OTHER)
         return np.array([codes[each] if codes[each] is not None else other for each in names], dtype=np.int32)
 
     def _keys(self, fields: _Plain, wrong: Mask) -> tuple[list[ModelKey], Codes]:
@@ -289,7 +291,7 @@ class ColumnDecoder:
             with suppress(Rejected):
                 if pair[0] is None or len(pair[0]) <= LONGEST_NAME:
                     key = self._reader.key(*pair)
-                    if key.model in self.layout.models:
+                    if key.model in self.layout.models and (len(keys) < _MOST_KEYS or key in keys):
                         place[pair] = keys.setdefault(key, len(keys))
         codes = np.fromiter(map(place.__getitem__, pairs), dtype=np.int32, count=len(pairs))
         wrong |= codes == ODD
