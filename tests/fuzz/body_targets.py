@@ -64,7 +64,11 @@ def _seeds() -> list[bytes]:
     found += [(_GZIP, packed), (_GZIP, packed + packed), (_GZIP, gzip.compress(bytes(1 << 20), mtime=0))]
     found += [(_HEADERS, binary), (_HEADERS, b"content-type: text/plain\n\n" + lines)]
     events = [line for reading in READINGS if reading.name == "kserve" for line in reading.lines[:2]]
-    found += [(_EVENTS, b"\n".join(events)), (_EVENTS, b"[" + b",".join(events) + b"]"), (_HEADERS, b"\n\n" + events[0])]
+    found += [
+        (_EVENTS, b"\n".join(events)),
+        (_EVENTS, b"[" + b",".join(events) + b"]"),
+        (_HEADERS, b"\n\n" + events[0]),
+    ]
     return [bytes([kind]) + body for kind, body in found]
 
 

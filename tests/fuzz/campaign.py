@@ -22,6 +22,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from fuzz.mutations import LONGEST, mutated
 
@@ -35,11 +36,25 @@ _ROOT = Path(__file__).resolve().parents[2]
 _MODULE = ("-m", "fuzz.campaign")
 
 
-def _target(name: str):  # type: ignore[no-untyped-def]  # its module must not be loaded before it is instrumented
+def _target(name: str) -> Any:
+    """Loaded late: the code of ours that it brings has to be instrumented before."""
     logging.disable(logging.CRITICAL)
     from fuzz.targets import TARGETS
 
     return TARGETS[name]
+
+
+def _harmless(target: Any, data: bytes, folder: Path) -> bool:
+    """Try one input; a guilty one is written to a file."""
+    try:
+        target(data)
+    except Exception:  # whatever it is, nobody promised it
+        traceback.print_exc()
+        guilty = folder / f"{target.name}-crash-{hashlib.sha1(data, usedforsecurity=False).hexdigest()}"
+        guilty.write_bytes(data)
+        print(f"Test unit written to {guilty}", flush=True)
+        return False
+    return True
 
 
 def _guided(name: str, seconds: int, seed: int, folder: Path) -> None:
@@ -54,6 +69,10 @@ def _guided(name: str, seconds: int, seed: int, folder: Path) -> None:
         if chance.random() < 0.5:
             return bytes(atheris.Mutate(data, most))
         return mutated(data, chance, target.seeds, head=target.head)[:most]
+
+    def attempt(data: bytes) -> None:
+        if not _harmless(target, data, folder):
+            os._exit(1)  # libFuzzer's own way out does not come by here
 
     with tempfile.TemporaryDirectory(prefix="mlcanary-fuzz-") as corpus:
         for i, data in enumerate(target.seeds):
@@ -72,7 +91,7 @@ def _guided(name: str, seconds: int, seed: int, folder: Path) -> None:
         if target.words:
             options["dict"] = words
         arguments = [sys.argv[0], *(f"-{key}={value}" for key, value in options.items()), corpus]
-        atheris.Setup(arguments, target, custom_mutator=mutate)
+        atheris.Setup(arguments, attempt, custom_mutator=mutate)
         atheris.Fuzz()
 
 
@@ -83,13 +102,7 @@ def _unguided(name: str, seconds: int, seed: int, folder: Path) -> int:
     while time.monotonic() < until:
         data = mutated(chance.choice(target.seeds), chance, target.seeds, head=target.head)
         tried += 1
-        try:
-            target(data)
-        except Exception:  # whatever it is, nobody promised it
-            traceback.print_exc()
-            guilty = folder / f"{name}-crash-{hashlib.sha1(data, usedforsecurity=False).hexdigest()}"
-            guilty.write_bytes(data)
-            print(f"Test unit written to {guilty}")
+        if not _harmless(target, data, folder):
             return 1
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > MOST_MEGABYTES * 1024:
             print(f"more than {MOST_MEGABYTES} MB resident after {tried} inputs")
@@ -106,9 +119,14 @@ def _one(name: str, seconds: int, seed: int, folder: Path) -> bool:
         done = subprocess.run([*command, "--seconds", str(seconds)], stdout=out, stderr=out, check=False, cwd=_ROOT)
     text = log.read_text(encoding="utf-8", errors="replace").splitlines()
     tried = next((line.split()[-1] for line in text if "number_of_executed_units" in line), "?")
-    print(f"{name}: {tried} inputs, {'nothing found' if done.returncode == 0 else 'FOUND SOMETHING'}, see {log}", flush=True)
+    print(
+        f"{name}: {tried} inputs, {'nothing found' if done.returncode == 0 else 'FOUND SOMETHING'}, see {log}",
+        flush=True,
+    )
     for guilty in [line.rpartition(" ")[2] for line in text if "Test unit written to" in line]:
-        print(f"  input: {guilty}\n  replay: PYTHONPATH=tests:tests/bench {sys.executable} -m fuzz.campaign --replay {name} {guilty}")
+        print(
+            f"  input: {guilty}\n  replay: PYTHONPATH=tests:tests/bench {sys.executable} -m fuzz.campaign --replay {name} {guilty}"
+        )
     return done.returncode == 0
 
 

@@ -123,7 +123,10 @@ def _change_rows(database: sqlite3.Connection, change: bytes) -> None:
         return
     table, column, row = places[a % len(places)]
     to_table, to_column, to_row = places[b % len(places)]
-    read, write = f"SELECT {column} FROM {table} WHERE rowid = ?", f"UPDATE {to_table} SET {to_column} = ? WHERE rowid = ?"
+    read, write = (
+        f"SELECT {column} FROM {table} WHERE rowid = ?",
+        f"UPDATE {to_table} SET {to_column} = ? WHERE rowid = ?",
+    )
     (stored,) = database.execute(read, (row,)).fetchone()
     match what % 8:
         case 3:

@@ -108,7 +108,9 @@ def _seeds() -> list[bytes]:
     found.append((_PROFILE, profile))
     for reading in READINGS:
         found.append((_MAPPING, json.dumps({"format": reading.name, "mapping": reading.mapping or {}})))
-    found.append((_MAPPING, json.dumps({"format": "kserve", "mapping": {"pairs": {"count": 5, "age": "1m"}, "id": "id"}})))
+    found.append(
+        (_MAPPING, json.dumps({"format": "kserve", "mapping": {"pairs": {"count": 5, "age": "1m"}, "id": "id"}}))
+    )
     bento: dict[str, Any] = {"columns": {"age": "feature", "p": "score"}, "batch": True, "output": "score"}
     found.append((_MAPPING, json.dumps({"format": "bentoml", "mapping": bento})))
     return [bytes([kind]) + text.encode() for kind, text in found]
@@ -120,4 +122,6 @@ def _as_json(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-DOCUMENTS = Target("documents", attempt_document, _seeds(), head=1, words=[b"&a ", b"*a", b"<<: ", b".inf", b".nan", b"!!str "])
+DOCUMENTS = Target(
+    "documents", attempt_document, _seeds(), head=1, words=[b"&a ", b"*a", b"<<: ", b".inf", b".nan", b"!!str "]
+)

@@ -48,7 +48,15 @@ _OWN = {
 }
 _CSV = {"csv": list(records.COLUMNS), "delimiter": ";", "id": "id", "ts": "when", "version": "release"}
 _CSV |= {"latency_ms": "ms", "features": list(FEATURES), "score": "p"}
-_KINDS = {"kind": "kind", "id": "id", "label": "label", "scores": "scores", "items": "items", "user": "user", "value": "v"}
+_KINDS = {
+    "kind": "kind",
+    "id": "id",
+    "label": "label",
+    "scores": "scores",
+    "items": "items",
+    "user": "user",
+    "value": "v",
+}
 _PLAN = ModelPlan(reference=reference(), segments=("plan",))
 PLANS = {
     MODEL: _PLAN,
@@ -165,12 +173,14 @@ def check_decoded(found: Format, decoded: Decoded, block: bytes) -> None:
         demand(reject.reason in known, f"an unknown reason {reject.reason}")
         demand(len(reject.excerpt) <= 160, f"an excerpt of {len(reject.excerpt)} characters")
         reject.detail.encode()
-        demand(len(reject.detail) <= 4096, f"a detail of {len(reject.detail)} characters: {reject.detail[:200]}")
+        demand(len(reject.detail) <= 600, f"a detail of {len(reject.detail)} characters: {reject.detail[:200]}")
     if not isinstance(found, RowsDecoder):
         filled = sum(1 for line in lines if line.strip())
         count = len(decoded.every_record()) + len(decoded.rejects)
         told = filled - count
-        demand(told == 0 or (told > 0 and bool(b'client"' in block)), f"{filled} lines gave {count} records and rejects")
+        demand(
+            told == 0 or (told > 0 and bool(b'client"' in block)), f"{filled} lines gave {count} records and rejects"
+        )
 
 
 def _attempt_columns(reading: Reading, block: bytes) -> None:

@@ -21,8 +21,37 @@ HOSTILE: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 0.5, -0.0, 1e-320, 1e15, 1.0000001e15, 1e100, -1e308, 1.7e308),
     *(2**31, 2**53 + 1, 2**63 - 1, 2**63, 2**64, -(2**63) - 1, 10**30, 10**400),
     *(float("nan"), float("inf"), -float("inf"), 253402300800, -62135596801, 4102444800, 1e18),
-    *("", " ", "x" * 129, "x" * 5000, "\0", "\ud800", "\udfff\ud800", "\u2028", "é" * 128, "🙂", '"', "\\", "\n", "{", "[1"),
-    *("NaN", "inf", "1e999", "-0", "1_0", "٣", "0x10", "200", "True", "null", "NaN\ud800", '{"a": NaN, "b": "\\ud800"}'),
+    *(
+        "",
+        " ",
+        "x" * 129,
+        "x" * 5000,
+        "\0",
+        "\ud800",
+        "\udfff\ud800",
+        "\u2028",
+        "é" * 128,
+        "🙂",
+        '"',
+        "\\",
+        "\n",
+        "{",
+        "[1",
+    ),
+    *(
+        "NaN",
+        "inf",
+        "1e999",
+        "-0",
+        "1_0",
+        "٣",
+        "0x10",
+        "200",
+        "True",
+        "null",
+        "NaN\ud800",
+        '{"a": NaN, "b": "\\ud800"}',
+    ),
     *("1970-01-01", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-02-30", "2026-W01", "24:00"),
     *([], {}, [[]], [None], [[], []], {"": None}, {"a": {"a": {}}}, [0.5], [[0.1, 0.9]], [1, "a", None, []]),
     *({"1": 0.5, "0": 0.5}, {"x" * 200: 1}, {"a": -1}, ["a"] * 300, [[0.5]] * 300, {str(i): i for i in range(300)}),
@@ -30,7 +59,24 @@ HOSTILE: tuple[Any, ...] = (
 )
 """What somebody's logging may write where another value was meant."""
 
-_BYTES = (b"", b"\0", b"\xff", b"\xed\xa0\x80", b"\r", b"\n", b"\r\n", b"{", b"}", b"[", b"]", b'"', b"\\", b",", b"9", b"NaN")
+_BYTES = (
+    b"",
+    b"\0",
+    b"\xff",
+    b"\xed\xa0\x80",
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b'"',
+    b"\\",
+    b",",
+    b"9",
+    b"NaN",
+)
 
 Mutation = Callable[[bytes, Random, Sequence[bytes]], bytes]
 
@@ -123,7 +169,9 @@ def _replaced(document: Any, chance: Random) -> Any:
 def _places(value: Any, depth: int) -> Iterator[tuple[Any, Any]]:
     if depth > 50:
         return
-    keys: Sequence[Any] = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    keys: Sequence[Any] = (
+        list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    )
     for key in keys[:400]:
         yield value, key
         yield from _places(value[key], depth + 1)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import reprlib
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +24,11 @@ _TOKEN = re.compile(r"""\.?([^.\[\]"'*$]+)|\[(-?\d+)\]|\[\*\]()|\["([^"]+)"\]|\[
 _NO_NUMBER = re.compile("NaN|Infinity")
 _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 _ALLOWED = """a path such as `a.b`, `a[0].b`, `a["odd key"]` or `a[*].b`, with one `[*]` at most"""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
+_SHORT.maxlist = _SHORT.maxdict = _SHORT.maxtuple = 10
+_SHORT.maxlevel = 3
 
 Step = str | int
 
@@ -94,15 +100,24 @@ def compile_path(text: str) -> JsonPath:
     while at < len(rest):
         token = _TOKEN.match(rest, at)
         if token is None or (at == 0 and rest is text and rest.startswith(".")):
-            raise ValueError(f"found {text!r}; allowed: {_ALLOWED}")
+            raise ValueError(f"found {shown(text)}; allowed: {_ALLOWED}")
         name, index, each, double, single = token.groups()
         steps.append(int(index) if index is not None else _EACH if each is not None else name or double or single)
         at = token.end()
     stars = [i for i, step in enumerate(steps) if isinstance(step, _Each)]
     if len(stars) > 1 or not text:
-        raise ValueError(f"found {text!r}; allowed: {_ALLOWED}")
+        raise ValueError(f"found {shown(text)}; allowed: {_ALLOWED}")
     plain = [[step for step in part if not isinstance(step, _Each)] for part in _parts(steps, stars)]
     return JsonPath(text, tuple(plain[0]), tuple(plain[1]), bool(stars))
+
+
+def shown(value: Any) -> str:
+    """A wrong value for a message: few aliases of YAML are enough for one that no memory holds when it is written out.
+
+    >>> shown(["a", 1])
+    "['a', 1]"
+    """
+    return _SHORT.repr(value)
 
 
 def decode(text: bytes | str) -> Any:
