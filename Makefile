@@ -48,5 +48,5 @@ proof: setup ## the handler's 14 invariants in 100,000 steps, its fault matrix, 
 	$(BIN)/python tests/handler/matrix/run_matrix.py
 	$(BIN)/python tests/handler/matrix/run_matrix.py --kills 200
 
-servers: setup ## real model servers for tests/servers, 1 GB (a few minutes); SERVERS=mlserver: that one alone
+servers: setup ## real model servers for tests/servers, 2.5 GB (some minutes); SERVERS=mlserver: that one alone
 	@PYTHON="$(PYTHON)" .ci/servers

@@ -55,7 +55,7 @@ def test_servers_that_nobody_knows_are_named() -> None:
     command, settings = str(ROOT / ".ci" / "servers"), {**os.environ, "SERVERS": "torch"}
     done = subprocess.run([command], capture_output=True, text=True, timeout=30, env=settings, check=False)
     assert done.returncode == 1
-    assert done.stderr == "make servers: no server torch; known: mlserver kserve\n"
+    assert done.stderr == "make servers: no server torch; known: mlserver kserve bentoml litserve mlflow\n"
 
 
 def test_a_bare_machine_is_told_in_one_line_what_to_install(bare: Path) -> None:

@@ -19,6 +19,25 @@ FOLDER = Path(__file__).parent / "recorded"
 ZONE = "America/New_York"
 Logs = dict[str, list[bytes]]
 
+_SERVICE = """
+import bentoml
+
+@bentoml.service(workers=1)
+class Churn:
+    @bentoml.api
+    def predict(self, rows: list[dict[str, float | str | None]]) -> list[float]:
+        answers = []
+        with bentoml.monitor("churn") as monitor:
+            for row in rows:
+                probability = round(min(1.0, float(row["age"] or 0.0) / 100.0), 4)
+                for name, kind in (("age", "numerical"), ("balance", "numerical"), ("plan", "categorical")):
+                    monitor.log(row[name], name=name, role="feature", data_type=kind)
+                monitor.log(int(probability >= 0.5), name="churns", role="prediction", data_type="categorical")
+                monitor.log(probability, name="probability", role="prediction", data_type="numerical")
+                answers.append(probability)
+        return answers
+"""
+
 
 def calls() -> tuple[Call, ...]:
     """Single rows: the ids of a batch are a matter of `test_bentoml`."""
@@ -27,7 +46,7 @@ def calls() -> tuple[Call, ...]:
 
 def written(folder: Path) -> Logs:
     """What the monitor of a running server writes of the calls."""
-    shutil.copy(Path(__file__).with_name("bentoml_service.py"), folder)
+    (folder / "bentoml_service.py").write_text(_SERVICE)
     with bentoml(folder, {"TZ": ZONE, "BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "True"}) as address:
         for call in calls():
             post(f"{address}/predict", {"rows": [row.features for row in call.rows]})
