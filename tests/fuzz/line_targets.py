@@ -194,7 +194,8 @@ def _attempt_columns(reading: Reading, block: bytes) -> None:
         check_decoded(found, decoded, block)
         rejects = Counter(reject.reason for reject in decoded.rejects)
         told.append((Counter(map(_plain, decoded.every_record())), rejects, decoded.client_dropped))
-    demand(told[0] == told[1], f"columns and lines differ: {told[0]} {told[1]}")
+    for one, other in zip(*told, strict=True):
+        demand(one == other, f"columns give {one - other}, lines {other - one}")
 
 
 def _plain(record: Record) -> str:
