@@ -97,7 +97,7 @@ class _Loader(yaml.SafeLoader):
             seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         """A text without half characters such as an escaped `\\ud800`: no page and no file could hold them."""
         text: str = super().construct_scalar(node)
         try:
@@ -136,8 +136,11 @@ def _yaml(text: str, source: str) -> Any:
 
 
 def _compose(text: str) -> yaml.Node | None:
-    """The positions of a text that was read before."""
-    return yaml.compose(text, Loader=_Loader)
+    """The positions of a text that was read before; None for JSON that is no YAML, as it may hold any character."""
+    try:
+        return yaml.compose(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError):
+        return None
 
 
 def _decode(kind: type, value: object) -> object:

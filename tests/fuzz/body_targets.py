@@ -58,7 +58,8 @@ def _seeds() -> list[bytes]:
     rows = [json.loads(line) for line in native]
     array, pretty = json.dumps(rows).encode(), json.dumps(rows[0], indent=1).encode()
     labels = b'{"id": "call-1", "label": 1}\n{"id": "call-2", "event": "purchase", "value": 3}'
-    binary = b'ce-specversion: 1.0\nce-id: 1\nce-type: org.kubeflow.serving.inference.request\ntraceparent: a\n\n{"instances": [[1]]}'
+    binary = b"ce-specversion: 1.0\nce-id: 1\nce-type: org.kubeflow.serving.inference.request\ntraceparent: a\n\n"
+    binary += b'{"instances": [[1]]}'
     packed = gzip.compress(lines, mtime=0)
     found = [(_RECORDS, lines), (_RECORDS, array), (_RECORDS, pretty), (_LABELS, labels), (_LABELS, lines)]
     found += [(_GZIP, packed), (_GZIP, packed + packed), (_GZIP, gzip.compress(bytes(1 << 20), mtime=0))]

@@ -39,7 +39,7 @@ _MODULE = ("-m", "fuzz.campaign")
 def _target(name: str) -> Any:
     """Loaded late: the code of ours that it brings has to be instrumented before."""
     logging.disable(logging.CRITICAL)
-    from fuzz.targets import TARGETS
+    from fuzz.targets import TARGETS  # noqa: PLC0415
 
     return TARGETS[name]
 
@@ -59,7 +59,7 @@ def _harmless(target: Any, data: bytes, folder: Path) -> bool:
 
 def _guided(name: str, seconds: int, seed: int, folder: Path) -> None:
     """Does not return: libFuzzer ends the process."""
-    import atheris
+    import atheris  # type: ignore[import-untyped]  # noqa: PLC0415  # no types; where it has a wheel
 
     with atheris.instrument_imports(include=["mlcanary"]):
         target = _target(name)
@@ -124,9 +124,8 @@ def _one(name: str, seconds: int, seed: int, folder: Path) -> bool:
         flush=True,
     )
     for guilty in [line.rpartition(" ")[2] for line in text if "Test unit written to" in line]:
-        print(
-            f"  input: {guilty}\n  replay: PYTHONPATH=tests:tests/bench {sys.executable} -m fuzz.campaign --replay {name} {guilty}"
-        )
+        print(f"  input: {guilty}")
+        print(f"  replay: PYTHONPATH=tests:tests/bench {sys.executable} -m fuzz.campaign --replay {name} {guilty}")
     return done.returncode == 0
 
 
@@ -134,25 +133,27 @@ def main() -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", help=", ".join(NAMES))
-    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seconds", type=int, help="instead of minutes")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--folder", type=Path, default=_ROOT / ".fuzz")
     parser.add_argument("--replay", nargs=2, metavar=("TARGET", "FILE"))
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     given = parser.parse_args()
+    seconds = given.seconds if given.seconds is not None else int(60 * given.minutes)
     if given.replay is not None:
         _target(given.replay[0])(Path(given.replay[1]).read_bytes())
         print("nothing found")
         return 0
     guided = importlib.util.find_spec("atheris") is not None
     if given.inside is not None:
-        return (_guided if guided else _unguided)(given.inside, given.seconds, given.seed, given.folder) or 0
+        return (_guided if guided else _unguided)(given.inside, seconds, given.seed, given.folder) or 0
     given.folder.mkdir(exist_ok=True)
     how = "guided by coverage" if guided else "unguided, atheris is not installed"
-    print(f"seed {given.seed}, {given.seconds} s each, {how}", flush=True)
+    print(f"seed {given.seed}, {seconds} s each, {how}", flush=True)
     with ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2)) as pool:
         names = given.targets or NAMES
-        results = list(pool.map(lambda name: _one(name, given.seconds, given.seed, given.folder), names))
+        results = list(pool.map(lambda name: _one(name, seconds, given.seed, given.folder), names))
     return 0 if all(results) else 1
 
 

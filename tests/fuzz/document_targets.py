@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import yaml
 
 from formats.same_traffic import MODEL, NOW
 from fuzz.contract import Target, demand
@@ -117,8 +118,6 @@ def _seeds() -> list[bytes]:
 
 
 def _as_json(path: Path) -> Any:
-    import yaml
-
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 

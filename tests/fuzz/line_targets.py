@@ -229,7 +229,7 @@ def attempt_engine(data: bytes) -> None:
         took = sum(total(page, name) for name in _TAKEN)
         dropped = sum(total(page, "mlcanary_client_dropped_total", reason=r) for r in (*CLIENT_DROP_REASONS, OTHER))
         demand(took + rejects <= filled, f"{filled} lines gave {took} records and {rejects} rejects")
-        demand(dropped or b"label" in block or took + rejects == filled, f"{filled} lines, {took} + {rejects}")
+        demand(dropped > 0 or b"label" in block or took + rejects == filled, f"{filled} lines, {took} + {rejects}")
 
 
 _TAKEN = ("mlcanary_predictions_total", "mlcanary_duplicate_predictions_total")

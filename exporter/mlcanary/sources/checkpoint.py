@@ -136,7 +136,7 @@ class Checkpoint:
 
     def _rows(self, query: str) -> Iterator[Any]:
         try:
-            for row in self._db.execute(query):  # `yield from` would close the cursor, perhaps after its database
+            for row in self._db.execute(query):  # noqa: UP028  # closes the cursor, perhaps after its database
                 yield row
         except sqlite3.DatabaseError as error:
             raise self.damaged(error) from error
