@@ -68,7 +68,7 @@ def test_keys_that_no_type_can_have_do_not_end_the_columns() -> None:
 
 
 def test_null_features_are_none_in_columns_and_lines() -> None:
-    assert [p.features for p in _native([{"id": "a", "score": 0.5, "features": None}])][0].get("age") is None
+    assert next(iter(_native([{"id": "a", "score": 0.5, "features": None}]))).features.get("age") is None
     records, rejects = decoded("native", [{"id": "a", "score": 0.5, "features": None}])
     assert (len(records), rejects) == (1, [])
 
@@ -91,7 +91,7 @@ def test_an_option_that_aliases_of_yaml_made_enormous_is_told_shortly() -> None:
     bomb: list[Any] = ["x"] * 10
     for _ in range(9):
         bomb = [bomb] * 10
-    with pytest.raises(ValueError, match="^id: found .*; allowed: a path") as caught:
+    with pytest.raises(ValueError, match=r"^id: found .*; allowed: a path") as caught:
         decoded("mapping", [], mapping={"id": bomb})
     assert len(str(caught.value)) < 10_000
     assert json.dumps(str(caught.value))
