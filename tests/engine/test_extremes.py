@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def read(folder: Path, lines: Lines, *, memory: bool = False) -> Read:
     return Read(seconds, peak, engine.page, parsed(engine.page.text.decode()))
 
 
-def record(i: int, more: dict[str, Any] | None = None, **changed: Any) -> bytes:
+def record(i: int, more: Mapping[str, Any] | None = None, **changed: Any) -> bytes:
     """A prediction as servers write it."""
     features = {"age": i % 90, "balance": i * 0.37 % 500, "plan": ("free", "pro", "team")[i % 3], **(more or {})}
     row = {"id": f"r{i}", "ts": NOW - 3000 + i % 2900, "model": "m", "version": "v1", "score": i % 97 / 97}
@@ -118,7 +118,7 @@ EXTREMES = (
     Extreme("users", lambda: (record(i, user=f"u{i}") for i in range(ROWS))),
     Extreme("features", lambda: (record(i, {f"f{i}": 1}) for i in range(ROWS)), "features"),
     Extreme("failures", lambda: (record(i, status=f"s{i}") for i in range(ROWS)), "reasons"),
-    Extreme("unknown keys", lambda: (record(i, **{f"k{i}": 1}) for i in range(ROWS))),
+    Extreme("unknown keys", lambda: (record(i, None, **{f"k{i}": 1}) for i in range(ROWS))),
     Extreme("odd keys", lambda: (record(i, {'a"b': 1}, **{"c\\\n": 1}) for i in range(ROWS))),
     Extreme("nested", lambda: (record(i, {"x": [[[[[[[[[[i]]]]]]]]]]}) for i in range(ROWS))),
     Extreme(

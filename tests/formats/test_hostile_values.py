@@ -59,7 +59,7 @@ def _native(lines: list[dict[str, Any]]) -> list[Prediction]:
 
 
 def test_keys_that_no_type_can_have_do_not_end_the_columns() -> None:
-    odd = {"id": "a", "score": 0.5, 'x"y': 1, "tab\t": 2, "features": {'a"b': 1, "age": 2, "c\\": 3}}
+    odd: dict[str, Any] = {"id": "a", "score": 0.5, 'x"y': 1, "tab\t": 2, "features": {'a"b': 1, "age": 2, "c\\": 3}}
     assert len(_native([odd, {"id": "b", "score": 0.1}])) == 2
     line = b'{"id": "a", "score": 0.5, "\xb8": 1}'
     reader = make_format(FormatOptions(model="m"), lambda _model: PLAN)
@@ -74,7 +74,9 @@ def test_null_features_are_none_in_columns_and_lines() -> None:
 
 
 def test_more_categories_and_classes_than_codes_leave_those_of_the_configuration_right() -> None:
-    lines = [{"id": f"r{i}", "prediction": f"c{i}", "features": {"plan": f"p{i}"}} for i in range(1500)]
+    lines: list[dict[str, Any]] = [
+        {"id": f"r{i}", "prediction": f"c{i}", "features": {"plan": f"p{i}"}} for i in range(1500)
+    ]
     lines += [{"id": f"s{i}", "score": i / 10, "features": {"plan": "free"}} for i in range(10)]
     found = {str(each.id): each for each in _native(lines)}
     assert [found[f"s{i}"].predicted for i in range(10)] == ["0"] * 5 + ["1"] * 5

@@ -143,7 +143,7 @@ def _change_rows(database: sqlite3.Connection, change: bytes) -> None:
 def _other_value(stored: bytes, place: int, value: int) -> bytes:
     """A value of the stored document replaced, without or with the four bytes of its checksum."""
     for head in (0, 4):
-        with suppress(msgspec.MsgspecError, OverflowError, ValueError):
+        with suppress(msgspec.MsgspecError, OverflowError, ValueError, RecursionError):
             document = msgspec.msgpack.decode(stored[head:])
             nodes = list(_nodes(document))
             if nodes:

@@ -30,7 +30,7 @@ LAYOUT = 4
 
 _LAYOUT_ROW = "layout"
 _CHECKSUM_BYTES = 4
-_DAMAGE = (sqlite3.DatabaseError, ValueError, TypeError)
+_DAMAGE = (sqlite3.DatabaseError, ValueError, TypeError, RecursionError)
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS join_rows (page INTEGER PRIMARY KEY, rows BLOB NOT NULL)",
