@@ -1,6 +1,6 @@
 # Every target sets itself up: a virtual environment, and what .ci/setup lists from the distribution.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench figures sim proof servers fuzz
+.PHONY: help setup demo test check fix bench soak figures sim proof servers fuzz
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -32,8 +32,12 @@ fix: setup ## format the code and mend what the linter can mend
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
+# tests/bench/peers.sh first, where other programs are to be compared: it installs 1 GB. run.py takes names of parts.
 bench: setup ## measure memory and CPU; writes tests/bench/RESULTS.md
 	$(BIN)/python tests/bench/run.py
+
+soak: setup ## half an hour at 20,000 records a second with rotation and kill -9; needs 4 GB of disk
+	$(BIN)/python tests/bench/run.py soak
 
 figures: setup ## the simulations behind the README's tables, in full (an hour or more)
 	for name in auc_accuracy distinct_users drift_faults interval_coverage joint_drift label_delay; do \

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from math import isnan
 from operator import itemgetter
 from typing import Any
@@ -179,7 +180,7 @@ def joined(batches: Sequence[PredictionColumns]) -> PredictionColumns:
     if len(batches) == 1:
         return first
     features = [batch.features for batch in batches]
-    texts = {name: [v for part in features for v in part.texts[name]] for name in first.features.texts}
+    texts = {n: list(chain.from_iterable(part.texts[n] for part in features)) for n in first.features.texts}
     strange = sum((part.strange for part in features), Counter())
     label = None
     if any(batch.label is not None for batch in batches):
@@ -188,7 +189,7 @@ def joined(batches: Sequence[PredictionColumns]) -> PredictionColumns:
     arrays: dict[str, Any] = {name: np.concatenate([getattr(b, name) for b in batches]) for name in _PREDICTION_ARRAYS}
     return replace(
         first,
-        ids=[row_id for batch in batches for row_id in batch.ids],
+        ids=list(chain.from_iterable(batch.ids for batch in batches)),
         features=FeatureColumns(
             first.features.numbers, np.concatenate([part.matrix for part in features], axis=1), texts, strange
         ),
@@ -215,6 +216,22 @@ class LabelColumns:
         """The same labels as records."""
         for row_id, ts, label in zip(self.ids, self.ts.tolist(), self.label.tolist(), strict=True):
             yield Label(row_id, ts, self.model, self.classes.name(label))
+
+
+def joined_labels(batches: Sequence[LabelColumns]) -> list[LabelColumns]:
+    """The same labels in fewer batches: one per model and classes, in their order."""
+    groups: dict[tuple[str | None, int], list[LabelColumns]] = {}
+    for batch in batches:
+        groups.setdefault((batch.model, id(batch.classes)), []).append(batch)
+    return [
+        replace(
+            group[0],
+            ids=list(chain.from_iterable(batch.ids for batch in group)),
+            ts=np.concatenate([batch.ts for batch in group]),
+            label=np.concatenate([batch.label for batch in group]),
+        )
+        for group in groups.values()
+    ]
 
 
 @dataclass(frozen=True, slots=True)

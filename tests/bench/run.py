@@ -1,54 +1,130 @@
-"""`make bench`: ratios of two things measured in turn in one run, and what the sidecar costs while it runs.
+"""`make bench`: what the exporter costs against what could be done instead, measured in turn in one run.
 
-Figures go to RESULTS.md. Compare ratios; absolute times belong to the machine of the run.
+Run as `python tests/bench/run.py [PART ...] [--small] [--out FILE]`. Each part is a section of RESULTS.md: those that
+are measured replace their former text, the others stay. Without a part, all but `soak`, which takes half an hour
+(`make soak`). `--small` only shows that everything runs: its figures mean nothing. Compare ratios; absolute times
+belong to the machine of the run.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import msgspec
-import numpy as np
 import psutil
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.registry import Collector
-from scipy.stats import ks_2samp
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from bench_records import NUMBERS, lines  # noqa: E402
+from ingest import write_log  # noqa: E402 - beside this file, not installed
 
-from exporter_process import ExporterProcess  # noqa: E402 - beside this file, not installed
-from mlcanary.engine import Engine  # noqa: E402
-from mlcanary.exposition.families import families  # noqa: E402
-from mlcanary.exposition.text import TextRenderer  # noqa: E402
-from mlcanary.formats.profile import write_profile  # noqa: E402
-from mlcanary.measures.contract import sample  # noqa: E402
-from mlcanary.measures.profiling import ProfileOptions, profile_columns  # noqa: E402
-from mlcanary.settings import Flags, load_settings  # noqa: E402
 from mlcanary.sources.files import FileSource  # noqa: E402
-from mlcanary.tables import read_columns  # noqa: E402
 
+RESULTS = HERE / "RESULTS.md"
 ROUNDS = 5
-RECORDS = 50_000
-TRICKLE_SECONDS = 12.0
-RATES = (0, 100, 1000)
 
 
-def paired(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured. `records`: of a log; `growth`: after so many; seconds of steady rates and of the soak."""
+
+    records: int = 1_000_000
+    rounds: int = 3
+    peer_rows: int = 1_000_000
+    mtail_rows: int = 100_000
+    naive_rows: int = 30_000
+    growth: tuple[int, ...] = (1_000_000, 10_000_000)
+    full: float = 190.0
+    trickle: float = 60.0
+    runs: int = 200
+    soak: tuple[str, ...] = ("--minutes", "30", "--rate", "20000")
+    push: tuple[str, ...] = ("5000", "20")
+
+
+SMALL = Sizes(
+    10_000, 1, 10_000, 5000, 12_000, (20_000, 40_000), 2.0, 8.0, 12,
+    ("--seconds", "20", "--rate", "1000", "--rotate", "5", "--kill", "8", "--settle", "1", "--keep", "9"), ("500", "3"),
+)  # fmt: skip
+
+
+def said(script: str, *arguments: object) -> str:
+    """What a script beside this one prints, from a process of its own; CalledProcessError if it fails."""
+    command = [sys.executable, str(HERE / script), *map(str, arguments)]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+
+def told(script: str, *arguments: object) -> list[str]:
+    """The same as lines of plain text."""
+    return ["```", *said(script, *arguments).splitlines(), "```"]
+
+
+def ingest(sizes: Sizes) -> list[str]:
+    """The exporter against decoding alone."""
+    return said("ingest.py", sizes.records, "--rounds", sizes.rounds, "--table").splitlines()
+
+
+def peers(sizes: Sizes) -> list[str]:
+    """The exporter against other programs."""
+    rows = ("--rows", sizes.peer_rows, "--mtail-rows", sizes.mtail_rows, "--naive-rows", sizes.naive_rows)
+    return said("peers.py", *rows, "--table").splitlines()
+
+
+def footprint(sizes: Sizes) -> list[str]:
+    """Memory up to millions of records, CPU at steady rates."""
+    common = ("--table", "--full", sizes.full, "--seconds", sizes.trickle)
+    return said("footprint.py", *common, "--records", *sizes.growth).splitlines()
+
+
+def page(_: Sizes) -> list[str]:
+    """Rendering, publishing and scraping."""
+    found: dict[str, Any] = json.loads(said("render.py"))
+    scrape, publish = found["scrape"], found["publish"]
+    lines = [
+        "| rendering 10,000 series, CPU ms | ours, both formats | `generate_latest`, one format | ratio |",
+        "|---|---|---|---|",
+    ]
+    for name, title in (("render_counts", "counts"), ("render_half_fractions", "counts and as many fractions")):
+        if (one := found.get(name)) is not None:
+            lines.append(f"| {title} | {one['ours']:.2f} | {one['client']:.1f} | {one['ratio']:.1f} |")
+    return [
+        *lines,
+        "",
+        f"A publish of {publish['series']:,} series, 4 versions and 25 features: {publish['busy']} ms with traffic, "
+        f"{publish['idle']} ms without. Compressing a page once: {found['pack_once_per_page']} ms.",
+        "",
+        f"A scrape of {found['page_megabytes']} MB that are there, compressed: {scrape['packed']} ms from request to "
+        f"last byte; a request for nothing takes {scrape['nothing']} ms. Goals: rendering 6 ms and 12 times as "
+        f"fast, scrape 1 ms.",
+    ]
+
+
+def reading(sizes: Sizes) -> list[str]:
+    """Following a file against reading its bytes."""
+    with tempfile.TemporaryDirectory() as name:
+        log = Path(name) / "log.jsonl"
+        write_log(log, sizes.records // 10)
+        following, plain = paired(lambda: read_through(log), lambda: read_plain(log))
+        size = log.stat().st_size / 1e6
+    return [
+        f"Following a file of {size:.0f} MB (finding lines, positions, rotation checks) takes {following / plain:.2f} "
+        f"times the CPU of reading its bytes."
+    ]
+
+
+def paired(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
     """Median CPU seconds of two things, run in turn so that drift of the machine hits both."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for round_number in range(ROUNDS + 1):
@@ -61,133 +137,20 @@ def paired(one: Callable[[], Any], other: Callable[[], Any]) -> tuple[float, flo
     return median(seconds[0]), median(seconds[1])
 
 
-def prepare(directory: Path) -> tuple[Path, Path]:
-    """A log of predictions with late labels, and the profile of its first rows."""
-    log, profile = directory / "log.jsonl", directory / "profile.json"
-    log.write_bytes(b"".join(lines(RECORDS, time.time() - RECORDS / 1000, 1000)))
-    columns, _ = read_columns(log)
-    head = {name: column[:10_000] for name, column in columns.items()}
-    profile.write_bytes(write_profile(profile_columns(head, ProfileOptions())))
-    return log, profile
+def read_through(log: Path) -> None:
+    """FileSource over the file."""
+    source = FileSource((str(log),), None)
+    while source.read() is not None:
+        pass
+    source.close()
 
 
-def ingest(log: Path, profile: Path) -> Callable[[], None]:
-    """The whole exporter over the file, page included, without a state file."""
-    settings = load_settings(Flags(log_paths=(str(log),), reference=profile))
-
-    def run() -> None:
-        engine = Engine(settings, clock=time.time)
-        while engine.read_some():
-            pass
-        engine.publish()
-        engine.close()
-
-    return run
-
-
-def decode_only(log: Path) -> Callable[[], object]:
-    """The floor: untyped JSON decoding of the same bytes by the same library."""
-    data, decoder = log.read_bytes(), msgspec.json.Decoder()
-    return lambda: decoder.decode_lines(data)
-
-
-def naive(log: Path) -> Callable[[], None]:
-    """The script that most teams write first: json, prometheus-client per record, scipy per window."""
-    reference = {name: np.random.default_rng(0).standard_normal(10_000) for name in NUMBERS}
-
-    def run() -> None:
-        registry = CollectorRegistry()
-        predictions = Counter("predictions", "n", ["version"], registry=registry)
-        latency = Histogram("latency", "ms", ["version"], registry=registry)
-        values = Histogram("feature", "value", ["version", "feature"], registry=registry)
-        drift = Gauge("drift", "KS", ["feature"], registry=registry)
-        window: list[dict[str, Any]] = []
-        with log.open() as handle:
-            for line in handle:
-                record = json.loads(line)
-                if "features" not in record:
-                    continue
-                predictions.labels(record["version"]).inc()
-                latency.labels(record["version"]).observe(record["latency_ms"])
-                for name in NUMBERS:
-                    if name in record["features"]:
-                        values.labels(record["version"], name).observe(record["features"][name])
-                window.append(record["features"])
-                if len(window) >= 10_000:
-                    for name in NUMBERS:
-                        drift.labels(name).set(
-                            ks_2samp(reference[name], [row[name] for row in window if name in row]).statistic
-                        )
-                    window.clear()
-        generate_latest(registry)
-
-    return run
-
-
-def read_through(log: Path) -> Callable[[], None]:
-    """FileSource over the file: finding lines, positions, rotation checks."""
-
-    def run() -> None:
-        source = FileSource((str(log),), None)
-        while source.read() is not None:
-            pass
-        source.close()
-
-    return run
-
-
-def read_plain(log: Path) -> Callable[[], None]:
+def read_plain(log: Path) -> None:
     """readinto one buffer, nothing else."""
     buffer = bytearray(1 << 18)
-
-    def run() -> None:
-        with log.open("rb", buffering=0) as handle:
-            while handle.readinto(buffer):
-                pass
-
-    return run
-
-
-def renderers(series: int) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Our page of `series` counters, both formats, and prometheus-client's text of the same."""
-    rows = [("m", "v1", "feature", str(i)) for i in range(series)]
-    found = families([sample("feature_bin_total", labels, float(i)) for i, labels in enumerate(rows)])
-    renderer = TextRenderer()
-
-    class Rows(Collector):
-        def collect(self) -> list[CounterMetricFamily]:
-            family = CounterMetricFamily("mlcanary_feature_bin", "x", labels=["model", "version", "feature", "bin"])
-            for i, labels in enumerate(rows):
-                family.add_metric(labels, float(i))
-            return [family]
-
-    registry = CollectorRegistry()
-    registry.register(Rows())
-    return lambda: renderer.render(found), lambda: generate_latest(registry)
-
-
-def trickle(directory: Path, profile: Path, rate: int) -> tuple[float, float, float]:
-    """Resident MB, CPU % of one core, and seconds to the first useful page, at `rate` records a second."""
-    log = directory / f"trickle-{rate}.jsonl"
-    first = list(lines(2_000, time.time() - 10, 1000, seed=1))
-    log.write_bytes(b"".join(first))
-    flags = ["--log.path", str(log), "--reference.path", str(profile), "--state.path", str(directory / f"{rate}.db")]
-    with ExporterProcess(*flags, log=directory / f"{rate}.log") as exporter, log.open("ab", buffering=0) as handle:
-        exporter.wait_for(lambda page: any(name == "mlcanary_window_accuracy_ratio" for name, _ in page))
-        ready = time.monotonic() - exporter.started
-        process = psutil.Process(exporter.pid)
-        exporter.pause(2.0)
-        feed = iter(lines(int(2 * rate * TRICKLE_SECONDS) + 1, time.time(), max(rate, 1), seed=2))
-        before, start = process.cpu_times(), time.monotonic()
-        written = 0
-        while (passed := time.monotonic() - start) < TRICKLE_SECONDS:
-            due = int(rate * passed) - written
-            handle.write(b"".join(next(feed) for _ in range(due)))
-            written += due
-            exporter.pause(0.05)
-        after = process.cpu_times()
-        used = (after.user - before.user) + (after.system - before.system)
-        return process.memory_info().rss / 1e6, 100 * used / passed, ready
+    with log.open("rb", buffering=0) as handle:
+        while handle.readinto(buffer):
+            pass
 
 
 WIDE = (
@@ -198,13 +161,11 @@ WIDE = (
 
 def wide(series: int, window_bytes: int, features: int) -> dict[str, Any]:
     """What `wide_model.py` says, from a process of its own."""
-    arguments = [sys.executable, str(HERE / "wide_model.py"), *map(str, (series, window_bytes, features))]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(said("wide_model.py", series, window_bytes, features))
     return found
 
 
-def wide_table() -> list[str]:
+def wide_models(_: Sizes) -> list[str]:
     """20 bins x 4 versions, inside the budget and far over it; the page of the narrow model is the unit of time."""
     lines = ["A model with 20 bins a feature, 4 versions and full windows; times as multiples of the first row's:", ""]
     lines += ["| what | series | left out | resident MB | page MB | time of a page |", "|---|---|---|---|---|---|"]
@@ -216,14 +177,22 @@ def wide_table() -> list[str]:
             f"| {title} | {found['series']:,} | {sum(found['dropped'].values()):,} | {found['megabytes']:.0f} "
             f"| {found['page_megabytes']:.1f} | {found['publish_seconds'] / unit:.1f} |"
         )
-        print(lines[-1], flush=True)
-    return [*lines, ""]
+    return lines
 
 
-def judge_table() -> list[str]:
-    """What `judge_cycle.py` says, from a process of its own; decoding the same answers is the unit of time."""
-    done = subprocess.run([sys.executable, str(HERE / "judge_cycle.py")], capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
+def push(sizes: Sizes) -> list[str]:
+    """Records pushed over HTTP."""
+    return told("push.py", *sizes.push)
+
+
+def client(_: Sizes) -> list[str]:
+    """What the client adds to a request."""
+    return told("client_overhead.py")
+
+
+def judge(_: Sizes) -> list[str]:
+    """A cycle of the judge; decoding the same answers is the unit of time."""
+    found: dict[str, Any] = json.loads(said("judge_cycle.py"))
     lines = [
         f"A cycle of the judge on one core, {found['models']} models with {found['measures']} measures and "
         f"{found['features']} features, {found['series']:,} series: {found['median']:.2f} s of CPU (median, largest "
@@ -234,17 +203,13 @@ def judge_table() -> list[str]:
         "|---|---|---|",
     ]
     parts = sorted(found["parts"].items(), key=lambda part: -part[1])
-    lines += [f"| {part} | {seconds:.3f} | {seconds / found['decoding']:.2f} |" for part, seconds in parts]
-    print("\n".join(lines), flush=True)
-    return [*lines, ""]
+    return [*lines, *(f"| {part} | {seconds:.3f} | {seconds / found['decoding']:.2f} |" for part, seconds in parts)]
 
 
-def handler_table() -> list[str]:
-    """What `handler_latency.py` says, from a process of its own."""
-    command = [sys.executable, str(HERE / "handler_latency.py"), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    lines = [
+def handler(sizes: Sizes) -> list[str]:
+    """From the webhook to the effect."""
+    found: dict[str, Any] = json.loads(said("handler_latency.py", "--json", "--runs", sizes.runs))
+    return [
         "From the webhook to the effect, read at the real target; evidence from the query API of the tests, not from a "
         "Prometheus. The ratio is to the target's own `apply`, in turn:",
         "",
@@ -252,8 +217,26 @@ def handler_table() -> list[str]:
         "",
         found["told"],
     ]
-    print("\n".join(lines), flush=True)
-    return [*lines, ""]
+
+
+def soak(sizes: Sizes) -> list[str]:
+    """Rotation, late labels, kill -9; exact counts."""
+    return said("soak.py", *sizes.soak).splitlines()
+
+
+PARTS: dict[str, tuple[str, Callable[[Sizes], list[str]]]] = {
+    "ingest": ("Speed against JSON decoding alone", ingest),
+    "peers": ("Other programs over the same file", peers),
+    "footprint": ("What it takes from the machine", footprint),
+    "page": ("The page", page),
+    "reading": ("Reading", reading),
+    "wide": ("Wide models", wide_models),
+    "push": ("HTTP push", push),
+    "client": ("The client", client),
+    "judge": ("The judge", judge),
+    "handler": ("The handler", handler),
+    "soak": ("Soak", soak),
+}
 
 
 def shape() -> str:
@@ -262,50 +245,41 @@ def shape() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.machine()}, Python {platform.python_version()}"
 
 
-def main() -> None:
-    """Measure everything, print it, write RESULTS.md."""
-    ratios: list[tuple[str, float, float]] = []
-    costs: list[tuple[int, float, float, float]] = []
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        print("preparing the log ...", flush=True)
-        log, profile = prepare(directory)
-        megabytes = log.stat().st_size / 1e6
-        pairs = {
-            f"whole exporter, {RECORDS:,} predictions and labels, {megabytes:.0f} MB / JSON decoding alone": (
-                ingest(log, profile),
-                decode_only(log),
-            ),
-            "naive script (json, prometheus-client, scipy) / whole exporter": (naive(log), ingest(log, profile)),
-            "following the file / reading its bytes": (read_through(log), read_plain(log)),
-            "prometheus-client's text / our text and OpenMetrics, 10,000 series": renderers(10_000)[::-1],
-        }
-        for title, (one, other) in pairs.items():
-            a, b = paired(one, other)
-            ratios.append((title, a / b, a))
-            print(f"{title}: {a / b:.2f}", flush=True)
-        for rate in RATES:
-            rss, cpu, ready = trickle(directory, profile, rate)
-            costs.append((rate, rss, cpu, ready))
-            print(
-                f"{rate} records/s: {rss:.0f} MB resident, {cpu:.2f} % of a core, page after {ready:.2f} s", flush=True
-            )
-    text = [
-        "# Results of the last `make bench`",
-        "",
-        f"Machine: {shape()}. CPU time, medians of {ROUNDS} paired rounds.",
-        "",
-    ]
-    text += ["| what / what | ratio |", "|---|---|", *(f"| {title} | {ratio:.2f} |" for title, ratio, _ in ratios), ""]
-    text += ["The sidecar with 25 features, two versions, a state file, default intervals:", ""]
-    text += [
-        "| records per second | resident MB | CPU, % of one core | seconds from start to a useful page |",
-        "|---|---|---|---|",
-    ]
-    text += [f"| {rate} | {rss:.0f} | {cpu:.2f} | {ready:.2f} |" for rate, rss, cpu, ready in costs]
-    text += ["", *wide_table(), *judge_table(), *handler_table()]
-    (HERE / "RESULTS.md").write_text("\n".join(text).rstrip() + "\n")
+def former(path: Path) -> dict[str, str]:
+    """Sections of a page of results by title, without their heading."""
+    text = path.read_text() if path.exists() else ""
+    found = re.split(r"^## (.*)\n", text, flags=re.MULTILINE)[1:]
+    return {title: body.strip() for title, body in zip(found[::2], found[1::2], strict=True)}
+
+
+def write(path: Path, sections: dict[str, str]) -> None:
+    """All sections in the order of the parts."""
+    head = f"# Results of the last `make bench`\n\nMachine: {shape()}. CPU time, medians of things measured in turn.\n"
+    titles = [title for title, _ in PARTS.values() if title in sections]
+    path.write_text(head + "".join(f"\n## {title}\n\n{sections[title]}\n" for title in titles))
+
+
+def main() -> int:
+    """Measure, print, and write each section when it is known; 1 if a part failed, whose former text then stays."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar=f"PART: {', '.join(PARTS)}")
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    failed = 0
+    for part in given.parts or [name for name in PARTS if name != "soak"]:
+        title, measure = PARTS[part]
+        print(f"== {part}", flush=True)
+        try:
+            text = "\n".join(measure(SMALL if given.small else Sizes())).strip()
+        except subprocess.CalledProcessError as error:
+            print(f"{part} failed: {error}\n{error.stdout}", file=sys.stderr, flush=True)
+            failed = 1
+            continue
+        print(text, flush=True)
+        write(given.out, {**former(given.out), title: text})
+    return failed
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

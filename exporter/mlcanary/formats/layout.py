@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import astuple
 
-from mlcanary.columns import FeatureColumns
+from mlcanary.columns import FeatureColumns, Floats
 from mlcanary.measures.reference import NumericReference, Reference
 
 MOST_NAMES = 400
@@ -69,27 +69,20 @@ class Layout:
             gc=False,
         )
         self._empty = self.type()
-        self._pack = struct.Struct(f"{len(self.numbers)}d").pack
 
     def columns(self, features: Sequence[msgspec.Struct | None]) -> FeatureColumns:
         """Columns of the decoded features of n rows, None for a row without any."""
-        rows = list(map(astuple, (each or self._empty for each in features)))
-        width, pack = len(self.numbers), self._pack
-        packed = []
-        for row in rows:
-            try:
-                packed.append(pack(*row[:width]))
-            except struct.error:  # a null
-                packed.append(pack(*(nan if value is None else value for value in row[:width])))
-        matrix = np.frombuffer(b"".join(packed)).reshape(len(rows), width)
-        rest = list(zip(*(row[width:] for row in rows), strict=True)) if self.texts or self.strange else []
+        rows = map(astuple, (each or self._empty for each in features))
+        found = list(zip(*rows, strict=True))
+        width = len(self.numbers)
+        rest = found[width:]
         strange = {
-            name: len(rows) - column.count(None)
+            name: len(features) - column.count(None)
             for name, column in zip(self.strange, rest[len(self.texts) :], strict=True)
         }
         return FeatureColumns(
             self.numbers,
-            np.ascontiguousarray(matrix.T),
+            floats(found[:width], len(features)),
             dict(zip(self.texts, rest, strict=False)),
             Counter({name: count for name, count in strange.items() if count}),
         )
@@ -109,3 +102,19 @@ class Layout:
         kept = [i for i, name in enumerate(found.numbers) if name in own]
         texts = {name: column for name, column in found.texts.items() if name in own}
         return FeatureColumns(tuple(found.numbers[i] for i in kept), found.matrix[kept], texts, strange)
+
+
+def floats(columns: Sequence[Sequence[float | None]], rows: int) -> Floats:
+    """Columns of numbers as one array, shape (columns, rows), NaN for None.
+
+    Packing a whole column is the cheapest way from Python's floats to an array: half of what numpy takes.
+    """
+    pack = struct.Struct(f"{rows}d").pack
+    packed = []
+    for column in columns:
+        try:
+            packed.append(pack(*column))
+        except struct.error:  # a null
+            packed.append(pack(*(nan if value is None else value for value in column)))
+    found: Floats = np.frombuffer(b"".join(packed)).reshape(len(columns), rows)
+    return found

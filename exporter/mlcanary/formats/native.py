@@ -18,13 +18,12 @@ Lines in which a client says what it dropped (`client_lines`) give no record.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from mlcanary.columns import Classes
 from mlcanary.formats.client_lines import client_drops
@@ -38,7 +37,8 @@ _DECODER = msgspec.json.Decoder(Row)
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MOST_MODELS, _MOST_STRANGE = 8, 200
 _BLOCKS_WITHOUT = 50
-_BRACES = b"{}\r\n"
+_FIRST, _LAST = itemgetter(0), itemgetter(-1)
+_OPENING, _CLOSING = frozenset(b"{"), frozenset(b"}\r")
 
 
 class NativeFormat:
@@ -60,10 +60,12 @@ class NativeFormat:
     def decode_block(self, block: bytes, now: float, source: str = "") -> Decoded:
         """Decode complete lines of one log. `now`, Unix seconds: arrival time, and what bounds a time in the future."""
         self._reader.enter(source)
-        ends, regular = _line_ends(block)
-        lines = cache(lambda: block.split(b"\n")[: len(ends)])
-        out = Decoded(lines=len(ends))
-        odd: Sequence[int] = range(len(ends))
+        lines = block.split(b"\n")
+        if not lines[-1]:
+            lines.pop()
+        regular = _one_object_each(lines)
+        out = Decoded(lines=len(lines))
+        odd: Sequence[int] = range(len(lines))
         if self._columns is not None and regular and not self._resting:
             odd = self._in_columns(self._columns, block, lines, now, out)
         self._resting = max(0, self._resting - 1)
@@ -71,10 +73,10 @@ class NativeFormat:
         return out
 
     def _in_columns(
-        self, decoder: ColumnDecoder, block: bytes, lines: Callable[[], Sequence[bytes]], now: float, out: Decoded
+        self, decoder: ColumnDecoder, block: bytes, lines: Sequence[bytes], now: float, out: Decoded
     ) -> Sequence[int]:
         """Take what is plain; the numbers of the other lines."""
-        found = decoder.columns(decoder.decode(block, lines, out.lines), now)
+        found = decoder.columns(decoder.decode(block, lines), now)
         out.predictions, out.labels = found.predictions, found.labels
         out.times.extend(found.times.tolist())
         if 2 * len(found.odd) > out.lines:  # decoding twice costs more than it gains
@@ -82,21 +84,21 @@ class NativeFormat:
         return found.odd
 
     def _one_by_one(
-        self, odd: Sequence[int], lines: Callable[[], Sequence[bytes]], block: bytes | None, now: float, out: Decoded
+        self, odd: Sequence[int], lines: Sequence[bytes], block: bytes | None, now: float, out: Decoded
     ) -> None:
         """Records of these lines; `block` if all of them may be decoded at once."""
         known = len(self._models), len(self._strange), len(self._keys)
         for i, fields in zip(odd, self._rows(odd, lines, block), strict=True):
             try:
-                if fields is None and not lines()[i].strip():
+                if fields is None and not lines[i].strip():
                     continue
-                row = _DECODER.decode(lines()[i]) if fields is None else fields
+                row = _DECODER.decode(lines[i]) if fields is None else fields
                 record = self._reader.record(row, now)
             except UNUSABLE as error:
-                if (dropped := client_drops(lines()[i])) is not None:
+                if (dropped := client_drops(lines[i])) is not None:
                     out.client_dropped.update(dropped)
                 else:
-                    out.rejects.append(reject_of(error, lines()[i]))
+                    out.rejects.append(reject_of(error, lines[i]))
                 continue
             out.records.append(record)
             if row.ts is not None or row.timestamp is not None:
@@ -104,7 +106,7 @@ class NativeFormat:
             if self._wanted and isinstance(record, Prediction):
                 self._meet(record)
             if self._models and len(self._keys) < _MOST_STRANGE:
-                self._note_keys(lines()[i])
+                self._note_keys(lines[i])
         if known != (len(self._models), len(self._strange), len(self._keys)) and self._models:
             self._lay_out()
 
@@ -113,9 +115,7 @@ class NativeFormat:
         with suppress(*UNUSABLE):
             self._keys |= dict.fromkeys(filter(can_be_field, _KEYS.decode(line)))
 
-    def _rows(
-        self, odd: Sequence[int], lines: Callable[[], Sequence[bytes]], block: bytes | None
-    ) -> Sequence[Row | None]:
+    def _rows(self, odd: Sequence[int], lines: Sequence[bytes], block: bytes | None) -> Sequence[Row | None]:
         if block is not None and isinstance(odd, range):
             try:
                 found = _DECODER.decode_lines(block)
@@ -158,21 +158,12 @@ class NativeFormat:
         """Take over what `dump` gave."""
 
 
-def _line_ends(block: bytes) -> tuple[np.ndarray, bool]:
-    """Where lines end, and whether each is one object, which decoding many lines at once does not demand.
+def _one_object_each(lines: Sequence[bytes]) -> bool:
+    """Whether every line begins with `{` and ends with `}`, which decoding many lines at once does not demand.
 
-    Every line then begins with `{` and ends with `}`. An object that ends inside its line cannot go on in the next
-    one: there would have to stand `,` or `}`.
+    An object that ends inside its line cannot go on in the next one: there would have to stand `,` or `}`.
     """
-    data = np.frombuffer(block, dtype=np.uint8)
-    opening, closing, carriage, feed = _BRACES
-    ends = np.flatnonzero(data == feed)
-    if len(data) and data[-1] != feed:
-        ends = np.append(ends, len(data))
-    starts = np.append(0, ends[:-1] + 1)[: len(ends)]
-    if not len(ends) or (starts >= ends).any():
-        return ends, False
-    last = data[ends - 1]
-    if (last == carriage).any():
-        last = np.where(last == carriage, data[np.maximum(ends - 2, 0)], last)
-    return ends, bool((last == closing).all() and (data[starts] == opening).all())
+    try:
+        return set(map(_FIRST, lines)) == _OPENING and set(map(_LAST, lines)) <= _CLOSING
+    except IndexError:  # an empty line
+        return False

@@ -7,8 +7,9 @@ probabilities, no business event, no value that would be rejected. Cost: about h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -29,10 +30,12 @@ from mlcanary.columns import (
     Users,
     take_list,
 )
-from mlcanary.formats.layout import Layout
+from mlcanary.formats.layout import Layout, floats
 from mlcanary.formats.rows import FUTURE_SLACK, LARGEST, LONGEST_NAME, Rejected, RowReader, seconds, user_hash
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import ModelKey, canonical_class
+
+_KIND = itemgetter(0)
 
 ODD = -2
 """Code of a value that a column cannot hold."""
@@ -156,13 +159,13 @@ class ColumnDecoder:
         self._type = _Type(layout.type, keys)
         self._decoder = self._type.decoder
 
-    def decode(self, block: bytes, lines: Callable[[], Sequence[bytes]], count: int) -> list[Any]:
-        """One object per line, None where a line does not fit. `count`: lines; `lines`: splits the block."""
+    def decode(self, block: bytes, lines: Sequence[bytes]) -> list[Any]:
+        """One object per line of the block, None where a line does not fit."""
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             found: list[Any] = self._decoder.decode_lines(block)
-            if len(found) == count:
+            if len(found) == len(lines):
                 return found
-        return [self._one(line) for line in lines()]
+        return [self._one(line) for line in lines]
 
     def _one(self, line: bytes) -> Any:
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -174,7 +177,7 @@ class ColumnDecoder:
         odd = [i for i, each in enumerate(objects) if each is None] if None in objects else []
         rows = list(map(astuple, filter(None, objects) if odd else objects))
         fit = [i for i, each in enumerate(objects) if each is not None] if odd else range(len(objects))
-        is_label = np.fromiter((row[0] == "label" for row in rows), dtype=bool, count=len(rows))
+        is_label = np.fromiter(map("label".__eq__, map(_KIND, rows)), dtype=bool, count=len(rows))
         predictions: list[PredictionColumns] = []
         labels: list[LabelColumns] = []
         times = [np.zeros(0)]
@@ -224,7 +227,7 @@ class ColumnDecoder:
         if fields.status.count(None) != len(wrong):
             _mark(wrong, (status is not None and str(status) != str(_OK) for status in fields.status))
         keys, place = self._keys(fields, wrong)
-        score = np.array(fields.score, dtype=np.float64)
+        score = floats([fields.score], len(wrong))[0]
         predicted = self._class_codes(fields.prediction)
         wrong |= (score < 0) | (score > 1) | (predicted == ODD) | ((predicted == NONE) & np.isnan(score))
         label = None
@@ -283,17 +286,19 @@ class ColumnDecoder:
 
     def _keys(self, fields: _Plain, wrong: Mask) -> tuple[list[ModelKey], Codes]:
         """The keys of the rows, and for each row which; rows of models outside the layout are wrong."""
-        pairs = list(zip(fields.model, fields.version, strict=True))
         keys: dict[ModelKey, int] = {}
+        one_model = fields.model.count(fields.model[0]) == len(fields.model)
+        named = fields.version if one_model else list(zip(fields.model, fields.version, strict=True))
         place: dict[Any, int] = {}
-        for pair in dict.fromkeys(pairs):
-            place[pair] = ODD
+        for name in dict.fromkeys(named):
+            model, version = (fields.model[0], name) if one_model else name
+            place[name] = ODD
             with suppress(Rejected):
-                if pair[0] is None or len(pair[0]) <= LONGEST_NAME:
-                    key = self._reader.key(*pair)
+                if model is None or len(model) <= LONGEST_NAME:
+                    key = self._reader.key(model, version)
                     if key.model in self.layout.models and (len(keys) < _MOST_KEYS or key in keys):
-                        place[pair] = keys.setdefault(key, len(keys))
-        codes = np.fromiter(map(place.__getitem__, pairs), dtype=np.int32, count=len(pairs))
+                        place[name] = keys.setdefault(key, len(keys))
+        codes = np.fromiter(map(place.__getitem__, named), dtype=np.int32, count=len(named))
         wrong |= codes == ODD
         return list(keys), codes
 
@@ -350,7 +355,7 @@ def _times(fields: _Plain, now: float, wrong: Mask) -> tuple[Floats, Mask]:
                 values.append(None)
         when = np.array(values, dtype=np.float64)
     else:
-        when = np.array(given, dtype=np.float64)
+        when = floats([given], len(given))[0].copy()
         for limit, unit in ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3)):
             large = when >= limit
             if large.any():
@@ -365,9 +370,10 @@ def _seconds_of(column: Sequence[Any], wrong: Mask) -> Floats:
     """Durations in seconds from milliseconds, at least 0."""
     if column.count(None) == len(column):
         return np.full(len(column), np.nan)
-    milliseconds = np.array(column, dtype=np.float64)
+    milliseconds = floats([column], len(column))[0]
     wrong |= np.abs(milliseconds) > LARGEST
-    return np.maximum(milliseconds / 1000.0, 0.0)
+    found: Floats = np.maximum(milliseconds / 1000.0, 0.0)
+    return found
 
 
 def _users(users: Sequence[Any], rows: NDArray[np.intp] | None, salt: bytes, count: int) -> tuple[Users, Mask]:

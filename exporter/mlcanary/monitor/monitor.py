@@ -16,13 +16,14 @@ import msgspec
 import numpy as np
 
 from mlcanary.catalog import OTHER, Role, Task
-from mlcanary.columns import LabelColumns, PredictionColumns, alike, joined
+from mlcanary.columns import LabelColumns, PredictionColumns, alike, joined, joined_labels
 from mlcanary.joins.decisions import JoinOutcomes
 from mlcanary.joins.join import Join
 from mlcanary.joins.pages import JoinChanges, StoredJoin
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.contract import sample
 from mlcanary.measures.plan import Limits, ModelPlan
+from mlcanary.monitor.backlog import Backlog
 from mlcanary.monitor.figures import Figures
 from mlcanary.monitor.model_samples import model_samples, reference_samples, waiting_samples
 from mlcanary.monitor.panel import Panel
@@ -77,6 +78,7 @@ class Monitor:
         self._folded: set[tuple[str, ...]] = set()
         self._left_out: tuple[frozenset[str], frozenset[tuple[str, str]]] = (frozenset(), frozenset())
         self.unmatched = Tally()
+        self._backlog = Backlog()
         self._buffers: dict[ModelKey, list[PredictionColumns]] = {}
         self._read_at: dict[ModelKey, float] = {}
         self._join = Join(
@@ -94,12 +96,24 @@ class Monitor:
         predictions: Sequence[PredictionColumns] = (),
         labels: Sequence[LabelColumns] = (),
     ) -> None:
-        """Take in records, in the order of their lines, and columns of others, of which none is among the records."""
-        self._feed_columns(predictions, now)
-        self._feed_records(records, now)
-        self._join.label_many([self._known_labels(column) for column in labels])
-        self._settle(self._join.take(), now)
+        """Take in records, in the order of their lines, and columns of others, of which none is among the records.
+
+        Columns wait until there are enough to be worth joining, and what comes meanwhile waits with them.
+        """
+        self._backlog.add(records, predictions, labels, now)
+        if len(self._backlog) >= _ENOUGH or not self._backlog.columns:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Join what waits, and then decide what was to be decided meanwhile."""
+        backlog, self._backlog = self._backlog, Backlog()
+        self._feed_columns(backlog.predictions, backlog.now)
+        self._feed_records(backlog.records, backlog.now)
+        self._join.label_many(joined_labels([self._known_labels(column) for column in backlog.labels]))
+        self._settle(self._join.take(), backlog.now)
         self._note_folded()
+        if backlog.due is not None:
+            self.advance(*backlog.due)
 
     def _feed_records(self, records: Sequence[Record], now: float) -> None:
         """Records in stretches where no label stands before a prediction of its id: there, predictions may go first."""
@@ -165,7 +179,9 @@ class Monitor:
         self._panel(key, self._read_at[key]).on_prediction_columns(joined(self._buffers.pop(key)), self._read_at[key])
 
     def flush(self) -> None:
-        """Count what is kept back; whoever looks at the counters does it first."""
+        """Join and count what is kept back; whoever looks at the counters does it first."""
+        if len(self._backlog) or self._backlog.due is not None:
+            self._catch_up()
         for key in list(self._buffers):
             self._count(key)
         self._note_folded()
@@ -176,7 +192,10 @@ class Monitor:
                 self._fold(cap, *key, name)
 
     def advance(self, event_time: float, now: float) -> None:
-        """Decide every join whose time has come at `event_time`."""
+        """Decide every join whose time has come at `event_time`, once what was fed before is joined."""
+        if self._backlog.columns:
+            self._backlog.due = (event_time, now)
+            return
         self._join.advance(event_time)
         self._settle(self._join.take(), now)
 
@@ -338,6 +357,7 @@ class Monitor:
 
     def retire(self, now: float) -> None:
         """Forget versions that are silent by the time of reading: a log may be old and still be news."""
+        self.flush()
         for key, panel in list(self.panels.items()):
             patience = max(self.plan.version_retention, panel.plan.join.memory)
             if panel.last_seen < now - patience and not self._join.pending.get(key):

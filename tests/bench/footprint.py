@@ -1,0 +1,150 @@
+"""What the exporter takes from the machine beside it: memory up to 10 million records, CPU at steady rates.
+
+Run as `python tests/bench/footprint.py [growth|trickle] [--records ...] [--rates ...] [--table]`. The real
+command with HTTP, a state file, a reference of 25 features, 4 versions, late labels and a log that is rotated.
+
+`growth`: the log is written as fast as the exporter reads it. Its clock runs 20 times as fast, so that the windows of 5
+minutes and an hour are full when the first million is counted; what grows after that grows with the traffic. The figure
+is the most that was ever resident (VmHWM). `trickle`: CPU of the second half of the time, real clock, default flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from growing_log import GrowingLog, sum_of  # noqa: E402 - beside this file, not installed
+from ingest import write_reference  # noqa: E402
+from process_figures import cpu_seconds, memory  # noqa: E402
+from traffic import Traffic  # noqa: E402
+
+from exporter_process import ExporterProcess  # noqa: E402
+
+RECORDS = (1_000_000, 10_000_000)
+RATES = (0, 100, 1000, 10_000)
+TRICKLE_SECONDS, TICK = 60.0, 0.25
+FASTER, WINDOWS_FULL_SECONDS, PUBLISH = 20, 190.0, "250ms"
+CHUNK, CHUNKS_AHEAD, ROTATE_BYTES = 10_000, 20, 700_000_000
+LONGEST_WAIT, MOST_STEPS = 600.0, 20
+COUNTED = "mlcanary_predictions_total"
+
+
+def growth(directory: Path, records: tuple[int, ...] = RECORDS, full: float = WINDOWS_FULL_SECONDS) -> dict[str, Any]:
+    """Peak MB when each number of records is counted, and at steps between; `full`: seconds for the first."""
+    profile = directory / "profile.json"
+    write_reference(profile)
+    traffic = Traffic(CHUNK, 1, span_ms=CHUNK, kinds=12)
+    start_ms = round(time.time() * 1000) - max(records) - CHUNK
+    flags = ["--log.path", str(directory / "log.jsonl"), "--reference.path", str(profile)]
+    flags += ["--state.path", str(directory / "state"), "--publish.interval", PUBLISH, "--poll.interval", PUBLISH]
+    entry = (str(HERE / "fast_exporter.py"), str(FASTER))
+    found: dict[str, Any] = {"peak": {}, "resident": {}, "seconds": {}}
+    with (
+        closing(GrowingLog(directory / "log.jsonl", 2)) as log,
+        ExporterProcess(*flags, log=directory / "exporter.log", entry=entry) as exporter,
+    ):
+        begun = time.monotonic()
+        steps = range(min(records), max(records), max(min(records), max(records) // MOST_STEPS))
+        for goal in sorted({*records, *steps}):
+            slowly = full / max(1, goal // CHUNK) if goal == min(records) else 0.0
+            while traffic.records < goal:
+                if log.size > ROTATE_BYTES:
+                    log.rotate()
+                log.write(traffic.chunk(start_ms + traffic.written * CHUNK))
+                exporter.pause(slowly)
+                if traffic.written % (CHUNKS_AHEAD // 2) == 0:
+                    _wait_for(exporter, traffic.records - CHUNKS_AHEAD * CHUNK)
+            _wait_for(exporter, traffic.records)
+            found["seconds"][goal] = round(time.monotonic() - begun, 1)
+            now = memory(exporter.pid)
+            found["peak"][goal], found["resident"][goal] = now.peak, now.resident
+            print(f"{goal:>12,} records, {now.resident:.1f} MB, at most {now.peak:.1f} MB", file=sys.stderr, flush=True)
+        found["counted"] = sum_of(exporter.get(), COUNTED) == traffic.records
+    found["slope"] = found["peak"][max(records)] - found["peak"][min(records)]
+    return found
+
+
+def _wait_for(exporter: ExporterProcess, predictions: int) -> None:
+    """Until so many are on the page; AssertionError if they are not in good time."""
+    deadline = time.monotonic() + LONGEST_WAIT
+    while (counted := sum_of(exporter.get(), COUNTED)) < predictions:
+        assert time.monotonic() < deadline, f"{counted:,.0f} of {predictions:,} predictions"
+        exporter.pause(0.25)
+
+
+def trickle(directory: Path, rate: int, seconds: float = TRICKLE_SECONDS) -> dict[str, float]:
+    """MB resident, CPU % of one core in the second half, seconds from the start to a useful page."""
+    profile = directory / "profile.json"
+    if not profile.exists():
+        write_reference(profile)
+    first = Traffic(1000, 1, span_ms=1000, kinds=3, seed=1)
+    traffic = Traffic(max(1, round(rate * TICK)), round(2 / TICK), span_ms=round(1000 * TICK), kinds=12)
+    flags = ["--log.path", str(directory / f"{rate}.jsonl"), "--reference.path", str(profile)]
+    flags += ["--state.path", str(directory / f"{rate}.state")]
+    with closing(GrowingLog(directory / f"{rate}.jsonl", 1)) as log:
+        for i in range(2):
+            log.write(first.chunk(round(time.time() * 1000) - 5000 + 1000 * i))
+        with ExporterProcess(*flags, log=directory / f"{rate}.log") as exporter:
+            exporter.wait_for(lambda page: any(name == "mlcanary_window_accuracy_ratio" for name, _ in page))
+            ready = time.monotonic() - exporter.started
+            begun = time.monotonic()
+            half = 0.0, 0.0
+            while (passed := time.monotonic() - begun) < seconds:
+                if rate and traffic.written * TICK <= passed:
+                    log.write(traffic.chunk(round(time.time() * 1000)))
+                if not half[0] and passed >= seconds / 2:
+                    half = passed, cpu_seconds(exporter.pid)
+                exporter.pause(TICK if not rate else max(0.0, min(TICK, traffic.written * TICK - passed)))
+            used = cpu_seconds(exporter.pid) - half[1]
+            resident = memory(exporter.pid).resident
+    return {"rate": rate, "resident": resident, "cpu_percent": 100 * used / (passed - half[0]), "ready": ready}
+
+
+def growth_lines(found: dict[str, Any]) -> list[str]:
+    """`growth` as lines of Markdown."""
+    first, last = min(found["peak"]), max(found["peak"])
+    return [
+        f"Peak resident memory, windows of 5 minutes and an hour full: {found['peak'][first]:.1f} MB after {first:,} "
+        f"records, {found['peak'][last]:.1f} MB after {last:,}: {found['slope']:+.2f} MB (goals: 60 MB, +1 MB). "
+        f"{'Every' if found['counted'] else 'NOT every'} record was counted.",
+        "",
+    ]
+
+
+def trickle_lines(found: list[dict[str, float]]) -> list[str]:
+    """`trickle` as lines of Markdown."""
+    head = ["| records per second | resident MB | CPU, % of one core | seconds from start to a useful page |"]
+    rows = [f"| {t['rate']:,} | {t['resident']:.0f} | {t['cpu_percent']:.2f} | {t['ready']:.2f} |" for t in found]
+    return ["With default flags, clock and windows:", "", *head, "|---|---|---|---|", *rows, ""]
+
+
+def main() -> None:
+    """Measure what is asked for; one JSON object each."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", nargs="?", choices=["growth", "trickle"])
+    parser.add_argument("--records", type=int, nargs="+", default=list(RECORDS))
+    parser.add_argument("--full", type=float, default=WINDOWS_FULL_SECONDS)
+    parser.add_argument("--rates", type=int, nargs="+", default=list(RATES))
+    parser.add_argument("--seconds", type=float, default=TRICKLE_SECONDS)
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        if given.what != "trickle":
+            grown = growth(Path(name), tuple(given.records), given.full)
+            print("\n".join(growth_lines(grown)) if given.table else json.dumps(grown), flush=True)
+        if given.what != "growth":
+            steady = [trickle(Path(name), rate, given.seconds) for rate in given.rates]
+            print("\n".join(trickle_lines(steady) if given.table else map(json.dumps, steady)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
