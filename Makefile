@@ -1,6 +1,6 @@
 # Every target sets itself up: a virtual environment, and what .ci/setup lists from the distribution.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench soak figures sim proof servers
+.PHONY: help setup demo test check fix bench soak figures sim proof servers fuzz
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -51,6 +51,10 @@ proof: setup ## the handler's 14 invariants in 100,000 steps, its fault matrix, 
 	$(BIN)/python tests/handler/invariants/run_invariants.py --steps 100000 --seed 1
 	$(BIN)/python tests/handler/matrix/run_matrix.py
 	$(BIN)/python tests/handler/matrix/run_matrix.py --kills 200
+
+fuzz: setup ## hostile lines, bodies, files and checkpoints, FUZZ_MINUTES=10 for each of five targets; FUZZ=lines: one
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]' || echo "without atheris"
+	@PYTHONPATH=tests:tests/bench $(BIN)/python -m fuzz.campaign --minutes $${FUZZ_MINUTES:-10} $(FUZZ)
 
 servers: setup ## real model servers for tests/servers, 2.5 GB (some minutes); SERVERS=mlserver: that one alone
 	@PYTHON="$(PYTHON)" .ci/servers

@@ -53,6 +53,14 @@ class Classes:
             self.names.append(name)
         return found
 
+    def own(self, name: str) -> int:
+        """The number of a name of the configuration, which has room whatever the log held before."""
+        found = self.code(name)
+        if found is None:
+            found = self._codes[name] = len(self.names)
+            self.names.append(name)
+        return found
+
     def name(self, code: int) -> str | None:
         """The name of a number, None for NONE."""
         return None if code < 0 else self.names[code]

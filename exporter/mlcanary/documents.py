@@ -97,6 +97,15 @@ class _Loader(yaml.SafeLoader):
             seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
 
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        """A text without half characters such as an escaped `\\ud800`: no page and no file could hold them."""
+        text: str = super().construct_scalar(node)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise yaml.constructor.ConstructorError(None, None, "found half a character", node.start_mark) from None
+        return text
+
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
@@ -127,8 +136,11 @@ def _yaml(text: str, source: str) -> Any:
 
 
 def _compose(text: str) -> yaml.Node | None:
-    """The positions of a text that was read before."""
-    return yaml.compose(text, Loader=_Loader)
+    """The positions of a text that was read before; None for JSON that is no YAML, as it may hold any character."""
+    try:
+        return yaml.compose(text, Loader=_Loader)
+    except (yaml.YAMLError, RecursionError):
+        return None
 
 
 def _decode(kind: type, value: object) -> object:

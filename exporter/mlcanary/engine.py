@@ -15,6 +15,8 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from mlcanary import __version__
 from mlcanary.catalog import CLIENT_DROP_REASONS, OTHER, SHEDDING_DIRECTIONS
 from mlcanary.errors import StateError
@@ -42,6 +44,8 @@ log = logging.getLogger(__name__)
 _SHOWN_REJECTS = 20
 _LAG_SECONDS = 1.0
 _TOO_LONG = "too_long"
+_NOT_SAVED_BY_US = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, msgspec.MsgspecError)
+"""What taking over a state raises that holds other things than were saved."""
 _KNOWN_TIMES = 1000
 
 
@@ -74,18 +78,21 @@ class Engine:
         self.monitor = Monitor(settings.plan, now, stored=checkpoint is not None)
         saved = checkpoint.load() if checkpoint is not None else None
         self._restored = saved is not None
+        self._feeds, self._extra, self._store = feeds, extra, store
         if checkpoint is not None and saved is not None:
             try:
                 problems = self.monitor.load(saved["monitor"], checkpoint.joins(), now)
-            except (ValueError, KeyError, TypeError) as error:
+                self._inputs = Inputs(settings, saved["inputs"], feeds=feeds, whole=store is not None)
+                if store is not None:
+                    store.restore(saved.get("store"), now)
+            except _NOT_SAVED_BY_US as error:
                 raise checkpoint.damaged(error) from error
             for problem in problems:
                 log.warning("state not taken over: %s", problem)
-        self._feeds, self._extra = feeds, extra
-        self._inputs = Inputs(settings, (saved or {}).get("inputs"), feeds=feeds, whole=store is not None)
-        self._store = store
-        if store is not None:
-            store.restore((saved or {}).get("store"), now)
+        else:
+            self._inputs = Inputs(settings, feeds=feeds, whole=store is not None)
+            if store is not None:
+                store.restore(None, now)
         self._wake: Callable[[], None] = lambda: None
         self._pages = PageMaker(SHOWN)
         self._budget = SeriesBudget(settings.plan.limits.series)

@@ -179,6 +179,13 @@ def test_any_text_is_a_document_or_a_configuration_error(text: str) -> None:
     assert len(words.splitlines()) == 1
 
 
+@pytest.mark.parametrize("text", ['{"x\x7f": 1}', '{"x": "' + "\x7f" * 9 + '"}', 'x: "\\ud800"', "x: '\\ud800'"])
+def test_characters_that_yaml_or_no_file_can_hold_are_told(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_document(text, "f.yml", Document)
+    assert str(caught.value).encode().startswith(b"f.yml:1: ")
+
+
 class Keyed(Schema, frozen=True):
     """Mappings whose keys are checked."""
 

@@ -144,7 +144,10 @@ def test_other_bins_start_anew_and_say_so(bench: Bench, caplog: pytest.LogCaptur
             lambda path: path.write_bytes(b"no database, but long enough for one " * 40),
             "not a usable state file",
         ),
-        (lambda path: _set_layout(path, 99), "layout 99, this version writes 3"),
+        (lambda path: _execute(path, "UPDATE state SET value = x'00' WHERE name = 'inputs'"), "checksum does not fit"),
+        (lambda path: _execute(path, "DELETE FROM state WHERE name = 'inputs'"), "not a usable state file: 'inputs'"),
+        (lambda path: _execute(path, _SWAPPED), "checksum does not fit"),
+        (lambda path: _set_layout(path, 99), "layout 99, this version writes 4"),
     ],
 )
 def test_a_state_that_is_not_ours_is_refused_with_a_hint(
@@ -156,6 +159,15 @@ def test_a_state_that_is_not_ours_is_refused_with_a_hint(
     with pytest.raises(StateError, match=message) as refused, closing(Checkpoint(bench.state)) as spoilt:
         bench.engine(spoilt)
     assert refused.value.hint
+
+
+_SWAPPED = "UPDATE state SET value = (SELECT value FROM state WHERE name = 'monitor') WHERE name = 'inputs'"
+
+
+def _execute(path: Path, statement: str) -> None:
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute(statement)
+    database.close()
 
 
 def _set_layout(path: Path, layout: int) -> None:

@@ -74,7 +74,7 @@ def test_data_before_its_schema_waits_also_over_a_restart() -> None:
     reader = Reader()
     assert reader.rows(DATA, data(age=1, churns=0), data("8", age=2, churns=1)) == []
     reader = reader.restarted()
-    assert [row.features["age"] for row in reader.rows(SCHEMA, PLAIN)] == [1, 2]
+    assert [(row.features or {})["age"] for row in reader.rows(SCHEMA, PLAIN)] == [1, 2]
     reader = reader.restarted()
     assert [row.version for row in reader.rows(DATA, data("9", age=3, churns=1))] == ["v2"]
 

@@ -62,7 +62,7 @@ TRAPS = (
     Trap("negative score", b'{"score":-0.1}', "score", "score -0.1 lies outside 0..1"),
     Trap("score above one", b'{"scores":{"1":7,"0":1}}', "score", "score 7.0 lies outside 0..1"),
     Trap("score as text", b'{"score":"0.5"}', "type", "Expected `float | null`, got `str` - at `$.score`"),
-    Trap("features as a list", b'{"features":[1]}', "type", "Expected `object`, got `array` - at `$.features`"),
+    Trap("features as a list", b'{"features":[1]}', "type", "Expected `object | null`, got `array` - at `$.features`"),
     Trap("not an object", b"[1]", "type", "Expected `object`, got `array`"),
     Trap("null", b"null", "type", "Expected `object`, got `null`"),
     Trap("unknown kind", b'{"kind":"x"}', "type", "Invalid enum value 'x' - at `$.kind`"),

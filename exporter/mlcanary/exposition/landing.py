@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from mlcanary import __version__
+from mlcanary.catalog import OTHER
 from mlcanary.exposition.page import Page
 from mlcanary.webserver.html import GOOD_STATE, document, table
 
@@ -33,15 +34,16 @@ _BOUND = "window_auc_error_bound_ratio"
 _ROW_LABELS = 3
 _KS = "mlcanary_window_feature_ks_ratio"
 _INFO = "mlcanary_model_info"
+_LIMITED = "mlcanary_series_limited_total"
 
-SHOWN = frozenset({_KS, _INFO, f"mlcanary_{_BOUND}", *(f"mlcanary_{figure}" for figure, _, _ in _FIGURES)})
+SHOWN = frozenset({_KS, _INFO, _LIMITED, f"mlcanary_{_BOUND}", *(f"mlcanary_{figure}" for figure, _, _ in _FIGURES)})
 """Families that the page is made of."""
 
 
 def render_landing(page: Page, metrics_path: str) -> str:
     """The HTML of a page. Everything that comes from a log or a file is escaped."""
     when = _time(page.made_at) if page.made_at else "not yet"
-    sections = (_refused, _warnings, _dropped, _models, _drift, _sources, _peers, _rejects)
+    sections = (_refused, _warnings, _dropped, _limited, _models, _drift, _sources, _peers, _rejects)
     body = "".join(part for section in sections for part in section(page))
     links = (("metrics", metrics_path), ("healthy", "/-/healthy"), ("ready", "/-/ready"))
     return document("mlcanary exporter", f"version {__version__} · as of {when}", links, body)
@@ -78,6 +80,16 @@ def _dropped(page: Page) -> Iterator[str]:
         yield "<h2>Left out to keep limits.series</h2>"
         yield table(("what", "series"), rows, numbers=("series",))
         yield "<p>Raise limits.series and reload, or measure less. Until then it stays out.</p>"
+
+
+def _limited(page: Page) -> Iterator[str]:
+    """Names above a cap: without this nobody would look for a version among the others."""
+    samples = [sample for family in page.families if family.spec.name == _LIMITED for sample in family.samples]
+    rows = [(sample.labels[0], f"{sample.value:,.0f}") for sample in samples if sample.value]
+    if rows:
+        yield "<h2>Names above a cap</h2>"
+        yield table(("what", "names"), rows, numbers=("names",))
+        yield f"<p>They are counted together as <code>{OTHER}</code>, features and files not at all; see limits.</p>"
 
 
 def _models(page: Page) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from mlcanary.formats.contract import reject_of
+from mlcanary.formats.json_path import shown
 from mlcanary.formats.payloads import PayloadPlan, answers_of, features_of
 from mlcanary.formats.rows import Rejected, Row
 from mlcanary.records import Reject
@@ -89,7 +90,7 @@ def call_columns(asked: Any, answered: Any, plan: PayloadPlan, task: str) -> dic
 def chosen(key: str, found: Any, allowed: tuple[Any, ...]) -> Any:
     """`found`. Raises ValueError if it is none of what is allowed."""
     if found not in allowed:
-        raise ValueError(f"{key}: found {found!r}; allowed: {', '.join(map(str, allowed))}")
+        raise ValueError(f"{key}: found {shown(found)}; allowed: {', '.join(map(str, allowed))}")
     return found
 
 
@@ -105,7 +106,7 @@ def payload_plan(mapping: Mapping[str, Any]) -> PayloadPlan:
 def names_of(key: str, entry: Any) -> tuple[str, ...]:
     """A list of different names. Raises ValueError."""
     if not isinstance(entry, list) or not entry or not all(isinstance(name, str) and name for name in entry):
-        raise ValueError(f"{key}: found {entry!r}; allowed: a list of names")
+        raise ValueError(f"{key}: found {shown(entry)}; allowed: a list of names")
     if len(set(entry)) < len(entry):
         raise ValueError(f"{key}: found a name twice in {entry!r}; allowed: each name once")
     return tuple(entry)

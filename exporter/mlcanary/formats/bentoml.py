@@ -24,7 +24,7 @@ import msgspec
 from mlcanary.catalog import Task
 from mlcanary.formats.batch import Batches, check_keys, chosen
 from mlcanary.formats.contract import FormatOptions
-from mlcanary.formats.json_path import decode
+from mlcanary.formats.json_path import decode, shown
 from mlcanary.formats.mapped_fields import FIELDS, time_zone, zoned
 from mlcanary.formats.rows import Rejected, Row
 from mlcanary.records import Reject
@@ -245,11 +245,11 @@ def set_probabilities(values: dict[str, Any], found: list[Any]) -> None:
 
 def _configured(columns: Any) -> dict[str, str]:
     if not isinstance(columns, Mapping) or not columns:
-        raise ValueError(f"columns: found {columns!r}; allowed: an object of column to role")
+        raise ValueError(f"columns: found {shown(columns)}; allowed: an object of column to role")
     for name, role in columns.items():
         if not role_key(str(role)):
             allowed = ", ".join(("feature", "target", *FIELDS))
-            raise ValueError(f"columns.{name}: found {role!r}; allowed: {allowed}")
+            raise ValueError(f"columns.{name}: found {shown(role)}; allowed: {allowed}")
     return {str(name): role_key(str(role)) for name, role in columns.items()}
 
 

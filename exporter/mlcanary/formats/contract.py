@@ -23,10 +23,10 @@ from mlcanary.columns import LabelColumns, PredictionColumns
 from mlcanary.formats.rows import Rejected, Row, RowReader
 from mlcanary.records import Record, Reject
 
-UNUSABLE = (Rejected, msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+UNUSABLE = (Rejected, msgspec.MsgspecError, RecursionError, UnicodeError, OverflowError)
 """What a line that cannot be used may raise."""
 
-_EXCERPT = 160
+_EXCERPT, _DETAIL = 160, 500
 
 
 @dataclass
@@ -188,10 +188,13 @@ class RowsDecoder:
 def reject_of(error: Exception, line: bytes) -> Reject:
     """The reject of a line that raised one of `UNUSABLE`."""
     excerpt = line[:_EXCERPT].decode("utf-8", "replace")
+    detail = str(error)[:_DETAIL]
     if isinstance(error, Rejected):
-        return Reject(error.reason, str(error), excerpt)
+        return Reject(error.reason, detail, excerpt)
     if isinstance(error, msgspec.ValidationError):
-        return Reject("type", str(error), excerpt)
-    if isinstance(error, UnicodeDecodeError):
+        return Reject("type", detail, excerpt)
+    if isinstance(error, UnicodeDecodeError | UnicodeEncodeError):
         return Reject("utf8", str(error.reason), excerpt)
-    return Reject("json", str(error), excerpt)
+    if isinstance(error, OverflowError):
+        return Reject("type", f"a number that is too large: {detail}", excerpt)
+    return Reject("json", detail, excerpt)

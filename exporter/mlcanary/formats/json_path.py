@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import reprlib
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +22,13 @@ from mlcanary.formats.rows import Rejected
 
 _TOKEN = re.compile(r"""\.?([^.\[\]"'*$]+)|\[(-?\d+)\]|\[\*\]()|\["([^"]+)"\]|\['([^']+)'\]""")
 _NO_NUMBER = re.compile("NaN|Infinity")
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 _ALLOWED = """a path such as `a.b`, `a[0].b`, `a["odd key"]` or `a[*].b`, with one `[*]` at most"""
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
+_SHORT.maxlist = _SHORT.maxdict = _SHORT.maxtuple = 10
+_SHORT.maxlevel = 3
 
 Step = str | int
 
@@ -93,21 +100,30 @@ def compile_path(text: str) -> JsonPath:
     while at < len(rest):
         token = _TOKEN.match(rest, at)
         if token is None or (at == 0 and rest is text and rest.startswith(".")):
-            raise ValueError(f"found {text!r}; allowed: {_ALLOWED}")
+            raise ValueError(f"found {shown(text)}; allowed: {_ALLOWED}")
         name, index, each, double, single = token.groups()
         steps.append(int(index) if index is not None else _EACH if each is not None else name or double or single)
         at = token.end()
     stars = [i for i, step in enumerate(steps) if isinstance(step, _Each)]
     if len(stars) > 1 or not text:
-        raise ValueError(f"found {text!r}; allowed: {_ALLOWED}")
+        raise ValueError(f"found {shown(text)}; allowed: {_ALLOWED}")
     plain = [[step for step in part if not isinstance(step, _Each)] for part in _parts(steps, stars)]
     return JsonPath(text, tuple(plain[0]), tuple(plain[1]), bool(stars))
+
+
+def shown(value: Any) -> str:
+    """A wrong value for a message: few aliases of YAML are enough for one that no memory holds when it is written out.
+
+    >>> shown(["a", 1])
+    "['a', 1]"
+    """
+    return _SHORT.repr(value)
 
 
 def decode(text: bytes | str) -> Any:
     """JSON, also with the bare `NaN` and `Infinity` that Python's own writer puts for a missing number: null here.
 
-    Raises Rejected, msgspec.DecodeError, UnicodeDecodeError or RecursionError.
+    Raises Rejected, msgspec.DecodeError, UnicodeError or RecursionError.
     """
     try:
         return msgspec.json.decode(text)
@@ -116,9 +132,12 @@ def decode(text: bytes | str) -> Any:
         if _NO_NUMBER.search(written) is None:
             raise
         try:
-            return json.loads(written, parse_constant=_none, parse_float=_finite, parse_int=_whole)
+            found = json.loads(written, parse_constant=_none, parse_float=_finite, parse_int=_whole)
         except ValueError:
             raise Rejected("json", str(error)) from error
+        if _HALF_CHARACTER.search(written) is not None:
+            json.dumps(found, ensure_ascii=False).encode()  # half a character could never be written to a page
+        return found
 
 
 def _none(_name: str) -> None:

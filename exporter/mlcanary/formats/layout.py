@@ -7,6 +7,7 @@ Cost: two thirds of decoding to dictionaries, and a tenth of making columns of t
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,18 @@ from mlcanary.measures.reference import NumericReference, Reference
 
 MOST_NAMES = 400
 """Features above which lines are decoded as dictionaries: a type so wide gains nothing."""
+
+
+_NO_FIELD = re.compile(r'["\\\x00-\x1f]')
+
+
+def can_be_field(name: str) -> bool:
+    """Whether a type may have a field of this name; lines with any other one are decoded as dictionaries.
+
+    >>> can_be_field("a b"), can_be_field('a"b'), can_be_field("a\\n")
+    (True, False, False)
+    """
+    return _NO_FIELD.search(name) is None
 
 
 class Layout:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mlcanary.formats.json_path import Document, JsonPath, compile_path
+from mlcanary.formats.json_path import Document, JsonPath, compile_path, shown
 from mlcanary.formats.rows import Row
 
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
@@ -64,14 +64,14 @@ def compile_field(key: str, entry: Any, zone: tzinfo | None, columns: tuple[str,
         constant, unit = entry.get("const"), entry.get("unit")
         paths = _paths(key, entry.get("path", []), columns)
         if not isinstance(constant, str | int | float | bool | None) or (not paths and constant is None):
-            raise ValueError(f"{key}: found {dict(entry)!r}; allowed: `path`, or `const` with a text or number")
+            raise ValueError(f"{key}: found {shown(dict(entry))}; allowed: `path`, or `const` with a text or number")
     else:
         constant, unit, paths = None, None, _paths(key, entry, columns)
         if not paths:
-            raise ValueError(f"{key}: found {entry!r}; allowed: a path, a list of paths, or an object with `path`")
+            raise ValueError(f"{key}: found {shown(entry)}; allowed: a path, a list of paths, or an object with `path`")
     units = (FRACTION,) if key == "weight" else tuple(UNITS)
     if unit is not None and unit not in units:
-        raise ValueError(f"{key}.unit: found {unit!r}; allowed: {', '.join(units)}")
+        raise ValueError(f"{key}.unit: found {shown(unit)}; allowed: {', '.join(units)}")
     return MappedField(paths, constant, _convert(key, unit, zone, columns is not None))
 
 
@@ -85,7 +85,7 @@ def time_zone(name: Any) -> tzinfo | None:
         return ZoneInfo(name)
     except (KeyError, ValueError, TypeError, OSError) as error:
         raise ValueError(
-            f"timezone: found {name!r}; allowed: a name of the time zone database such as Europe/Berlin"
+            f"timezone: found {shown(name)}; allowed: a name of the time zone database such as Europe/Berlin"
         ) from error
 
 
@@ -127,7 +127,7 @@ def _paths(key: str, entry: Any, columns: tuple[str, ...] | None) -> tuple[JsonP
     found = []
     for text in texts:
         if not isinstance(text, str):
-            raise ValueError(f"{key}: found {text!r}; allowed: a path")  # noqa: TRY004  # every bad option is one
+            raise ValueError(f"{key}: found {shown(text)}; allowed: a path")  # noqa: TRY004  # every bad option is one
         if columns is not None and text in columns:  # a column's name is no path, whatever it holds
             found.append(JsonPath(text, (text,), (), False))
             continue
@@ -136,7 +136,7 @@ def _paths(key: str, entry: Any, columns: tuple[str, ...] | None) -> tuple[JsonP
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from error
         if columns is not None and path.before[:1] and path.before[0] not in columns:
-            raise ValueError(f"{key}: found {text!r}; allowed: a column of `csv`: {', '.join(columns)}")
+            raise ValueError(f"{key}: found {shown(text)}; allowed: a column of `csv`: {', '.join(columns)}")
         found.append(path)
     return tuple(found)
 

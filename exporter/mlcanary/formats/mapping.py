@@ -29,7 +29,7 @@ from mlcanary.formats.batch import (
     payload_plan,
 )
 from mlcanary.formats.contract import FormatOptions
-from mlcanary.formats.json_path import Document, JsonPath, decode
+from mlcanary.formats.json_path import Document, JsonPath, decode, shown
 from mlcanary.formats.mapped_fields import FIELDS, MappedField, cell, compile_field, time_zone
 from mlcanary.formats.rows import Rejected, Row
 from mlcanary.formats.shipped_mappings import SHIPPED
@@ -190,5 +190,5 @@ def csv_cells(text: str, delimiter: str = ",") -> list[str]:
 
 def _delimiter(entry: Any, columns: tuple[str, ...] | None) -> str:
     if not isinstance(entry, str) or len(entry) != 1 or entry in '"\r\n' or (entry != "," and columns is None):
-        raise ValueError(f"delimiter: found {entry!r}; allowed: one character, together with `csv`")
+        raise ValueError(f"delimiter: found {shown(entry)}; allowed: one character, together with `csv`")
     return entry

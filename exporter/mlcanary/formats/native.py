@@ -19,6 +19,7 @@ Lines in which a client says what it dropped (`client_lines`) give no record.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from operator import itemgetter
 from typing import Any
 
@@ -27,7 +28,7 @@ import msgspec
 from mlcanary.columns import Classes
 from mlcanary.formats.client_lines import client_drops
 from mlcanary.formats.contract import UNUSABLE, Decoded, reject_of
-from mlcanary.formats.layout import Layout
+from mlcanary.formats.layout import Layout, can_be_field
 from mlcanary.formats.native_columns import ColumnDecoder, plan_has_columns
 from mlcanary.formats.rows import Row, RowReader
 from mlcanary.records import Prediction
@@ -115,9 +116,14 @@ class NativeFormat:
             if self._wanted and isinstance(record, Prediction):
                 self._meet(record)
             if self._models and len(self._keys) < _MOST_STRANGE:
-                self._keys |= dict.fromkeys(_KEYS.decode(lines[i]))
+                self._note_keys(lines[i])
         if known != (len(self._models), len(self._strange), len(self._keys)) and self._models:
             self._lay_out()
+
+    def _note_keys(self, line: bytes) -> None:
+        """Keys for the type of a line: all but those that are no UTF-8, which a row is not asked for."""
+        with suppress(*UNUSABLE):
+            self._keys |= dict.fromkeys(filter(can_be_field, _KEYS.decode(line)))
 
     def _rows(self, odd: Sequence[int], lines: Sequence[bytes], block: bytes | None) -> Sequence[Row | None]:
         if block is not None and isinstance(odd, range):
@@ -139,7 +145,9 @@ class NativeFormat:
             self._models[model] = None
         layout = self._columns.layout if self._columns is not None and not self._whole else None
         for name in record.features:
-            if layout is not None and name not in layout.names and len(self._strange) < _MOST_STRANGE:
+            if layout is None or name in layout.names or not can_be_field(name):
+                continue
+            if len(self._strange) < _MOST_STRANGE:
                 self._strange[name] = None
 
     def _lay_out(self) -> None:

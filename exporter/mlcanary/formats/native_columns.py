@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from operator import itemgetter
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -32,6 +32,7 @@ from mlcanary.columns import (
 )
 from mlcanary.formats.feature_choice import FeatureChoice
 from mlcanary.formats.layout import Layout, floats
+from mlcanary.formats.plain_type import Plain, PlainType
 from mlcanary.formats.rows import FUTURE_SLACK, LARGEST, LONGEST_NAME, Rejected, RowReader, seconds, user_hash
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import ModelKey, canonical_class
@@ -43,81 +44,10 @@ ODD = -2
 """Code of a value that a column cannot hold."""
 
 _CACHE = 10_000
+_MOST_KEYS = 64
+"""Of one block in columns: each costs as much as some ten rows on their own, and no release has so many versions."""
 _TASKS = frozenset({Task.BINARY, Task.MULTICLASS})
 _OK = 200
-
-
-class _Plain(NamedTuple):
-    """Fields of a line in the order of the type that is built for them."""
-
-    kind: Any
-    id: Any
-    request_id: Any
-    ts: Any
-    timestamp: Any
-    model: Any
-    version: Any
-    features: Any
-    prediction: Any
-    score: Any
-    scores: Any
-    items: Any
-    user: Any
-    user_id: Any
-    latency_ms: Any
-    queue_ms: Any
-    status: Any
-    label: Any
-    event: Any
-    value: Any
-    weight: Any
-
-
-_NOTICED: Any = msgspec.Raw  # that it is there is enough; a union with null would refuse everything but null
-_KINDS: dict[str, Any] = {
-    "kind": Literal["prediction", "label"],
-    "id": str | int | None,
-    "request_id": str | int | None,
-    "ts": str | float | None,
-    "timestamp": str | float | None,
-    "model": str | None,
-    "version": str | int | float | None,
-    "prediction": str | float | bool | None,
-    "score": float | None,
-    "scores": _NOTICED,
-    "items": _NOTICED,
-    "user": str | int | None,
-    "user_id": str | int | None,
-    "latency_ms": float | None,
-    "queue_ms": float | None,
-    "status": str | int | None,
-    "label": str | float | bool | None,
-    "event": str | None,
-    "value": float | None,
-    "weight": _NOTICED,
-}
-"""Types of the keys that mean something, but for `features`."""
-
-
-class _Type:
-    """The type of a line: the keys that the log was seen to have, and no others, so that a new one is noticed."""
-
-    def __init__(self, features: Any, keys: Collection[str]) -> None:
-        known = ["kind", "features", *(name for name in _KINDS if name in keys and name != "kind")]
-        ignored = [name for name in keys if name not in _KINDS and name != "features"]
-        kinds = {**_KINDS, "features": features}
-        fields: list[Any] = [(name, kinds[name], "prediction" if name == "kind" else None) for name in known]
-        fields += [(f"ignored_{i}", msgspec.Raw, None) for i in range(len(ignored))]
-        names = {f"ignored_{i}": name for i, name in enumerate(ignored)}
-        made = msgspec.defstruct("Plain", fields, rename=names, forbid_unknown_fields=True, gc=False)
-        self.decoder = msgspec.json.Decoder(made)
-        self._places = [known.index(name) if name in known else None for name in _Plain._fields]
-
-    def columns(self, rows: Sequence[Any]) -> _Plain:
-        """One column per field of the rows, which are tuples of this type; all None for a key that no line has."""
-        found = list(zip(*rows, strict=True))
-        nothing = (None,) * len(rows)
-        return _Plain(*(nothing if place is None else found[place] for place in self._places))
 
 
 class _ClassCodes(dict[Any, int]):
@@ -158,7 +88,7 @@ class ColumnDecoder:
         self._reader = reader
         self._classes, self._segment_values = classes, segment_values
         self._codes = _ClassCodes(classes)
-        self._whole, self._raw = _Type(layout.type, keys), _Type(msgspec.Raw, keys)
+        self._whole, self._raw = PlainType(layout.type, keys), PlainType(msgspec.Raw, keys)
         self._type = self._whole
         self.choice = FeatureChoice(layout, reader)
 
@@ -204,7 +134,7 @@ class ColumnDecoder:
             odd += [fit[i] for i in at[wrong].tolist()]
         return Columns(predictions, labels, sorted(odd), np.concatenate(times))
 
-    def _labels(self, fields: _Plain, when: Floats, wrong: Mask) -> list[LabelColumns]:
+    def _labels(self, fields: Plain, when: Floats, wrong: Mask) -> list[LabelColumns]:
         for column in (fields.event, fields.value, fields.weight):
             _mark_present(column, wrong)
         codes = self._class_codes(fields.label)
@@ -229,7 +159,7 @@ class ColumnDecoder:
             if at
         ]
 
-    def _predictions(self, fields: _Plain, when: Floats, wrong: Mask) -> list[PredictionColumns]:
+    def _predictions(self, fields: Plain, when: Floats, wrong: Mask) -> list[PredictionColumns]:
         for column in (fields.scores, fields.items, fields.weight):
             _mark_present(column, wrong)
         if fields.status.count(None) != len(wrong):
@@ -282,7 +212,7 @@ class ColumnDecoder:
         user, has_user = _users(users, rows, plan.user_salt, len(batch))
         predicted = batch.predicted
         if plan.task is Task.BINARY and (predicted == NONE).any():
-            high, low = (self._codes[plan.class_of_score(score)] for score in (1.0, -1.0))
+            high, low = (self._classes.own(plan.class_of_score(score)) for score in (1.0, -1.0))
             of_score = np.where(batch.score >= plan.threshold, np.int32(high), np.int32(low))
             predicted = np.where(predicted == NONE, of_score, predicted)
         segments = tuple(self._segment(features, name) for name in plan.segments)
@@ -295,10 +225,10 @@ class ColumnDecoder:
     def _segment(self, features: FeatureColumns, name: str) -> Codes:
         names = [canonical_class(value) or NO_PREDICTION for value in features.column(name)]
         codes = {each: self._segment_values.code(each) for each in set(names)}
-        other = self._segment_values.code(OTHER)
+        other = self._segment_values.own(OTHER)
         return np.array([codes[each] if codes[each] is not None else other for each in names], dtype=np.int32)
 
-    def _keys(self, fields: _Plain, wrong: Mask) -> tuple[list[ModelKey], Codes]:
+    def _keys(self, fields: Plain, wrong: Mask) -> tuple[list[ModelKey], Codes]:
         """The keys of the rows, and for each row which; rows of models outside the layout are wrong."""
         keys: dict[ModelKey, int] = {}
         one_model = fields.model.count(fields.model[0]) == len(fields.model)
@@ -310,7 +240,7 @@ class ColumnDecoder:
             with suppress(Rejected):
                 if model is None or len(model) <= LONGEST_NAME:
                     key = self._reader.key(model, version)
-                    if key.model in self.layout.models:
+                    if key.model in self.layout.models and (len(keys) < _MOST_KEYS or key in keys):
                         place[name] = keys.setdefault(key, len(keys))
         codes = np.fromiter(map(place.__getitem__, named), dtype=np.int32, count=len(named))
         wrong |= codes == ODD
@@ -350,14 +280,14 @@ def _first(one: Sequence[Any], other: Sequence[Any]) -> Sequence[Any]:
     return other if missing == len(one) else [o if v is None else v for v, o in zip(one, other, strict=True)]
 
 
-def _ids(fields: _Plain) -> Sequence[str | None]:
+def _ids(fields: Plain) -> Sequence[str | None]:
     ids = _first(fields.id, fields.request_id)
     if set(map(type, ids)) == {str}:
         return ids
     return [None if row_id is None else str(row_id) for row_id in ids]
 
 
-def _times(fields: _Plain, now: float, wrong: Mask) -> tuple[Floats, Mask]:
+def _times(fields: Plain, now: float, wrong: Mask) -> tuple[Floats, Mask]:
     """Event times, and which of them the lines have themselves."""
     given = _first(fields.ts, fields.timestamp)
     if str in set(map(type, given)):

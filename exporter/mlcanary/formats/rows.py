@@ -49,7 +49,7 @@ class Row(msgspec.Struct, gc=False):
     timestamp: str | float | None = None
     model: str | None = None
     version: str | int | float | None = None
-    features: dict[str, Any] = {}
+    features: dict[str, Any] | None = {}
     prediction: str | float | bool | None = None
     score: float | None = None
     scores: dict[str, float] | None = None
@@ -125,13 +125,14 @@ class RowReader:
         error = None if line.status is None or str(line.status) == str(_OK) else _name("status", str(line.status))
         latency, queue = _duration("latency_ms", line.latency_ms), _duration("queue_ms", line.queue_ms)
         plan = self.plan_of(key.model)
+        features = {} if line.features is None else line.features
         user = user_hash(line.user if line.user is not None else line.user_id, plan.user_salt)
         if error is not None:
             return Prediction(
                 key,
                 ts,
                 row_id,
-                line.features,
+                features,
                 None,
                 None,
                 latency,
@@ -144,13 +145,13 @@ class RowReader:
         if label is not None:
             _check_label(plan, label, line.label)
         predicted, score, items = _answer(line, plan)
-        if predicted is None and items is None and not line.features:
+        if predicted is None and items is None and not features:
             raise Rejected("empty", f"a prediction needs {_NEEDED[plan.task]}")
         return Prediction(
             key,
             ts,
             row_id,
-            line.features,
+            features,
             predicted,
             score,
             latency,

@@ -28,7 +28,7 @@ import msgspec
 
 from mlcanary.formats.batch import NO_PAYLOAD, PAYLOAD, Batches, call_columns, check_keys, names_of, payload_plan
 from mlcanary.formats.contract import FormatOptions
-from mlcanary.formats.json_path import decode
+from mlcanary.formats.json_path import decode, shown
 from mlcanary.formats.mapped_fields import cell
 from mlcanary.formats.mapping import csv_cells
 from mlcanary.formats.rows import Rejected, Row
@@ -77,7 +77,7 @@ class SageMakerFormat:
         if isinstance(mapping.get("output"), list):
             self._columns = names_of("output", mapping.pop("output"))
             if bad := [name for name in self._columns if name not in _ANSWERS]:
-                raise ValueError(f"output: found {bad[0]!r}; allowed in a list: {', '.join(_ANSWERS)}")
+                raise ValueError(f"output: found {shown(bad[0])}; allowed in a list: {', '.join(_ANSWERS)}")
         self._plan = payload_plan(mapping)
         self._options = options
         self._decoder = msgspec.json.Decoder(_Line)

@@ -3,8 +3,10 @@
 Guarantee: after a kill at any instant the file holds one state that was true at one moment: what had been read
 up to the saved positions is in the saved counters, and nothing else. Since the page is published only after its
 state is durable (see app.py), a restart never shows a counter below what was scraped.
+A file that was damaged is told and refused, never counted on with: every value carries the checksum of its place and
+its bytes, and so a flipped bit or two rows that changed places cannot become counters that nobody doubts.
 Cost: the counters are written whole (some 10 kB per version), the join only where it changed: 16 kB per page of 256
-predictions, each id once.
+predictions, each id once. Checksums: 1 ms per 2 MB.
 SQLite does the work: WAL, synchronous=NORMAL, which survives the death of the process; after a power cut the
 last few checkpoints may be missing, and lines are then read again.
 """
@@ -13,7 +15,8 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,9 +25,12 @@ import msgspec
 from mlcanary.errors import StateError
 from mlcanary.joins.pages import PAGE_BITS, JoinChanges, StoredJoin, thinned
 
-LAYOUT = 3
+LAYOUT = 4
 """Raised when the saved form changes; another layout is refused, never guessed at."""
 
+_LAYOUT_ROW = "layout"
+_CHECKSUM_BYTES = 4
+_DAMAGE = (sqlite3.DatabaseError, ValueError, TypeError, RecursionError)
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS join_rows (page INTEGER PRIMARY KEY, rows BLOB NOT NULL)",
@@ -54,25 +60,32 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """The saved state by name, or None if nothing was saved yet. Raises StateError on another layout."""
         try:
-            rows = {name: msgspec.msgpack.decode(value) for name, value in self._db.execute("SELECT * FROM state")}
-        except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
+            rows = dict(self._db.execute("SELECT name, value FROM state"))
+            if not rows:
+                return None
+            layout = msgspec.msgpack.decode(rows.pop(_LAYOUT_ROW, b""), type=int)
+            if layout == LAYOUT:
+                return {name: msgspec.msgpack.decode(_opened(value, name)) for name, value in rows.items()}
+        except (*_DAMAGE, msgspec.MsgspecError) as error:
             raise self.damaged(error) from error
-        if not rows:
-            return None
-        if rows.get("layout") != LAYOUT:
-            raise StateError(
-                f"{self.path}: layout {rows.get('layout')}, this version writes {LAYOUT}",
-                hint="move the file away to start anew, or run the version that wrote it",
-            )
-        return rows
+        raise StateError(
+            f"{self.path}: layout {layout}, this version writes {LAYOUT}",
+            hint="move the file away to start anew, or run the version that wrote it",
+        )
 
     def joins(self) -> StoredJoin:
         """The rows of the join, read as they are asked for."""
         return StoredJoin(
-            self._rows("SELECT page, rows FROM join_rows ORDER BY page"),
-            self._rows("SELECT first, ids FROM join_ids ORDER BY first"),
             (
-                ((model, row_id), row, seq)
+                (page, _opened(rows, "rows", page))
+                for page, rows in self._rows("SELECT page, rows FROM join_rows ORDER BY page")
+            ),
+            (
+                (first, _opened(ids, "ids", first))
+                for first, ids in self._rows("SELECT first, ids FROM join_ids ORDER BY first")
+            ),
+            (
+                ((model, row_id), _opened(row, model, row_id, seq), seq)
                 for model, row_id, row, seq in self._rows("SELECT model, id, row, seq FROM join_odd ORDER BY rowid")
             ),
         )
@@ -85,8 +98,9 @@ class Checkpoint:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._save_joins(joins)
-            for name, value in {"layout": LAYOUT, **state}.items():
-                self._db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, msgspec.msgpack.encode(value)))
+            values = [(name, _sealed(msgspec.msgpack.encode(value), name)) for name, value in state.items()]
+            values.append((_LAYOUT_ROW, msgspec.msgpack.encode(LAYOUT)))
+            self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", values)
             self._db.execute("COMMIT")
         except (sqlite3.Error, ValueError, KeyError, msgspec.DecodeError) as error:
             if self._db.in_transaction:
@@ -104,25 +118,26 @@ class Checkpoint:
                 self._db.execute("DELETE FROM join_rows WHERE page = ?", (page,))
                 self._db.execute("DELETE FROM join_ids WHERE first >= ? AND first < ?", _span(page))
             else:
-                self._db.execute("INSERT OR REPLACE INTO join_rows VALUES (?, ?)", (page, rows))
-        self._db.executemany("INSERT OR REPLACE INTO join_ids VALUES (?, ?)", joins.ids)
+                self._db.execute("INSERT OR REPLACE INTO join_rows VALUES (?, ?)", (page, _sealed(rows, "rows", page)))
+        self._db.executemany("INSERT OR REPLACE INTO join_ids VALUES (?, ?)", _sealed_ids(joins.ids))
         for page, keep in joins.thin:
-            chunks = self._db.execute("SELECT first, ids FROM join_ids WHERE first >= ? AND first < ?", _span(page))
-            thin = thinned(chunks.fetchall(), keep)
+            found = self._db.execute("SELECT first, ids FROM join_ids WHERE first >= ? AND first < ?", _span(page))
+            thin = thinned([(first, _opened(ids, "ids", first)) for first, ids in found.fetchall()], keep)
             self._db.execute("DELETE FROM join_ids WHERE first >= ? AND first < ?", _span(page))
-            self._db.execute("INSERT INTO join_ids VALUES (?, ?)", thin)
+            self._db.executemany("INSERT INTO join_ids VALUES (?, ?)", _sealed_ids([thin]))
         gone = [key for key, row, _ in joins.odd if row is None]
         self._db.executemany("DELETE FROM join_odd WHERE model = ? AND id = ?", gone)
         # An upsert keeps the rowid, so that the order of insertion, which is the order of eviction, lasts.
         self._db.executemany(
             "INSERT INTO join_odd VALUES (?, ?, ?, ?) "
             "ON CONFLICT (model, id) DO UPDATE SET seq = excluded.seq, row = excluded.row",
-            [(*key, seq, row) for key, row, seq in joins.odd if row is not None],
+            [(*key, seq, _sealed(row, *key, seq)) for key, row, seq in joins.odd if row is not None],
         )
 
     def _rows(self, query: str) -> Iterator[Any]:
         try:
-            yield from self._db.execute(query)
+            for row in self._db.execute(query):  # noqa: UP028  # closes the cursor, perhaps after its database
+                yield row
         except sqlite3.DatabaseError as error:
             raise self.damaged(error) from error
 
@@ -135,6 +150,23 @@ class Checkpoint:
         """Give the file back."""
         self._db.close()
         self._lock.close()
+
+
+def _sealed(value: bytes, *place: object) -> bytes:
+    """A value behind the checksum of itself and of where it stands."""
+    return zlib.crc32(value, zlib.crc32(repr(place).encode())).to_bytes(_CHECKSUM_BYTES) + value
+
+
+def _sealed_ids(ids: Iterable[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    return [(first, _sealed(value, "ids", first)) for first, value in ids]
+
+
+def _opened(stored: object, *place: object) -> bytes:
+    """What `_sealed` made. Raises ValueError for anything else."""
+    value = stored[_CHECKSUM_BYTES:] if isinstance(stored, bytes) else b""
+    if stored != _sealed(value, *place):
+        raise ValueError(f"{' '.join(map(str, place))!r:.80}: its checksum does not fit")
+    return value
 
 
 def _span(page: int) -> tuple[int, int]:
