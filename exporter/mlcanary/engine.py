@@ -82,17 +82,13 @@ class Engine:
         if checkpoint is not None and saved is not None:
             try:
                 problems = self.monitor.load(saved["monitor"], checkpoint.joins(), now)
-                self._inputs = Inputs(settings, saved["inputs"], feeds=feeds, whole=store is not None)
-                if store is not None:
-                    store.restore(saved.get("store"), now)
+                self._open(saved["inputs"], saved.get("store"), now)
             except _NOT_SAVED_BY_US as error:
                 raise checkpoint.damaged(error) from error
             for problem in problems:
                 log.warning("state not taken over: %s", problem)
         else:
-            self._inputs = Inputs(settings, feeds=feeds, whole=store is not None)
-            if store is not None:
-                store.restore(None, now)
+            self._open(None, None, now)
         self._wake: Callable[[], None] = lambda: None
         self._pages = PageMaker(SHOWN)
         self._budget = SeriesBudget(settings.plan.limits.series)
@@ -115,6 +111,12 @@ class Engine:
         self._refused = ""
         self.page = Page()
         self.ready = False
+
+    def _open(self, inputs: Any, stored: Any, now: float) -> None:
+        """The logs and the store, from where a checkpoint left them."""
+        self._inputs = Inputs(self._settings, inputs, feeds=self._feeds, whole=self._store is not None)
+        if self._store is not None:
+            self._store.restore(stored, now)
 
     def read_some(self) -> bool:
         """Take in one block of lines; False if there was nothing to read."""
