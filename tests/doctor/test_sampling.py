@@ -68,7 +68,7 @@ def test_a_huge_line_is_passed_over(tmp_path: Path) -> None:
     [
         ("a.jsonl", None, "no file of this name"),
         ("a.jsonl", b"", "all of them empty"),
-        ("a.jsonl.gz", gzip.compress(b"{}"), "gzip"),
+        ("a.jsonl.gz", gzip.compress(b"{}", mtime=0), "gzip"),
         ("a.parquet", b"PAR1....PAR1", "Parquet"),
         ("a.db", b"SQLite format 3\x00", "SQLite"),
     ],
