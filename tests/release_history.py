@@ -25,6 +25,8 @@ VALUES = {
     "verdict": "hold",
     "baseline": BASELINE,
     "gate": "label_coverage",
+    "direction": "down",
+    "dataset": "predictions",
     "family": "quality",
     "measure": "log_loss",
     "arm": "canary",
