@@ -35,6 +35,8 @@ def sample_server(folder: Path, target: str) -> tuple[subprocess.Popen[str], int
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        # A run in the background of a shell ignores the signal, and whoever it starts would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
     assert process.stdout is not None
     return process, int(process.stdout.readline())

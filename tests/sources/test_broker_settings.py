@@ -17,7 +17,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 def example(directory: Path) -> Path:
     """The README's file, with the secrets that it names."""
-    text = README.read_text().partition("### Read from a broker or a database")[2]
+    text = README.read_text().partition("## Read from a broker or a database")[2]
     block = text.partition("```yaml\n")[2].partition("```")[0]
     path = directory / "exporter.yml"
     path.write_text(block)

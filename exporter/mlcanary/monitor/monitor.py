@@ -291,6 +291,7 @@ class Monitor:
 
     def drain_joins(self) -> JoinChanges:
         """Rows of the join table that changed since the last call, for the checkpoint."""
+        self.flush()  # what is counted and what is remembered must be of one moment
         return self._join.drain()
 
     def redrain_joins(self, changes: JoinChanges) -> None:

@@ -36,8 +36,6 @@ class Extremes:
 
     def merge(self, other: Self) -> Self:
         """The state that would have seen both inputs."""
-        if not other.of:
-            return self
         merged = type(self)(dict(self.of))
         for name, (least, greatest) in other.of.items():
             merged.update(name, least, greatest)

@@ -3,7 +3,8 @@
 Guarantee: whether an id is chosen depends on the id, the stage and the share alone: not on the process, the order or
 the batch. Who is chosen at a share is chosen at every greater one. Rows are chosen independently of each other and of
 what they hold, as long as nobody picks ids with this page in hand: it is no cryptography. Stages choose independently.
-Cost: 0.15 us per id. Error: of n ids, n * share are chosen, give or take sqrt(n * share * (1 - share)).
+Input: ids, None for a row without one, and a share in [0, 1]. Cost: 0.15 us per id.
+Error: of n ids, n * share are chosen, give or take sqrt(n * share * (1 - share)).
 Source: CRC-32, and the finaliser of MurmurHash3 (Appleby, 2008), which undoes the linearity of the former: ids that
 count up differ in few bits, and a CRC keeps that.
 """
