@@ -1,4 +1,4 @@
-"""What every SQLite memory of ours shares: one process holds the file, and a write is all or nothing.
+"""What every durable memory of ours shares: one process holds the file, and a write is all or nothing.
 
 Guarantee: a lock of the operating system ends with the process that holds it, however it ends. A transaction takes the
 write lock at its start; what fails leaves nothing behind and blocks nobody.
@@ -53,3 +53,12 @@ def transaction(
             if db.in_transaction:  # a commit that failed may leave it open, and block every later one
                 db.execute("ROLLBACK")
         raise failed(error) from error
+
+
+def sync_directory(path: Path) -> None:
+    """Have names that were made, moved or removed in a directory outlive a power cut. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import json
 import re
 import signal
@@ -75,8 +74,6 @@ def traffic(port: int) -> dict[str, float]:
 
 @pytest.mark.parametrize("way", ["file", "push"])
 def test_the_traffic_of_the_sample_server_is_counted_exactly(tmp_path: Path, way: str) -> None:
-    if way == "push" and importlib.util.find_spec("mlcanary.push") is None:
-        pytest.skip("this exporter takes no pushes")
     log = tmp_path / "predictions.jsonl"
     flags = ["--log.path", str(log)] if way == "file" else ["--push"]
     good = REQUESTS * 9 // 10
@@ -138,8 +135,6 @@ def test_a_log_that_several_processes_rotate_is_counted_exactly_and_so_is_what_t
 
 
 def test_an_exporter_that_is_killed_and_comes_back_gets_every_record_once(tmp_path: Path) -> None:
-    if importlib.util.find_spec("mlcanary.push") is None:
-        pytest.skip("this exporter takes no pushes")
     flags = ["--push", "--state.path", str(tmp_path / "state.db"), *PUBLISH]
     with ExporterProcess(*flags, log=tmp_path / "first.log") as exporter:
         address = exporter.address

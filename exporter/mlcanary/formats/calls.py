@@ -7,6 +7,7 @@ that cannot be used takes no other of its line with it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -78,7 +79,7 @@ class Call(msgspec.Struct, frozen=True):
     latency_ms: float | None = None
 
 
-class PairedFormat:
+class PairedFormat(ABC):
     """A `RowFormat` of events that are halves of calls; `_of_event` says what an event is."""
 
     reasons: tuple[str, ...] = (*PAIRING_REASONS, "payload")
@@ -119,8 +120,9 @@ class PairedFormat:
         """Halves that waited."""
         self._pairing.load(state)
 
+    @abstractmethod
     def _of_event(self, line: bytes, now: float) -> Iterator[Row]:
-        raise NotImplementedError
+        """The rows that one event completes. Raises what `contract.UNUSABLE` holds."""
 
     def _paired(self, key: str, side: Side, half: Half, now: float) -> Iterator[Row]:
         """The rows of a call that this half completes. Facts of the halves: texts of `Call`, and `exact`."""

@@ -15,6 +15,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlcanary.durable import sync_directory
 from mlcanary.errors import StateError
 
 SEGMENT_BYTES = 16 << 20
@@ -150,7 +151,7 @@ class Spool:
             with self._lock:
                 self._sizes[number] = 0
             if self.limits.fsync:
-                _sync_directory(self.directory)
+                sync_directory(self.directory)
         return self._descriptor
 
     def _write(self, descriptor: int, data: bytes) -> None:
@@ -190,11 +191,3 @@ def _cut_torn_line(path: Path) -> int:
         if end < size:
             file.truncate(end)
         return end
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

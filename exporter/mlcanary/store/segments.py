@@ -19,6 +19,7 @@ from typing import IO
 import pyarrow as pa
 from pyarrow import parquet
 
+from mlcanary.durable import sync_directory
 from mlcanary.store.batches import OUTCOME_FIELDS, PREDICTION_FIELDS
 from mlcanary.store.feature_kinds import OTHER_FEATURES, PREFIX
 from mlcanary.store.journal import Frame, Group, frames, read
@@ -88,7 +89,7 @@ class Segments:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
         return path.stat().st_size
 
     def _note(self, segment: Segment) -> None:
@@ -146,11 +147,3 @@ def fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         batch.column(field.name) if field.name in there else pa.nulls(batch.num_rows, field.type) for field in schema
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
