@@ -77,7 +77,7 @@ class Engine:
         self._revision = revision
         self.monitor = Monitor(settings.plan, now, stored=checkpoint is not None)
         saved = checkpoint.load() if checkpoint is not None else None
-        self._restored = saved is not None
+        self._restored = saved is not None and bool(saved.get("shown", True))
         self._feeds, self._extra, self._store = feeds, extra, store
         if checkpoint is not None and saved is not None:
             try:
@@ -111,6 +111,10 @@ class Engine:
         self._refused = ""
         self.page = Page()
         self.ready = False
+        if saved is None:
+            # What lies rotated beside a log now is old and stays unread. Were that not saved before anybody hears
+            # that we listen, a kill in the first moments would have the next start take ours for old as well.
+            self._save()
 
     def _open(self, inputs: Any, stored: Any, now: float) -> None:
         """The logs and the store, from where a checkpoint left them."""
@@ -263,6 +267,7 @@ class Engine:
         state: dict[str, Any] = {
             "monitor": self.monitor.dump(),
             "inputs": self._inputs.dump(),
+            "shown": self.ready or self._restored,
         }
         if self._store is not None:
             state["store"] = self._store.record(started)
