@@ -15,6 +15,7 @@ import confluent_kafka
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 _ERROR = 512
+_OFFSET_COMMIT = ctypes.c_int16(8)
 
 
 def _library() -> ctypes.CDLL:
@@ -54,6 +55,20 @@ class KafkaCluster:
         """Remove the messages below an offset, as retention does."""
         library, name = self._library, topic.encode()
         library.rd_kafka_mock_partition_delete_records(self._cluster, name, partition, ctypes.c_int64(before))
+
+    def refuse_commits(self, code: int, times: int) -> None:
+        """Answer the next commits with an error."""
+        errors = (ctypes.c_int * times)(*[code] * times)
+        count = ctypes.c_size_t(times)
+        self._library.rd_kafka_mock_push_request_errors_array(self._cluster, _OFFSET_COMMIT, count, errors)
+
+    def answer_after(self, milliseconds: int) -> None:
+        """Hold every answer back for so long.
+
+        The mock turns a follower away whose SyncGroup comes after the leader's, which a broker does not, and refuses
+        commits while it then rebalances again. The leader has one answer more to wait for in between.
+        """
+        self._library.rd_kafka_mock_broker_set_rtt(self._cluster, 1, milliseconds)
 
     def go_down(self) -> None:
         """Close every connection and refuse new ones; what was stored stays."""

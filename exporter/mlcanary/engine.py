@@ -80,13 +80,7 @@ class Engine:
         self._restored = saved is not None and bool(saved.get("shown", True))
         self._feeds, self._extra, self._store = feeds, extra, store
         if checkpoint is not None and saved is not None:
-            try:
-                problems = self.monitor.load(saved["monitor"], checkpoint.joins(), now)
-                self._open(saved["inputs"], saved.get("store"), now)
-            except _NOT_SAVED_BY_US as error:
-                raise checkpoint.damaged(error) from error
-            for problem in problems:
-                log.warning("state not taken over: %s", problem)
+            self._restore(checkpoint, saved, now)
         else:
             self._open(None, None, now)
         self._wake: Callable[[], None] = lambda: None
@@ -115,6 +109,16 @@ class Engine:
             # What lies rotated beside a log now is old and stays unread. Were that not saved before anybody hears
             # that we listen, a kill in the first moments would have the next start take ours for old as well.
             self._save()
+
+    def _restore(self, checkpoint: Checkpoint, saved: Mapping[str, Any], now: float) -> None:
+        """Go on from what a checkpoint holds. Raises StateError."""
+        try:
+            problems = self.monitor.load(saved["monitor"], checkpoint.joins(), now)
+            self._open(saved["inputs"], saved.get("store"), now)
+        except _NOT_SAVED_BY_US as error:
+            raise checkpoint.damaged(error) from error
+        for problem in problems:
+            log.warning("state not taken over: %s", problem)
 
     def _open(self, inputs: Any, stored: Any, now: float) -> None:
         """The logs and the store, from where a checkpoint left them."""

@@ -28,7 +28,7 @@ from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.registry import FORMATS, make_format
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.push.settings import EVENT_FORMAT, EVENTS, PUSHED, PushSection
-from mlcanary.sources.kafka import KafkaSection
+from mlcanary.sources.kafka_settings import KafkaSection
 from mlcanary.sources.nats_jetstream import NatsSection
 from mlcanary.sources.queue_source import QueueSection
 from mlcanary.sources.redis_streams import RedisSection

@@ -71,6 +71,7 @@ def _made_durable(page: Counters) -> float:
 def test_partitions_move_between_exporters_without_a_message_lost_or_doubled(tmp_path: Path) -> None:
     with KafkaCluster() as cluster:
         cluster.topic("predictions", 2)
+        cluster.answer_after(100)
         fleet = Fleet(cluster, tmp_path)
         try:
             fleet.start("a")

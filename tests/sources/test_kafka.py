@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from confluent_kafka import KafkaError
 
 from ingest_stand_in import IngestStandIn
 from kafka_cluster import KafkaCluster
 from mlcanary.errors import ConfigError
 from mlcanary.settings import Flags, load_settings
-from mlcanary.sources.kafka import KafkaFetcher, KafkaSection
+from mlcanary.sources.kafka import KafkaFetcher
+from mlcanary.sources.kafka_settings import KafkaSection
 from mlcanary.sources.queue_source import QueueSource
 
 QUICK: dict[str, str | int | float | bool] = {
@@ -110,6 +112,7 @@ def test_a_rebalance_waits_for_the_checkpoint_of_what_was_read(cluster: KafkaClu
     first = ingest(section(cluster, topic))
     first.run_until_read(800)
     assert not durable(first)
+    cluster.answer_after(200)
     second = ingest(section(cluster, topic))
     stop = threading.Event()
     thread = threading.Thread(target=lambda: second.run_until(stop.is_set))
@@ -125,11 +128,22 @@ def test_a_rebalance_waits_for_the_checkpoint_of_what_was_read(cluster: KafkaClu
     finally:
         stop.set()
         thread.join()
+        cluster.answer_after(0)
         first.source.close()
         second.source.close()
     everything = [*numbered(0, 400), *numbered(1000, 1400), *numbered(5000, 5050), *numbered(6000, 6050)]
     assert sorted(first.lines + second.lines) == sorted(everything)
     assert len(second.lines) == 50
+
+
+def test_a_hand_over_commits_again_if_the_broker_refuses_for_moments(cluster: KafkaCluster, topic: str) -> None:
+    cluster.produce(topic, numbered(0, 100))
+    reader = ingest(section(cluster, topic))
+    reader.run_until_read(100)
+    cluster.refuse_commits(KafkaError.REBALANCE_IN_PROGRESS, 3)
+    reader.save()
+    reader.source.close()  # librdkafka has us hand over what is ours
+    assert cluster.committed(topic, f"mlcanary-{topic}", 1) == [100]
 
 
 def test_a_hand_over_without_a_checkpoint_ends_and_says_so(

@@ -6,105 +6,40 @@ A partition is let go only after what was read of it is durable and committed, o
 that dies between its checkpoint and the commit that follows leaves that stretch, a publish interval at most, to be
 counted by whoever takes the partition over, and by itself.
 
-sources:
-  - kafka:
-      brokers: [kafka-1:9092, kafka-2:9092]
-      topic: predictions
-      group: mlcanary-predictions            # this is the default for that topic
-      options: {security.protocol: SASL_SSL, sasl.mechanism: PLAIN, sasl.username: mlcanary}
-      secret_files: {sasl.password: secrets/kafka}
-
-Source: https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md for `options`; KIP-429 for the protocol.
+Source: KIP-429 for the protocol of the group.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from mlcanary.documents import Schema
-from mlcanary.sources.messages import Envelope, bytes_of, line_of, text_of
+from mlcanary.sources.messages import bytes_of, line_of, text_of
 from mlcanary.sources.queue_link import Fetched, FetchError, Link
-from mlcanary.sources.queue_source import QueueSource
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+    from mlcanary.sources.kafka_settings import KafkaSection
 
 log = logging.getLogger(__name__)
 
 HANDOVER_SECONDS = 10.0
 """How long a rebalance waits for a checkpoint; the group waits up to max.poll.interval.ms, 5 minutes."""
 
+COMMIT_SECONDS = 5.0
+"""How long the commit that ends a hand-over is tried again."""
+
 _BATCH = 1000
 _WAIT = 0.2
+_PAUSE = 0.1
 _ANSWER_SECONDS = 10.0
 _PROBE_SECONDS = 1.0
-
-SECRETS = ("password", "secret", "ssl.key.pem", "oauthbearer.config")
-"""Options whose name holds one of these are taken from files only."""
-
-OURS = (
-    "bootstrap.servers",
-    "group.id",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.partition.eof",
-    "auto.offset.reset",
-    "partition.assignment.strategy",
-    "group.protocol",
-    "plugin.library.paths",
-)
-"""Options that the guarantee rests on, or that would load code."""
-
-
-class KafkaSection(Schema, frozen=True):
-    """The topic and how to reach it. `start`: where a group without offsets begins."""
-
-    brokers: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    topic: Annotated[str, msgspec.Meta(min_length=1)]
-    group: str | None = None
-    start: Literal["earliest", "latest"] = "earliest"
-    envelope: Envelope = "auto"
-    max_message_bytes: Annotated[int, msgspec.Meta(ge=1, le=1 << 26)] = 1 << 20
-    options: dict[str, str | int | float | bool] = msgspec.field(default_factory=dict)
-    secret_files: dict[str, str] = msgspec.field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The source in metrics."""
-        return f"kafka:{self.topic}"
-
-    @property
-    def needs(self) -> tuple[str, str]:
-        """See `QueueSection`."""
-        return "confluent_kafka", "kafka"
-
-    def problem(self) -> tuple[tuple[str, ...], str, str] | None:
-        """Key, what was found and what is allowed, if an option cannot be used."""
-        for key in self.options:
-            if key in OURS:
-                return ("options", key), "an option that mlcanary sets itself", "the keys of this section"
-            if any(part in key for part in SECRETS):
-                return ("options", key), "a secret in the configuration", "a file that holds it, under `secret_files`"
-        return None
-
-    def anchored(self, base: Path) -> KafkaSection:
-        """The same with files relative to `base`."""
-        return msgspec.structs.replace(
-            self, secret_files={key: str(base / path) for key, path in self.secret_files.items()}
-        )
-
-    def files(self) -> dict[tuple[str, ...], str]:
-        """The files it names, by key."""
-        return {("secret_files", key): path for key, path in self.secret_files.items()}
-
-    def open(self, saved: Any) -> QueueSource:
-        """See `QueueSection`."""
-        return QueueSource(self.name, KafkaFetcher(self), KafkaPlace(saved))
 
 
 class KafkaPlace:
@@ -365,16 +300,36 @@ class KafkaFetcher:
         if not settled and not self._link.stopping.is_set():
             log.warning("%s: no checkpoint within %g s of a rebalance", self._section.name, HANDOVER_SECONDS)
         offsets = self._offsets(self._link.durable() or {}, partitions)
+        self._link.health.rotations["rebalance"] += 1
         try:
             if offsets:
-                consumer.commit(offsets=offsets, asynchronous=False)
+                self._commit_surely(consumer, offsets)
         finally:
             for partition in partitions:
                 self._next.pop(partition, None)
                 self._high.pop(partition, None)
                 self._moved.pop(str(partition), None)
-        self._link.health.rotations["rebalance"] += 1
         return settled
+
+    def _commit_surely(self, consumer: Consumer, offsets: list[TopicPartition]) -> None:
+        """Commit what another consumer is about to read on from, which a broker that restarts may refuse for moments.
+
+        A group that has gone on without us never takes it.
+        """
+        from confluent_kafka import KafkaError  # noqa: PLC0415 - an extra
+
+        hopeless = (KafkaError.UNKNOWN_MEMBER_ID, KafkaError.ILLEGAL_GENERATION)
+        by = time.monotonic() + COMMIT_SECONDS
+        while True:
+            try:
+                consumer.commit(offsets=offsets, asynchronous=False)
+            except self.errors as error:
+                log.info("%s: offsets are not committed yet: %s", self._section.name, error)
+                if error.args[0].code() in hopeless or time.monotonic() >= by:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return
 
     def _taken_away(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         """Others have read these partitions from the last commit on: what lies in the queue is theirs."""
