@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcanary.records import Label, ModelKey, Prediction
+from mlcanary.words import ABSENT, TextColumn, joined_texts
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int32]
@@ -75,18 +76,19 @@ class Classes:
 class FeatureColumns:
     """Features of n rows. `numbers`: one row of `matrix`, shape (F, n), per name, NaN where missing.
 
-    `texts`: a string or None per row. `strange`: names beside these, with the number of rows that had them.
+    `texts`: a name or none per row. `strange`: names beside these, with the number of rows that had them.
     """
 
     numbers: tuple[str, ...]
     matrix: Floats
-    texts: Mapping[str, Sequence[str | None]]
+    texts: Mapping[str, TextColumn]
     strange: Counter[str] = field(default_factory=Counter)
 
     def column(self, name: str, rows: NDArray[np.intp] | None = None) -> Sequence[object]:
         """One value per row, None where missing; of all rows or of these."""
         if name in self.texts:
-            return take_list(self.texts[name], rows)
+            column = self.texts[name]
+            return (column if rows is None else column.take(rows)).values()
         if name in self.numbers:
             values = self.matrix[self.numbers.index(name)]
             values = values if rows is None else values[rows]
@@ -95,7 +97,7 @@ class FeatureColumns:
 
     def take(self, rows: NDArray[np.intp]) -> FeatureColumns:
         """These rows only; `strange` is a count and stays with the caller."""
-        texts = {name: take_list(column, rows) for name, column in self.texts.items()}
+        texts = {name: column.take(rows) for name, column in self.texts.items()}
         return FeatureColumns(self.numbers, self.matrix[:, rows], texts)
 
     def row(self, i: int) -> dict[str, object]:
@@ -103,7 +105,8 @@ class FeatureColumns:
         found: dict[str, object] = {
             n: v for n, v in zip(self.numbers, self.matrix[:, i].tolist(), strict=True) if not isnan(v)
         }
-        return found | {name: column[i] for name, column in self.texts.items() if column[i] is not None}
+        texts = {name: column.words.names[c] for name, column in self.texts.items() if (c := column.codes[i]) != ABSENT}
+        return found | texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +180,14 @@ def looked_at(batch: PredictionColumns) -> PredictionColumns:
 
 
 def alike(one: PredictionColumns, other: PredictionColumns) -> bool:
-    """Whether two batches of one key are over the same classes and features, so that they can be joined."""
+    """Whether two batches of one key are over the same classes, features and names, so that they can be joined."""
+    ours, theirs = one.features.texts, other.features.texts
     return (
         one.classes is other.classes
         and one.segment_values is other.segment_values
         and one.features.numbers == other.features.numbers
-        and one.features.texts.keys() == other.features.texts.keys()
+        and ours.keys() == theirs.keys()
+        and all(column.words is theirs[name].words for name, column in ours.items())
     )
 
 
@@ -192,7 +197,7 @@ def joined(batches: Sequence[PredictionColumns]) -> PredictionColumns:
     if len(batches) == 1:
         return first
     features = [batch.features for batch in batches]
-    texts = {n: list(chain.from_iterable(part.texts[n] for part in features)) for n in first.features.texts}
+    texts = {name: joined_texts([part.texts[name] for part in features]) for name in first.features.texts}
     strange = sum((part.strange for part in features), Counter())
     label = None
     if any(batch.label is not None for batch in batches):

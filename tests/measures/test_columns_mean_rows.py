@@ -15,6 +15,7 @@ from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import CategoricalReference
 from mlcanary.measures.registry import measures_of
 from mlcanary.records import ModelKey, Sample
+from mlcanary.words import TextColumn, Words
 from monitored_traffic import reference
 
 KEY = ModelKey("m", "v")
@@ -24,6 +25,9 @@ CASES = [
     for task in TASKS
     for i, measure in enumerate(measures_of(ModelPlan(task=task)))
 ]
+
+
+WORDS: dict[str, Words] = {}
 
 
 def plan(task: Task) -> ModelPlan:
@@ -47,7 +51,9 @@ def requests(rng: np.random.Generator, n: int, classes: Classes, values: Classes
         ]
         for name, f in texts.items()
     }
-    features = FeatureColumns(numbers, matrix, names)
+    features = FeatureColumns(
+        numbers, matrix, {n: TextColumn.of(column, WORDS.setdefault(n, Words())) for n, column in names.items()}
+    )
     has_user = rng.random(n) < 0.7
     batch = PredictionColumns(
         KEY,

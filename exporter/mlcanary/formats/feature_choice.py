@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from mlcanary.columns import Codes, FeatureColumns, Floats, Mask
-from mlcanary.formats.layout import Layout
+from mlcanary.formats.layout import LaidOut, Layout
 from mlcanary.formats.rows import RowReader
 from mlcanary.records import ModelKey
 from mlcanary.stats.row_choice import Unnamed, chosen_rows
@@ -44,8 +44,8 @@ class FeatureChoice:
 
     def look(
         self, raws: Sequence[Any], ids: Sequence[str | None], keys: Sequence[ModelKey], place: Codes, wrong: Mask
-    ) -> tuple[list[Any], FeatureColumns, Mask]:
-        """Decoded features, None for a row that is not looked at; their columns; and which rows are looked at.
+    ) -> tuple[LaidOut, Mask]:
+        """The features of the rows that are looked at, and which these are.
 
         `raws`: features as they stand in the line; `place`: of each row among `keys`, negative for one that is wrong.
         Rows that do not fit become wrong. Columns hold what splits the figures for the other rows too.
@@ -61,10 +61,10 @@ class FeatureChoice:
                     objects[i] = self._layout.decoder.decode(raws[i])
                 except UNFIT:
                     wrong[i] = True
-        features = self._layout.spread([objects[i] for i in rows.tolist()], rows, len(raws))
+        laid_out = self._layout.columns([objects[i] for i in rows.tolist()]).spread(rows, len(raws))
         if self._has_parts:
-            self._fill_parts(features, raws, keys, place, ~sampled & ~wrong, wrong)
-        return objects, features, sampled
+            self._fill_parts(laid_out.features, raws, keys, place, ~sampled & ~wrong, wrong)
+        return laid_out, sampled
 
     def _fill_parts(
         self,

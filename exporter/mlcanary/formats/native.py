@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -29,6 +28,7 @@ from mlcanary.columns import Classes
 from mlcanary.formats.client_lines import client_drops
 from mlcanary.formats.contract import UNUSABLE, Decoded, reject_of
 from mlcanary.formats.layout import Layout, can_be_field
+from mlcanary.formats.lines import Lines
 from mlcanary.formats.native_columns import ColumnDecoder, plan_has_columns
 from mlcanary.formats.rows import Row, RowReader
 from mlcanary.records import Prediction
@@ -38,8 +38,6 @@ _DECODER = msgspec.json.Decoder(Row)
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MOST_MODELS, _MOST_STRANGE = 8, 200
 _BLOCKS_WITHOUT = 50
-_FIRST, _LAST = itemgetter(0), itemgetter(-1)
-_OPENING, _CLOSING = frozenset(b"{"), frozenset(b"}\r")
 
 
 class NativeFormat:
@@ -67,10 +65,8 @@ class NativeFormat:
     def decode_block(self, block: bytes, now: float, source: str = "") -> Decoded:
         """Decode complete lines of one log. `now`, Unix seconds: arrival time, and what bounds a time in the future."""
         self._reader.enter(source)
-        lines = block.split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        regular = _one_object_each(lines)
+        lines = Lines(block)
+        regular = lines.one_object_each
         out = Decoded(lines=len(lines))
         odd: Sequence[int] = range(len(lines))
         if self._columns is not None and regular and not self._resting:
@@ -80,13 +76,13 @@ class NativeFormat:
         return out
 
     def _in_columns(
-        self, decoder: ColumnDecoder, block: bytes, lines: Sequence[bytes], now: float, out: Decoded
+        self, decoder: ColumnDecoder, block: bytes, lines: Lines, now: float, out: Decoded
     ) -> Sequence[int]:
         """Take what is plain; the numbers of the other lines."""
         decoder.thin(self.share, self._unnamed)
         if not decoder.choice.takes_all and not _is_text(block):  # nobody checks features that are stepped over
             return range(out.lines)
-        found = decoder.columns(decoder.decode(block, lines), now)
+        found = decoder.columns(lines, now)
         out.predictions, out.labels = found.predictions, found.labels
         out.times.extend(found.times.tolist())
         if 2 * len(found.odd) > out.lines:  # decoding twice costs more than it gains
@@ -178,14 +174,3 @@ def _is_text(block: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _one_object_each(lines: Sequence[bytes]) -> bool:
-    """Whether every line begins with `{` and ends with `}`, which decoding many lines at once does not demand.
-
-    An object that ends inside its line cannot go on in the next one: there would have to stand `,` or `}`.
-    """
-    try:
-        return set(map(_FIRST, lines)) == _OPENING and set(map(_LAST, lines)) <= _CLOSING
-    except IndexError:  # an empty line
-        return False

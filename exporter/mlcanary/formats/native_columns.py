@@ -7,9 +7,9 @@ probabilities, no business event, no value that would be rejected. Cost: about h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from operator import itemgetter
+from itertools import compress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,17 +28,17 @@ from mlcanary.columns import (
     Mask,
     PredictionColumns,
     Users,
-    take_list,
 )
 from mlcanary.formats.feature_choice import FeatureChoice
-from mlcanary.formats.layout import Layout, floats
-from mlcanary.formats.plain_type import Plain, PlainType
+from mlcanary.formats.gathered import HOT_BYTES, Gathered
+from mlcanary.formats.layout import LaidOut, Layout, floats
+from mlcanary.formats.lines import Lines
+from mlcanary.formats.plain_type import KIND, Plain, PlainType
 from mlcanary.formats.rows import FUTURE_SLACK, LARGEST, LONGEST_NAME, Rejected, RowReader, seconds, user_hash
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import ModelKey, canonical_class
 from mlcanary.stats.row_choice import Unnamed
-
-_KIND = itemgetter(0)
+from mlcanary.words import ABSENT, TextColumn
 
 ODD = -2
 """Code of a value that a column cannot hold."""
@@ -50,21 +50,29 @@ _TASKS = frozenset({Task.BINARY, Task.MULTICLASS})
 _OK = 200
 
 
-class _ClassCodes(dict[Any, int]):
+class _ClassCodes:
     """Codes of classes by their value in JSON: 1, 1.0 and true are one class."""
 
     def __init__(self, classes: Classes) -> None:
-        super().__init__()
         self._classes = classes
+        self._known: dict[Any, int] = {None: NONE}
 
-    def __missing__(self, value: Any) -> int:
-        if value is None:
-            return NONE
+    def of(self, values: Sequence[Any]) -> Codes:
+        """One code per value, NONE for None, ODD for what a column cannot hold."""
+        try:
+            return np.fromiter(map(self._known.__getitem__, values), dtype=np.int32, count=len(values))
+        except KeyError:
+            return np.fromiter(map(self._code, values), dtype=np.int32, count=len(values))
+
+    def _code(self, value: Any) -> int:
+        found = self._known.get(value)
+        if found is not None:
+            return found
         name = canonical_class(value)
         code = None if name is None or len(name) > LONGEST_NAME else self._classes.code(name)
         found = ODD if code is None else code
-        if len(self) < _CACHE:
-            self[value] = found
+        if len(self._known) < _CACHE:
+            self._known[value] = found
         return found
 
 
@@ -97,47 +105,67 @@ class ColumnDecoder:
         self.choice.share, self.choice.unnamed = share, unnamed
         self._type = self._whole if self.choice.takes_all else self._raw
 
-    def decode(self, block: bytes, lines: Sequence[bytes]) -> list[Any]:
-        """One object per line of the block, None where a line does not fit."""
+    def columns(self, lines: Lines, now: float) -> Columns:
+        """Columns of the lines that are plain. `now`: Unix seconds, time of arrival."""
+        predictions, labels, odd = self._gather(lines)
+        found: list[PredictionColumns] = []
+        found_labels: list[LabelColumns] = []
+        times = [np.zeros(0)]
+        for gathered in (predictions, labels):
+            if not len(gathered):
+                continue
+            fields, wrong = gathered.fields(), np.zeros(len(gathered), dtype=bool)
+            when, own = _times(fields, now, wrong)
+            if gathered is labels:
+                found_labels = self._labels(fields, when, wrong)
+            else:
+                found = self._predictions(gathered, fields, when, wrong)
+            if wrong.any():
+                own &= ~wrong
+                odd += gathered.lines[wrong].tolist()
+            times.append(when[own])
+        return Columns(found, found_labels, sorted(odd), np.concatenate(times))
+
+    def _gather(self, lines: Lines) -> tuple[Gathered, Gathered, list[int]]:
+        """Lines of predictions, lines of labels, and the numbers of lines that fit neither."""
+        predictions = Gathered(self._type, None if self._type is self._raw else self.layout)
+        labels = Gathered(self._type, None)
+        odd: list[int] = []
+        for stretch in lines.stretches(HOT_BYTES):
+            objects = self._decode(lines, stretch)
+            numbers: Sequence[int] = stretch
+            if None in objects:
+                odd += [i for i, each in zip(stretch, objects, strict=True) if each is None]
+                numbers = [i for i, each in zip(stretch, objects, strict=True) if each is not None]
+                objects = [each for each in objects if each is not None]
+            rows = list(map(astuple, objects))
+            is_label = [row[KIND] == "label" for row in rows]
+            if True not in is_label:
+                predictions.add(rows, numbers)
+                continue
+            is_prediction = [not each for each in is_label]
+            predictions.add(list(compress(rows, is_prediction)), list(compress(numbers, is_prediction)))
+            labels.add(list(compress(rows, is_label)), list(compress(numbers, is_label)))
+            del objects, rows
+        return predictions, labels, odd
+
+    def _decode(self, lines: Lines, stretch: range) -> list[Any]:
+        """One object per line, None where a line does not fit."""
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            found: list[Any] = self._type.decoder.decode_lines(block)
-            if len(found) == len(lines):
+            found: list[Any] = self._type.decoder.decode_lines(lines.between(stretch))
+            if len(found) == len(stretch):
                 return found
-        return [self._one(line) for line in lines]
+        return [self._one(lines[i]) for i in stretch]
 
     def _one(self, line: bytes) -> Any:
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self._type.decoder.decode(line)
         return None
 
-    def columns(self, objects: Sequence[Any], now: float) -> Columns:
-        """Columns of decoded lines. `now`: Unix seconds, time of arrival."""
-        odd = [i for i, each in enumerate(objects) if each is None] if None in objects else []
-        rows = list(map(astuple, filter(None, objects) if odd else objects))
-        fit = [i for i, each in enumerate(objects) if each is not None] if odd else range(len(objects))
-        is_label = np.fromiter(map("label".__eq__, map(_KIND, rows)), dtype=bool, count=len(rows))
-        predictions: list[PredictionColumns] = []
-        labels: list[LabelColumns] = []
-        times = [np.zeros(0)]
-        for label in (False, True):
-            at = np.flatnonzero(is_label == label)
-            if not len(at):
-                continue
-            fields = self._type.columns(take_list(rows, at if len(at) < len(rows) else None))
-            wrong = np.zeros(len(at), dtype=bool)
-            when, own = _times(fields, now, wrong)
-            if label:
-                labels = self._labels(fields, when, wrong)
-            else:
-                predictions = self._predictions(fields, when, wrong)
-            times.append(when[own & ~wrong])
-            odd += [fit[i] for i in at[wrong].tolist()]
-        return Columns(predictions, labels, sorted(odd), np.concatenate(times))
-
     def _labels(self, fields: Plain, when: Floats, wrong: Mask) -> list[LabelColumns]:
         for column in (fields.event, fields.value, fields.weight):
             _mark_present(column, wrong)
-        codes = self._class_codes(fields.label)
+        codes = self._codes.of(fields.label)
         ids = _ids(fields)
         wrong |= codes < 0
         if None in ids:
@@ -159,56 +187,52 @@ class ColumnDecoder:
             if at
         ]
 
-    def _predictions(self, fields: Plain, when: Floats, wrong: Mask) -> list[PredictionColumns]:
+    def _predictions(self, gathered: Gathered, fields: Plain, when: Floats, wrong: Mask) -> list[PredictionColumns]:
         for column in (fields.scores, fields.items, fields.weight):
             _mark_present(column, wrong)
         if fields.status.count(None) != len(wrong):
             _mark(wrong, (status is not None and str(status) != str(_OK) for status in fields.status))
         keys, place = self._keys(fields, wrong)
         score = floats([fields.score], len(wrong))[0]
-        predicted = self._class_codes(fields.prediction)
+        predicted = self._codes.of(fields.prediction)
         wrong |= (score < 0) | (score > 1) | (predicted == ODD) | ((predicted == NONE) & np.isnan(score))
         label = None
         if fields.label.count(None) != len(wrong):
-            label = self._class_codes(fields.label)
+            label = self._codes.of(fields.label)
             wrong |= label == ODD
         latency, queue = _seconds_of(fields.latency_ms, wrong), _seconds_of(fields.queue_ms, wrong)
         users = _first(fields.user, fields.user_id)
         ids = _ids(fields)
-        objects, features, sampled = fields.features, None, None
-        if self._type is self._raw:
-            objects, features, sampled = self.choice.look(fields.features, ids, keys, place, wrong)
-        if features is None:
-            features = self.layout.columns(objects)
+        sampled = None
+        if gathered.features is None:
+            laid_out, sampled = self.choice.look(fields.features, ids, keys, place, wrong)
+        else:
+            laid_out = gathered.features.laid_out()
         whole = PredictionColumns(
             _NOBODY, when, ids, predicted, score, latency, queue,
-            np.zeros(len(wrong), dtype=np.uint64), np.zeros(len(wrong), dtype=bool), self._classes, features, label,
-            sampled=sampled,
+            np.zeros(len(wrong), dtype=np.uint64), np.zeros(len(wrong), dtype=bool), self._classes,
+            laid_out.features, label, sampled=sampled,
         )  # fmt: skip
         found = []
         plain = ~wrong
         for i, key in enumerate(keys):
             mine = np.flatnonzero(plain & (place == i)) if len(keys) > 1 or wrong.any() else None
             if mine is None or len(mine):
-                found.append(self._batch(key, whole, objects, users, mine))
+                found.append(self._batch(key, whole, laid_out, users, mine))
         return found
 
     def _batch(
         self,
         key: ModelKey,
         whole: PredictionColumns,
-        objects: Sequence[Any],
+        laid_out: LaidOut,
         users: Sequence[Any],
         rows: NDArray[np.intp] | None,
     ) -> PredictionColumns:
         """The rows of one key: what depends on its plan is filled in."""
         plan = self._reader.plan_of(key.model)
         batch = whole if rows is None else whole.take(rows)
-        strange = whole.features.strange
-        if rows is not None and strange:
-            some = [objects[i] for i in rows.tolist()]
-            strange = self.layout.columns(some).strange
-        features = self.layout.of(key.model, _with(batch.features, strange))
+        features = self.layout.of(key.model, _with(batch.features, laid_out.strange_of(rows)))
         user, has_user = _users(users, rows, plan.user_salt, len(batch))
         predicted = batch.predicted
         if plan.task is Task.BINARY and (predicted == NONE).any():
@@ -223,10 +247,20 @@ class ColumnDecoder:
         )  # fmt: skip
 
     def _segment(self, features: FeatureColumns, name: str) -> Codes:
-        names = [canonical_class(value) or NO_PREDICTION for value in features.column(name)]
-        codes = {each: self._segment_values.code(each) for each in set(names)}
+        text = features.texts.get(name)
+        column = TextColumn.of(self._texts_of(features, name)) if text is None else text
         other = self._segment_values.own(OTHER)
-        return np.array([codes[each] if codes[each] is not None else other for each in names], dtype=np.int32)
+        codes = np.full(len(column.words.names) + 1, other, dtype=np.int32)
+        for i in set(column.codes.tolist()):
+            value = None if i == ABSENT else column.words.names[i]
+            code = self._segment_values.code(canonical_class(value) or NO_PREDICTION)
+            codes[i] = other if code is None else code
+        found: Codes = codes[column.codes]
+        return found
+
+    @staticmethod
+    def _texts_of(features: FeatureColumns, name: str) -> Iterable[str | None]:
+        return map(canonical_class, features.column(name))
 
     def _keys(self, fields: Plain, wrong: Mask) -> tuple[list[ModelKey], Codes]:
         """The keys of the rows, and for each row which; rows of models outside the layout are wrong."""
@@ -245,9 +279,6 @@ class ColumnDecoder:
         codes = np.fromiter(map(place.__getitem__, named), dtype=np.int32, count=len(named))
         wrong |= codes == ODD
         return list(keys), codes
-
-    def _class_codes(self, column: Sequence[Any]) -> Codes:
-        return np.fromiter(map(self._codes.__getitem__, column), dtype=np.int32, count=len(column))
 
 
 _NOBODY = ModelKey("", "")

@@ -60,6 +60,10 @@ _KINDS: dict[str, Any] = {
 """Types of the keys that mean something, but for `features`."""
 
 
+KIND, FEATURES = 0, 1
+"""Places of these keys in every type of a line."""
+
+
 class PlainType:
     """The type of a line: the keys that the log was seen to have, and no others, so that a new one is noticed."""
 
@@ -72,10 +76,15 @@ class PlainType:
         names = {f"ignored_{i}": name for i, name in enumerate(ignored)}
         made = msgspec.defstruct("Plain", fields, rename=names, forbid_unknown_fields=True, gc=False)
         self.decoder = msgspec.json.Decoder(made)
+        self._width = len(fields)
         self._places = [known.index(name) if name in known else None for name in Plain._fields]
 
-    def columns(self, rows: Sequence[Any]) -> Plain:
-        """One column per field of the rows, which are tuples of this type; all None for a key that no line has."""
-        found = list(zip(*rows, strict=True))
-        nothing = (None,) * len(rows)
-        return Plain(*(nothing if place is None else found[place] for place in self._places))
+    @property
+    def width(self) -> int:
+        """How many fields a line has."""
+        return self._width
+
+    def fields(self, columns: Sequence[Sequence[Any]], rows: int) -> Plain:
+        """Columns of tuples of this type by the name of the field; all None for a key that no line has."""
+        nothing = (None,) * rows
+        return Plain(*(nothing if place is None else columns[place] for place in self._places))

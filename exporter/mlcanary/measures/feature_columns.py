@@ -6,7 +6,6 @@ then found at once; it gives the extremes and what lies out of range on the way.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -76,11 +75,6 @@ class NameCounts(NamedTuple):
         unseen = sum(counts[names[i]] for i in rare if reference.is_unseen(names[i]))
         empty = np.zeros(len(reference.counts))
         return cls(empty if bins is None else bins.astype(np.float64), counts.get(None, 0), unseen)
-
-
-def names_of(column: Sequence[str | None]) -> Counter[str | None]:
-    """Rows by name."""
-    return Counter(column)
 
 
 def kept_range(reference: NumericReference) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from mlcanary.catalog import FEATURES, PREDICTION_FEATURE, Task
 from mlcanary.columns import PredictionColumns
 from mlcanary.measures.contract import Measure, names_counted, sample
 from mlcanary.measures.drift import DRIFT_FAMILIES, Live, drift
-from mlcanary.measures.feature_columns import NameCounts, NumberColumns, bin_counts, kept_range, names_of, outside
+from mlcanary.measures.feature_columns import NameCounts, NumberColumns, bin_counts, kept_range, outside
 from mlcanary.measures.feature_gauges import GAUGES, FeatureWindow
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import (
@@ -126,7 +126,7 @@ class FeatureMeasure(Measure):
         if self.plan.task is Task.BINARY:
             self.parts["values"].learn(PREDICTION_FEATURE)
             names, matrix = (*names, PREDICTION_FEATURE), np.concatenate([matrix, batch.score[None, :]])
-        texts = {name: names_of(column) for name, column in features.texts.items()}
+        texts = {name: column.counts() for name, column in features.texts.items()}
         if self.plan.task is Task.MULTICLASS and PREDICTION_FEATURE in self._watched:
             texts[PREDICTION_FEATURE] = Counter(dict(names_counted(batch.predicted, batch.classes)))
         table = np.zeros((len(names) + len(texts), len(FIELDS)))
