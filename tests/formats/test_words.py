@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitored_traffic import reference
 from mlcanary.formats.layout import Layout
 from mlcanary.words import MOST_CHARACTERS, MOST_WORDS, TextColumn, Words, joined_texts
+from monitored_traffic import reference
 
 NAMES = st.lists(st.none() | st.sampled_from(["a", "b", "", "None", "ä"]), max_size=20)
 
