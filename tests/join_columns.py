@@ -12,11 +12,12 @@ from mlcanary.columns import Classes, FeatureColumns, LabelColumns, OutcomeColum
 from mlcanary.joins.decisions import JoinOutcomes
 from mlcanary.joins.rows import Outcomes, Waiting
 from mlcanary.records import Label, Prediction
+from mlcanary.words import no_texts
 
 Segmented = tuple[Prediction, tuple[str, ...]]
 
 CLASSES, VALUES = Classes(), Classes()
-NO_FEATURES = FeatureColumns((), np.zeros((0, 0)), {})
+NO_FEATURES = FeatureColumns((), np.zeros((0, 0)), no_texts(0))
 
 
 def codes(names: Sequence[str | None], classes: Classes) -> Any:

@@ -9,7 +9,7 @@ Cost: objects, not statistics, are what a record costs; a column costs a hundred
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from math import isnan
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcanary.records import Label, ModelKey, Prediction
-from mlcanary.words import ABSENT, TextColumn, joined_texts
+from mlcanary.words import Texts, joined_texts
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int32]
@@ -81,14 +81,13 @@ class FeatureColumns:
 
     numbers: tuple[str, ...]
     matrix: Floats
-    texts: Mapping[str, TextColumn]
+    texts: Texts
     strange: Counter[str] = field(default_factory=Counter)
 
     def column(self, name: str, rows: NDArray[np.intp] | None = None) -> Sequence[object]:
         """One value per row, None where missing; of all rows or of these."""
-        if name in self.texts:
-            column = self.texts[name]
-            return (column if rows is None else column.take(rows)).values()
+        if name in self.texts.names:
+            return (self.texts if rows is None else self.texts.take(rows)).values(name)
         if name in self.numbers:
             values = self.matrix[self.numbers.index(name)]
             values = values if rows is None else values[rows]
@@ -97,16 +96,14 @@ class FeatureColumns:
 
     def take(self, rows: NDArray[np.intp]) -> FeatureColumns:
         """These rows only; `strange` is a count and stays with the caller."""
-        texts = {name: column.take(rows) for name, column in self.texts.items()}
-        return FeatureColumns(self.numbers, self.matrix[:, rows], texts)
+        return FeatureColumns(self.numbers, self.matrix[:, rows], self.texts.take(rows))
 
     def row(self, i: int) -> dict[str, object]:
         """The features of one row, those that it has."""
         found: dict[str, object] = {
             n: v for n, v in zip(self.numbers, self.matrix[:, i].tolist(), strict=True) if not isnan(v)
         }
-        texts = {name: column.words.names[c] for name, column in self.texts.items() if (c := column.codes[i]) != ABSENT}
-        return found | texts
+        return found | self.texts.row(i)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,13 +178,11 @@ def looked_at(batch: PredictionColumns) -> PredictionColumns:
 
 def alike(one: PredictionColumns, other: PredictionColumns) -> bool:
     """Whether two batches of one key are over the same classes, features and names, so that they can be joined."""
-    ours, theirs = one.features.texts, other.features.texts
     return (
         one.classes is other.classes
         and one.segment_values is other.segment_values
         and one.features.numbers == other.features.numbers
-        and ours.keys() == theirs.keys()
-        and all(column.words is theirs[name].words for name, column in ours.items())
+        and one.features.texts.alike(other.features.texts)
     )
 
 
@@ -197,7 +192,7 @@ def joined(batches: Sequence[PredictionColumns]) -> PredictionColumns:
     if len(batches) == 1:
         return first
     features = [batch.features for batch in batches]
-    texts = {name: joined_texts([part.texts[name] for part in features]) for name in first.features.texts}
+    texts = joined_texts([part.texts for part in features])
     strange = sum((part.strange for part in features), Counter())
     label = None
     if any(batch.label is not None for batch in batches):

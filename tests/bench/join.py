@@ -18,6 +18,7 @@ from mlcanary.joins.machine import JoinMachine
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.records import Label, ModelKey, Prediction
 from mlcanary.sources.checkpoint import Checkpoint
+from mlcanary.words import no_texts
 
 RECORDS, CAPACITY, DELAY, RATE, SAVE_EVERY = 400_000, 200_000, 60_000, 10_000.0, 50_000
 CLASSES = Classes()
@@ -40,7 +41,7 @@ def predictions(start: int, rows: int, version: str) -> PredictionColumns:
         random.integers(0, 1 << 63, rows, dtype=np.uint64),
         np.ones(rows, dtype=np.bool_),
         CLASSES,
-        FeatureColumns((), np.zeros((0, rows)), {}),
+        FeatureColumns((), np.zeros((0, rows)), no_texts(rows)),
     )
 
 

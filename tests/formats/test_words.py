@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -10,23 +11,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcanary.formats.layout import Layout
-from mlcanary.words import MOST_CHARACTERS, MOST_WORDS, TextColumn, Words, joined_texts
+from mlcanary.words import MOST_CHARACTERS, MOST_WORDS, Texts, Words, joined_texts
 from monitored_traffic import reference
 
-NAMES = st.lists(st.none() | st.sampled_from(["a", "b", "", "None", "ä"]), max_size=20)
+NAMES = st.none() | st.sampled_from(["a", "b", "", "None", "ä"])
+ROWS = st.lists(st.tuples(NAMES, NAMES), max_size=20)
 
 
-@given(NAMES, NAMES)
-def test_a_column_means_its_values(one: list[str | None], other: list[str | None]) -> None:
+@given(ROWS, ROWS)
+def test_columns_mean_their_values(one: list[tuple[str | None, str | None]], other: list[Any]) -> None:
+    words, rows = Words(), [*one, *other]
+    columns = {"b": [row[0] for row in rows], "a": [row[1] for row in rows]}
+    parts = [Texts.of({"b": [row[0] for row in part], "a": [row[1] for row in part]}, words) for part in (one, other)]
+    assert parts[0].alike(parts[1])
+    texts = joined_texts(parts)
+    assert {name: texts.values(name) for name in texts.names} == columns
+    assert texts.counts() == {name: Counter(column) for name, column in columns.items()}
+    assert texts.present() == {name: len(column) - column.count(None) for name, column in columns.items()}
+    places = np.arange(len(rows))[::-2]
+    assert texts.take(places).values("a") == columns["a"][::-2]
+    assert texts.only({"a"}).values("a") == columns["a"]
+    assert [texts.row(i) for i in range(len(rows))] == [
+        {name: value for name, value in zip(("b", "a"), row, strict=True) if value is not None} for row in rows
+    ]
+    assert words.packed(columns["a"]) == texts.column("a").tobytes()
+
+
+def test_texts_over_other_vocabularies_are_not_joined() -> None:
+    assert not Texts.of({"a": ["x"]}).alike(Texts.of({"a": ["x"]}))
     words = Words()
-    column = joined_texts([TextColumn.of(one, words), TextColumn.of(other, words)])
-    values = [*one, *other]
-    assert column.values() == values
-    assert column.counts() == Counter(values)
-    assert column.present == len(values) - values.count(None)
-    rows = np.arange(len(values))[::-2]
-    assert column.take(rows).values() == values[::-2]
-    assert words.packed(values) == column.codes.tobytes()
+    assert not Texts.of({"a": ["x"]}, words).alike(Texts.of({"b": ["x"]}, words))
 
 
 def test_a_vocabulary_with_many_or_long_names_is_full() -> None:
@@ -47,8 +61,8 @@ def test_names_that_never_end_do_not_stay_in_memory() -> None:
     seen = set()
     for block in range(20):
         rows = [msgspec.convert({name: f"{block}-{i}"}, layout.type) for i in range(1000)]
-        column = layout.columns(rows).texts()[name]
-        seen.add(id(column.words))
-        assert len(column.words.names) <= MOST_WORDS + 1000
-        assert column.values() == [f"{block}-{i}" for i in range(1000)]
+        texts = layout.columns(rows).texts()
+        seen.add(id(texts.words))
+        assert len(texts.words.names) <= MOST_WORDS + 1000
+        assert texts.values(name) == [f"{block}-{i}" for i in range(1000)]
     assert len(seen) > 1

@@ -15,7 +15,7 @@ from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import CategoricalReference
 from mlcanary.measures.registry import measures_of
 from mlcanary.records import ModelKey, Sample
-from mlcanary.words import TextColumn, Words
+from mlcanary.words import Texts, Words
 from monitored_traffic import reference
 
 KEY = ModelKey("m", "v")
@@ -27,7 +27,7 @@ CASES = [
 ]
 
 
-WORDS: dict[str, Words] = {}
+WORDS = Words()
 
 
 def plan(task: Task) -> ModelPlan:
@@ -51,9 +51,7 @@ def requests(rng: np.random.Generator, n: int, classes: Classes, values: Classes
         ]
         for name, f in texts.items()
     }
-    features = FeatureColumns(
-        numbers, matrix, {n: TextColumn.of(column, WORDS.setdefault(n, Words())) for n, column in names.items()}
-    )
+    features = FeatureColumns(numbers, matrix, Texts.of(names, WORDS))
     has_user = rng.random(n) < 0.7
     batch = PredictionColumns(
         KEY,

@@ -11,6 +11,7 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from math import nan
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from mlcanary.columns import FeatureColumns, Floats, Mask
 from mlcanary.measures.reference import NumericReference, Reference
-from mlcanary.words import ABSENT, TextColumn, Words
+from mlcanary.words import ABSENT, Texts, Words
 
 MOST_NAMES = 400
 """Features above which lines are decoded as dictionaries: a type so wide gains nothing."""
@@ -72,7 +73,7 @@ class Layout:
         )
         self.decoder = msgspec.json.Decoder(self.type)
         self.empty = self.type()
-        self._words = {name: Words() for name in self.texts}
+        self._words = Words()
 
     def columns(self, features: Sequence[msgspec.Struct | None]) -> FeatureRows:
         """The decoded features of n rows, None for a row without any."""
@@ -80,12 +81,11 @@ class Layout:
         rows.add(features)
         return rows
 
-    def words(self) -> list[Words]:
-        """Vocabularies of the features that are names, in their order, for a batch that begins."""
-        for name, words in self._words.items():
-            if words.full:
-                self._words[name] = Words()
-        return list(self._words.values())
+    def words(self) -> Words:
+        """The vocabulary of all features that are names, for a batch that begins."""
+        if self._words.full:
+            self._words = Words()
+        return self._words
 
     def part(self, model: str, names: Sequence[str]) -> FeaturePart | None:
         """Decodes these features of one model alone, as far as its reference has them; None if it has none."""
@@ -101,12 +101,12 @@ class Layout:
         for name, row in zip(found.numbers, found.matrix, strict=True):
             if name not in own and (count := int(np.count_nonzero(~np.isnan(row)))):
                 strange[name] = count
-        for name, column in found.texts.items():
-            if name not in own and (count := column.present):
+        for name, count in found.texts.present().items():
+            if name not in own and count:
                 strange[name] = count
         kept = [i for i, name in enumerate(found.numbers) if name in own]
-        texts = {name: column for name, column in found.texts.items() if name in own}
-        return FeatureColumns(tuple(found.numbers[i] for i in kept), found.matrix[kept], texts, strange)
+        numbers = tuple(found.numbers[i] for i in kept)
+        return FeatureColumns(numbers, found.matrix[kept], found.texts.only(own), strange)
 
 
 def floats(columns: Sequence[Sequence[float | None]], rows: int) -> Floats:
@@ -128,65 +128,59 @@ def floats(columns: Sequence[Sequence[float | None]], rows: int) -> Floats:
 class FeatureRows:
     """Features of rows in the order in which they are added.
 
-    The numbers of a row lie beside each other in memory: packed row by row they cost half of what columns cost.
+    The values of a row lie beside each other in memory: packed row by row they cost half of what columns cost.
     """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._packer = struct.Struct(f"{len(layout.numbers)}d")
-        self._numbers: list[bytes] = []
         self._words = layout.words()
-        self._texts: list[list[bytes]] = [[] for _ in layout.texts]
-        self._strange: list[list[Any]] = [[] for _ in layout.strange]
+        self._numbers: list[bytes] = []
+        self._texts: list[bytes] = []
+        self._strange: list[tuple[Any, ...]] = []
         self._count = 0
 
     def add(self, features: Sequence[msgspec.Struct | None]) -> None:
         """Decoded features, None for a row without any."""
-        if not features:
-            return
-        empty = self._layout.empty
+        empty, width = self._layout.empty, len(self._layout.numbers)
         rows = [astuple(empty if each is None else each) for each in features]
-        width, pack = len(self._layout.numbers), self._packer.pack
-        try:
-            self._numbers += [pack(*row[:width]) for row in rows]
-        except struct.error:  # a null
-            self._numbers += [pack(*(nan if value is None else value for value in row[:width])) for row in rows]
+        after = width + len(self._layout.texts)
         self._count += len(rows)
-        if not (self._words or self._strange):
-            return
-        beside = iter(zip(*(row[width:] for row in rows), strict=True))
-        for parts, words, values in zip(self._texts, self._words, beside, strict=False):
-            parts.append(words.packed(values))
-        for column, values in zip(self._strange, beside, strict=True):
-            column.extend(values)
+        numbers = list(chain.from_iterable([row[:width] for row in rows]))
+        try:
+            self._numbers.append(struct.pack(f"{len(numbers)}d", *numbers))
+        except struct.error:  # a null
+            self._numbers.append(floats([numbers], len(numbers)).tobytes())
+        if after > width:
+            self._texts.append(self._words.packed(list(chain.from_iterable([row[width:after] for row in rows]))))
+        if self._layout.strange:
+            self._strange += [row[after:] for row in rows]
 
     def matrix(self) -> Floats:
         """The numbers, shape (features, rows), NaN where missing."""
         found = np.frombuffer(b"".join(self._numbers)).reshape(self._count, len(self._layout.numbers))
         return np.ascontiguousarray(found.T)
 
-    def texts(self) -> dict[str, TextColumn]:
-        """One column per feature that is a name."""
-        columns = zip(self._layout.texts, self._texts, self._words, strict=True)
-        return {n: TextColumn(np.frombuffer(b"".join(parts), dtype=np.int32), words) for n, parts, words in columns}
+    def texts(self) -> Texts:
+        """The features that are names."""
+        names = self._layout.texts
+        found = np.frombuffer(b"".join(self._texts), dtype=np.int32).reshape(self._count, len(names))
+        return Texts(names, np.ascontiguousarray(found.T), self._words)
 
     def strange(self) -> dict[str, Mask]:
         """Which rows have the names beside the layout's features, by name, without those that no row has."""
-        return {
-            name: np.fromiter((value is not None for value in column), dtype=np.bool_, count=self._count)
-            for name, column in zip(self._layout.strange, self._strange, strict=True)
-            if column.count(None) < self._count
-        }
+        found = {}
+        for name, column in zip(self._layout.strange, zip(*self._strange, strict=True), strict=False):
+            if column.count(None) < self._count:
+                found[name] = np.fromiter((value is not None for value in column), dtype=np.bool_, count=self._count)
+        return found
 
     def spread(self, rows: NDArray[np.intp], count: int) -> LaidOut:
         """Of `count` rows, of which these are `rows` and the others have nothing."""
         matrix = np.full((len(self._layout.numbers), count), nan)
         matrix[:, rows] = self.matrix()
-        texts = {}
-        for name, column in self.texts().items():
-            codes = np.full(count, ABSENT, dtype=np.int32)
-            codes[rows] = column.codes
-            texts[name] = TextColumn(codes, column.words)
+        few = self.texts()
+        texts = few._replace(codes=np.full((len(few.names), count), ABSENT, dtype=np.int32))
+        texts.codes[:, rows] = few.codes
         strange = {}
         for name, flags in self.strange().items():
             strange[name] = np.zeros(count, dtype=np.bool_)
@@ -233,5 +227,4 @@ class FeaturePart:
             if is_number:
                 features.matrix[features.numbers.index(name), row] = value
             else:
-                column = features.texts[name]
-                column.codes[row] = column.words.code(value)
+                features.texts.column(name)[row] = features.texts.words.code(value)

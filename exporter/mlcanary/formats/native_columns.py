@@ -7,9 +7,11 @@ probabilities, no business event, no value that would be rejected. Cost: about h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import struct
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from itertools import compress
+from math import nan
 from typing import Any, NamedTuple
 
 import msgspec
@@ -38,7 +40,10 @@ from mlcanary.formats.rows import FUTURE_SLACK, LARGEST, LONGEST_NAME, Rejected,
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import ModelKey, canonical_class
 from mlcanary.stats.row_choice import Unnamed
-from mlcanary.words import ABSENT, TextColumn
+from mlcanary.words import ABSENT, Texts
+
+_MILLISECONDS = 1e11
+"""A time that is larger is none in seconds."""
 
 ODD = -2
 """Code of a value that a column cannot hold."""
@@ -247,20 +252,16 @@ class ColumnDecoder:
         )  # fmt: skip
 
     def _segment(self, features: FeatureColumns, name: str) -> Codes:
-        text = features.texts.get(name)
-        column = TextColumn.of(self._texts_of(features, name)) if text is None else text
+        texts = features.texts
+        if name not in texts.names:
+            texts = Texts.of({name: list(map(canonical_class, features.column(name)))})
         other = self._segment_values.own(OTHER)
-        codes = np.full(len(column.words.names) + 1, other, dtype=np.int32)
-        for i in set(column.codes.tolist()):
-            value = None if i == ABSENT else column.words.names[i]
-            code = self._segment_values.code(canonical_class(value) or NO_PREDICTION)
+        codes = np.full(len(texts.words.names) + 1, other, dtype=np.int32)
+        for i in set(texts.column(name).tolist()):
+            code = self._segment_values.code((i != ABSENT and texts.words.names[i]) or NO_PREDICTION)
             codes[i] = other if code is None else code
-        found: Codes = codes[column.codes]
+        found: Codes = codes[texts.column(name)]
         return found
-
-    @staticmethod
-    def _texts_of(features: FeatureColumns, name: str) -> Iterable[str | None]:
-        return map(canonical_class, features.column(name))
 
     def _keys(self, fields: Plain, wrong: Mask) -> tuple[list[ModelKey], Codes]:
         """The keys of the rows, and for each row which; rows of models outside the layout are wrong."""
@@ -321,25 +322,31 @@ def _ids(fields: Plain) -> Sequence[str | None]:
 def _times(fields: Plain, now: float, wrong: Mask) -> tuple[Floats, Mask]:
     """Event times, and which of them the lines have themselves."""
     given = _first(fields.ts, fields.timestamp)
-    if str in set(map(type, given)):
-        values = []
-        for i, value in enumerate(given):
-            try:
-                values.append(None if value is None else seconds(value))
-            except Rejected:
-                wrong[i] = True
-                values.append(None)
-        when = np.array(values, dtype=np.float64)
-    else:
-        when = floats([given], len(given))[0].copy()
-        for limit, unit in ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3)):
-            large = when >= limit
-            if large.any():
-                when[large] /= unit
+    try:
+        when = floats([given], len(given))[0]
+    except struct.error:  # a text among them
+        when = _mixed_times(given, wrong)
+    if (when >= _MILLISECONDS).any():
+        when = when.copy()
+        for limit, unit in ((1e17, 1e9), (1e14, 1e6), (_MILLISECONDS, 1e3)):
+            when[when >= limit] /= unit
     own = ~np.isnan(when)
-    when[~own] = now
+    if not own.all():
+        when = np.where(own, when, now)
     wrong |= when > now + FUTURE_SLACK
     return when, own
+
+
+def _mixed_times(given: Sequence[Any], wrong: Mask) -> Floats:
+    """Times that may be texts, NaN where there is none or it is wrong."""
+    values = []
+    for i, value in enumerate(given):
+        try:
+            values.append(nan if value is None else seconds(value))
+        except Rejected:
+            wrong[i] = True
+            values.append(nan)
+    return np.array(values, dtype=np.float64)
 
 
 def _seconds_of(column: Sequence[Any], wrong: Mask) -> Floats:

@@ -116,7 +116,7 @@ class FeatureMeasure(Measure):
     def on_prediction_columns(self, batch: PredictionColumns) -> None:
         """Count every feature of columns, whose types are known beforehand."""
         features = batch.features
-        if self.plan.reference is None or PREDICTION_FEATURE in {*features.numbers, *features.texts}:
+        if self.plan.reference is None or PREDICTION_FEATURE in {*features.numbers, *features.texts.names}:
             super().on_prediction_columns(batch)
             return
         self.parts["rows"].add(("rows",), float(len(batch)))
@@ -126,7 +126,7 @@ class FeatureMeasure(Measure):
         if self.plan.task is Task.BINARY:
             self.parts["values"].learn(PREDICTION_FEATURE)
             names, matrix = (*names, PREDICTION_FEATURE), np.concatenate([matrix, batch.score[None, :]])
-        texts = {name: column.counts() for name, column in features.texts.items()}
+        texts = features.texts.counts()
         if self.plan.task is Task.MULTICLASS and PREDICTION_FEATURE in self._watched:
             texts[PREDICTION_FEATURE] = Counter(dict(names_counted(batch.predicted, batch.classes)))
         table = np.zeros((len(names) + len(texts), len(FIELDS)))

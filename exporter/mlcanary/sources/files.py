@@ -55,7 +55,7 @@ class FileSource:
         saved: Position | None,
         *,
         max_line_bytes: int = 1 << 20,
-        block_bytes: int = 1 << 18,
+        block_bytes: int = 1 << 19,
         max_files: int = 1000,
         at_once: int = 100,
         settle_seconds: float = 1.0,

@@ -29,7 +29,7 @@ class SpoolPosition(msgspec.Struct, frozen=True):
 class SpoolSource:
     """Reads one spool. `name` is its source in metrics, and its origin. `saved`: a former `position()`."""
 
-    def __init__(self, name: str, spool: Spool, saved: Any = None, *, block_bytes: int = 1 << 18) -> None:
+    def __init__(self, name: str, spool: Spool, saved: Any = None, *, block_bytes: int = 1 << 19) -> None:
         self._name, self._spool, self._block_bytes = name, spool, block_bytes
         self._descriptor: int | None = None
         self._error = ""

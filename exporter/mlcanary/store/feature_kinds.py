@@ -62,9 +62,9 @@ class FeatureKinds:
                 found[PREFIX + name] = pa.array(values, from_pandas=True)
             elif self._keeps(name):
                 beside.append(name)
-        for name, column in features.texts.items():
+        for name in features.texts.names:
             if self.kinds.get(name) == TEXT:
-                found[PREFIX + name] = pa.array(column.values(), pa.string())
+                found[PREFIX + name] = pa.array(features.texts.values(name), pa.string())
             elif self._keeps(name):
                 beside.append(name)
         if beside:
