@@ -13,7 +13,7 @@ import numpy as np
 
 from mlcanary.measures.reference import CategoricalReference, NumericReference
 from mlcanary.stats.accumulator import Floats
-from mlcanary.stats.moments import LIMIT, moment_sums
+from mlcanary.stats.moments import LIMIT, moment_sums, plain_moment_sums
 
 
 class NumberColumns(NamedTuple):
@@ -26,12 +26,16 @@ class NumberColumns(NamedTuple):
 
     @classmethod
     def of(cls, matrix: Floats, centers: Floats) -> NumberColumns:
-        """`matrix`, shape (F, n), NaN where missing; `centers`, shape (F,)."""
+        """`matrix`, shape (F, n) with n > 0, NaN where missing; `centers`, shape (F,)."""
+        ordered = np.sort(matrix, axis=1)
+        if (np.abs(ordered[:, [0, -1]]) <= LIMIT).all():  # NaN would be last, and compares false
+            none = np.zeros(len(matrix))
+            return cls(ordered, plain_moment_sums(matrix, centers), none, none)
         missing = np.isnan(matrix).sum(axis=1)
         infinite = np.isinf(matrix)
         if infinite.any():
             matrix = np.where(infinite, np.nan, matrix)
-        ordered = np.sort(matrix, axis=1)
+            ordered = np.sort(matrix, axis=1)
         return cls(ordered, moment_sums(matrix, centers), missing.astype(float), infinite.sum(axis=1).astype(float))
 
     def present(self, i: int) -> Floats:

@@ -54,12 +54,17 @@ def moment_sums(numbers: Floats, centers: Floats) -> Floats:
     left_out = ~(np.abs(numbers) <= LIMIT)  # NaN compares false
     if left_out.any():
         deviations[left_out] = 0.0
-    return np.stack(
-        [
-            numbers.shape[1] - left_out.sum(axis=1),
-            np.maximum(deviations, 0.0).sum(axis=1),
-            -np.minimum(deviations, 0.0).sum(axis=1),
-            np.square(deviations).sum(axis=1),
-        ],
-        axis=1,
-    )
+    return _sums(deviations, numbers.shape[1] - left_out.sum(axis=1))
+
+
+def plain_moment_sums(numbers: Floats, centers: Floats) -> Floats:
+    """The same of numbers none of which is NaN or beyond `LIMIT`: the caller knows, and need not have it looked for."""
+    rows, count = numbers.shape
+    return _sums(numbers - centers[:, None], np.full(rows, float(count)))
+
+
+def _sums(deviations: Floats, counts: Floats) -> Floats:
+    """`deviations` is used up."""
+    positive, negative = np.maximum(deviations, 0.0).sum(axis=1), np.minimum(deviations, 0.0).sum(axis=1)
+    squares = np.square(deviations, out=deviations).sum(axis=1)
+    return np.stack([counts, positive, -negative, squares], axis=1)
