@@ -151,7 +151,7 @@ def _decode(kind: type, value: object) -> object:
 
 def _locate(message: str, document: Any, schema: type) -> tuple[str, list[Token]]:
     """Turn msgspec's message into ours, and its path into keys; `[...]` hides a key that we search for."""
-    problem, _, path = message.partition(" - at `")
+    problem, path = _parted(message, document)
     tokens: list[Token] = []
     for name, index in _STEP.findall(path.removeprefix("key` in `").removesuffix("`").removeprefix("$")):
         if name:
@@ -173,6 +173,22 @@ def _locate(message: str, document: Any, schema: type) -> tuple[str, list[Token]
         f"found {_show(_at(document, tokens))}; allowed: {_allowed(problem, schema, document, tokens)}",
         tokens,
     )
+
+
+def _parted(message: str, document: Any) -> tuple[str, str]:
+    """The problem and the path. A key that nobody knows stands in the problem, and may look like a path itself."""
+    problem, _, path = message.rpartition(" - at `")
+    where = document
+    for name, index in _STEP.findall(path):
+        if isinstance(where, dict) and name in where:
+            where = where[name]
+        elif isinstance(where, list) and index.isdigit() and int(index) < len(where):
+            where = where[int(index)]
+        elif index != "...":
+            return message, ""
+        else:
+            break
+    return problem or message, path if problem else ""
 
 
 def _bad_key(problem: str, document: Any, tokens: list[Token], schema: type) -> tuple[str, list[Token]]:

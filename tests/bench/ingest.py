@@ -161,7 +161,7 @@ class Parts:
         plan: list[tuple[str, type, list[str]]] = [
             ("read", Inputs, ["read"]),
             ("columns", Inputs, ["decode"]),
-            ("decode", ColumnDecoder, ["decode"]),
+            ("decode", ColumnDecoder, ["_decode"]),
             ("join", Monitor, ["feed", "advance", "flush"]),
             ("measures", Panel, [name for name in vars(Panel) if name.startswith("on_")]),
             ("publish", Engine, ["publish"]),

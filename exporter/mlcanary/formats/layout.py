@@ -114,15 +114,18 @@ def floats(columns: Sequence[Sequence[float | None]], rows: int) -> Floats:
 
     Packing a whole column is the cheapest way from Python's floats to an array: half of what numpy takes.
     """
-    pack = struct.Struct(f"{rows}d").pack
-    packed = []
-    for column in columns:
-        try:
-            packed.append(pack(*column))
-        except struct.error:  # a null
-            packed.append(pack(*(nan if value is None else value for value in column)))
+    packed = [packed_floats(column) for column in columns]
     found: Floats = np.frombuffer(b"".join(packed)).reshape(len(columns), rows)
     return found
+
+
+def packed_floats(values: Sequence[float | None]) -> bytes:
+    """Eight bytes each, NaN for None. Raises struct.error for what is no number."""
+    layout = f"{len(values)}d"
+    try:
+        return struct.pack(layout, *values)
+    except struct.error:  # a null
+        return struct.pack(layout, *[nan if value is None else value for value in values])
 
 
 class FeatureRows:
@@ -146,10 +149,7 @@ class FeatureRows:
         after = width + len(self._layout.texts)
         self._count += len(rows)
         numbers = list(chain.from_iterable([row[:width] for row in rows]))
-        try:
-            self._numbers.append(struct.pack(f"{len(numbers)}d", *numbers))
-        except struct.error:  # a null
-            self._numbers.append(floats([numbers], len(numbers)).tobytes())
+        self._numbers.append(packed_floats(numbers))
         if after > width:
             self._texts.append(self._words.packed(list(chain.from_iterable([row[width:after] for row in rows]))))
         if self._layout.strange:

@@ -30,13 +30,14 @@ from mlcanary.columns import (
     Mask,
     PredictionColumns,
     Users,
+    take_list,
 )
 from mlcanary.formats.feature_choice import FeatureChoice
 from mlcanary.formats.gathered import HOT_BYTES, Gathered
 from mlcanary.formats.layout import LaidOut, Layout, floats
 from mlcanary.formats.lines import Lines
 from mlcanary.formats.plain_type import KIND, Plain, PlainType
-from mlcanary.formats.rows import FUTURE_SLACK, LARGEST, LONGEST_NAME, Rejected, RowReader, seconds, user_hash
+from mlcanary.formats.rows import FUTURE_SLACK, LARGEST, LONGEST_NAME, Rejected, RowReader, seconds, user_hashes
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import ModelKey, canonical_class
 from mlcanary.stats.row_choice import Unnamed
@@ -363,7 +364,4 @@ def _users(users: Sequence[Any], rows: NDArray[np.intp] | None, salt: bytes, cou
     """Hashes of the users of these rows, 0 where there is none."""
     if users.count(None) == len(users):
         return np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=bool)
-    mine = users if rows is None else [users[i] for i in rows.tolist()]
-    hashes = [user_hash(user, salt) for user in mine]
-    has_user = np.fromiter((h is not None for h in hashes), dtype=bool, count=count)
-    return np.fromiter((h or 0 for h in hashes), dtype=np.uint64, count=count), has_user
+    return user_hashes(take_list(users, rows), salt)

@@ -11,11 +11,14 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import compress
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 from mlcanary.catalog import UNKNOWN, Task
+from mlcanary.columns import Mask, Users
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Label, ModelKey, Prediction, Record, canonical_class, canonical_relevance
 
@@ -265,9 +268,19 @@ def _duration(name: str, milliseconds: float | None) -> float | None:
 
 def user_hash(user: str | int | None, salt: bytes) -> int | None:
     """64 bits that stand for a user and cannot be turned back without the salt; none for an empty name."""
-    if user is None or user == "":
-        return None
-    return int.from_bytes(hashlib.blake2b(str(user).encode(), digest_size=8, key=salt[:64]).digest(), "little")
+    hashes, has_user = user_hashes([user], salt)
+    return int(hashes[0]) if has_user[0] else None
+
+
+def user_hashes(users: Sequence[str | int | None], salt: bytes) -> tuple[Users, Mask]:
+    """The same of many: hashes, 0 where there is none, and which there are."""
+    key, hashed = salt[:64], hashlib.blake2b
+    has_user = np.fromiter((user is not None and user != "" for user in users), dtype=np.bool_, count=len(users))
+    found = np.zeros(len(users), dtype=np.uint64)
+    named = users if has_user.all() else list(compress(users, has_user.tolist()))
+    digests = b"".join([hashed(str(user).encode(), digest_size=8, key=key).digest() for user in named])
+    found[has_user] = np.frombuffer(digests, dtype="<u8")
+    return found, has_user
 
 
 def seconds(value: str | float) -> float:
