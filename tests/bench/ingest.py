@@ -32,7 +32,7 @@ from bench_records import CATEGORIES, NUMBERS, PLAIN, VARIED, Shape, blocks
 from mlcanary.app import calm_collector
 from mlcanary.engine import Engine
 from mlcanary.exposition.page import Page
-from mlcanary.formats.native_columns import ColumnDecoder
+from mlcanary.formats.typed_lines import TypedDecoder
 from mlcanary.formats.profile import write_profile
 from mlcanary.inputs import Inputs
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
@@ -161,7 +161,7 @@ class Parts:
         plan: list[tuple[str, type, list[str]]] = [
             ("read", Inputs, ["read"]),
             ("columns", Inputs, ["decode"]),
-            ("decode", ColumnDecoder, ["_decode"]),
+            ("decode", TypedDecoder, ["_decode"]),
             ("join", Monitor, ["feed", "advance", "flush"]),
             ("measures", Panel, [name for name in vars(Panel) if name.startswith("on_")]),
             ("publish", Engine, ["publish"]),

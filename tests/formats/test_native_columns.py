@@ -47,9 +47,9 @@ EVERY_KEY = dict.fromkeys(KEYS.split()) | {"kind": "prediction", "model": "m", "
 EVERY_KEY["features"] = {"new": 1}
 
 
-def warm(*, columns: bool) -> NativeFormat:
+def warm(*, columns: bool, compiled: bool = True) -> NativeFormat:
     """A decoder that has seen the models."""
-    found = NativeFormat(RowReader(plan_of), columns=columns)
+    found = NativeFormat(RowReader(plan_of), columns=columns, compiled=compiled)
     for line in [*WARM, EVERY_KEY, *WARM]:
         last = found.decode_block(json.dumps(line).encode() + b"\n", NOW)
     assert bool(last.predictions) == columns
@@ -148,7 +148,7 @@ def test_plain_lines_become_columns_with_their_segments_and_strange_names() -> N
 
 
 def test_a_log_of_odd_lines_is_not_decoded_twice_for_ever() -> None:
-    decoder = warm(columns=True)
+    decoder = warm(columns=True, compiled=False)
     odd = json.dumps({"model": "m", "score": 0.5, "features": {"age": "a text"}}).encode() + b"\n"
     even = json.dumps({"model": "m", "score": 0.5, "features": {"age": 1}}).encode() + b"\n"
     assert len(decoder.decode_block(odd * 10, NOW).records) == 10

@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from mlcanary.columns import Codes, FeatureColumns, Floats, Mask
+from mlcanary.columns import FeatureColumns, Floats, Mask
 from mlcanary.formats.layout import LaidOut, Layout
+from mlcanary.formats.plain_rows import Places
 from mlcanary.formats.rows import RowReader
 from mlcanary.records import ModelKey
 from mlcanary.stats.row_choice import Unnamed, chosen_rows
+from mlcanary.words import ABSENT
 
 UNFIT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _OPENING = ord("{")
@@ -43,15 +45,14 @@ class FeatureChoice:
         return self.share * self._reader.plan_of(model).feature_share
 
     def look(
-        self, raws: Sequence[Any], ids: Sequence[str | None], keys: Sequence[ModelKey], place: Codes, wrong: Mask
+        self, raws: Sequence[Any], ids: Sequence[str | None], keys: Sequence[ModelKey], place: Places, wrong: Mask
     ) -> tuple[LaidOut, Mask]:
         """The features of the rows that are looked at, and which these are.
 
         `raws`: features as they stand in the line; `place`: of each row among `keys`, negative for one that is wrong.
         Rows that do not fit become wrong. Columns hold what splits the figures for the other rows too.
         """
-        by_key: Floats = np.array([self._share_of(key.model) for key in keys] or [0.0])
-        sampled = chosen_rows(ids, np.where(place < 0, 0.0, by_key[np.maximum(place, 0)]), self.unnamed)
+        sampled = self._chosen(ids, keys, place)
         wrong |= [raw is not None and memoryview(raw)[0] != _OPENING for raw in raws]
         objects: list[Any] = [None] * len(raws)
         rows = np.flatnonzero(sampled & ~wrong)
@@ -66,12 +67,33 @@ class FeatureChoice:
             self._fill_parts(laid_out.features, raws, keys, place, ~sampled & ~wrong, wrong)
         return laid_out, sampled
 
+    def keep(
+        self, found: LaidOut, ids: Sequence[str | None], keys: Sequence[ModelKey], place: Places
+    ) -> tuple[LaidOut, Mask | None]:
+        """The same where the features of every row are in columns already; those of rows not looked at are left out."""
+        if self.takes_all:
+            return found, None
+        sampled = self._chosen(ids, keys, place)
+        features = found.features
+        matrix, codes = features.matrix.copy(), features.texts.codes.copy()
+        for i, key in enumerate(keys):
+            rows = np.flatnonzero(~sampled & (place == i))
+            kept = self._reader.plan_of(key.model).segments
+            matrix[np.ix_([j for j, name in enumerate(features.numbers) if name not in kept], rows)] = np.nan
+            codes[np.ix_([j for j, name in enumerate(features.texts.names) if name not in kept], rows)] = ABSENT
+        columns = FeatureColumns(features.numbers, matrix, features.texts._replace(codes=codes))
+        return LaidOut(columns, {name: flags & sampled for name, flags in found.strange.items()}), sampled
+
+    def _chosen(self, ids: Sequence[str | None], keys: Sequence[ModelKey], place: Places) -> Mask:
+        by_key: Floats = np.array([self._share_of(key.model) for key in keys] or [0.0])
+        return chosen_rows(ids, np.where(place < 0, 0.0, by_key[np.maximum(place, 0)]), self.unnamed)
+
     def _fill_parts(
         self,
         features: FeatureColumns,
         raws: Sequence[Any],
         keys: Sequence[ModelKey],
-        place: Codes,
+        place: Places,
         among: Mask,
         wrong: Mask,
     ) -> None:

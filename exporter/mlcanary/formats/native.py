@@ -25,12 +25,15 @@ from typing import Any
 import msgspec
 
 from mlcanary.columns import Classes
+from mlcanary.compiled import CORE
 from mlcanary.formats.client_lines import client_drops
+from mlcanary.formats.compiled_lines import CompiledDecoder
 from mlcanary.formats.contract import UNUSABLE, Decoded, reject_of
 from mlcanary.formats.layout import Layout, can_be_field
 from mlcanary.formats.lines import Lines
-from mlcanary.formats.native_columns import ColumnDecoder, plan_has_columns
+from mlcanary.formats.native_columns import ColumnMaker, plan_has_columns
 from mlcanary.formats.rows import Row, RowReader
+from mlcanary.formats.typed_lines import TypedDecoder
 from mlcanary.records import Prediction
 from mlcanary.stats.row_choice import Unnamed
 
@@ -45,16 +48,20 @@ class NativeFormat:
 
     reasons: tuple[str, ...] = ()
 
-    def __init__(self, reader: RowReader, *, columns: bool = True, whole: bool = False) -> None:
+    def __init__(self, reader: RowReader, *, columns: bool = True, whole: bool = False, compiled: bool = True) -> None:
         """Without `columns` every line becomes a record, in the order of the lines.
 
         `whole`: a line with features beside its reference becomes a record too, as columns only count these.
+        `compiled`: by the compiled core, where there is one.
         """
         self._reader = reader
         self._whole = whole
         self._wanted = columns
         self._classes, self._segment_values = Classes(), Classes()
-        self._columns: ColumnDecoder | None = None
+        self._core = CORE if compiled else None
+        self._maker: ColumnMaker | None = None
+        self._typed: TypedDecoder | None = None
+        self._compiled: CompiledDecoder | None = None
         self._models: dict[str, None] = {}
         self._strange: dict[str, None] = {}
         self._keys: dict[str, None] = {}
@@ -65,27 +72,34 @@ class NativeFormat:
     def decode_block(self, block: bytes, now: float, source: str = "") -> Decoded:
         """Decode complete lines of one log. `now`, Unix seconds: arrival time, and what bounds a time in the future."""
         self._reader.enter(source)
+        out = Decoded()
+        if self._maker is not None:
+            self._maker.choice.share, self._maker.choice.unnamed = self.share, self._unnamed
+        if self._compiled is not None:
+            left = self._compiled.take(block, now, out)
+            if left.lines and not left.block:
+                out.lines = left.lines
+                return out
+            block = left.block
         lines = Lines(block)
+        out.lines = len(lines) if self._compiled is None else left.lines
         regular = lines.one_object_each
-        out = Decoded(lines=len(lines))
         odd: Sequence[int] = range(len(lines))
-        if self._columns is not None and regular and not self._resting:
-            odd = self._in_columns(self._columns, block, lines, now, out)
+        if self._typed is not None and regular and not self._resting:
+            odd = self._in_columns(self._typed, block, lines, now, out)
         self._resting = max(0, self._resting - 1)
         self._one_by_one(odd, lines, block if regular else None, now, out)
         return out
 
-    def _in_columns(
-        self, decoder: ColumnDecoder, block: bytes, lines: Lines, now: float, out: Decoded
-    ) -> Sequence[int]:
+    def _in_columns(self, decoder: TypedDecoder, block: bytes, lines: Lines, now: float, out: Decoded) -> Sequence[int]:
         """Take what is plain; the numbers of the other lines."""
-        decoder.thin(self.share, self._unnamed)
-        if not decoder.choice.takes_all and not _is_text(block):  # nobody checks features that are stepped over
-            return range(out.lines)
+        if not decoder.takes_all and not _is_text(block):  # nobody checks features that are stepped over
+            return range(len(lines))
         found = decoder.columns(lines, now)
-        out.predictions, out.labels = found.predictions, found.labels
+        out.predictions += found.predictions
+        out.labels += found.labels
         out.times.extend(found.times.tolist())
-        if 2 * len(found.odd) > out.lines:  # decoding twice costs more than it gains
+        if 2 * len(found.odd) > len(lines):  # decoding twice costs more than it gains
             self._resting = _BLOCKS_WITHOUT
         return found.odd
 
@@ -139,7 +153,7 @@ class NativeFormat:
             if not plan_has_columns(plan) or len(self._models) >= _MOST_MODELS:
                 return
             self._models[model] = None
-        layout = self._columns.layout if self._columns is not None and not self._whole else None
+        layout = self._maker.layout if self._maker is not None and not self._whole else None
         for name in record.features:
             if layout is None or name in layout.names or not can_be_field(name):
                 continue
@@ -152,9 +166,14 @@ class NativeFormat:
         try:
             layout = Layout({m: r for m, r in references.items() if r is not None}, tuple(self._strange))
         except ValueError:
-            self._columns = None
+            self._maker = self._typed = self._compiled = None
             return
-        self._columns = ColumnDecoder(layout, self._keys, self._reader, self._classes, self._segment_values)
+        self._maker = ColumnMaker(layout, self._reader, self._classes, self._segment_values)
+        self._typed = TypedDecoder(self._maker, self._keys)
+        self._compiled = None
+        if self._core is not None:
+            with suppress(ValueError):  # keys that it cannot have
+                self._compiled = CompiledDecoder(self._core, self._maker, self._keys)
 
     def dump(self) -> Any:
         """Nothing waits, a line is a record; rows without an id are counted."""

@@ -60,6 +60,9 @@ _KINDS: dict[str, Any] = {
 """Types of the keys that mean something, but for `features`."""
 
 
+KEYS = frozenset({*_KINDS, "features"})
+"""Keys that mean something."""
+
 KIND, FEATURES = 0, 1
 """Places of these keys in every type of a line."""
 

@@ -1,0 +1,37 @@
+"""The compiled core, where there is one: plain native lines from bytes to arrays (`plain_lines.c`).
+
+Guarantee: whatever counts lines counts the same without it, only slower. It is built with the package where a C
+compiler is, and looked for once, at import; `MLCANARY_CORE=0` in the environment leaves it out.
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+SWITCH = "MLCANARY_CORE"
+
+
+def _found() -> tuple[ModuleType | None, str]:
+    if os.environ.get(SWITCH) == "0":
+        return None, f"switched off by {SWITCH}=0"
+    try:
+        from mlcanary.compiled import _plain_lines  # noqa: PLC0415  # may be missing
+    except ModuleNotFoundError:
+        return None, "not built: there was no C compiler when the package was installed"
+    except ImportError as error:
+        return None, f"it does not load: {error}"
+    return _plain_lines, ""
+
+
+CORE, MISSING = _found()
+"""The module `_plain_lines` or None, and why it is None."""
+
+
+def way_in_use() -> str:
+    """How plain lines are decoded, for people.
+
+    >>> way_in_use().split(":")[0] in ("compiled core", "Python")
+    True
+    """
+    return "compiled core" if CORE is not None else f"Python: compiled core {MISSING}"
