@@ -9,12 +9,12 @@ class Plan:
     def parse(
         self, block: bytes, start: int, most_lines: int, /
     ) -> tuple[
-        int, int, int, int, int, tuple[bytearray, ...], list[str | None], list[str], list[bytes], list[bytes]
+        int, int, int, int, int, int, tuple[bytearray, ...], list[str | None], list[str], list[bytes], list[bytes]
     ]:
-        """Lines, predictions, labels, lines that are left, where the next line starts; arrays; ids of predictions and
-        labels; new words and tokens.
+        """Lines, predictions, labels, lines that are left, where the next line starts, room for n rows; arrays; ids of
+        predictions and labels; new words and tokens.
 
-        Arrays, with n lines and rows of length n: doubles (4, n): time, score, latency, queue; int32 (8, n): start and
+        Arrays, with room for n rows in each column: doubles (4, n): time, score, latency, queue; int32 (8, n): start and
         end of the line, model, label, version, prediction, start and length of the user; doubles (numbers, n);
         int32 (texts, n); bool (strange, n); of labels: doubles (1, n): time; int32 (4, n): start, end, model, label; of
         lines that are left: int32 (2, n): start, end.

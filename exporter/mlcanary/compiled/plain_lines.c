@@ -309,6 +309,15 @@ static double divided(uint64_t digits, int places) {
 }
 #endif
 
+static const uint64_t SOME_TENS[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+
+/* The number of eight digits, each in a byte, the first one in the lowest. */
+static inline uint64_t eight_digits(uint64_t v) {
+    v = v * 10 + (v >> 8); /* pairs, in every second byte */
+    return ((v & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x000F424000000064)
+            + (v >> 16 & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x0000271000000001)) >> 32;
+}
+
 /* Without a locale; 0 where Python's own reading is needed and fails, or gives what JSON libraries disagree on. */
 static int by_python(const char *first, const char *after, double *value) {
     char text[LONGEST_NUMBER + 1];
@@ -324,7 +333,7 @@ static int by_python(const char *first, const char *after, double *value) {
 }
 
 /* The number at p and what is behind it; NULL if it is none or is left. `whole`: without fraction and exponent. */
-static const char *number_end(const char *p, double *value, int *whole) {
+static const char *number_end(const char *p, const char *end, double *value, int *whole) {
     const char *first = p;
     const int negative = *p == '-';
     uint64_t digits = 0;
@@ -344,6 +353,17 @@ static const char *number_end(const char *p, double *value, int *whole) {
     *whole = 1;
     if (*p == '.') {
         const char *fraction = ++p;
+#if LITTLE_ENDIAN_BYTES
+        if (LIKELY(end - p >= 8)) { /* up to eight digits at once: a loop ends where nobody can foresee it */
+            const uint64_t text = load64(p) ^ UINT64_C(0x3030303030303030);
+            const uint64_t others = ((text + UINT64_C(0x7676767676767676)) | text) & UINT64_C(0x8080808080808080);
+            const int some = others ? __builtin_ctzll(others) >> 3 : 8;
+            if (some) {
+                digits = digits * SOME_TENS[some] + eight_digits(text << (64 - some * 8));
+                p += some;
+            }
+        }
+#endif
         while (is_digit(*p)) digits = digits * 10 + (uint64_t)(*p++ - '0');
         if (p == fraction || p - fraction > LONGEST_NUMBER) return NULL;
         power = -(int)(p - fraction);
@@ -411,7 +431,7 @@ static const char *value_end(const char *p, const char *end) {
             if ((p = literal_end(p, end, "false", 5)) == NULL) return NULL;
         } else if (*p == 'n') {
             if ((p = literal_end(p, end, "null", 4)) == NULL) return NULL;
-        } else if ((p = number_end(p, &ignored, &whole)) == NULL) {
+        } else if ((p = number_end(p, end, &ignored, &whole)) == NULL) {
             return NULL;
         }
         for (;;) { /* behind a value, or at the closing sign of an empty one */
@@ -527,7 +547,7 @@ typedef struct {
     int is_label;
     double time[2], score, latency, queue;
     Text id[2], user[2];
-    int32_t tokens[KEYS];
+    int32_t model, version, prediction, label; /* tokens */
 } Line;
 
 static inline int32_t known_key(Keys *keys, int32_t before, const char **at, const char *end) {
@@ -555,7 +575,7 @@ static inline const char *null_end(const char *p, const char *end) {
 
 static inline const char *number_or_null(const char *p, const char *end, double *value) {
     int whole;
-    const char *after = number_end(p, value, &whole);
+    const char *after = number_end(p, end, value, &whole);
     if (LIKELY(after != NULL)) return after;
     *value = NAN;
     return null_end(p, end);
@@ -573,7 +593,7 @@ static const char *name_or_null(const char *p, const char *end, Text *found) {
     if (*p == 'n') return null_end(p, end);
     double ignored;
     int whole;
-    const char *after = number_end(p, &ignored, &whole);
+    const char *after = number_end(p, end, &ignored, &whole);
     if (after == NULL || !whole || after - p > LONGEST_INTEGER) return NULL;
     found->text = p;
     found->length = (uint32_t)(after - p);
@@ -601,7 +621,7 @@ static const char *token_or_null(Plan *plan, Key key, const char *p, const char 
     } else if (*p == 'f') {
         after = literal_end(p, end, "false", 5);
     } else {
-        after = number_end(p, &ignored, &whole);
+        after = number_end(p, end, &ignored, &whole);
     }
     if (after == NULL || after - p > LONGEST_TOKEN) return NULL;
     const uint32_t length = (uint32_t)(after - p);
@@ -693,12 +713,12 @@ static const char *field_end(Plan *plan, Line *line, Key key, const char *p, con
         case QUEUE: return number_or_null(p, end, &line->queue);
         case MODEL:
             if (*p != '"' && *p != 'n') return NULL;
-            return token_or_null(plan, key, p, end, &line->tokens[key]);
+            return token_or_null(plan, key, p, end, &line->model);
         case VERSION:
             if (*p == 't' || *p == 'f') return NULL;
-            return token_or_null(plan, key, p, end, &line->tokens[key]);
-        case PREDICTION:
-        case LABEL: return token_or_null(plan, key, p, end, &line->tokens[key]);
+            return token_or_null(plan, key, p, end, &line->version);
+        case PREDICTION: return token_or_null(plan, key, p, end, &line->prediction);
+        case LABEL: return token_or_null(plan, key, p, end, &line->label);
         case STATUS: {
             if (*p == 'n') return null_end(p, end);
             if (*p == '"') return literal_end(p, end, "\"200\"", 5);
@@ -715,11 +735,15 @@ static const char *field_end(Plan *plan, Line *line, Key key, const char *p, con
 static int take_line(Plan *plan, Rows *predictions, Rows *labels, Py_ssize_t stride, const char *block, const char *p,
                      const char *end) {
     const char *first = p;
-    Line line = {0};
+    Line line;
     int32_t before = plan->header.names.count;
     int failed = 0;
+    line.seen = 0; /* field by field: clearing the whole takes longer than reading a label */
+    line.is_label = 0;
     line.time[0] = line.time[1] = line.score = line.latency = line.queue = NAN;
-    line.tokens[MODEL] = line.tokens[VERSION] = line.tokens[PREDICTION] = line.tokens[LABEL] = ABSENT;
+    line.id[0].text = line.id[1].text = line.user[0].text = line.user[1].text = NULL;
+    line.id[1].length = line.user[1].length = 0;
+    line.model = line.version = line.prediction = line.label = ABSENT;
     plan->line++;
     p = after_space(p);
     if (*p != '{') return LEFT;
@@ -757,12 +781,12 @@ static int take_line(Plan *plan, Rows *predictions, Rows *labels, Py_ssize_t str
     if (!line.is_label && !(line.seen & BIT(FEATURES))) {
         features_end(plan, predictions, stride, "{}", NULL, &failed); /* all of them are missing */
     }
-    for (int i = MODEL; i <= LABEL; i++) {
-        if (line.tokens[i] == FAILED) goto no_memory;
+    if (line.model == FAILED || line.version == FAILED || line.prediction == FAILED || line.label == FAILED) {
+        goto no_memory;
     }
     const Text id = line.id[line.id[0].text == NULL], user = line.user[line.user[0].text == NULL];
     Rows *rows = line.is_label ? labels : predictions;
-    if (line.is_label && (id.text == NULL || line.tokens[LABEL] < 0)) return LEFT;
+    if (line.is_label && (id.text == NULL || line.label < 0)) return LEFT;
     PyObject *name = Py_None;
     if (id.text != NULL) {
         name = PyUnicode_DecodeUTF8(id.text, id.length, NULL);
@@ -780,12 +804,12 @@ static int take_line(Plan *plan, Rows *predictions, Rows *labels, Py_ssize_t str
     int32_t *fields = rows->fields + row;
     fields[START_ * stride] = (int32_t)(first - block);
     fields[END_ * stride] = (int32_t)(end - block);
-    fields[MODEL_ * stride] = line.tokens[MODEL];
-    fields[LABEL_ * stride] = line.tokens[LABEL];
+    fields[MODEL_ * stride] = line.model;
+    fields[LABEL_ * stride] = line.label;
     rows->numbers[TIME_ * stride + row] = isnan(line.time[0]) ? line.time[1] : line.time[0];
     if (line.is_label) return 1;
-    fields[VERSION_ * stride] = line.tokens[VERSION];
-    fields[PREDICTION_ * stride] = line.tokens[PREDICTION];
+    fields[VERSION_ * stride] = line.version;
+    fields[PREDICTION_ * stride] = line.prediction;
     fields[USER_ * stride] = user.text == NULL ? 0 : (int32_t)(user.text - block);
     fields[USER_LENGTH_ * stride] = user.text == NULL ? ABSENT : (int32_t)user.length;
     rows->numbers[SCORE_ * stride + row] = line.score;
@@ -911,7 +935,7 @@ static PyObject *plan_parse(PyObject *object, PyObject *arguments) {
     Plan *plan = (Plan *)object;
     char *block;
     Py_ssize_t length, from, most, count = 0;
-    PyObject *bytes, *result = NULL, *kept[9] = {NULL};
+    PyObject *bytes, *result = NULL, *kept[8] = {NULL};
     if (!PyArg_ParseTuple(arguments, "O!nn", &PyBytes_Type, &bytes, &from, &most)) return NULL;
     if (PyBytes_AsStringAndSize(bytes, &block, &length) < 0) return NULL;
     if (from < 0 || from > length || most < 1 || most > (1 << 24) || length > INT32_MAX) {
@@ -920,48 +944,62 @@ static PyObject *plan_parse(PyObject *object, PyObject *arguments) {
     }
     const char *const end = block + length;
     const char *p = block + from;
+    int32_t *ends = NULL;
+    Py_ssize_t room = 0;
     while (p < end && count < most) {
         const char *feed = memchr(p, '\n', (size_t)(end - p));
-        p = feed == NULL ? end : feed + 1;
-        count++;
+        if (count == room) {
+            room = room * 2 + 1024;
+            int32_t *more = PyMem_Realloc(ends, (size_t)room * sizeof(int32_t));
+            if (more == NULL) {
+                PyMem_Free(ends);
+                return PyErr_NoMemory();
+            }
+            ends = more;
+        }
+        p = feed == NULL ? end : feed;
+        ends[count++] = (int32_t)(p - block);
+        if (feed != NULL) p++;
     }
-    const char *const stop = p;
+    const Py_ssize_t stop = p - block;
+    /* An odd number of cache lines from column to column, or they would all fight for the same places of the cache. */
+    const Py_ssize_t stride = ((count + 7) / 8 | 1) * 8;
     Rows predictions = {0}, labels = {0};
     int32_t *left;
     Py_ssize_t left_count = 0;
-    if ((kept[0] = array(count * NUMBERS_, sizeof(double), &predictions.numbers)) == NULL
-        || (kept[1] = array(count * FIELDS_, sizeof(int32_t), &predictions.fields)) == NULL
-        || (kept[2] = array(count * plan->numbers, sizeof(double), &predictions.matrix)) == NULL
-        || (kept[3] = array(count * plan->texts, sizeof(int32_t), &predictions.texts)) == NULL
-        || (kept[4] = array(count * plan->strange, 1, &predictions.strange)) == NULL
-        || (kept[5] = array(count, sizeof(double), &labels.numbers)) == NULL
-        || (kept[6] = array(count * LABEL_FIELDS_, sizeof(int32_t), &labels.fields)) == NULL
-        || (kept[7] = array(count * 2, sizeof(int32_t), &left)) == NULL
+    if ((kept[0] = array(stride * NUMBERS_, sizeof(double), &predictions.numbers)) == NULL
+        || (kept[1] = array(stride * FIELDS_, sizeof(int32_t), &predictions.fields)) == NULL
+        || (kept[2] = array(stride * plan->numbers, sizeof(double), &predictions.matrix)) == NULL
+        || (kept[3] = array(stride * plan->texts, sizeof(int32_t), &predictions.texts)) == NULL
+        || (kept[4] = array(stride * plan->strange, 1, &predictions.strange)) == NULL
+        || (kept[5] = array(stride, sizeof(double), &labels.numbers)) == NULL
+        || (kept[6] = array(stride * LABEL_FIELDS_, sizeof(int32_t), &labels.fields)) == NULL
+        || (kept[7] = array(stride * 2, sizeof(int32_t), &left)) == NULL
         || (predictions.ids = PyList_New(0)) == NULL || (labels.ids = PyList_New(0)) == NULL) {
         goto done;
     }
-    for (p = block + from; p < stop;) {
-        const char *feed = memchr(p, '\n', (size_t)(stop - p));
-        const char *line_end = feed == NULL ? stop : feed;
-        const int taken = take_line(plan, &predictions, &labels, count, block, p, line_end);
+    p = block + from;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        const int taken = take_line(plan, &predictions, &labels, stride, block, p, block + ends[i]);
         if (taken == FAILED) goto done;
         if (taken == LEFT) {
             left[left_count] = (int32_t)(p - block);
-            left[count + left_count++] = (int32_t)(line_end - block);
+            left[stride + left_count++] = ends[i];
         }
-        p = feed == NULL ? stop : feed + 1;
+        p = block + ends[i] + 1;
     }
     PyObject *words = names_new(&plan->words), *tokens = names_new(&plan->tokens);
     if (words != NULL && tokens != NULL) {
         plan->words.told = plan->words.count;
         plan->tokens.told = plan->tokens.count;
-        result = Py_BuildValue("nnnnn(OOOOOOOO)OOOO", count, predictions.count, labels.count, left_count,
-                               (Py_ssize_t)(stop - block), kept[0], kept[1], kept[2], kept[3], kept[4], kept[5], kept[6],
+        result = Py_BuildValue("nnnnnn(OOOOOOOO)OOOO", count, predictions.count, labels.count, left_count,
+                               stop, stride, kept[0], kept[1], kept[2], kept[3], kept[4], kept[5], kept[6],
                                kept[7], predictions.ids, labels.ids, words, tokens);
     }
     Py_XDECREF(words);
     Py_XDECREF(tokens);
 done:
+    PyMem_Free(ends);
     for (int i = 0; i < 8; i++) Py_XDECREF(kept[i]);
     Py_XDECREF(predictions.ids);
     Py_XDECREF(labels.ids);
@@ -975,14 +1013,6 @@ static const uint64_t IV[8] = {
     UINT64_C(0xA54FF53A5F1D36F1), UINT64_C(0x510E527FADE682D1), UINT64_C(0x9B05688C2B3E6C1F),
     UINT64_C(0x1F83D9ABFB41BD6B), UINT64_C(0x5BE0CD19137E2179)};
 
-static const uint8_t SIGMA[12][16] = {
-    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, {14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
-    {11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4}, {7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8},
-    {9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13}, {2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9},
-    {12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11}, {13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10},
-    {6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5}, {10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0},
-    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, {14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3}};
-
 static inline uint64_t turned(uint64_t x, int n) { return x >> n | x << (64 - n); }
 
 #define MIX(a, b, c, d, x, y)                                \
@@ -991,6 +1021,14 @@ static inline uint64_t turned(uint64_t x, int n) { return x >> n | x << (64 - n)
         v[c] += v[d];       v[b] = turned(v[b] ^ v[c], 24);  \
         v[a] += v[b] + (y); v[d] = turned(v[d] ^ v[a], 16);  \
         v[c] += v[d];       v[b] = turned(v[b] ^ v[c], 63);  \
+    } while (0)
+
+#define ROUND(a, b, c, d, e, f, g, h_, i, j, k, l, n, o, p, q)                                              \
+    do {                                                                                                    \
+        MIX(0, 4, 8, 12, m[a], m[b]); MIX(1, 5, 9, 13, m[c], m[d]);                                         \
+        MIX(2, 6, 10, 14, m[e], m[f]); MIX(3, 7, 11, 15, m[g], m[h_]);                                      \
+        MIX(0, 5, 10, 15, m[i], m[j]); MIX(1, 6, 11, 12, m[k], m[l]);                                       \
+        MIX(2, 7, 8, 13, m[n], m[o]); MIX(3, 4, 9, 14, m[p], m[q]);                                         \
     } while (0)
 
 /* Messages shorter than 2^64 bytes: the high word of the counter stays 0. */
@@ -1004,17 +1042,18 @@ static void compress(uint64_t h[8], const uint8_t block[128], uint64_t total, in
     memcpy(v + 8, IV, 64);
     v[12] ^= total;
     if (last) v[14] = ~v[14];
-    for (int i = 0; i < 12; i++) {
-        const uint8_t *s = SIGMA[i];
-        MIX(0, 4, 8, 12, m[s[0]], m[s[1]]);
-        MIX(1, 5, 9, 13, m[s[2]], m[s[3]]);
-        MIX(2, 6, 10, 14, m[s[4]], m[s[5]]);
-        MIX(3, 7, 11, 15, m[s[6]], m[s[7]]);
-        MIX(0, 5, 10, 15, m[s[8]], m[s[9]]);
-        MIX(1, 6, 11, 12, m[s[10]], m[s[11]]);
-        MIX(2, 7, 8, 13, m[s[12]], m[s[13]]);
-        MIX(3, 4, 9, 14, m[s[14]], m[s[15]]);
-    }
+    ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);
+    ROUND(11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4);
+    ROUND(7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8);
+    ROUND(9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13);
+    ROUND(2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9);
+    ROUND(12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11);
+    ROUND(13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10);
+    ROUND(6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5);
+    ROUND(10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0);
+    ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);
     for (int i = 0; i < 8; i++) h[i] ^= v[i] ^ v[i + 8];
 }
 
@@ -1087,7 +1126,7 @@ static PyObject *number(PyObject *module, PyObject *text) {
     double value;
     int whole;
     if (PyBytes_AsStringAndSize(text, &p, &length) < 0) return NULL;
-    if (number_end(p, &value, &whole) != p + length) Py_RETURN_NONE;
+    if (number_end(p, p + length, &value, &whole) != p + length) Py_RETURN_NONE;
     return PyFloat_FromDouble(value);
 }
 

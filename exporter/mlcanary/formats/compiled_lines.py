@@ -99,7 +99,7 @@ class CompiledDecoder:
 
     def _take(self, block: bytes, now: float, found: Any, out: Decoded) -> list[tuple[int, int]]:
         """Columns of what the core found; the places of lines that are left."""
-        count, predictions, labels, left, _, arrays, ids, label_ids, words, tokens = found
+        _, predictions, labels, left, _, room, arrays, ids, label_ids, words, tokens = found
         if words:
             codes = [self._words.code(word.decode()) for word in words]
             self._word_codes = np.array([*self._word_codes[:-1].tolist(), *codes, ABSENT], dtype=np.int32)
@@ -109,24 +109,24 @@ class CompiledDecoder:
             more[: len(self._class_codes) - 1] = self._class_codes[:-1]
             more[-1] = ABSENT
             self._class_codes = more
-        fields = np.frombuffer(arrays[1], dtype=np.int32).reshape(_FIELDS, count)[:, :predictions]
-        label_fields = np.frombuffer(arrays[6], dtype=np.int32).reshape(_LABEL_FIELDS, count)[:, :labels]
+        fields = np.frombuffer(arrays[1], dtype=np.int32).reshape(_FIELDS, room)[:, :predictions]
+        label_fields = np.frombuffer(arrays[6], dtype=np.int32).reshape(_LABEL_FIELDS, room)[:, :labels]
         columns = self._maker.columns(
-            self._predictions(block, arrays, fields, ids, count) if predictions else None,
+            self._predictions(block, arrays, fields, ids, room) if predictions else None,
             self._labels(arrays, label_fields, label_ids) if labels else None,
             now,
         )
         out.predictions += columns.predictions
         out.labels += columns.labels
         out.times.extend(columns.times.tolist())
-        spans = np.frombuffer(arrays[7], dtype=np.int32).reshape(2, count)[:, :left].T.tolist()
+        spans = np.frombuffer(arrays[7], dtype=np.int32).reshape(2, room)[:, :left].T.tolist()
         if columns.odd:
             ends = {start: end for part in (fields, label_fields) for start, end in part[:2].T.tolist()}
             spans += [(first, ends[first]) for first in columns.odd]
         return [(first, end) for first, end in spans]
 
     def _predictions(
-        self, block: bytes, arrays: Sequence[bytearray], fields: Codes, ids: list[str | None], count: int
+        self, block: bytes, arrays: Sequence[bytearray], fields: Codes, ids: list[str | None], room: int
     ) -> PlainPredictions:
         rows = fields.shape[1]
         when, score, latency, queue = _numbers(arrays[0], 4, rows)
@@ -145,7 +145,7 @@ class CompiledDecoder:
             latency,
             queue,
             CutUsers(self._core, block, np.ascontiguousarray(fields[_USER]), np.ascontiguousarray(fields[_USER_LENGTH])),
-            self._features(arrays, rows, count),
+            self._features(arrays, rows, room),
         )
 
     def _labels(self, arrays: Sequence[bytearray], fields: Codes, ids: list[str]) -> PlainLabels:
@@ -158,11 +158,11 @@ class CompiledDecoder:
             self._classes(fields[_LABEL]),
         )
 
-    def _features(self, arrays: Sequence[bytearray], rows: int, count: int) -> LaidOut:
+    def _features(self, arrays: Sequence[bytearray], rows: int, room: int) -> LaidOut:
         layout = self._maker.layout
-        codes = np.frombuffer(arrays[3], dtype=np.int32).reshape(len(layout.texts), count)[:, :rows]
+        codes = np.frombuffer(arrays[3], dtype=np.int32).reshape(len(layout.texts), room)[:, :rows]
         texts = Texts(layout.texts, self._word_codes[codes], self._words)
-        flags = np.frombuffer(arrays[4], dtype=np.bool_).reshape(len(layout.strange), count)[:, :rows]
+        flags = np.frombuffer(arrays[4], dtype=np.bool_).reshape(len(layout.strange), room)[:, :rows]
         strange = {name: row for name, row in zip(layout.strange, flags, strict=True) if row.any()}
         return LaidOut(FeatureColumns(layout.numbers, _numbers(arrays[2], len(layout.numbers), rows), texts), strange)
 
