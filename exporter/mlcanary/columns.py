@@ -146,6 +146,18 @@ class PredictionColumns:
             **{name: getattr(self, name)[rows] for name in _PREDICTION_ARRAYS},
         )
 
+    def part(self, rows: slice) -> PredictionColumns:
+        """These consecutive rows, without a copy of the arrays."""
+        features, texts = self.features, self.features.texts
+        return PredictionColumns(
+            self.key, self.ts[rows], self.ids[rows], self.predicted[rows], self.score[rows], self.latency[rows],
+            self.queue[rows], self.user[rows], self.has_user[rows], self.classes,
+            FeatureColumns(features.numbers, features.matrix[:, rows], texts._replace(codes=texts.codes[:, rows])),
+            None if self.label is None else self.label[rows],
+            tuple(codes[rows] for codes in self.segments), self.segment_values,
+            None if self.sampled is None else self.sampled[rows],
+        )  # fmt: skip
+
     def rows(self) -> Iterator[Prediction]:
         """The same requests as records."""
         for i in range(len(self)):

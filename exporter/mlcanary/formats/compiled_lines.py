@@ -179,17 +179,28 @@ class CompiledDecoder:
 
     def _keys(self, models: Codes, versions: Codes) -> Named:
         """Model and version of the rows."""
-        width = len(self._tokens) + 1
-        both, place = np.unique((models.astype(np.int64) + 1) * width + (versions + 1), return_inverse=True)
-        pairs = [divmod(each, width) for each in both.tolist()]
-        return Named([(self._value(m - 1, _MODEL), self._value(v - 1, _VERSION)) for m, v in pairs], place)
+        some, of_model = _few(models)
+        others, of_version = _few(versions)
+        pairs = [(self._value(m, _MODEL), self._value(v, _VERSION)) for m in some for v in others]
+        return Named(pairs, of_model * len(others) + of_version if len(some) > 1 else of_version)
 
     def _values(self, tokens: Codes, decoder: msgspec.json.Decoder[Any]) -> Named:
-        some, place = np.unique(tokens, return_inverse=True)
-        return Named([self._value(token, decoder) for token in some.tolist()], place)
+        some, place = _few(tokens)
+        return Named([self._value(token, decoder) for token in some], place)
 
     def _value(self, token: int, decoder: msgspec.json.Decoder[Any]) -> Any:
         return None if token < 0 else decoder.decode(self._tokens[token])
+
+
+def _few(codes: Codes) -> tuple[list[int], Places]:
+    """The codes that occur, and the place of each row's among them; codes are small, and from ABSENT on."""
+    counts = np.bincount(codes + 1)
+    some = np.flatnonzero(counts)
+    if len(some) == 1:
+        return [int(some[0]) - 1], np.zeros(len(codes), dtype=np.intp)
+    place = np.zeros(len(counts), dtype=np.intp)
+    place[some] = np.arange(len(some))
+    return (some - 1).tolist(), place[codes + 1]
 
 
 def _numbers(array: bytearray, columns: int, rows: int) -> Floats:

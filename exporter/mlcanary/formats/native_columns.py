@@ -104,20 +104,23 @@ class ColumnMaker:
             np.zeros(len(wrong), dtype=np.uint64), np.zeros(len(wrong), dtype=bool), self._classes,
             laid_out.features, label, sampled=sampled,
         )  # fmt: skip
-        found = []
-        plain = ~wrong
-        for i, key in enumerate(keys):
-            mine = np.flatnonzero(plain & (place == i)) if len(keys) > 1 or wrong.any() else None
-            if mine is None or len(mine):
-                found.append(self._batch(key, whole, laid_out, rows.users, mine))
+        if len(keys) == 1 and not wrong.any():
+            return [self._batch(keys[0], whole, laid_out, rows.users, None)]
+        order = np.argsort(np.where(wrong, len(keys), place), kind="stable")  # one gathering for all keys
+        sorted_rows = whole.take(order)
+        counts = np.bincount(place[~wrong], minlength=len(keys))
+        found, start = [], 0
+        for key, count in zip(keys, counts.tolist(), strict=True):
+            if count:
+                part = slice(start, start := start + count)
+                found.append(self._batch(key, sorted_rows.part(part), laid_out, rows.users, order[part]))
         return found
 
     def _batch(
-        self, key: ModelKey, whole: PredictionColumns, laid_out: LaidOut, users: UserColumn, rows: Places | None
+        self, key: ModelKey, batch: PredictionColumns, laid_out: LaidOut, users: UserColumn, rows: Places | None
     ) -> PredictionColumns:
-        """The rows of one key: what depends on its plan is filled in."""
+        """The rows of one key: what depends on its plan is filled in. `rows`: where they are in `laid_out` and `users`."""
         plan = self._reader.plan_of(key.model)
-        batch = whole if rows is None else whole.take(rows)
         features = self.layout.of(key.model, _with(batch.features, laid_out.strange_of(rows)))
         user, has_user = users.hashes(rows, plan.user_salt)
         predicted = batch.predicted
