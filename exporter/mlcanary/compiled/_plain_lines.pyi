@@ -1,5 +1,8 @@
 """Plain native lines to arrays; see plain_lines.c."""
 
+SOURCE: str
+"""SHA-256 of the file that this was compiled from."""
+
 class Plan:
     """Names of keys, and the words and tokens that lines were the first to use."""
 

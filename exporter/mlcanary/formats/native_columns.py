@@ -91,7 +91,10 @@ class ColumnMaker:
     def _predictions(self, rows: PlainPredictions, when: Floats) -> list[PredictionColumns]:
         wrong, score, predicted, label = rows.wrong, rows.score, rows.predicted, rows.label
         keys, place = self._keys(rows.keys, wrong)
-        wrong |= (score < 0) | (score > 1) | (predicted == ODD) | ((predicted == NONE) & np.isnan(score))
+        wrong |= (score < 0) | (score > 1) | (predicted == ODD)
+        if (unnamed := predicted == NONE).any():  # a score alone names a class if there are two
+            by_score = np.array([self._reader.plan_of(key.model).task is Task.BINARY for key in keys] or [False])
+            wrong |= unnamed & (np.isnan(score) | ~by_score[np.maximum(place, 0)])
         if label is not None:
             wrong |= label == ODD
         latency, queue = _seconds_of(rows.latency_ms, wrong), _seconds_of(rows.queue_ms, wrong)

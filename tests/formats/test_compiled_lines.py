@@ -1,0 +1,353 @@
+"""The compiled core changes nothing but the time: the same block gives the same, with it and without it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import re
+import struct
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formats.test_native_columns import EVERY_KEY, LINE, NOW, WARM, plain, plan_of
+from fuzz.mutations import mutated
+from mlcanary import compiled
+from mlcanary.formats import rows
+from mlcanary.formats.contract import Decoded
+from mlcanary.formats.native import NativeFormat
+from mlcanary.formats.rows import Rejected, RowReader
+from mlcanary.measures.plan import ModelPlan
+from mlcanary.records import Prediction
+from mlcanary.words import MOST_WORDS
+from monitored_traffic import reference
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from hatch_build import SOURCE, NoCore, compiler  # noqa: E402  # at the root, where the build looks for it
+
+
+def can_be_built() -> bool:
+    """Whether the set-up had what it takes."""
+    try:
+        return bool(compiler())
+    except NoCore:
+        return False
+
+
+if compiled.CORE is None and not (can_be_built() and "switched off" not in compiled.MISSING):
+    pytest.skip(compiled.way_in_use(), allow_module_level=True)
+core: Any = compiled.CORE
+KNOWN = frozenset(reference().features)
+
+
+def test_the_core_is_built_from_the_source_beside_it() -> None:
+    assert core is not None, f"{compiled.way_in_use()}; run: python hatch_build.py"
+    digest = hashlib.sha256((ROOT / SOURCE).read_bytes()).hexdigest()
+    assert digest == core.SOURCE, "the binary is of another source; run: python hatch_build.py"
+
+
+class Both:
+    """A decoder with the core and one without it, which have seen the same lines."""
+
+    def __init__(self, share: float = 1.0) -> None:
+        self.used = 0
+        self.decoders = [NativeFormat(RowReader(plan_of), compiled=each) for each in (True, False)]
+        for each in self.decoders:
+            for line in [*WARM, EVERY_KEY, *WARM]:
+                each.decode_block(json.dumps(line).encode() + b"\n", NOW)
+            each.share = share
+
+    def told(self, block: bytes, now: float = NOW) -> tuple[Any, Any]:
+        """What they make of a block, comparable in any order."""
+        one, other = (comparable(each.decode_block(block, now)) for each in self.decoders)
+        return one, other
+
+
+_KEPT: list[Both] = []
+
+
+def some_both(used: int = 40) -> Both:
+    """One that has seen the lines of some examples before these: making one takes longer than an example."""
+    if not _KEPT or _KEPT[0].used >= used:
+        _KEPT[:] = [Both()]
+    _KEPT[0].used += 1
+    return _KEPT[0]
+
+
+def comparable(found: Decoded) -> dict[str, Any]:
+    """Everything that a block gave; doubles by their bits."""
+    return {
+        "records": Counter(repr(plain(record)) for record in found.every_record()),
+        "rejects": sorted(found.rejects),
+        "lines": found.lines,
+        "times": sorted(struct.pack(">d", each) for each in found.times),
+        "dropped": found.client_dropped,
+        "strange": strange(found),
+    }
+
+
+def strange(found: Decoded) -> Counter[str]:
+    """Rows that had each name beside those of the reference."""
+    counts = sum((batch.features.strange for batch in found.predictions), Counter[str]())
+    for record in found.records:
+        if isinstance(record, Prediction):
+            counts.update(record.features.keys() - KNOWN)
+    return counts
+
+
+def spelt(line: dict[str, Any], chance: random.Random) -> bytes:
+    """A line as one of several writers would have it: keys in any order, other spaces, text beyond ASCII as it is."""
+    keys = list(line)
+    chance.shuffle(keys)
+    separators = chance.choice([(",", ":"), (", ", ": "), (" ,\t", " : ")])
+    ending = chance.choice(["", "", "", "\r", "  "])
+    text = json.dumps({k: line[k] for k in keys}, separators=separators, ensure_ascii=chance.random() < 0.3) + ending
+    return text.encode()
+
+
+SPELT = st.builds(spelt, LINE, st.randoms(use_true_random=False))
+NAMES = st.one_of(st.none(), st.text(max_size=6), st.sampled_from(["é", "日本", "🙂", "a\\b", 'a"b', "\x7f", "pro"]))
+NUMBERS = st.one_of(
+    st.none(), st.floats(allow_nan=False, allow_infinity=False), st.integers(-(10**20), 10**20), st.just(-0.0)
+)
+PLAIN = st.fixed_dictionaries(
+    {"ts": st.one_of(st.floats(0, NOW), st.datetimes().map(lambda t: t.isoformat() + "Z")), "score": st.floats(0, 1)},
+    optional={
+        "id": st.one_of(st.text(max_size=5), st.integers(-(10**19), 10**19)),
+        "user": NAMES,
+        "user_id": st.one_of(st.none(), st.integers(-(10**19), 10**19)),
+        "model": st.sampled_from(["m", "many", None]),
+        "version": st.one_of(NAMES, NUMBERS),
+        "prediction": st.one_of(NAMES, NUMBERS, st.booleans()),
+        "label": st.one_of(NAMES, NUMBERS, st.booleans()),
+        "kind": st.sampled_from(["label", "prediction"]),
+        "latency_ms": NUMBERS,
+        "features": st.fixed_dictionaries(
+            {}, optional={"age": NUMBERS, "balance": NUMBERS, "plan": NAMES, "new": NUMBERS}
+        ),
+        "unknown key": st.recursive(NUMBERS | NAMES, lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner)),
+    },
+)
+
+
+@given(st.lists(SPELT | st.builds(spelt, PLAIN, st.randoms(use_true_random=False)), max_size=12))
+@settings(max_examples=200)
+def test_a_block_gives_the_same_with_and_without_the_core(lines: list[bytes]) -> None:
+    one, other = some_both().told(b"\n".join(lines) + b"\n")
+    assert one == other
+
+
+@given(st.lists(SPELT, min_size=1, max_size=8), st.integers(0, 2**32), st.booleans())
+@settings(max_examples=150)
+def test_a_changed_block_gives_the_same(lines: list[bytes], seed: int, complete: bool) -> None:
+    seeds = [b"\n".join(lines) + b"\n" * complete]
+    chance, both = random.Random(seed), some_both()
+    for _ in range(8):
+        one, other = both.told(mutated(seeds[0], chance, seeds))
+        assert one == other
+
+
+@given(st.lists(SPELT, max_size=12), st.sampled_from([1 / 2, 1 / 8]))
+@settings(max_examples=30)
+def test_the_same_rows_are_looked_at(lines: list[bytes], share: float) -> None:
+    named = [line for line in lines if b'"id"' in line and b'"id":null' not in line.replace(b" ", b"")]
+    one, other = Both(share).told(b"".join(line + b"\n" for line in named))
+    assert one == other
+
+
+def test_lines_in_other_chunks_give_the_same() -> None:
+    lines = [
+        {"id": str(i), "score": 0.5, "user": f"u{i}", "features": {"age": i, "plan": f"p{i % 7}"}, "ts": NOW - i}
+        if i % 3
+        else {"kind": "label", "id": str(i), "label": i % 2, "ts": NOW - i}
+        for i in range(500)
+    ]
+    block = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    both = Both()
+    decoder: Any = both.decoders[0]
+    whole, other = both.told(block)
+    decoder._compiled._most_lines = 7
+    assert comparable(decoder.decode_block(block, NOW)) == whole == other
+    assert not whole["rejects"]
+    assert whole["records"].total() == 500
+
+
+def test_what_the_core_takes_it_takes() -> None:
+    """Nothing of a log as servers write it is left to the slower ways."""
+    line = {
+        "id": "r-1", "ts": "2026-11-01T10:00:00.123456Z", "model": "m", "version": 2, "user": 7, "score": 0.1234567890123456,
+        "prediction": True, "latency_ms": 12, "status": 200, "features": {"age": 1e-7, "balance": None, "plan": "größe"},
+    }  # fmt: skip
+    label = {"kind": "label", "id": 17, "ts": 1_793_527_260_123, "label": 1.0, "model": None}
+    lines = [json.dumps(each, ensure_ascii=False).encode() for each in (line, label)]
+    decoder: Any = Both().decoders[0]
+    for separated in (b"\n".join(lines), b"\r\n".join(lines) + b"\n"):
+        found = Decoded()
+        left = decoder._compiled.take(separated, NOW, found)
+        assert (left.block, left.lines) == (b"", 2)
+        assert sum(map(len, found.predictions)) == sum(map(len, found.labels)) == 1
+
+
+def test_many_names_do_not_stay() -> None:
+    decoder: Any = Both().decoders[0]
+    for start in range(0, 4 * MOST_WORDS, 1000):
+        lines = [
+            {"score": 0.5, "version": f"v{i % 50}", "prediction": f"c{i}", "features": {"plan": f"p{i}"}}
+            for i in range(start, start + 1000)
+        ]
+        decoder.decode_block(b"".join(json.dumps(line).encode() + b"\n" for line in lines), NOW)
+    assert len(decoder._compiled._tokens) < MOST_WORDS + 2500
+    assert len(decoder._compiled._words.names) < MOST_WORDS + 2500
+
+
+@pytest.mark.parametrize("cut", [0, 1])
+def test_no_piece_of_a_line_does_harm(cut: int) -> None:
+    line = spelt({**EVERY_KEY, "unknown key": {"a": [1, "é", {"b": None}], "c": {}}, "features": {"age": 1}}, random.Random(1))
+    both = Both()
+    for at in range(len(line) + 1):
+        piece = line[at:] if cut else line[:at]
+        one, other = both.told(piece + b"\n")
+        assert one == other, piece
+    deep = b'{"score":1,"unknown key":' + b"[" * 5000 + b"]" * 5000 + b"}\n"
+    assert both.told(deep)[0]["lines"] == 1
+
+
+def bits(value: float) -> bytes:
+    """Of a double."""
+    return struct.pack(">d", value)
+
+
+def texts_of_numbers(chance: random.Random, count: int) -> list[str]:
+    """Numbers as writers spell them, near the edges of every way to read them."""
+    found = []
+    for i in range(count):
+        digits = str(chance.randrange(10 ** chance.randint(1, 22)))
+        match i % 6:
+            case 0:
+                found.append(repr(struct.unpack(">d", chance.randbytes(8))[0]))
+            case 1:
+                found.append(f"{chance.choice(['', '-'])}{digits}e{chance.randint(-60, 60)}")
+            case 2:
+                found.append(f"0.{'0' * chance.randrange(6)}{digits}")
+            case 3:
+                found.append(f"{digits[:3].lstrip('0') or '0'}.{digits[3:] or '0'}")
+            case 4:
+                found.append(digits)
+            case _:  # halfway between two doubles, and a digit beside it
+                half = chance.randrange(2**53, 2**54) | 1
+                text = str(half << chance.randrange(9))
+                found.append(text[:-2] + "." + text[-2:] if i % 12 == 5 else text)
+    return [text for text in found if "n" not in text]
+
+
+def check_numbers(texts: Sequence[str]) -> int:
+    """Compare each with Python's own reading; how many were read."""
+    read = 0
+    for text in texts:
+        value = core.number(text.encode())
+        assert value is None or bits(value) == bits(float(text)), text
+        read += value is not None
+        shown = abs(float(text))
+        if value is None and len(text) < 25:
+            assert not math.isfinite(shown) or shown < sys.float_info.min, text
+    return read
+
+
+def test_doubles_are_those_of_python_to_the_bit() -> None:
+    texts = texts_of_numbers(random.Random(7), 30_000)
+    assert check_numbers(texts) > 0.9 * len(texts)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-", "01", "1.", ".5", "1e", "1e+", "+1", "NaN", "1_0", "0x1", "1e999", "-0", "1e-320", "١", "1" * 65]
+)
+def test_what_is_no_plain_number_is_left(text: str) -> None:
+    assert core.number(text.encode()) is None
+
+
+@given(st.datetimes(), st.sampled_from(["", "Z", "+02:00", "-11:30", "+23:59", "+24:00", " Z", "+0200", "z"]), st.integers(0, 9))
+@settings(max_examples=400)
+def test_times_are_those_of_python_to_the_bit(when: Any, zone: str, digits: int) -> None:
+    text = when.strftime("%Y").zfill(4) + when.strftime("-%m-%dT%H:%M:%S")
+    text += ("." + f"{when.microsecond:06d}123"[:digits] if digits else "") + zone
+    found = core.seconds(text.encode())
+    if found is not None:
+        assert bits(found) == bits(rows.seconds(text))
+    elif zone in ("", "Z", "+02:00", "-11:30", "+23:59"):
+        assert not 1970 <= when.year <= 2250
+
+
+def test_a_day_that_is_not_there_is_left() -> None:
+    for text in ("2026-02-29T00:00:00Z", "2100-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-04-31T00:00:00Z"):
+        assert core.seconds(text.encode()) is None
+        with pytest.raises(Rejected):
+            rows.seconds(text)
+    assert core.seconds(b"2000-02-29T23:59:59Z") == rows.seconds("2000-02-29T23:59:59Z")
+
+
+def test_users_are_hashed_as_hashlib_does() -> None:
+    chance = random.Random(3)
+    users = [chance.randbytes(n) for n in (*range(1, 140), 255, 256, 257, 1000)]
+    block = b"".join(users)
+    lengths = np.array([*map(len, users), 0, -1], dtype=np.int32)
+    starts = np.array([0, *np.cumsum(lengths[:-1])], dtype=np.int32)
+    for key in (b"", b"k", b"salt" * 4, bytes(range(64))):
+        found = np.frombuffer(core.hash_users(block, starts, lengths, key), dtype=np.uint64).tolist()
+        expected = [hashlib.blake2b(user, digest_size=8, key=key).digest() for user in users]
+        assert found == [*(int.from_bytes(digest, "little") for digest in expected), 0, 0]
+    assert rows.user_hash("u-7", b"salt") == int.from_bytes(
+        bytes(core.hash_users(b"u-7", np.array([0], np.int32), np.array([3], np.int32), b"salt")), sys.byteorder
+    )
+
+
+def test_wrong_use_is_an_error_and_no_crash() -> None:
+    plan = core.Plan((b"a",), (b"b",), (), ())
+    for arguments in ((b"", 1, 1), (b"", -1, 1), (b"", 0, 0), (b"", 0, 1 << 40)):
+        with pytest.raises((ValueError, OverflowError)):
+            plan.parse(*arguments)
+    with pytest.raises(TypeError):
+        plan.parse("{}", 0, 1)
+    for names in (((b"a",), (b"a",), (), ()), ((b"a" * 600,), (), (), ()), ((), (), (), (b"score",))):
+        with pytest.raises(ValueError, match="key"):
+            core.Plan(*names)
+    with pytest.raises(TypeError):
+        core.Plan(("a",), (), (), ())
+    one = np.array([0], np.int32)
+    for starts, lengths, key in ((one, one + 9, b""), (one - 1, one + 1, b""), (one, one, b"k" * 65), (one, one[:0], b"")):
+        with pytest.raises(ValueError, match="user|key"):
+            core.hash_users(b"user", starts, lengths, key)
+
+
+def test_names_that_cannot_be_keys_are_left_to_the_other_ways() -> None:
+    base = reference()
+    long = ModelPlan(reference=type(base)(features={"x" * 600: base.features["age"]}))
+    decoder: Any = NativeFormat(RowReader(lambda _model: long))
+    line = json.dumps({"score": 0.5, "features": {"x" * 600: 1}}).encode() + b"\n"
+    for _ in range(2):
+        found = decoder.decode_block(line, NOW)
+    assert decoder._compiled is None
+    assert sum(map(len, found.predictions)) == 1
+
+
+def test_the_place_of_rejects_is_that_of_their_lines() -> None:
+    good = json.dumps({"id": "a", "model": "m", "score": 0.5, "features": {"age": 1}})
+    lines = [good, '{"score": 7, "model": "m"}', good, "broken", good, '{"score": 8, "model": "m"}']
+    decoder = Both().decoders[0]
+    found = decoder.decode_block("\n".join(lines).encode(), NOW)
+    assert [reject.excerpt for reject in found.rejects] == [lines[1], lines[3], lines[5]]
+    assert sum(map(len, found.predictions)) == 3
+
+
+def test_the_way_in_use_is_told() -> None:
+    assert re.match("compiled core$|Python: compiled core (not built|switched off)", compiled.way_in_use())
