@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlcanary.compiled import way_in_use
 from mlcanary.engine import Engine
 from mlcanary.errors import ConfigError, MLCanaryError
 from mlcanary.exposition.peers import PeerReader
@@ -194,6 +195,7 @@ async def run_exporter(
     exposed = _exposed(settings, options, web_config)
     for warning in settings.warnings:
         log.warning("%s", warning)
+    log.info("plain lines are decoded by: %s", way_in_use())
     checkpoint = _checkpoint(options)
     with open_spools(settings.push, options.state_path) as spools, _store(settings, options) as store:
         loop_time = asyncio.get_running_loop().time

@@ -32,8 +32,8 @@ from bench_records import CATEGORIES, NUMBERS, PLAIN, VARIED, Shape, blocks
 from mlcanary.app import calm_collector
 from mlcanary.engine import Engine
 from mlcanary.exposition.page import Page
-from mlcanary.formats.typed_lines import TypedDecoder
 from mlcanary.formats.profile import write_profile
+from mlcanary.formats.typed_lines import TypedDecoder
 from mlcanary.inputs import Inputs
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
 from mlcanary.monitor.monitor import Monitor

@@ -9,6 +9,7 @@ import random
 import re
 import struct
 import sys
+import sysconfig
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ from hatch_build import SOURCE, NoCore, compiler  # noqa: E402  # at the root, w
 def can_be_built() -> bool:
     """Whether the set-up had what it takes."""
     try:
-        return bool(compiler())
+        return bool(compiler()) and (Path(sysconfig.get_path("include")) / "Python.h").exists()
     except NoCore:
         return False
 
@@ -186,8 +187,9 @@ def test_lines_in_other_chunks_give_the_same() -> None:
 def test_what_the_core_takes_it_takes() -> None:
     """Nothing of a log as servers write it is left to the slower ways."""
     line = {
-        "id": "r-1", "ts": "2026-11-01T10:00:00.123456Z", "model": "m", "version": 2, "user": 7, "score": 0.1234567890123456,
-        "prediction": True, "latency_ms": 12, "status": 200, "features": {"age": 1e-7, "balance": None, "plan": "größe"},
+        "id": "r-1", "ts": "2026-11-01T10:00:00.123456Z", "model": "m", "version": 2, "user": 7,
+        "score": 0.1234567890123456, "prediction": True, "latency_ms": 12, "status": 200,
+        "features": {"age": 1e-7, "balance": None, "plan": "größe"},
     }  # fmt: skip
     label = {"kind": "label", "id": 17, "ts": 1_793_527_260_123, "label": 1.0, "model": None}
     lines = [json.dumps(each, ensure_ascii=False).encode() for each in (line, label)]
@@ -213,7 +215,9 @@ def test_many_names_do_not_stay() -> None:
 
 @pytest.mark.parametrize("cut", [0, 1])
 def test_no_piece_of_a_line_does_harm(cut: int) -> None:
-    line = spelt({**EVERY_KEY, "unknown key": {"a": [1, "é", {"b": None}], "c": {}}, "features": {"age": 1}}, random.Random(1))
+    line = spelt(
+        {**EVERY_KEY, "unknown key": {"a": [1, "é", {"b": None}], "c": {}}, "features": {"age": 1}}, random.Random(1)
+    )
     both = Both()
     for at in range(len(line) + 1):
         piece = line[at:] if cut else line[:at]
@@ -276,7 +280,11 @@ def test_what_is_no_plain_number_is_left(text: str) -> None:
     assert core.number(text.encode()) is None
 
 
-@given(st.datetimes(), st.sampled_from(["", "Z", "+02:00", "-11:30", "+23:59", "+24:00", " Z", "+0200", "z"]), st.integers(0, 9))
+@given(
+    st.datetimes(),
+    st.sampled_from(["", "Z", "+02:00", "-11:30", "+23:59", "+24:00", " Z", "+0200", "z"]),
+    st.integers(0, 9),
+)
 @settings(max_examples=400)
 def test_times_are_those_of_python_to_the_bit(when: Any, zone: str, digits: int) -> None:
     text = when.strftime("%Y").zfill(4) + when.strftime("-%m-%dT%H:%M:%S")
@@ -324,8 +332,13 @@ def test_wrong_use_is_an_error_and_no_crash() -> None:
     with pytest.raises(TypeError):
         core.Plan(("a",), (), (), ())
     one = np.array([0], np.int32)
-    for starts, lengths, key in ((one, one + 9, b""), (one - 1, one + 1, b""), (one, one, b"k" * 65), (one, one[:0], b"")):
-        with pytest.raises(ValueError, match="user|key"):
+    for starts, lengths, key in (
+        (one, one + 9, b""),
+        (one - 1, one + 1, b""),
+        (one, one, b"k" * 65),
+        (one, one[:0], b""),
+    ):
+        with pytest.raises(ValueError, match=r"user|key"):
             core.hash_users(b"user", starts, lengths, key)
 
 

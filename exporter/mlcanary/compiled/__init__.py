@@ -7,6 +7,7 @@ compiler is, and looked for once, at import; `MLCANARY_CORE=0` in the environmen
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from types import ModuleType
 
 SWITCH = "MLCANARY_CORE"
@@ -16,12 +17,11 @@ def _found() -> tuple[ModuleType | None, str]:
     if os.environ.get(SWITCH) == "0":
         return None, f"switched off by {SWITCH}=0"
     try:
-        from mlcanary.compiled import _plain_lines  # noqa: PLC0415  # may be missing
+        return import_module("mlcanary.compiled._plain_lines"), ""
     except ModuleNotFoundError:
         return None, "not built: there was no C compiler when the package was installed"
     except ImportError as error:
         return None, f"it does not load: {error}"
-    return _plain_lines, ""
 
 
 CORE, MISSING = _found()

@@ -7,7 +7,11 @@ class Plan:
     """Names of keys, and the words and tokens that lines were the first to use."""
 
     def __new__(
-        cls, numbers: tuple[bytes, ...], texts: tuple[bytes, ...], strange: tuple[bytes, ...], ignored: tuple[bytes, ...]
+        cls,
+        numbers: tuple[bytes, ...],
+        texts: tuple[bytes, ...],
+        strange: tuple[bytes, ...],
+        ignored: tuple[bytes, ...],
     ) -> Plan: ...
     def parse(
         self, block: bytes, start: int, most_lines: int, /
@@ -17,10 +21,10 @@ class Plan:
         """Lines, predictions, labels, lines that are left, where the next line starts, room for n rows; arrays; ids of
         predictions and labels; new words and tokens.
 
-        Arrays, with room for n rows in each column: doubles (4, n): time, score, latency, queue; int32 (8, n): start and
-        end of the line, model, label, version, prediction, start and length of the user; doubles (numbers, n);
-        int32 (texts, n); bool (strange, n); of labels: doubles (1, n): time; int32 (4, n): start, end, model, label; of
-        lines that are left: int32 (2, n): start, end.
+        Arrays, with room for n rows in each column. Predictions: doubles (4, n), time, score, latency, queue; int32
+        (8, n), start and end of the line, model, label, version, prediction, start and length of the user; doubles
+        (numbers, n); int32 (texts, n); bool (strange, n). Labels: doubles (1, n), time; int32 (4, n), start, end,
+        model, label. Lines that are left: int32 (2, n), start, end.
         """
 
 def hash_users(block: bytes, starts: object, lengths: object, key: bytes, /) -> bytearray:

@@ -8,6 +8,7 @@ from html import escape
 
 from mlcanary import __version__
 from mlcanary.catalog import OTHER
+from mlcanary.compiled import way_in_use
 from mlcanary.exposition.page import Page
 from mlcanary.webserver.html import GOOD_STATE, document, table
 
@@ -46,7 +47,7 @@ def render_landing(page: Page, metrics_path: str) -> str:
     sections = (_refused, _warnings, _dropped, _limited, _models, _drift, _sources, _peers, _rejects)
     body = "".join(part for section in sections for part in section(page))
     links = (("metrics", metrics_path), ("healthy", "/-/healthy"), ("ready", "/-/ready"))
-    return document("mlcanary exporter", f"version {__version__} · as of {when}", links, body)
+    return document("mlcanary exporter", f"version {__version__} · {way_in_use()} · as of {when}", links, body)
 
 
 def _time(ts: float) -> str:

@@ -1,7 +1,7 @@
 """Plain native lines through the compiled core: from bytes to arrays, without an object per value.
 
-Guarantee: see `plain_rows`; a line that the core leaves is told with its place. Memory: arrays for some lines at a time,
-and the names that lines were the first to use, for which there is a bound. Cost: a third of decoding by msgspec.
+Guarantee: see `plain_rows`; a line that the core leaves is told with its place. Memory: arrays for some lines at a
+time, and names that lines were the first to use, for which there is a bound. Cost: a third of decoding by msgspec.
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ class CompiledDecoder:
             score,
             latency,
             queue,
-            CutUsers(self._core, block, np.ascontiguousarray(fields[_USER]), np.ascontiguousarray(fields[_USER_LENGTH])),
+            CutUsers(
+                self._core, block, np.ascontiguousarray(fields[_USER]), np.ascontiguousarray(fields[_USER_LENGTH])
+            ),
             self._features(arrays, rows, room),
         )
 

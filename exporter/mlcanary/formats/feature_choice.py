@@ -79,8 +79,8 @@ class FeatureChoice:
         for i, key in enumerate(keys):
             rows = np.flatnonzero(~sampled & (place == i))
             kept = self._reader.plan_of(key.model).segments
-            matrix[np.ix_([j for j, name in enumerate(features.numbers) if name not in kept], rows)] = np.nan
-            codes[np.ix_([j for j, name in enumerate(features.texts.names) if name not in kept], rows)] = ABSENT
+            matrix[np.ix_(_others(features.numbers, kept), rows)] = np.nan
+            codes[np.ix_(_others(features.texts.names, kept), rows)] = ABSENT
         columns = FeatureColumns(features.numbers, matrix, features.texts._replace(codes=codes))
         return LaidOut(columns, {name: flags & sampled for name, flags in found.strange.items()}), sampled
 
@@ -105,3 +105,8 @@ class FeatureChoice:
                     part.fill(features, i, raw)
                 except UNFIT:
                     wrong[i] = True
+
+
+def _others(names: Sequence[str], kept: Sequence[str]) -> Places:
+    """Places of the names that are not kept."""
+    return np.array([i for i, name in enumerate(names) if name not in kept], dtype=np.intp)

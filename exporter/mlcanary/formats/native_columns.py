@@ -122,7 +122,7 @@ class ColumnMaker:
     def _batch(
         self, key: ModelKey, batch: PredictionColumns, laid_out: LaidOut, users: UserColumn, rows: Places | None
     ) -> PredictionColumns:
-        """The rows of one key: what depends on its plan is filled in. `rows`: where they are in `laid_out` and `users`."""
+        """Rows of one key, with what depends on its plan. `rows`: where they are in `laid_out` and `users`."""
         plan = self._reader.plan_of(key.model)
         features = self.layout.of(key.model, _with(batch.features, laid_out.strange_of(rows)))
         user, has_user = users.hashes(rows, plan.user_salt)

@@ -90,7 +90,7 @@ class PlainLabels(NamedTuple):
     lines: Places
     wrong: Mask
     when: Floats
-    ids: Sequence[str | None]
+    ids: Sequence[str]
     models: Named
     codes: Codes
 

@@ -167,14 +167,15 @@ def _keys(fields: Plain) -> Named:
 def _numbers(column: Sequence[Any]) -> Floats:
     if column.count(None) == len(column):
         return np.full(len(column), np.nan)
-    return floats([column], len(column))[0]
+    found: Floats = floats([column], len(column))[0]
+    return found
 
 
 def _times(fields: Plain, wrong: Mask) -> Floats:
     """Event times as the lines have them, NaN where there is none or it is wrong."""
     given = _first(fields.ts, fields.timestamp)
     try:
-        return floats([given], len(given))[0]
+        return _numbers(given)
     except struct.error:  # a text among them
         pass
     values = []
