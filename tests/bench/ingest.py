@@ -5,8 +5,9 @@ RESULTS.md with `--table`. Measured in turn in one run, CPU time, medians:
 
 * `decode`: msgspec into a type that has every key of the record, `decode_lines` on blocks of 256 KiB. Reading the file
   and cutting it into lines is not part of it. This is the fastest way that this library has.
-* `engine`: the exporter, from the file to the page: quality, drift, windows of 5 minutes and an hour, late labels,
-  pages as often as the command makes them; without and with a state file.
+* `engine`, `stored`: the exporter, from the file to the page: quality, drift, windows of 5 minutes and an hour, late
+  labels, pages as often as the command makes them; without and with a state file. With the compiled core, where it is
+  built, and without it.
 
 `parts` come from a run of their own, in which the calls between the parts are timed; that costs some per cent.
 """
@@ -30,8 +31,11 @@ import msgspec
 from bench_records import CATEGORIES, NUMBERS, PLAIN, VARIED, Shape, blocks
 
 from mlcanary.app import calm_collector
+from mlcanary.compiled import CORE
 from mlcanary.engine import Engine
 from mlcanary.exposition.page import Page
+from mlcanary.formats import native
+from mlcanary.formats.compiled_lines import CompiledDecoder
 from mlcanary.formats.profile import write_profile
 from mlcanary.formats.typed_lines import TypedDecoder
 from mlcanary.inputs import Inputs
@@ -46,6 +50,8 @@ RECORDS, ROUNDS = 1_000_000, 3
 BLOCK = 1 << 18
 PUBLISH_SECONDS, FIRST_PAGE_SECONDS = 5.0, 1.0
 SHAPES = {"plain": PLAIN, "varied": VARIED}
+WITH, WITHOUT = "with the core", "without the core"
+WAYS = (WITH, WITHOUT) if CORE is not None else (WITHOUT,)
 BARS = {"plain": 30, "varied": 25}
 
 
@@ -125,6 +131,13 @@ def engine_seconds(log: Path, profile: Path, *, stored: bool) -> float:
         return time.process_time() - start
 
 
+@contextmanager
+def decoding(way: str) -> Iterator[None]:
+    """Formats made in here decode plain lines this way."""
+    with patch.object(native, "CORE", CORE if way == WITH else None):
+        yield
+
+
 class Parts:
     """CPU seconds by part, each without what it calls of the others."""
 
@@ -162,6 +175,7 @@ class Parts:
             ("read", Inputs, ["read"]),
             ("columns", Inputs, ["decode"]),
             ("decode", TypedDecoder, ["_decode"]),
+            ("decode", CompiledDecoder, ["_parse"]),
             ("join", Monitor, ["feed", "advance", "flush"]),
             ("measures", Panel, [name for name in vars(Panel) if name.startswith("on_")]),
             ("publish", Engine, ["publish"]),
@@ -194,20 +208,26 @@ def measured(records: int, rounds: int, shape: str, directory: Path) -> dict[str
     taken: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         taken["decode"].append(decode_seconds(log))
-        taken["engine"].append(engine_seconds(log, profile, stored=False))
-        taken["stored"].append(engine_seconds(log, profile, stored=True))
+        for way in WAYS:
+            with decoding(way):
+                taken[f"engine, {way}"].append(engine_seconds(log, profile, stored=False))
+                taken[f"stored, {way}"].append(engine_seconds(log, profile, stored=True))
     middle = {name: median(seconds) for name, seconds in taken.items()}
     shares = {name: median(d / s for d, s in zip(taken["decode"], taken[name], strict=True)) for name in middle}
-    found = {
+    found: dict[str, Any] = {
         "shape": shape,
         "records": records,
         "bytes": log.stat().st_size,
         "rounds": rounds,
         "microseconds": {name: 1e6 * seconds / records for name, seconds in middle.items()},
-        "percent_of_decode": {name: 100 * shares[name] for name in ("engine", "stored")},
+        "percent_of_decode": {name: 100 * share for name, share in shares.items() if name != "decode"},
         "bar": BARS[shape],
-        "parts": {name: 1e6 * seconds / records for name, seconds in parts(log, profile).items()},
+        "parts": {},
     }
+    for way in WAYS:
+        with decoding(way):
+            taken_by = parts(log, profile).items()
+        found["parts"][way] = {name: 1e6 * seconds / records for name, seconds in taken_by}
     log.unlink()
     return found
 
@@ -221,18 +241,27 @@ def table(found: dict[str, Any]) -> list[str]:
         f"{found['rounds']} rounds; goal: {found['bar']} % of decoding alone."
     )
     order = ("read", "decode", "columns", "join", "measures", "publish", "save", "rest")
-    shown = ", ".join(f"{name} {found['parts'].get(name, 0.0):.2f}" for name in order)
+    what = {"engine": "whole exporter, no state file", "stored": "whole exporter, with a state file"}
+    rows = [
+        f"| {title}, {way} | {us[f'{name}, {way}']:.2f} | {percent[f'{name}, {way}']:.0f} |"
+        for way in WAYS
+        for name, title in what.items()
+    ]
+    shown = [
+        f"Parts with a state file, {way}, us a record: "
+        + ", ".join(f"{name} {taken.get(name, 0.0):.2f}" for name in order)
+        + "."
+        for way, taken in found["parts"].items()
+    ]
     return [
         head,
         "",
         "| what | CPU us a record | % of decoding alone |",
         "|---|---|---|",
         f"| msgspec, typed, decoding alone | {us['decode']:.2f} | 100 |",
-        f"| whole exporter, no state file | {us['engine']:.2f} | {percent['engine']:.0f} |",
-        f"| whole exporter, with a state file | {us['stored']:.2f} | {percent['stored']:.0f} |",
+        *rows,
         "",
-        f"Parts of the last, us a record: {shown}.",
-        "",
+        *(line for part in shown for line in (part, "")),
     ]
 
 

@@ -87,7 +87,7 @@ class CompiledDecoder:
             words = self._maker.layout.words()
             if words is not self._words or len(self._tokens) > _MOST_TOKENS:
                 self._start_anew(words)
-            found = self._plan.parse(block, start, self._most_lines)
+            found = self._parse(block, start)
             start = found[4]
             lines += found[0]
             spans += self._take(block, now, found, out)
@@ -96,6 +96,9 @@ class CompiledDecoder:
         if len(spans) == lines:
             return Left(block, lines)
         return Left(b"\n".join([block[first:end] for first, end in sorted(spans)]) + b"\n", lines)
+
+    def _parse(self, block: bytes, start: int) -> Any:
+        return self._plan.parse(block, start, self._most_lines)
 
     def _take(self, block: bytes, now: float, found: Any, out: Decoded) -> list[tuple[int, int]]:
         """Columns of what the core found; the places of lines that are left."""
