@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import gc
 import logging
 import resource
 import signal
@@ -22,6 +21,7 @@ from mlcanary.errors import ConfigError, MLCanaryError
 from mlcanary.exposition.peers import PeerReader
 from mlcanary.exposition.web import exporter_application
 from mlcanary.inputs import Feed
+from mlcanary.lean import keep_lean
 from mlcanary.push.receiver import Receiver
 from mlcanary.push.settings import require_safe_exposure
 from mlcanary.push.spools import open_spools
@@ -247,7 +247,7 @@ async def _run(
             serving(application, options.listen, web_config, unpack=receiver is None) as addresses,
             _reading(peers, stop),
         ):
-            calm_collector()
+            keep_lean()
             thread.start()
             started(addresses)
             await stop.wait()
@@ -322,16 +322,6 @@ def _tell_unread(engine: Engine, spools: Mapping[str, Spool]) -> None:
     left = sum(view.lag_bytes for view in engine.page.sources if view.source in spools)
     if left and any(spool.transient for spool in spools.values()):
         log.error("%d bytes of pushed records were not read in time and are gone: give --state.path", left)
-
-
-def calm_collector() -> None:
-    """Have the garbage collector look less often: a block of lines makes thousands of tuples, and hardly any cycle.
-
-    At the usual threshold, looking at them is a tenth of the work of ingest.
-    """
-    gc.collect()
-    gc.freeze()  # modules live as long as the process: no collection need look at them again
-    gc.set_threshold(10_000, 20, 20)
 
 
 def _call(loop: asyncio.AbstractEventLoop, what: Callable[[], None]) -> None:

@@ -30,7 +30,6 @@ from unittest.mock import patch
 import msgspec
 from bench_records import CATEGORIES, NUMBERS, PLAIN, VARIED, Shape, blocks
 
-from mlcanary.app import calm_collector
 from mlcanary.compiled import CORE
 from mlcanary.engine import Engine
 from mlcanary.exposition.page import Page
@@ -39,6 +38,7 @@ from mlcanary.formats.compiled_lines import CompiledDecoder
 from mlcanary.formats.profile import write_profile
 from mlcanary.formats.typed_lines import TypedDecoder
 from mlcanary.inputs import Inputs
+from mlcanary.lean import keep_lean
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.monitor.panel import Panel
@@ -109,7 +109,7 @@ def decode_seconds(log: Path) -> float:
 def run_engine(log: Path, profile: Path, state: Path | None) -> Page:
     """The exporter from the first line to the last page, which it makes as often as the command does."""
     settings = load_settings(Flags(log_paths=(str(log),), reference=profile))
-    calm_collector()  # as the command does
+    keep_lean()  # as the command does
     engine = Engine(settings, clock=time.time, checkpoint=None if state is None else Checkpoint(state))
     due = time.monotonic() + FIRST_PAGE_SECONDS
     while engine.read_some():

@@ -207,7 +207,9 @@ def test_a_key_that_its_mapping_does_not_allow_is_named(text: str, message: str)
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("key", ["na` - at `$.labels`me", "x - at `$.name", "x - at `$[...]", "x - at `key` in `$.name"])
+@pytest.mark.parametrize(
+    "key", ["na` - at `$.labels`me", "x - at `$.name", "x - at `$[...]", "x - at `key` in `$.name"]
+)
 @pytest.mark.parametrize("place", ["{}: 1", "target:\n  type: http\n  url: a\n  {}: 1"])
 def test_a_key_that_looks_like_a_path_is_an_unknown_key_like_any_other(key: str, place: str) -> None:
     with pytest.raises(ConfigError) as error:
