@@ -19,7 +19,7 @@ def _found() -> tuple[ModuleType | None, str]:
     try:
         return import_module("mlcanary.compiled._plain_lines"), ""
     except ModuleNotFoundError:
-        return None, "not built: there was no C compiler when the package was installed"
+        return None, "not built: no C compiler or no Python.h when the package was installed"
     except ImportError as error:
         return None, f"it does not load: {error}"
 

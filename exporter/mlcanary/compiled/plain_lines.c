@@ -4,7 +4,7 @@
  * three times as long as all that is counted of it. This file is the one place where that is worth C.
  *
  * Guarantee: a line that is taken gives the values that msgspec gives. Whatever is not plain is left, whole, to the
- * ways in Python: escapes, unknown or repeated keys, other types, broken UTF-8, deep nesting, numbers of many digits.
+ * ways in Python: escapes in keys and ids, unknown or repeated keys, other types, broken UTF-8, deep nesting, numbers of many digits.
  * No input can make it read outside the block or loop without end; nothing recurses. Memory: what the caller asks for.
  * No line keeps anything but names it was the first to use; the caller makes a new `Plan` when there are too many.
  *
@@ -254,8 +254,9 @@ static int is_utf8(const unsigned char *p, const unsigned char *end) {
     return 1;
 }
 
-/* The closing quote of a text without escapes whose first byte is at p, or NULL. */
-static inline const char *text_end(const char *p, const char *end) {
+/* The closing quote of a text whose first byte is at p, or NULL. With `escapes` a backslash and what it stands before are
+ * passed unread; whoever keeps such a text reads it, in Python. */
+static inline const char *any_text_end(const char *p, const char *end, const int escapes) {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = UINT64_C(0x8080808080808080);
     const char *first = p;
     int ascii = 1;
@@ -273,13 +274,19 @@ static inline const char *text_end(const char *p, const char *end) {
         }
         const unsigned char c = (unsigned char)*p;
         if (c == '"') break;
-        if (c < 0x20 || c == '\\') return NULL;
+        if (c < 0x20) return NULL;
+        if (c == '\\') {
+            if (!escapes || (unsigned char)p[1] < 0x20) return NULL;
+            p++;
+        }
         if (c >= 0x80) ascii = 0;
         p++;
     }
     if (UNLIKELY(!ascii) && !is_utf8((const unsigned char *)first, (const unsigned char *)p)) return NULL;
     return p;
 }
+
+static inline const char *text_end(const char *p, const char *end) { return any_text_end(p, end, 0); }
 
 static const double TENS[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
@@ -612,7 +619,7 @@ static const char *token_or_null(Plan *plan, Key key, const char *p, const char 
     double ignored;
     int whole;
     if (*p == '"') {
-        after = text_end(p + 1, end);
+        after = any_text_end(p + 1, end, key == PREDICTION || key == LABEL);
         if (after != NULL) after++;
     } else if (*p == 'n') {
         return null_end(p, end);
@@ -660,7 +667,7 @@ static const char *features_end(Plan *plan, Rows *rows, Py_ssize_t stride, const
                 int32_t *word = rows->texts + (found - texts_from) * stride + row;
                 if (*p == '"') {
                     const char *text = p + 1;
-                    p = text_end(text, end);
+                    p = any_text_end(text, end, 1);
                     if (p == NULL || p - text > LONGEST_WORD) return NULL;
                     *word = names_id(&plan->words, text, (uint32_t)(p - text), 1);
                     if (*word < 0) {

@@ -15,6 +15,7 @@ import numpy as np
 
 from mlcanary.columns import Codes, FeatureColumns, Floats, Mask, Users
 from mlcanary.formats.contract import Decoded
+from mlcanary.formats.feature_choice import UNFIT
 from mlcanary.formats.layout import LaidOut
 from mlcanary.formats.native_columns import ColumnMaker
 from mlcanary.formats.plain_rows import ODD, Named, Places, PlainLabels, PlainPredictions
@@ -30,6 +31,7 @@ _MOST_CELLS = 1 << 21
 """Values that there is room for at once: 16 MB, some 80,000 lines of 25 features."""
 _CLASS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(str | float | bool | None)
 _VERSION: msgspec.json.Decoder[Any] = msgspec.json.Decoder(str | int | float | None)
+_TEXT = msgspec.json.Decoder(str)
 _MODEL: msgspec.json.Decoder[Any] = msgspec.json.Decoder(str | None)
 _START, _END, _MODEL_AT, _LABEL, _VERSION_AT, _PREDICTION, _USER, _USER_LENGTH = range(8)
 _FIELDS, _LABEL_FIELDS = 8, 4
@@ -76,6 +78,7 @@ class CompiledDecoder:
         self._plan: _plain_lines.Plan = self._core.Plan(*self._names)
         self._words = words
         self._word_codes: Codes = np.array([ABSENT], dtype=np.int32)
+        self._odd_words = False
         self._tokens: list[bytes] = []
         self._class_codes: Codes = np.array([ABSENT], dtype=np.int32)
 
@@ -104,7 +107,7 @@ class CompiledDecoder:
         """Columns of what the core found; the places of lines that are left."""
         _, predictions, labels, left, _, room, arrays, ids, label_ids, words, tokens = found
         if words:
-            codes = [self._words.code(word.decode()) for word in words]
+            codes = [self._word_code(word) for word in words]
             self._word_codes = np.array([*self._word_codes[:-1].tolist(), *codes, ABSENT], dtype=np.int32)
         if tokens:
             self._tokens += tokens
@@ -133,12 +136,14 @@ class CompiledDecoder:
     ) -> PlainPredictions:
         rows = fields.shape[1]
         when, score, latency, queue = _numbers(arrays[0], 4, rows)
-        label = None
+        features, wrong, label = self._features(arrays, rows, room), np.zeros(rows, dtype=bool), None
+        if self._odd_words:
+            wrong |= (features.features.texts.codes == ODD).any(axis=0)
         if (fields[_LABEL] >= 0).any():
             label = self._classes(fields[_LABEL])
         return PlainPredictions(
             fields[_START].astype(np.intp),
-            np.zeros(rows, dtype=bool),
+            wrong,
             when,
             ids,
             self._keys(fields[_MODEL_AT], fields[_VERSION_AT]),
@@ -150,7 +155,7 @@ class CompiledDecoder:
             CutUsers(
                 self._core, block, np.ascontiguousarray(fields[_USER]), np.ascontiguousarray(fields[_USER_LENGTH])
             ),
-            self._features(arrays, rows, room),
+            features,
         )
 
     def _labels(self, arrays: Sequence[bytearray], fields: Codes, ids: list[str]) -> PlainLabels:
@@ -162,6 +167,15 @@ class CompiledDecoder:
             self._values(fields[_MODEL_AT], _MODEL),
             self._classes(fields[_LABEL]),
         )
+
+    def _word_code(self, word: bytes) -> int:
+        """The code of a new word of a feature, as it stands between its quotes."""
+        if b"\\" not in word:
+            return self._words.code(word.decode())
+        with suppress(*UNFIT):
+            return self._words.code(_TEXT.decode(b'"' + word + b'"'))
+        self._odd_words = True
+        return ODD
 
     def _features(self, arrays: Sequence[bytearray], rows: int, room: int) -> LaidOut:
         layout = self._maker.layout
@@ -177,7 +191,7 @@ class CompiledDecoder:
         if (codes == _UNKNOWN).any():
             for token in np.unique(tokens[codes == _UNKNOWN]).tolist():
                 self._class_codes[token] = ODD
-                with suppress(msgspec.MsgspecError):
+                with suppress(*UNFIT):
                     self._class_codes[token] = self._maker.codes.code(_CLASS.decode(self._tokens[token]))
             codes = self._class_codes[tokens]
         return codes
