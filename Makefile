@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := exporter tests rules grafana
+CODE := exporter tests rules grafana hatch_build.py
 export PATH := $(PATH):/usr/sbin:/sbin
 
 help: ## print this list

@@ -220,12 +220,26 @@ def test_many_names_do_not_stay() -> None:
     decoder: Any = Both().decoders[0]
     for start in range(0, 4 * MOST_WORDS, 1000):
         lines = [
-            {"score": 0.5, "version": f"v{i % 50}", "prediction": f"c{i}", "features": {"plan": f"p{i}"}}
+            {"model": "m", "score": 0.5, "version": f"v{i % 50}", "prediction": f"c{i}", "features": {"plan": f"p{i}"}}
             for i in range(start, start + 1000)
         ]
         decoder.decode_block(b"".join(json.dumps(line).encode() + b"\n" for line in lines), NOW)
-    assert len(decoder._compiled._tokens) < MOST_WORDS + 2500
+    assert len(decoder._compiled._tokens) < 2 * MOST_WORDS + 2500
     assert len(decoder._compiled._words.names) < MOST_WORDS + 2500
+
+
+def test_many_spellings_of_one_name_do_not_stay() -> None:
+    decoder: Any = Both().decoders[0]
+    word = "abcdefghijklmnopq"
+    for start in range(0, 40_000, 1000):
+        names = [
+            "".join(f"\\u{ord(c):04x}" if i >> j & 1 else c for j, c in enumerate(word))
+            for i in range(start, start + 1000)
+        ]
+        lines = [f'{{"model":"m","score":0.5,"features":{{"plan":"{name}"}}}}\n' for name in names]
+        (batch,) = decoder.decode_block("".join(lines).encode(), NOW).predictions
+        assert set(batch.features.texts.values("plan")) == {word}
+    assert len(decoder._compiled._word_codes) < 2 * MOST_WORDS + 2500
 
 
 @pytest.mark.parametrize("cut", [0, 1])

@@ -25,7 +25,8 @@ from mlcanary.words import ABSENT, Texts, Words
 if TYPE_CHECKING:
     from mlcanary.compiled import _plain_lines
 
-_MOST_TOKENS = 8_192
+_MOST_NAMES, _MOST_BYTES = 16_384, 4 << 20
+"""Spellings of words and tokens above which they are forgotten: one word may be spelt in many ways."""
 _UNKNOWN = -3
 _MOST_CELLS = 1 << 21
 """Values that there is room for at once: 16 MB, some 80,000 lines of 25 features."""
@@ -79,8 +80,13 @@ class CompiledDecoder:
         self._words = words
         self._word_codes: Codes = np.array([ABSENT], dtype=np.int32)
         self._odd_words = False
+        self._kept = 0
         self._tokens: list[bytes] = []
         self._class_codes: Codes = np.array([ABSENT], dtype=np.int32)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._tokens) + len(self._word_codes) > _MOST_NAMES or self._kept > _MOST_BYTES
 
     def take(self, block: bytes, now: float, out: Decoded) -> Left:
         """Add what the plain lines of a block give to `out`; the other lines, in their order."""
@@ -88,7 +94,7 @@ class CompiledDecoder:
         lines = start = 0
         while start < len(block):
             words = self._maker.layout.words()
-            if words is not self._words or len(self._tokens) > _MOST_TOKENS:
+            if words is not self._words or self._is_full:
                 self._start_anew(words)
             found = self._parse(block, start)
             start = found[4]
@@ -108,9 +114,11 @@ class CompiledDecoder:
         _, predictions, labels, left, _, room, arrays, ids, label_ids, words, tokens = found
         if words:
             codes = [self._word_code(word) for word in words]
-            self._word_codes = np.array([*self._word_codes[:-1].tolist(), *codes, ABSENT], dtype=np.int32)
+            self._word_codes = np.concatenate([self._word_codes[:-1], np.array([*codes, ABSENT], dtype=np.int32)])
+            self._kept += sum(map(len, words))
         if tokens:
             self._tokens += tokens
+            self._kept += sum(map(len, tokens))
             more = np.full(len(self._tokens) + 1, _UNKNOWN, dtype=np.int32)
             more[: len(self._class_codes) - 1] = self._class_codes[:-1]
             more[-1] = ABSENT
