@@ -212,7 +212,7 @@ def test_what_the_core_takes_it_takes() -> None:
     for separated in (b"\n".join(lines), b"\r\n".join(lines) + b"\n"):
         found = Decoded()
         left = decoder._compiled.take(separated, NOW, found)
-        assert (left.block, left.lines) == (b"", 2)
+        assert left == (b"", 2)
         assert sum(map(len, found.predictions)) == sum(map(len, found.labels)) == 1
 
 
@@ -404,10 +404,14 @@ def test_names_that_cannot_be_keys_are_left_to_the_other_ways() -> None:
     base = reference()
     long = ModelPlan(reference=type(base)(features={"x" * 600: base.features["age"]}))
     decoder: Any = NativeFormat(RowReader(lambda _model: long))
-    line = json.dumps({"score": 0.5, "features": {"x" * 600: 1}}).encode() + b"\n"
-    for _ in range(2):
-        found = decoder.decode_block(line, NOW)
-    assert decoder._compiled is None
+    lines = [
+        {"score": 0.5, "features": {"x" * 600: 1}},
+        {"score": 0.5, "y" * 600: 1, "\ud800": 1, "": 1},
+        {"score": 0.5},
+    ]
+    for line in lines * 2:
+        found = decoder.decode_block(json.dumps(line).encode() + b"\n", NOW)
+    assert decoder._compiled is not None
     assert sum(map(len, found.predictions)) == 1
 
 

@@ -6,6 +6,7 @@ time, and names that lines were the first to use, for which there is a bound. Co
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _MOST_NAMES, _MOST_BYTES = 16_384, 4 << 20
 """Spellings of words and tokens above which they are forgotten: one word may be spelt in many ways."""
 _UNKNOWN = -3
+LONGEST_BLOCK, _LONGEST_KEY = 1 << 30, 500
+"""Bytes that the core can do with."""
 _MOST_CELLS = 1 << 21
 """Values that there is room for at once: 16 MB, some 80,000 lines of 25 features."""
 _CLASS: msgspec.json.Decoder[Any] = msgspec.json.Decoder(str | float | bool | None)
@@ -56,21 +59,21 @@ class CutUsers(NamedTuple):
 
 
 class Left(NamedTuple):
-    """Lines of a block that are left to others, and how many lines it has."""
+    """Lines of a block that are left to others, and how many others were taken."""
 
     block: bytes
-    lines: int
+    taken: int
 
 
 class CompiledDecoder:
-    """Lines of the models of one layout to columns. Raises ValueError for keys that the core cannot have."""
+    """Lines of the models of one layout to columns. Raises ValueError for keys that are too much alike for the core."""
 
     def __init__(self, core: Any, maker: ColumnMaker, keys: Collection[str]) -> None:
         """`core`: the module; `keys`: those that lines of this log have, of which it ignores what means nothing."""
         self._core, self._maker = core, maker
         layout = maker.layout
         names = (layout.numbers, layout.texts, layout.strange, tuple(key for key in keys if key not in KEYS))
-        self._names = tuple(tuple(name.encode() for name in group) for group in names)
+        self._names = tuple(tuple(map(_key, group)) for group in names)
         self._most_lines = max(64, _MOST_CELLS // (12 + len(layout.names)))
         self._start_anew(layout.words())
 
@@ -100,11 +103,9 @@ class CompiledDecoder:
             start = found[4]
             lines += found[0]
             spans += self._take(block, now, found, out)
-        if not spans:
-            return Left(b"", lines)
         if len(spans) == lines:
-            return Left(block, lines)
-        return Left(b"\n".join([block[first:end] for first, end in sorted(spans)]) + b"\n", lines)
+            return Left(block, 0)
+        return Left(b"".join([block[first:end] + b"\n" for first, end in sorted(spans)]), lines - len(spans))
 
     def _parse(self, block: bytes, start: int) -> Any:
         return self._plan.parse(block, start, self._most_lines)
@@ -217,6 +218,15 @@ class CompiledDecoder:
 
     def _value(self, token: int, decoder: msgspec.json.Decoder[Any]) -> Any:
         return None if token < 0 else decoder.decode(self._tokens[token])
+
+
+def _key(name: str) -> bytes:
+    """A key as the core knows it; one that it cannot have as something that no key is, so that its lines are left."""
+    try:
+        found = name.encode()
+    except UnicodeEncodeError:
+        found = b""
+    return found if found and len(found) <= _LONGEST_KEY else b'"' + hashlib.sha256(repr(name).encode()).digest()
 
 
 def _few(codes: Codes) -> tuple[list[int], Places]:

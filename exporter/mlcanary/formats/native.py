@@ -27,7 +27,7 @@ import msgspec
 from mlcanary.columns import Classes
 from mlcanary.compiled import CORE
 from mlcanary.formats.client_lines import client_drops
-from mlcanary.formats.compiled_lines import CompiledDecoder
+from mlcanary.formats.compiled_lines import LONGEST_BLOCK, CompiledDecoder
 from mlcanary.formats.contract import UNUSABLE, Decoded, reject_of
 from mlcanary.formats.layout import Layout, can_be_field
 from mlcanary.formats.lines import Lines
@@ -75,14 +75,14 @@ class NativeFormat:
         out = Decoded()
         if self._maker is not None:
             self._maker.choice.share, self._maker.choice.unnamed = self.share, self._unnamed
-        if self._compiled is not None:
+        taken = 0
+        if self._compiled is not None and len(block) <= LONGEST_BLOCK:
             left = self._compiled.take(block, now, out)
-            if left.lines and not left.block:
-                out.lines = left.lines
-                return out
-            block = left.block
+            block, taken = left.block, left.taken
         lines = Lines(block)
-        out.lines = len(lines) if self._compiled is None else left.lines
+        out.lines = taken + len(lines)
+        if not len(lines):
+            return out
         regular = lines.one_object_each
         odd: Sequence[int] = range(len(lines))
         if self._typed is not None and regular and not self._resting:
@@ -172,7 +172,7 @@ class NativeFormat:
         self._typed = TypedDecoder(self._maker, self._keys)
         self._compiled = None
         if self._core is not None:
-            with suppress(ValueError):  # keys that it cannot have
+            with suppress(ValueError):  # keys that are too much alike
                 self._compiled = CompiledDecoder(self._core, self._maker, self._keys)
 
     def dump(self) -> Any:
