@@ -96,7 +96,7 @@ class FeatureColumns:
 
     def take(self, rows: NDArray[np.intp]) -> FeatureColumns:
         """These rows only; `strange` is a count and stays with the caller."""
-        return FeatureColumns(self.numbers, self.matrix[:, rows], self.texts.take(rows))
+        return FeatureColumns(self.numbers, self.matrix.take(rows, axis=1), self.texts.take(rows))
 
     def row(self, i: int) -> dict[str, object]:
         """The features of one row, those that it has."""

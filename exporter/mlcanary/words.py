@@ -74,7 +74,7 @@ class Texts(NamedTuple):
 
     def take(self, rows: NDArray[np.intp]) -> Texts:
         """These rows only."""
-        return Texts(self.names, self.codes[:, rows], self.words)
+        return Texts(self.names, self.codes.take(rows, axis=1), self.words)
 
     def only(self, names: Container[str]) -> Texts:
         """These features only."""

@@ -189,7 +189,7 @@ class CompiledDecoder:
     def _features(self, arrays: Sequence[bytearray], rows: int, room: int) -> LaidOut:
         layout = self._maker.layout
         codes = np.frombuffer(arrays[3], dtype=np.int32).reshape(len(layout.texts), room)[:, :rows]
-        texts = Texts(layout.texts, self._word_codes[codes], self._words)
+        texts = Texts(layout.texts, self._word_codes.take(codes), self._words)
         flags = np.frombuffer(arrays[4], dtype=np.bool_).reshape(len(layout.strange), room)[:, :rows]
         strange = {name: row for name, row in zip(layout.strange, flags, strict=True) if row.any()}
         return LaidOut(FeatureColumns(layout.numbers, _numbers(arrays[2], len(layout.numbers), rows), texts), strange)
