@@ -16,7 +16,7 @@ from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.registry import measures_of
 from mlcanary.monitor.figures import Figures
-from mlcanary.records import ModelKey, Prediction, Sample
+from mlcanary.records import ModelKey, Prediction, Sample, Shown
 from mlcanary.stats.row_choice import Unnamed
 from mlcanary.windows.merge_ring import MergeRing
 from mlcanary.windows.packed import Packed
@@ -232,10 +232,10 @@ class Panel:
             held, timed = slots.of[number], seconds if measure.timed else 0.0
             stamp = (self._terms, _told(state, number), _told(oldest, number), held, timed)
 
-            def make(number: int = number, held: dict[str, Any] = held) -> Iterator[Sample]:
+            def make(number: int = number, held: dict[str, Any] = held) -> Iterator[Shown]:
                 since = self.counters.since(oldest, number)
                 since.slots = held
-                return since.gauges(seconds)
+                return since.gauge_runs(seconds)
 
             yield Figures((*self.key, window, type(measure).__name__), (*self.key, window), stamp, make)
 
@@ -287,8 +287,8 @@ class Panel:
         self._slots = tuple(MergeRing(seconds, empty, now) for _, seconds in self._windows)
 
 
-def _counted(measure: Measure, now: float) -> Iterator[Sample]:
-    yield from measure.counters()
+def _counted(measure: Measure, now: float) -> Iterator[Shown]:
+    yield from measure.counter_runs()
     yield from measure.facts(now)
 
 

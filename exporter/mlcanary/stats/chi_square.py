@@ -4,10 +4,11 @@ Both samples have noise of their own: a finite reference is no exact distributio
 dropped; nothing else is pooled or corrected, so `statistic`, `degrees` and `pvalue` are those of
 `scipy.stats.chi2_contingency(correction=False)` and Cramer's V that of `scipy.stats.contingency.association`.
 
-Input: two count vectors over the same cells, or rows of them. Cost: O(B). Error: tail and quantile to 1e-12 relative, down to 1e-300,
-for whole degrees up to some thousand; that the statistic follows chi-square is asymptotic and wrong where a cell
-expects less than about one count. Source: Pearson (1900); tail: finite sums for the regularised incomplete gamma
-function of whole and half arguments (NIST DLMF 8.4.10 with 8.8.2); quantile: Newton from Wilson and Hilferty (1931).
+Input: two count vectors over the same cells, or rows of them. Cost: O(B). Error: tail and quantile to 1e-12 relative,
+down to 1e-300, for whole degrees up to some thousand; that the statistic follows chi-square is asymptotic and wrong
+where a cell expects less than about one count. Source: Pearson (1900); tail: finite sums for the regularised incomplete
+gamma function of whole and half arguments (NIST DLMF 8.4.10 with 8.8.2); quantile: Newton from Wilson and Hilferty
+(1931).
 """
 
 from __future__ import annotations
@@ -55,9 +56,7 @@ def chi_square(current: Floats, reference: Floats) -> ChiSquares:
         math.nan if math.isnan(x) else chi_square_tail(x, k)
         for x, k in zip(statistic.ravel().tolist(), np.ravel(degrees).tolist(), strict=True)
     ]
-    return ChiSquares(
-        statistic, np.asarray(degrees), np.reshape(tails, statistic.shape), np.sqrt(statistic / total)
-    )
+    return ChiSquares(statistic, np.asarray(degrees), np.reshape(tails, statistic.shape), np.sqrt(statistic / total))
 
 
 def chi_square_from_counts(current: Floats, reference: Floats) -> ChiSquare | None:
@@ -69,9 +68,7 @@ def chi_square_from_counts(current: Floats, reference: Floats) -> ChiSquare | No
     found = chi_square(current, reference)
     if np.isnan(found.statistic):
         return None
-    return ChiSquare(
-        float(found.statistic), int(found.degrees), float(found.pvalue), float(found.cramers_v)
-    )
+    return ChiSquare(float(found.statistic), int(found.degrees), float(found.pvalue), float(found.cramers_v))
 
 
 def chi_square_tail(statistic: float, degrees: int) -> float:

@@ -1,9 +1,9 @@
 """Jensen-Shannon divergence in nats from counts over common bins; finite where bins are empty.
 
-Input: two count vectors over the same bins, or rows of them. Cost: O(B). Error: exact for the bins, 1e-16 absolute; what happens inside
-a bin can only add to it (data processing inequality). Source: Lin (1991). In nats, in [0, ln 2]; its square root is
-`scipy.spatial.distance.jensenshannon`. Without drift 8 JSD / (1 / n + 1 / m) is about chi-square on bins - 1 degrees:
-the second-order term of every f-divergence (Csiszar & Shields 2004, theorem 4.1).
+Input: two count vectors over the same bins, or rows of them. Cost: O(B). Error: exact for the bins, 1e-16 absolute;
+what happens inside a bin can only add to it (data processing inequality). Source: Lin (1991). In nats, in [0, ln 2];
+its square root is `scipy.spatial.distance.jensenshannon`. Without drift 8 JSD / (1 / n + 1 / m) is about chi-square on
+bins - 1 degrees: the second-order term of every f-divergence (Csiszar & Shields 2004, theorem 4.1).
 """
 
 from __future__ import annotations

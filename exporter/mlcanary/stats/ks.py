@@ -1,21 +1,23 @@
 """Two-sample Kolmogorov-Smirnov distance from counts over common bins, with a certified bracket.
 
-Input: two count vectors over the same bins, or rows of them. Cost: O(B). Error: the exact distance D of the raw samples lies
-in [statistic, upper_bound]; at the edges both distribution functions are exact, inside a bin one may rise
-fully before the other, which bounds the rest. Source: bracket from monotonicity of distribution functions;
-p-value by the asymptotic Kolmogorov distribution with Stephens' (1970) finite-size correction.
+Input: two count vectors over the same bins, or rows of them. Cost: O(B). Error: the exact distance D of the raw samples
+lies in [statistic, upper_bound]; at the edges both distribution functions are exact, inside a bin one may rise fully
+before the other, which bounds the rest. Source: bracket from monotonicity of distribution functions; p-value by the
+asymptotic Kolmogorov distribution with Stephens' (1970) finite-size correction.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.sample_size import sample_size
+
+N = TypeVar("N", float, Floats)
 
 
 class KsEstimates(NamedTuple):
@@ -62,12 +64,13 @@ def ks_from_counts(current: Floats, reference: Floats, points: NDArray[np.bool_]
     return KsEstimate(float(found.statistic), float(found.upper_bound), float(found.pvalue))
 
 
-def ks_critical(noise: float, tail: float) -> float:
+def ks_critical(noise: N, tail: float) -> N:
     """What the distance of two samples of one distribution exceeds with probability `tail`; `noise` is 1 / n + 1 / m.
 
     First term of the Kolmogorov series, off by 1e-21 at 1e-5; for values that repeat it is exceeded less often.
     """
-    return math.sqrt(-math.log(tail / 2) / 2 * noise)
+    critical: N = (-math.log(tail / 2) / 2 * noise) ** 0.5
+    return critical
 
 
 def kolmogorov_pvalue(statistic: float, n: float, m: float) -> float:

@@ -1,10 +1,10 @@
 """Population stability index from counts over common bins, and what it is without any drift.
 
-Input: two count vectors over the same bins, or rows of them. Cost: O(B). Error: exact for shares of at least `FLOOR`; smaller ones are
-raised to it, since the logarithm of an empty bin is infinite. Without drift the mean is (bins - 1) (1 / n + 1 / m) to
-first order, not 0: that is the noise floor to read it against. Source: Jeffreys (1946), the sum of both
-Kullback-Leibler divergences in nats; noise: PSI is chi-square times (1 / n + 1 / m) to second order in the
-differences (Yurdakul & Naranjo 2020).
+Input: two count vectors over the same bins, or rows of them. Cost: O(B). Error: exact for shares of at least `FLOOR`;
+smaller ones are raised to it, since the logarithm of an empty bin is infinite. Without drift the mean is (bins - 1) (1
+/ n + 1 / m) to first order, not 0: that is the noise floor to read it against. Source: Jeffreys (1946), the sum of both
+Kullback-Leibler divergences in nats; noise: PSI is chi-square times (1 / n + 1 / m) to second order in the differences
+(Yurdakul & Naranjo 2020).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Change of a share between two samples in standard errors, by scores that chance does not carry too far out.
 
-Input: counts and sample sizes. Cost: O(1); O(B) for the largest of B bins, given as a vector or as rows of them. Error: see each function; both are defined,
-and next to 0, where both shares are 0 or both are 1. Source: Anscombe (1948), the binomial case, for each sample, of
-which rises by chance are no farther out than normal; Pearson's pooled z-score, of which falls are not.
+Input: counts and sample sizes. Cost: O(1); O(B) for the largest of B bins, given as a vector or as rows of them. Error:
+see each function; both are defined, and next to 0, where both shares are 0 or both are 1. Source: Anscombe (1948), the
+binomial case, for each sample, of which rises by chance are no farther out than normal; Pearson's pooled z-score, of
+which falls are not.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Total variation from counts over common bins: the share of values that would have to move to undo a change.
 
-Input: two count vectors over the same bins, or rows of them. Cost: O(B). Error: exact for the bins; what happens inside a bin can only
-add to it. An effect, not a test: it does not grow with n, and noise adds about
-sqrt((1 / n + 1 / m) / (2 pi)) sum sqrt(p (1 - p)) to it. Source: half the L1 distance of the shares (Levin & Peres
-2017, proposition 4.2).
+Input: two count vectors over the same bins, or rows of them. Cost: O(B). Error: exact for the bins; what happens inside
+a bin can only add to it. An effect, not a test: it does not grow with n, and noise adds about sqrt((1 / n + 1 / m) / (2
+pi)) sum sqrt(p (1 - p)) to it. Source: half the L1 distance of the shares (Levin & Peres 2017, proposition 4.2).
 """
 
 from __future__ import annotations

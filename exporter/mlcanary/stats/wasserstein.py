@@ -1,8 +1,8 @@
 """Wasserstein-1 distance of two binned samples, and what chance alone does not exceed.
 
-Every value stands for the representative of its bin. Input: two count vectors over the same bins, or rows of them, and the `gaps`
-from each representative to the one before it (first 0), in any unit. Cost: O(B). Error: exact for the representatives;
-what lies beyond the outermost ones counts as lying on them, so a change of unit saturates.
+Every value stands for the representative of its bin. Input: two count vectors over the same bins, or rows of them, and
+the `gaps` from each representative to the one before it (first 0), in any unit. Cost: O(B). Error: exact for the
+representatives; what lies beyond the outermost ones counts as lying on them, so a change of unit saturates.
 
 Null quantile: for two samples of one distribution F, W1 / s with s = sqrt(1 / n + 1 / m) tends to the integral of
 |B(F)|, B a Brownian bridge (del Barrio, Gine & Matran 1999). Its mean is sqrt(2 / pi) int sqrt(F (1 - F)), since
