@@ -40,6 +40,7 @@ class LineWriter:
     def __init__(self) -> None:
         self._texts: dict[tuple[str, str, int], dict[Labels, str]] = {}
         self._sequences: dict[tuple[str, str, int], tuple[Sequence[Labels], list[str]]] = {}
+        self._begins: dict[tuple[str, str, Labels], str] = {}
         self._kept = 0
 
     def write(
@@ -68,9 +69,18 @@ class LineWriter:
 
     def _lines(self, labels: Labels, run: Run) -> str:
         """All lines of a run: this is where the time of a page goes, so each step is one call for all of them."""
-        begin = _begin(run.name, run.suffix, labels)
+        begin = self._begin_of(run, labels)
         pieces = map(add, self._texts_of(run, len(labels)), _numbers(run.values))
         return f"{begin}{f'{_LINE}{begin}'.join(pieces)}{_LINE}"
+
+    def _begin_of(self, run: Run, labels: Labels) -> str:
+        key = (run.name, run.suffix, labels)
+        begin = self._begins.get(key)
+        if begin is None:
+            if len(self._begins) > _CACHE_LIMIT // 4:
+                self._begins.clear()
+            begin = self._begins[key] = _begin(*key)
+        return begin
 
     def _texts_of(self, run: Run, shared: int) -> list[str]:
         """The text of each sample's own labels: versions and windows mostly show the same ones in the same order."""
