@@ -65,6 +65,8 @@ class LineWriter:
 
     def block(self, labels: Labels, runs: Sequence[Run]) -> Block:
         """The lines of one family."""
+        if len(runs) == 1:
+            return Block(self._lines(labels, runs[0]).encode(), len(runs[0].values))
         return Block("".join(self._lines(labels, run) for run in runs).encode(), sum(len(run.values) for run in runs))
 
     def _lines(self, labels: Labels, run: Run) -> str:
@@ -134,13 +136,14 @@ def _runs_of_family(samples: Sequence[Sample]) -> list[Run]:
 def _numbers(values: Sequence[float]) -> list[str]:
     """Shortest texts that read back as the same floats; whole numbers without a fraction.
 
-    >>> _numbers([0.1, 3.0, 7, float("inf"), 1e300])
-    ['0.1', '3', '7', 'inf', '1e+300']
+    >>> _numbers([0.1, 3.0, 7, float("inf"), 1e300]), _numbers([0.5, -0.0, -10.0]), _numbers([1.0, -2.0])
+    (['0.1', '3', '7', 'inf', '1e+300'], ['0.5', '0', '-10'], ['1', '-2'])
     """
-    numbers: list[float] = _whole(values)
-    if numbers != values or not (min(numbers) > -_EXACT and max(numbers) < _EXACT):
-        numbers = [int(value) if value % 1 == 0 and -_EXACT < value < _EXACT else value for value in values]
-    return repr(numbers)[1:-1].split(", ")
+    if values[0] % 1 == 0 and values[-1] % 1 == 0:  # most runs are whole, which integers say sooner
+        numbers = _whole(values)
+        if numbers == values and min(numbers) > -_EXACT and max(numbers) < _EXACT:
+            return repr(numbers)[1:-1].split(", ")
+    return f"{repr(list(values))[1:-1]},".replace("-0.0,", "0,").replace(".0,", ",")[:-1].split(", ")
 
 
 def _whole(values: Sequence[float]) -> list[float]:

@@ -21,8 +21,8 @@ def sample_size(counts: Floats) -> Floats:
     >>> sample_size(np.array([[2.0, 3.0], [0.0, 0.0]])).tolist()
     [[5.0], [nan]]
     """
-    total = counts.sum(axis=-1, keepdims=True)
-    size: Floats = np.where(total > 0, total, math.nan)
+    size: Floats = np.add.reduce(counts, axis=-1, keepdims=True)
+    size[~(size > 0)] = math.nan
     return size
 
 
