@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from operator import add
 from typing import NamedTuple
 
+from msgspec.json import Encoder
+
 from mlcanary.catalog import BY_NAME, Kind, MetricSpec
 from mlcanary.exposition.families import Family
 from mlcanary.records import Run, Sample, Shown, one_by_one
@@ -21,7 +23,6 @@ OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 END = b"# EOF\n"
 _TOTAL = "_total"
 _CACHE_LIMIT = 200_000
-_EXACT = 2.0**53
 _LINE = "\n"
 
 Labels = tuple[str, ...]
@@ -136,22 +137,20 @@ def _runs_of_family(samples: Sequence[Sample]) -> list[Run]:
 def _numbers(values: Sequence[float]) -> list[str]:
     """Shortest texts that read back as the same floats; whole numbers without a fraction.
 
-    >>> _numbers([0.1, 3.0, 7, float("inf"), 1e300]), _numbers([0.5, -0.0, -10.0]), _numbers([1.0, -2.0])
-    (['0.1', '3', '7', 'inf', '1e+300'], ['0.5', '0', '-10'], ['1', '-2'])
+    >>> _numbers([0.1, 3.0, 7, float("inf"), 1e300, 0.00002]), _numbers([0.5, -0.0, -10.0])
+    (['0.1', '3', '7', 'inf', '1e+300', '2e-05'], ['0.5', '0', '-10'])
     """
-    if values[0] % 1 == 0 and values[-1] % 1 == 0:  # most runs are whole, which integers say sooner
-        numbers = _whole(values)
-        if numbers == values and min(numbers) > -_EXACT and max(numbers) < _EXACT:
-            return repr(numbers)[1:-1].split(", ")
-    return f"{repr(list(values))[1:-1]},".replace("-0.0,", "0,").replace(".0,", ",")[:-1].split(", ")
+    text = f"{_json(values).decode()[1:-1]},"
+    numbers = text.replace("-0.0,", "0,").replace(".0,", ",")[:-1].split(",")
+    if "e" in text or "0.0000" in text or "null" in text:  # JSON writes powers of ten in its own way
+        for i, number in enumerate(numbers):
+            if "e" in number or "0.0000" in number or number == "null":
+                numbers[i] = repr(values[i])
+    return numbers
 
 
-def _whole(values: Sequence[float]) -> list[float]:
-    """The values cut to whole numbers, which most runs consist of; none where one is not finite."""
-    try:
-        return list(map(int, values))
-    except (ValueError, OverflowError):
-        return []
+_json = Encoder().encode
+"""Writes floats ten times as fast as `repr`, and with the same digits."""
 
 
 class TextRenderer:
