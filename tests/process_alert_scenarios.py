@@ -94,6 +94,11 @@ def of_exporters() -> list[Scenario]:
             resolved=85,
         ),
         silent("MLCanaryParseErrors", "one line in a thousand is broken", HEALTHY),
+        silent(
+            "MLCanaryParseErrors",
+            "a fifth of the calls fail and have no response",
+            HEALTHY | counter("mlcanary_log_parse_errors_total", {**SOURCE, "reason": "unpaired"}, *lines),
+        ),
         fires(
             "MLCanaryLogLost",
             "one rotated log was compressed before its end was read",

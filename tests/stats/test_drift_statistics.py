@@ -135,3 +135,8 @@ def test_the_largest_rise_is_that_of_the_bin_that_gained_most() -> None:
     live, reference = np.array([100.0, 950.0, 950.0]), np.array([100.0, 4950.0, 4950.0])
     assert largest_share_change(live, reference) == pytest.approx(_rise(100, 2000, 100, 10_000), rel=1e-12)
     assert largest_share_change(np.zeros(3), reference) is None
+
+
+def test_a_share_of_nearly_all_of_very_many_is_defined() -> None:
+    assert share_change(0.0, 10.0, 2.0**63, 2.0**63 + 4) < -1
+    assert share_change(10.0, 10.0, 2.0**63, 2.0**63) == pytest.approx(0.0, abs=1.0)

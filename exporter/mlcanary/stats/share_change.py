@@ -30,7 +30,8 @@ def share_change(count: float, n: float, reference_count: float, m: float) -> fl
     """
     angles = (_angle(count, n) - _angle(reference_count, m)) / math.sqrt(1 / (n + 0.5) + 1 / (m + 0.5))
     both = (count + reference_count + 0.75) / (n + m + 1.5)
-    pooled = (count / n - reference_count / m) / math.sqrt(both * (1 - both) * (1 / n + 1 / m))
+    neither = (n - count + m - reference_count + 0.75) / (n + m + 1.5)  # 1 - both would round to 0 for huge counts
+    pooled = (count / n - reference_count / m) / math.sqrt(both * neither * (1 / n + 1 / m))
     return angles if abs(angles) <= abs(pooled) else pooled
 
 
