@@ -1,9 +1,9 @@
 """What a page costs while every figure on it changes: 4 versions, 25 features, windows of 5m and 1h.
 
-Run as `python tests/bench/busy_page.py`: one JSON object. `publish` is CPU milliseconds of publishing a page for 5 seconds of
-1,000 records a second, mean over rounds, since figures of the hour are not made for every page; `client` is what
-prometheus-client's `generate_latest` takes in turn for the samples of the same page, which it is handed ready made; `ratio`
-is the second over the first. `core_percent` is `publish` every 5 seconds, in percent of one core.
+Run as `python tests/bench/busy_page.py`: one JSON object. `publish` is CPU milliseconds of publishing a page for 5
+seconds of 1,000 records a second, mean over rounds, since figures of the hour are not made for every page; `client`
+is what prometheus-client's `generate_latest` takes in turn for the samples of the same page, which it is handed ready
+made; `ratio` is the second over the first. `core_percent` is `publish` every 5 seconds, in percent of one core.
 """
 
 from __future__ import annotations

@@ -89,9 +89,9 @@ def drift(stack: FeatureStack, live: Live) -> Iterator[Shown]:
 
 def _runs(labels: Sequence[Labels], shown: Mask, figures: dict[str, Floats]) -> Iterator[Run]:
     """The figures of those features for which they are shown."""
-    kept = chosen(labels, shown)
+    kept, every = chosen(labels, shown), shown.all()
     for figure, values in figures.items():
-        yield from run(f"window_feature_{figure}", kept, values[shown])
+        yield from run(f"window_feature_{figure}", kept, values if every else values[shown])
 
 
 def _noise(n: Floats, m: Floats) -> Floats:

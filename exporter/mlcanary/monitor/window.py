@@ -95,4 +95,4 @@ def _told(state: Packed, number: int) -> tuple[Any, bytes]:
     """The names and a digest of the numbers of a measure: equal where those are."""
     layout, end = state.layout[number]
     numbers = state.values[start_of(state, number) : end]
-    return layout, blake2b(numbers.tobytes(), digest_size=16).digest()
+    return layout, blake2b(numbers.data, digest_size=16).digest()
