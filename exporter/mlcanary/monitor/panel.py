@@ -17,6 +17,7 @@ from mlcanary.measures.registry import measures_of
 from mlcanary.monitor.figures import Figures
 from mlcanary.monitor.window import Held, State, Window, start_of
 from mlcanary.records import ModelKey, Prediction, Sample, Shown
+from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.row_choice import Unnamed
 from mlcanary.windows.packed import Packed
 
@@ -45,19 +46,21 @@ class Counters:
 
     def between(self, earlier: Packed, later: Packed, number: int) -> Measure:
         """What came into the measure of this number between two states."""
-        between: Measure = self._at(later, number).minus(self._at(earlier, number))
+        if earlier.layout[number] == later.layout[number]:  # then all that counts is subtracted at once
+            return self._over(later.layout, number, _of(later, number) - _of(earlier, number))
+        between: Measure = self._over(later.layout, number, _of(later, number)).minus(
+            self._over(earlier.layout, number, _of(earlier, number))
+        )
         return between
 
-    def _at(self, state: Packed, number: int) -> Measure:
-        """The measure as it was."""
-        layout, _ = state.layout[number]
-        measure, at = self.measures[number], start_of(state, number)
-        parts = {}
-        for name, names, size in layout:
-            parts[name] = measure.parts[name].unpack(names, state.values[at : at + size])
+    def _over(self, layout: Any, number: int, values: Floats) -> Measure:
+        """The measure over such numbers."""
+        measure, parts, at = self.measures[number], {}, 0
+        for name, names, size in layout[number][0]:
+            parts[name] = measure.parts[name].unpack(names, values[at : at + size])
             at += size
-        then: Measure = measure.over(parts)
-        return then
+        over: Measure = measure.over(parts)
+        return over
 
     def take_slots(self) -> Slots:
         """What came into the slots since the last call."""
@@ -73,6 +76,12 @@ class Slots:
     def merge(self, other: Slots) -> Slots:
         """The slots that would have seen both inputs."""
         return Slots(tuple(map(_merged, self.of, other.of)))
+
+
+def _of(state: Packed, number: int) -> Floats:
+    """The numbers of a measure."""
+    numbers: Floats = state.values[start_of(state, number) : state.layout[number][1]]
+    return numbers
 
 
 def _merged(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
