@@ -21,7 +21,7 @@ def sample_size(counts: Floats) -> Floats:
     >>> sample_size(np.array([[2.0, 3.0], [0.0, 0.0]])).tolist()
     [[5.0], [nan]]
     """
-    size: Floats = np.add.reduce(counts, axis=-1, keepdims=True)
+    size: Floats = np.add.reduce(counts, axis=-1, dtype=np.float64, keepdims=True)
     size[~(size > 0)] = math.nan
     return size
 
