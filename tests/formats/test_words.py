@@ -47,12 +47,10 @@ def test_a_vocabulary_with_many_or_long_names_is_full() -> None:
     many, long = Words(), Words()
     many.packed([str(i) for i in range(MOST_WORDS)])
     long.packed(["x" * MOST_CHARACTERS])
-    assert not many.full
-    assert not long.full
+    before = (many.full, long.full)
     many.code("one more")
     long.code("y")
-    assert many.full
-    assert long.full
+    assert (before, many.full, long.full) == ((False, False), True, True)
 
 
 def test_names_that_never_end_do_not_stay_in_memory() -> None:
