@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from mlcanary.catalog import OBJECTIVES
 from mlcanary.measures.drift import Live, drift
+from mlcanary.measures.feature_stack import FeatureStack
 from mlcanary.measures.reference import FeatureReference, categorical_reference, numeric_reference
+from mlcanary.records import one_by_one
 
 LIVE, REFERENCE = 2000, 10_000
 BINS, CATEGORIES = 20, 50
@@ -117,8 +119,9 @@ def figures(reference: FeatureReference, column: Column) -> dict[str, float]:
     present = [value for value in column if value is not None]
     bins = reference.empty()
     bins.update_many(present)
-    live = Live(bins.values, float(column.size - len(present)), float(column.size))
-    return {s.name.removeprefix("mlcanary_window_feature_"): s.value for s in drift({"x": reference}, {"x": live})}
+    live = Live(bins.values[None, :], np.array([float(column.size - len(present))]), float(column.size))
+    shown = one_by_one(drift(FeatureStack({"x": reference}), live))
+    return {s.name.removeprefix("mlcanary_window_feature_"): s.value for s in shown}
 
 
 def seen(found: Mapping[str, float]) -> dict[str, bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -76,6 +76,33 @@ class Sample(NamedTuple):
     suffix: str
     labels: tuple[str, ...]
     value: float
+
+
+class Run(NamedTuple):
+    """Samples of one name and suffix that come one after the other: at least one, as many `labels` as `values`."""
+
+    name: str
+    suffix: str
+    labels: Sequence[tuple[str, ...]]
+    values: Sequence[float]
+
+
+Shown = Sample | Run
+"""What is to stand on a page: one sample, or many that arrays made at once."""
+
+
+def one_by_one(shown: Iterable[Shown]) -> Iterator[Sample]:
+    """The samples, those of runs one after the other.
+
+    >>> [s.value for s in one_by_one([Sample("a", "", (), 1.0), Run("b", "", [("x",), ("y",)], [2.0, 3.0])])]
+    [1.0, 2.0, 3.0]
+    """
+    for each in shown:
+        if isinstance(each, Sample):
+            yield each
+        else:
+            name, suffix, labels, values = each
+            yield from (Sample(name, suffix, own, value) for own, value in zip(labels, values, strict=True))
 
 
 def canonical_class(value: object) -> str | None:

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from mlcanary.catalog import BY_NAME, Kind
 from mlcanary.exposition.families import families
-from mlcanary.exposition.text import TextRenderer
+from mlcanary.exposition.text import LineWriter, TextRenderer
 from mlcanary.records import Sample
 
 Found = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -80,6 +80,17 @@ def test_numbers_keep_every_bit(number: float) -> None:
     written = text.decode().split()[-1]
     assert math.copysign(1, float(written)) == math.copysign(1, number) or number == 0
     assert float(written) == number
+
+
+_ANY = st.floats() | st.floats(1e-6, 1e-3) | st.integers(-(10**17), 10**17).map(float)
+
+
+@given(st.lists(_ANY, min_size=1, max_size=30))
+def test_a_run_is_written_as_python_writes_each_number(values: list[float]) -> None:
+    samples = [Sample("mlcanary_log_lines_total", "", (str(i),), value) for i, value in enumerate(values)]
+    block = LineWriter().write((), samples)["mlcanary_log_lines_total"]
+    written = [line.rsplit(" ", 1)[1] for line in block.lines.decode().splitlines()]
+    assert written == ["0" if value == 0 else repr(value).removesuffix(".0") for value in values]
 
 
 def test_histograms_and_summaries_are_read_as_what_they_are() -> None:

@@ -81,7 +81,7 @@ def test_former_states_of_all_windows_stay_within_their_memory(megabytes: int) -
         monitor.advance(now, now)
         list(monitor.samples(now))
     state = max(panel.nbytes for panel in monitor.panels.values())
-    kept = sum(len(ring) for panel in monitor.panels.values() for ring in panel._rings)
+    kept = sum(len(window.ring) for panel in monitor.panels.values() for window in panel.windows)
     least = 2 * len(monitor.panels) * (6 + 2)
     assert kept * state <= max(budget, least * state)
     resolution = value(monitor.samples(START + 9000.0), "resolution_seconds", "1h")

@@ -13,7 +13,7 @@ from mlcanary.catalog import CATALOG
 from mlcanary.exposition.families import Family, families
 from mlcanary.exposition.text import END, HEADS, Block, LineWriter
 from mlcanary.monitor.figures import Figures
-from mlcanary.records import Sample
+from mlcanary.records import Sample, Shown
 
 
 class Rendered(NamedTuple):
@@ -60,7 +60,8 @@ class PageMaker:
             elif stays is None:
                 groups[figure.place] = self._group(figure.stamp, figure.labels, figure.make())
             else:
-                groups[figure.place] = self._group(figure.stamp, (), filter(stays, figure.samples()))
+                kept = (sample for sample in figure.samples() if stays(sample))
+                groups[figure.place] = self._group(figure.stamp, (), kept)
         self._groups = groups
 
     def page(self, others: Iterable[Sample], before: bytes = b"", after: bytes = b"") -> Rendered:
@@ -85,7 +86,7 @@ class PageMaker:
         series = sum(group.series for group in groups)
         return Rendered((*text, after), (*openmetrics, END), tuple(marked), series)
 
-    def _group(self, stamp: Any, labels: tuple[str, ...], samples: Iterable[Sample]) -> _Group:
+    def _group(self, stamp: Any, labels: tuple[str, ...], samples: Iterable[Shown]) -> _Group:
         marked: list[Sample] = []
         blocks = self._writer.write(labels, samples, self._marked, marked)
         return _Group(stamp, blocks, marked, sum(block.series for block in blocks.values()))

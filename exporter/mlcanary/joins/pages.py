@@ -10,7 +10,7 @@ Cost: 16 KB per changed page, and each id once. What could not be stored is boun
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -114,9 +114,8 @@ class PageNotes:
         for page in gone:
             del self._on_disk[page]
         ids = []
-        for page, chunk in groupby(sorted(self._ids.items()), lambda item: item[0] >> PAGE_BITS):
-            seqs, texts = zip(*chunk, strict=True)
-            ids.append((seqs[0], _ENCODE((_low_bits(np.array(seqs)), texts))))
+        for page, seqs, texts in self._fresh_ids():
+            ids.append((int(seqs[0]), _ENCODE((_low_bits(seqs), texts))))
             self._on_disk[page] = self._on_disk.get(page, 0) + len(seqs)
         thin = []
         for page, part in parts.items():
@@ -127,6 +126,16 @@ class PageNotes:
         changes = JoinChanges(self._whole, pages, ids, thin, fresh=self._ids, counts=before)
         self._whole, self._ids, self._dirty = False, {}, set()
         return changes
+
+    def _fresh_ids(self) -> Iterator[tuple[int, NDArray[np.int64], list[str | None]]]:
+        """Ids that are not on disk yet by page, in rising order of their numbers."""
+        seqs, texts = np.fromiter(self._ids, dtype=np.int64, count=len(self._ids)), list(self._ids.values())
+        if (np.diff(seqs) < 0).any():
+            order = np.argsort(seqs)
+            seqs, texts = seqs[order], [texts[i] for i in order.tolist()]
+        pages, starts = np.unique(seqs >> PAGE_BITS, return_index=True)
+        for page, (start, end) in zip(pages.tolist(), pairwise([*starts.tolist(), len(seqs)]), strict=True):
+            yield page, seqs[start:end], texts[start:end]
 
     def redrain(self, changes: JoinChanges, ring: RowRing) -> None:
         """Give these out again at the next `drain`: they could not be stored."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
 from math import isnan
 from typing import Any, ClassVar
 
@@ -20,7 +22,7 @@ import numpy as np
 from mlcanary.catalog import NO_PREDICTION, OTHER
 from mlcanary.columns import NONE, Classes, Codes, Floats, OutcomeColumns, PredictionColumns
 from mlcanary.measures.plan import ModelPlan
-from mlcanary.records import Prediction, Sample
+from mlcanary.records import Prediction, Run, Sample, Shown
 from mlcanary.stats.accumulator import Accumulator
 
 
@@ -198,6 +200,14 @@ class Measure:
         """Estimates over what these parts hold, gathered in `seconds`; nothing where undefined."""
         yield from ()
 
+    def counter_runs(self) -> Iterator[Shown]:
+        """What `counters` gives; overridden where arrays hold many samples of one name."""
+        yield from self.counters()
+
+    def gauge_runs(self, seconds: float) -> Iterator[Shown]:
+        """What `gauges` gives; overridden likewise."""
+        yield from self.gauges(seconds)
+
     def labels(self) -> float | None:
         """Labelled rows behind the gauges; None for a measure whose gauges need none."""
         return None
@@ -257,6 +267,22 @@ _NO_SLOTS: dict[str, Any] = {}
 def undefined(figure: str, reason: str) -> Sample:
     """Says why a figure of the window is absent: no_labels, one_class, no_positive_prediction, no_reference ..."""
     return sample("window_undefined", (figure, reason), 1.0)
+
+
+@lru_cache(maxsize=64)
+def crossed(*axes: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """Labels for every combination, the last axis fastest; the same ones for all versions, segments and pages.
+
+    >>> crossed(("a", "b"), ("1", "2"))
+    (('a', '1'), ('a', '2'), ('b', '1'), ('b', '2'))
+    """
+    return tuple(product(*axes))
+
+
+def run(name: str, labels: Sequence[tuple[str, ...]], values: Floats) -> Iterator[Run]:
+    """A run under a catalogue name without its prefix; nothing for no values. `values` has shape (len(labels),)."""
+    if len(labels):
+        yield Run(f"mlcanary_{name}", "", labels, values.tolist())
 
 
 def sample(name: str, labels: tuple[str, ...], value: float, suffix: str = "") -> Sample:

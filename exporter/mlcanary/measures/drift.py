@@ -5,20 +5,23 @@ Pure: counts in, samples out. The same figures are recorded over all sidecars by
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from mlcanary.measures.contract import sample, undefined
-from mlcanary.measures.reference import FeatureReference, NumericReference
-from mlcanary.records import Sample
+import numpy as np
+
+from mlcanary.measures.contract import run, undefined
+from mlcanary.measures.feature_stack import FeatureStack, Labels, Mask, chosen
+from mlcanary.records import Run, Shown
 from mlcanary.stats.accumulator import Floats
-from mlcanary.stats.chi_square import chi_square_from_counts, chi_square_quantile
-from mlcanary.stats.jensen_shannon import jensen_shannon_from_counts
-from mlcanary.stats.ks import ks_critical, ks_from_counts
-from mlcanary.stats.psi import psi_from_counts
-from mlcanary.stats.share_change import largest_change_critical, largest_share_change, share_change
-from mlcanary.stats.total_variation import total_variation_from_counts
-from mlcanary.stats.wasserstein import wasserstein_critical, wasserstein_from_counts
+from mlcanary.stats.chi_square import chi_square, chi_square_quantile
+from mlcanary.stats.jensen_shannon import jensen_shannon
+from mlcanary.stats.ks import ks, ks_critical
+from mlcanary.stats.psi import psi
+from mlcanary.stats.sample_size import sample_size
+from mlcanary.stats.share_change import largest_change_critical, largest_rise, share_change
+from mlcanary.stats.total_variation import total_variation
+from mlcanary.stats.wasserstein import wasserstein
 
 FALSE_ALARM = 1e-5
 """Probability with which a critical value is exceeded without drift, per feature and window."""
@@ -52,98 +55,115 @@ DRIFT_FAMILIES = (
 
 
 class Live(NamedTuple):
-    """A feature in one window: `counts` over the reference's bins; `missing` of `rows`, None if that is not counted."""
+    """All features of a stack in one window: their counts, shape (F, width), and how many of `rows` lacked each.
+
+    `missing` has shape (F,) and is NaN where that is not counted.
+    """
 
     counts: Floats
-    missing: float | None
+    missing: Floats
     rows: float
 
 
-def drift(features: Mapping[str, FeatureReference], live: Mapping[str, Live]) -> Iterator[Sample]:
+def drift(stack: FeatureStack, live: Live) -> Iterator[Shown]:
     """Figures of all features of a reference; those that are undefined are named once, whatever the number of features.
 
-    Cost: O(B) per feature, about 0.1 ms for 20 bins.
+    Cost: O(F B), about 1 ms for 25 features of 20 bins, whatever their kinds.
     """
-    absent: set[tuple[str, str]] = set() if features else {("feature_drift", "no_reference")}
-    for name, reference in features.items():
-        seen = live[name]
-        if seen.counts.sum() > 0:
-            yield from _named(name, _of_any_kind(seen.counts, reference.counts))
-            if isinstance(reference, NumericReference):
-                yield from _named(name, _of_numbers(seen.counts, reference))
-                if reference.stddev <= 0:
-                    absent.add(("feature_wasserstein_stddevs", "no_spread"))
-        else:
-            absent.add(("feature_drift", "no_values"))
-        if seen.missing is not None and seen.rows > 0:
-            yield from _named(name, _of_missing(seen.missing, seen.rows, reference))
+    absent: set[tuple[str, str]] = set() if stack.names else {("feature_drift", "no_reference")}
+    seen = live.counts.sum(axis=-1) > 0
+    if not seen.all():
+        absent.add(("feature_drift", "no_values"))
+    if seen.any():
+        yield from _of_any_kind(stack, live.counts, seen)
+        of_numbers = seen[stack.numeric]
+        if of_numbers.any():
+            yield from _of_numbers(stack, live.counts[stack.numeric], of_numbers)
+        if (stack.stddev[of_numbers] <= 0).any():
+            absent.add(("feature_wasserstein_stddevs", "no_spread"))
+    if live.rows > 0:
+        yield from _of_missing(stack, live)
     for figure, reason in sorted(absent):
         yield undefined(figure, reason)
 
 
-def _named(name: str, figures: Mapping[str, float]) -> Iterator[Sample]:
-    for figure, value in figures.items():
-        yield sample(f"window_feature_{figure}", (name,), value)
+def _runs(labels: Sequence[Labels], shown: Mask, figures: dict[str, Floats]) -> Iterator[Run]:
+    """The figures of those features for which they are shown."""
+    kept, every = chosen(labels, shown), shown.all()
+    for figure, values in figures.items():
+        yield from run(f"window_feature_{figure}", kept, values if every else values[shown])
 
 
-def _noise(n: float, m: float) -> float:
+def _noise(n: Floats, m: Floats) -> Floats:
     """Variance of a difference between two samples, in variances of one value."""
-    return 1 / n + 1 / m
+    noise: Floats = 1 / n + 1 / m
+    return noise
 
 
-def _of_any_kind(counts: Floats, reference: Floats) -> dict[str, float]:
-    n = float(counts.sum())
-    noise = _noise(n, float(reference.sum()))
-    figures = {"observations": n}
-    chi_square = chi_square_from_counts(counts, reference)
-    psi, divergence = psi_from_counts(counts, reference), jensen_shannon_from_counts(counts, reference)
-    moved, largest = total_variation_from_counts(counts, reference), largest_share_change(counts, reference)
-    if chi_square is None or psi is None or divergence is None or moved is None or largest is None:
-        return figures
-    figures |= {
-        "chisquare": chi_square.statistic,
-        "chisquare_pvalue": chi_square.pvalue,
-        "cramers_v_ratio": chi_square.cramers_v,
-        "total_variation_ratio": moved,
-        "bin_zscore": largest,
-        "bin_zscore_critical": largest_change_critical(chi_square.degrees + 1, FALSE_ALARM),
-        "psi": psi,
-        "psi_expected": chi_square.degrees * noise,
-        "jensen_shannon_nats": divergence,
-    }
-    if chi_square.degrees > 0:
-        critical = chi_square_quantile(FALSE_ALARM, chi_square.degrees)
-        figures |= {
+def _of_any_kind(stack: FeatureStack, counts: Floats, seen: Mask) -> Iterator[Run]:
+    n, m = sample_size(counts)[:, 0], sample_size(stack.counts)[:, 0]
+    yield from _runs(stack.labels, seen, {"observations": n})
+    noise = _noise(n, m)
+    moved = chi_square(counts, stack.counts)
+    degrees = moved.degrees.tolist()
+    defined = ~np.isnan(noise)
+    yield from _runs(
+        stack.labels,
+        defined,
+        {
+            "chisquare": moved.statistic,
+            "chisquare_pvalue": moved.pvalue,
+            "cramers_v_ratio": moved.cramers_v,
+            "total_variation_ratio": total_variation(counts, stack.counts),
+            "bin_zscore": largest_rise(counts, stack.counts, stack.bins),
+            "bin_zscore_critical": np.array([largest_change_critical(max(k, 0) + 1, FALSE_ALARM) for k in degrees]),
+            "psi": psi(counts, stack.counts),
+            "psi_expected": moved.degrees * noise,
+            "jensen_shannon_nats": jensen_shannon(counts, stack.counts),
+        },
+    )
+    critical = np.array([chi_square_quantile(FALSE_ALARM, max(k, 1)) for k in degrees])
+    yield from _runs(
+        stack.labels,
+        defined & (moved.degrees > 0),
+        {
             "chisquare_critical": critical,
             "psi_critical": critical * noise,
             "jensen_shannon_critical_nats": critical * noise / 8,
-        }
-    return figures
+        },
+    )
 
 
-def _of_numbers(counts: Floats, reference: NumericReference) -> dict[str, float]:
-    noise = _noise(float(counts.sum()), float(reference.counts.sum()))
-    gaps = reference.gaps
-    ks = ks_from_counts(counts, reference.counts, reference.points)
-    distance = wasserstein_from_counts(counts, reference.counts, gaps)
-    if ks is None or distance is None:
-        return {}
+def _of_numbers(stack: FeatureStack, counts: Floats, seen: Mask) -> Iterator[Run]:
+    reference, gaps = stack.counts[stack.numeric], stack.gaps
+    noise = _noise(sample_size(counts)[:, 0], sample_size(reference)[:, 0])
+    apart, distance = ks(counts, reference, stack.points), wasserstein(counts, reference, gaps)
+    defined, spread = seen & ~np.isnan(noise), stack.stddev > 0
+    yield from _runs(
+        stack.numeric_labels,
+        defined,
+        {
+            "ks_ratio": apart.statistic,
+            "ks_upper_bound_ratio": apart.upper_bound,
+            "ks_pvalue": apart.pvalue,
+            "ks_critical_ratio": ks_critical(noise, FALSE_ALARM),
+            "wasserstein": distance * np.where(spread, stack.stddev, 1.0),
+        },
+    )
+    critical = np.sqrt(noise) * stack.wasserstein_units[FALSE_ALARM]
+    in_stddevs = {"wasserstein_stddevs": distance, "wasserstein_critical_stddevs": critical}
+    yield from _runs(stack.numeric_labels, defined & spread, in_stddevs)
+
+
+def _of_missing(stack: FeatureStack, live: Live) -> Iterator[Run]:
+    counted = ~np.isnan(live.missing)
+    before, all_before = stack.missing.tolist(), (stack.counts.sum(axis=-1) + stack.missing).tolist()
+    changes = [
+        share_change(missing, live.rows, one, whole) if known else np.nan
+        for missing, one, whole, known in zip(live.missing.tolist(), before, all_before, counted.tolist(), strict=True)
+    ]
     figures = {
-        "ks_ratio": ks.statistic,
-        "ks_upper_bound_ratio": ks.upper_bound,
-        "ks_pvalue": ks.pvalue,
-        "ks_critical_ratio": ks_critical(noise, FALSE_ALARM),
-        "wasserstein": distance * (reference.stddev if reference.stddev > 0 else 1.0),
+        "missing_delta_ratio": live.missing / live.rows - stack.missing_ratio,
+        "missing_zscore": np.array(changes),
     }
-    if reference.stddev > 0:
-        figures["wasserstein_stddevs"] = distance
-        figures["wasserstein_critical_stddevs"] = wasserstein_critical(reference.counts, gaps, noise, FALSE_ALARM)
-    return figures
-
-
-def _of_missing(missing: float, rows: float, reference: FeatureReference) -> dict[str, float]:
-    before = float(reference.counts.sum()) + reference.missing
-    return {
-        "missing_delta_ratio": missing / rows - reference.missing_ratio,
-        "missing_zscore": share_change(missing, rows, reference.missing, before),
-    }
+    yield from _runs(stack.labels, counted, figures)

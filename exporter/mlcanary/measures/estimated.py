@@ -8,10 +8,10 @@ import numpy as np
 
 from mlcanary.catalog import NEGATIVE, POSITIVE
 from mlcanary.columns import Floats, Mask, OutcomeColumns, PredictionColumns
-from mlcanary.measures.contract import Labeled, Measure, positive_of, sample, undefined
+from mlcanary.measures.contract import Labeled, Measure, crossed, positive_of, run, sample, undefined
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import edge_labels
-from mlcanary.records import Prediction, Sample
+from mlcanary.records import Prediction, Sample, Shown, one_by_one
 from mlcanary.stats.accumulator import Tally
 from mlcanary.stats.expected_auc import UnlabeledBins
 from mlcanary.stats.expected_confusion import ExpectedConfusion
@@ -121,6 +121,10 @@ class EstimatedMeasure(Measure):
 
     def counters(self) -> Iterator[Sample]:
         """Nothing until there are scores; then all, at zero where nothing came."""
+        return one_by_one(self.counter_runs())
+
+    def counter_runs(self) -> Iterator[Shown]:
+        """The same, a run for each family of bins."""
         if self.parts["scored"].total() == 0:
             return
         matrix: ExpectedConfusion = self.parts["confusion"]
@@ -139,8 +143,7 @@ class EstimatedMeasure(Measure):
             ("score_below_total", below(bins.counts)),
             ("score_below_score_total", below(bins.sums)),
         ):
-            for label, value in zip(self._labels, values.tolist(), strict=True):
-                yield sample(family, (label,), value)
+            yield from run(family, crossed(self._labels), values)
         checked: ExpectedConfusion = self.parts["checked"]
         yield sample("estimate_check_predictions_total", (), checked.count(True) + checked.count(False))
         yield sample("estimate_check_correct_total", (ESTIMATED,), checked.right())

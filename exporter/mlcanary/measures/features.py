@@ -6,18 +6,21 @@ and extremes; bins, ranges and drift need a reference. The model's own output is
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import NoneType
+from typing import NamedTuple
 
 import numpy as np
 
 from mlcanary.catalog import FEATURES, PREDICTION_FEATURE, Task
 from mlcanary.columns import PredictionColumns
-from mlcanary.measures.contract import Measure, names_counted, sample
+from mlcanary.measures.contract import Measure, names_counted, run, sample
 from mlcanary.measures.drift import DRIFT_FAMILIES, Live, drift
 from mlcanary.measures.feature_columns import NameCounts, NumberColumns, bin_counts, kept_range, outside
-from mlcanary.measures.feature_gauges import GAUGES, FeatureWindow
+from mlcanary.measures.feature_gauges import GAUGES, MOMENTS, FeatureWindow, has_all_names, has_range
+from mlcanary.measures.feature_stack import Cells, chosen, stack_of
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import (
     CategoricalReference,
@@ -26,7 +29,7 @@ from mlcanary.measures.reference import (
     Reference,
     floats_of,
 )
-from mlcanary.records import Prediction, Sample
+from mlcanary.records import Prediction, Run, Sample, Shown, one_by_one
 from mlcanary.stats.accumulator import Floats, Tally
 from mlcanary.stats.extremes import Extremes
 from mlcanary.stats.moments import moment_sums
@@ -34,7 +37,6 @@ from mlcanary.stats.named_rows import NamedRows
 from mlcanary.stats.roc_auc import below
 
 KINDS = ("number", "text", "boolean", "other")
-MOMENTS = ("numbers", "positive", "negative", "squares")
 FIELDS = ("missing", "mistyped", "outside", "unseen", "numeric", *KINDS, *MOMENTS)
 """Counters of a feature. `numeric` is above 0 where a learnt feature began with a number."""
 
@@ -46,6 +48,13 @@ _ABSENT_OR_NUMBER = frozenset({int, float, NoneType})
 _NUMERIC_TASKS = frozenset({Task.BINARY, Task.REGRESSION})
 _BLOCK = 32
 """Features whose numbers are held as one array at a time: enough to pay for numpy's calls, small for its caches."""
+
+
+class _Cells(NamedTuple):
+    """Bins that are shown, and those of numbers."""
+
+    all: Cells
+    numeric: Cells
 
 
 class FeatureMeasure(Measure):
@@ -71,8 +80,8 @@ class FeatureMeasure(Measure):
     def __init__(self, plan: ModelPlan) -> None:
         super().__init__(plan)
         self._watched = _watched(plan)
-        self._bin_labels = {name: watched.bins for name, watched in self._watched.items()}
         self._hidden: frozenset[str] = frozenset()
+        self._stack_up()
         self._gauges_hidden = False
         output = (PREDICTION_FEATURE,) if plan.task in _NUMERIC_TASKS else ()
         self.parts = {
@@ -86,11 +95,19 @@ class FeatureMeasure(Measure):
     def leave_out(self, classes: Collection[str], features: Collection[str]) -> None:
         """Make no samples of these features, and no gauges at all if the class says so."""
         self._hidden, self._gauges_hidden = frozenset(features), "feature_gauges" in classes
+        self._stack_up()
+
+    def _stack_up(self) -> None:
+        """What the samples of the features need of their references."""
+        self._stack = stack_of(self._watched, profiled=self.plan.reference is not None)
+        shown = np.array([name not in self._hidden for name in self._watched], dtype=bool)
+        self._cells = _Cells(self._stack.cells.among(shown), self._stack.numeric_cells.among(shown))
 
     def replan(self, plan: ModelPlan) -> None:
         """Compare with the counts of the new plan's reference from now on."""
         super().replan(plan)
         self._watched = _watched(plan)
+        self._stack_up()
 
     def on_predictions(self, batch: Sequence[Prediction]) -> None:
         """Count every feature of every answered request."""
@@ -260,45 +277,51 @@ class FeatureMeasure(Measure):
             if (flag or isinstance(self._watched.get(name), NumericReference)) and name not in self._hidden:
                 yield name
 
-    def _shown(self) -> Mapping[str, FeatureReference]:
-        if not self._hidden:
-            return self._watched
-        return {name: watched for name, watched in self._watched.items() if name not in self._hidden}
-
     def counters(self) -> Iterator[Sample]:
         """Bin and below counts, sums for the moments, and what is missing, mistyped, out of range or unheard of."""
-        for name, watched in self._shown().items():
-            counts = self.parts[f"bins {name}"].values
-            labels = self._bin_labels[name]
-            for label, count in zip(labels, counts.tolist(), strict=True):
-                yield sample("feature_bin_total", (name, label), count)
-            if isinstance(watched, NumericReference):
-                for label, under in zip(labels, below(counts).tolist(), strict=True):
-                    yield sample("feature_below_total", (name, label), under)
-        values: NamedRows = self.parts["values"]
-        for name in values.names:
-            if name != PREDICTION_FEATURE and name not in self._hidden:
-                yield from self._value_counters(name, dict(zip(FIELDS, values.of(name).tolist(), strict=True)))
-        for name in self._numeric_names():
-            row = dict(zip(FIELDS, values.of(name).tolist(), strict=True))
-            yield sample("feature_numbers_total", (name,), row["numbers"])
-            yield sample("feature_deviation_total", (name, "positive"), row["positive"])
-            yield sample("feature_deviation_total", (name, "negative"), row["negative"])
-            yield sample("feature_deviation_squares_total", (name,), row["squares"])
-        for name, watched in self._shown().items():
-            if isinstance(watched, NumericReference) and watched.min is not None:
+        return one_by_one(self.counter_runs())
+
+    def counter_runs(self) -> Iterator[Shown]:
+        """The same, a run for each family."""
+        stack, values = self._stack, self.parts["values"]
+        totals, under = self._counts(), self._cells.numeric
+        yield from run("feature_bin_total", self._cells.all.labels, self._cells.all.of(totals))
+        yield from run("feature_below_total", under.labels, under.of(below(totals)))
+        yield from self._value_counters()
+        yield from self._moment_counters()
+        for name, watched in stack.watched.items():
+            if name in self._hidden:
+                continue
+            if has_range(watched):
                 yield sample("feature_out_of_range_total", (name,), values.get(name, "outside"))
-            elif isinstance(watched, CategoricalReference) and watched.complete:
+            elif has_all_names(watched):
                 yield sample("feature_unseen_total", (name,), values.get(name, "unseen"))
         for (name,), count in self.parts["unexpected"].items():
             yield sample("feature_unexpected_total", (name,), count)
 
-    def _value_counters(self, name: str, row: Mapping[str, float]) -> Iterator[Sample]:
-        yield sample("feature_missing_total", (name,), row["missing"])
-        if name in self._watched:
-            yield sample("feature_mistyped_total", (name,), row["mistyped"])
-        for kind in KINDS:
-            yield sample("feature_values_total", (name, kind), row[kind])
+    def _counts(self) -> Floats:
+        """The bins of all watched features, a row for each."""
+        return self._stack.filled([self.parts[f"bins {name}"].values for name in self._stack.names])
+
+    def _value_counters(self) -> Iterator[Run]:
+        values: NamedRows = self.parts["values"]
+        names = [name for name in values.names if name != PREDICTION_FEATURE and name not in self._hidden]
+        rows = values.values[[values.names[name] for name in names]]
+        yield from run("feature_missing_total", [(name,) for name in names], rows[:, _MISSING])
+        watched = np.array([name in self._watched for name in names], dtype=bool)
+        yield from run("feature_mistyped_total", chosen([(name,) for name in names], watched), rows[watched, _MISTYPED])
+        kinds = [(name, kind) for name in names for kind in KINDS]
+        yield from run("feature_values_total", kinds, rows[:, _KINDS].ravel())
+
+    def _moment_counters(self) -> Iterator[Run]:
+        values: NamedRows = self.parts["values"]
+        names = list(self._numeric_names())
+        sums = values.values[[values.names[name] for name in names], _MOMENTS]
+        labels = [(name,) for name in names]
+        signed = [(name, sign) for name in names for sign in ("positive", "negative")]
+        yield from run("feature_numbers_total", labels, sums[:, 0])
+        yield from run("feature_deviation_total", signed, sums[:, 1:3].ravel())
+        yield from run("feature_deviation_squares_total", labels, sums[:, 3])
 
     def facts(self, now: float) -> Iterator[Sample]:
         """What the deviations are taken from."""
@@ -307,20 +330,25 @@ class FeatureMeasure(Measure):
 
     def gauges(self, seconds: float) -> Iterator[Sample]:
         """Drift, and what the values of the window are like."""
+        return one_by_one(self.gauge_runs(seconds))
+
+    def gauge_runs(self, seconds: float) -> Iterator[Shown]:
+        """The same, a run for each family."""
         if self._gauges_hidden:
             return
-        bins = {name: self.parts[f"bins {name}"].values for name in self._watched}
-        rows, values = self.parts["rows"].total(), self.parts["values"]
-        missing = {name: None if name == PREDICTION_FEATURE else values.get(name, "missing") for name in self._watched}
-        yield from drift(self._watched, {name: Live(bins[name], missing[name], rows) for name in self._watched})
+        counts, rows = self._counts(), self.parts["rows"].total()
+        values: NamedRows = self.parts["values"]
+        known = dict(zip(values.names, values.column("missing").tolist(), strict=True))
+        missing = [math.nan if name == PREDICTION_FEATURE else known.get(name, 0.0) for name in self._stack.names]
+        yield from drift(self._stack, Live(counts, np.array(missing), rows))
         yield from FeatureWindow(
             rows,
             values,
             self.slots["extremes"].of,
             {name for (name,), count in self.parts["unexpected"].items() if count > 0},
-            None if self.plan.reference is None else self._watched,
-            bins,
-        ).samples()
+            self._stack,
+            counts,
+        ).runs()
 
 
 def _watched(plan: ModelPlan) -> dict[str, FeatureReference]:

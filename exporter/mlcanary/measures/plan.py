@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class ModelPlan:
         edges: Floats = np.union1d(grid, quantiles[::_COARSE_STEP] if self.coarse else quantiles)
         return edges
 
-    @property
+    @cached_property
     def edges(self) -> str:
         """Hash of every edge of this model."""
         return edges_hash(self.score_edges, self.reference)

@@ -8,11 +8,11 @@ import numpy as np
 
 from mlcanary.catalog import NEGATIVE, POSITIVE
 from mlcanary.columns import OutcomeColumns, PredictionColumns
-from mlcanary.measures.contract import Labeled, Measure, sample, undefined
+from mlcanary.measures.contract import Labeled, Measure, crossed, run, sample, undefined
 from mlcanary.measures.losses import left_out, scored_columns, why_absent, why_left_out
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import edge_labels
-from mlcanary.records import Prediction, Sample
+from mlcanary.records import Prediction, Sample, Shown, one_by_one
 from mlcanary.stats.accumulator import Tally
 from mlcanary.stats.average_precision import average_precision_from_counts
 from mlcanary.stats.calibration import calibration_error
@@ -76,15 +76,17 @@ class ScoreMeasure(Measure):
 
     def counters(self) -> Iterator[Sample]:
         """In-bin and below counts per class, and score sums."""
+        return one_by_one(self.counter_runs())
+
+    def counter_runs(self) -> Iterator[Shown]:
+        """The same, a run for each family."""
         bins: ScoreBins = self.parts["bins"]
         if self.parts["scored"].total() == 0:
             return
-        for actual, counts in ((POSITIVE, bins.positives), (NEGATIVE, bins.negatives)):
-            for label, inside, under in zip(self._labels, counts.tolist(), below(counts).tolist(), strict=True):
-                yield sample("labeled_score_bin_total", (actual, label), inside)
-                yield sample("labeled_score_below_total", (actual, label), under)
-        for label, total in zip(self._labels, bins.score_sums.tolist(), strict=True):
-            yield sample("labeled_score_bin_score_total", (label,), total)
+        labels, counts = crossed((POSITIVE, NEGATIVE), self._labels), np.stack([bins.positives, bins.negatives])
+        yield from run("labeled_score_bin_total", labels, counts.ravel())
+        yield from run("labeled_score_below_total", labels, below(counts).ravel())
+        yield from run("labeled_score_bin_score_total", crossed(self._labels), bins.score_sums)
 
     def gauges(self, seconds: float) -> Iterator[Sample]:
         """Every figure with its bound or bracket; what is not defined is absent, with its reason."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from mlcanary.catalog import NEGATIVE, POSITIVE
 from mlcanary.columns import PredictionColumns
-from mlcanary.measures.contract import Measure, Outcome, sample, undefined
+from mlcanary.measures.contract import Measure, Outcome, crossed, run, sample, undefined
 from mlcanary.measures.plan import ModelPlan
-from mlcanary.records import Prediction, Sample
+from mlcanary.records import Prediction, Sample, Shown, one_by_one
 from mlcanary.stats.accumulator import Floats, Tally
 from mlcanary.stats.user_buckets import BUCKETS, UserBuckets, clustered
 
@@ -63,21 +63,24 @@ class UserBucketMeasure(Measure):
 
     def counters(self) -> Iterator[Sample]:
         """All buckets, born at zero together."""
+        return one_by_one(self.counter_runs())
+
+    def counter_runs(self) -> Iterator[Shown]:
+        """The same, a run for each family."""
         values = self.parts["buckets"].values
         if not values.any():
             return
-        rows: dict[tuple[str, str | None], int] = {
-            ("predictions", None): _PREDICTIONS,
-            ("errors", None): _FAILED,
-            ("events", self.plan.clicks): _CLICKS,
-            ("events", self.plan.conversions): _CONVERSIONS,
-            ("value", POSITIVE): _GAINED,
-            ("value", NEGATIVE): _LOST,
+        families: dict[str, dict[str | None, int]] = {
+            "predictions": {None: _PREDICTIONS},
+            "errors": {None: _FAILED},
+            "events": {self.plan.clicks: _CLICKS, self.plan.conversions: _CONVERSIONS},
+            "value": {POSITIVE: _GAINED, NEGATIVE: _LOST},
         }
-        for (family, label), row in rows.items():
-            own = () if label is None else (label,)
-            for name, total in zip(_NAMES, values[row].tolist(), strict=True):
-                yield sample(f"user_bucket_{family}_total", (name, *own), total)
+        for family, rows in families.items():
+            labels = [
+                own for label in rows for own in (crossed(_NAMES) if label is None else crossed(_NAMES, (label,)))
+            ]
+            yield from run(f"user_bucket_{family}_total", labels, values[list(rows.values())].ravel())
 
     def gauges(self, seconds: float) -> Iterator[Sample]:
         """Standard errors over buckets, or why they are absent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from mlcanary.records import Sample
+from mlcanary.records import Sample, Shown, one_by_one
 
 
 class Figures(NamedTuple):
@@ -18,9 +18,9 @@ class Figures(NamedTuple):
     place: tuple[str, ...]
     labels: tuple[str, ...]
     stamp: Any
-    make: Callable[[], Iterable[Sample]]
+    make: Callable[[], Iterable[Shown]]
 
     def samples(self) -> Iterator[Sample]:
         """The samples with all of their labels."""
-        for name, suffix, labels, value in self.make():
+        for name, suffix, labels, value in one_by_one(self.make()):
             yield Sample(name, suffix, (*self.labels, *labels), value)

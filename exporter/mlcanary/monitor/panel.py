@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,11 @@ from mlcanary.measures.outcomes import OutcomeMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.registry import measures_of
 from mlcanary.monitor.figures import Figures
-from mlcanary.records import ModelKey, Prediction, Sample
+from mlcanary.monitor.window import Held, State, Window, start_of
+from mlcanary.records import ModelKey, Prediction, Sample, Shown
+from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.row_choice import Unnamed
-from mlcanary.windows.merge_ring import MergeRing
 from mlcanary.windows.packed import Packed
-from mlcanary.windows.ring import SnapshotRing
 
 
 class Counters:
@@ -45,16 +44,23 @@ class Counters:
             self._layout = found  # else the former one, so that what compares them sees at once that it is the same
         return Packed(self._layout, np.concatenate(pieces))
 
-    def since(self, earlier: Packed, number: int) -> Measure:
-        """What came into the measure of this number since `earlier`, a former state."""
-        layout, _ = earlier.layout[number]
-        measure, at = self.measures[number], _start(earlier, number)
-        parts = {}
-        for name, names, size in layout:
-            parts[name] = measure.parts[name].unpack(names, earlier.values[at : at + size])
+    def between(self, earlier: Packed, later: Packed, number: int) -> Measure:
+        """What came into the measure of this number between two states."""
+        if earlier.layout[number] == later.layout[number]:  # then all that counts is subtracted at once
+            return self._over(later.layout, number, _of(later, number) - _of(earlier, number))
+        between: Measure = self._over(later.layout, number, _of(later, number)).minus(
+            self._over(earlier.layout, number, _of(earlier, number))
+        )
+        return between
+
+    def _over(self, layout: Any, number: int, values: Floats) -> Measure:
+        """The measure over such numbers."""
+        measure, parts, at = self.measures[number], {}, 0
+        for name, names, size in layout[number][0]:
+            parts[name] = measure.parts[name].unpack(names, values[at : at + size])
             at += size
-        since: Measure = measure.minus(measure.over(parts))
-        return since
+        over: Measure = measure.over(parts)
+        return over
 
     def take_slots(self) -> Slots:
         """What came into the slots since the last call."""
@@ -70,6 +76,12 @@ class Slots:
     def merge(self, other: Slots) -> Slots:
         """The slots that would have seen both inputs."""
         return Slots(tuple(map(_merged, self.of, other.of)))
+
+
+def _of(state: Packed, number: int) -> Floats:
+    """The numbers of a measure."""
+    numbers: Floats = state.values[start_of(state, number) : state.layout[number][1]]
+    return numbers
 
 
 def _merged(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +107,7 @@ class Panel:
         self.unnamed = Unnamed()
         self._left_out: frozenset[str] = frozenset()
         self._terms = object()  # stands for all but the counters that figures depend on
-        self._windows = tuple(windows)
+        self._spans = tuple(windows)
         self._start_windows(now)
 
     @property
@@ -139,9 +151,8 @@ class Panel:
 
     def set_slots(self, slots: int) -> None:
         """Keep about this many former states per window."""
-        for ring, held in zip(self._rings, self._slots, strict=True):
-            ring.set_slots(slots)
-            held.set_slots(slots)
+        for window in self.windows:
+            window.set_slots(slots)
 
     def on_predictions(self, batch: Sequence[Prediction], now: float) -> None:
         """Hand a batch to every measure; `now` is when it was read."""
@@ -212,30 +223,30 @@ class Panel:
             yield from figures.samples()
 
     def figures(self, now: float) -> Iterator[Figures]:
-        """The same in groups, which are to be made before anything else is counted."""
-        state, fresh = self.counters.pack(), self.counters.take_slots()
-        self._state_bytes = state.values.nbytes
+        """The same in groups, which are to be made before anything else is counted.
+
+        Counters are those of `now`; gauges of a window are at most as old as `window.oldest_figures` says.
+        """
+        packed, fresh = self.counters.pack(), self.counters.take_slots()
+        state = State.of(packed)
+        self._state_bytes = packed.values.nbytes
         for number, measure in self._shown():
             # What a sketch shows depends on the day, and comparing it would cost more than making it.
-            stamp = None if measure.sketches else (self._terms, _told(state, number))
+            stamp = None if measure.sketches else (self._terms, state.told[number])
             yield Figures((*self.key, "", type(measure).__name__), self.key, stamp, partial(_counted, measure, now))
-        for (window, _), ring, slots in zip(self._windows, self._rings, self._slots, strict=True):
-            ring.record(now, state)
-            slots.record(now, fresh)
-            yield from self._window_figures(window, ring, slots.merged(), state, now)
+        for window in self.windows:
+            window.record(now, packed, fresh)
+            yield from self._window_figures(window.label, window.held(now, state, self._terms))
 
-    def _window_figures(
-        self, window: str, ring: SnapshotRing, slots: Slots, state: Packed, now: float
-    ) -> Iterator[Figures]:
-        oldest, seconds = ring.oldest, ring.covered(now)
+    def _window_figures(self, window: str, held: Held) -> Iterator[Figures]:
         for number, measure in self._shown():
-            held, timed = slots.of[number], seconds if measure.timed else 0.0
-            stamp = (self._terms, _told(state, number), _told(oldest, number), held, timed)
+            slots, timed = held.slots.of[number], held.seconds if measure.timed else 0.0
+            stamp = (self._terms, held.newest.told[number], held.oldest.told[number], slots, timed)
 
-            def make(number: int = number, held: dict[str, Any] = held) -> Iterator[Sample]:
-                since = self.counters.since(oldest, number)
-                since.slots = held
-                return since.gauges(seconds)
+            def make(number: int = number, slots: dict[str, Any] = slots) -> Iterator[Shown]:
+                between = self.counters.between(held.oldest.packed, held.newest.packed, number)
+                between.slots = slots
+                return between.gauge_runs(held.seconds)
 
             yield Figures((*self.key, window, type(measure).__name__), (*self.key, window), stamp, make)
 
@@ -283,22 +294,9 @@ class Panel:
         empty = self.counters.take_slots()
         state = self.counters.pack()
         self._state_bytes = state.values.nbytes
-        self._rings = tuple(SnapshotRing(seconds, state, now) for _, seconds in self._windows)
-        self._slots = tuple(MergeRing(seconds, empty, now) for _, seconds in self._windows)
+        self.windows = tuple(Window(label, seconds, state, empty, now) for label, seconds in self._spans)
 
 
-def _counted(measure: Measure, now: float) -> Iterator[Sample]:
-    yield from measure.counters()
+def _counted(measure: Measure, now: float) -> Iterator[Shown]:
+    yield from measure.counter_runs()
     yield from measure.facts(now)
-
-
-def _start(state: Packed, number: int) -> int:
-    """Where the numbers of a measure begin."""
-    return int(state.layout[number - 1][1]) if number else 0
-
-
-def _told(state: Packed, number: int) -> tuple[Any, bytes]:
-    """The names and a digest of the numbers of a measure: equal where those are."""
-    layout, end = state.layout[number]
-    numbers = state.values[_start(state, number) : end]
-    return layout, blake2b(numbers.tobytes(), digest_size=16).digest()

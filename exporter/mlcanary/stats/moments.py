@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlcanary.stats.accumulator import Floats
+from mlcanary.stats.sample_size import figure, sample_size
 
 LIMIT = 1e15
 """Numbers beyond are left out: one of them would drown all digits of every other for good."""
@@ -36,15 +37,34 @@ class Moments(NamedTuple):
         >>> Moments(4, 6.0, 2.0, 14.0).mean(10.0), Moments(4, 6.0, 2.0, 14.0).variance()
         (11.0, 2.5)
         """
-        return center + (self.positive - self.negative) / self.numbers if self.numbers > 0 else None
+        return figure(means(np.array(self), np.array(center)))
 
     def variance(self) -> float | None:
         """Population variance (divided by their number); None without numbers."""
-        if self.numbers <= 0:
-            return None
-        squares = self.squares / self.numbers
-        variance = squares - ((self.positive - self.negative) / self.numbers) ** 2
-        return variance if variance > NOISE * squares else 0.0
+        return figure(variances(np.array(self)))
+
+
+def means(sums: Floats, centers: Floats) -> Floats:
+    """Arithmetic mean of each row of `moment_sums`, shape (..., 4); NaN without numbers."""
+    found: Floats = centers + _mean_deviations(sums)
+    return found
+
+
+def variances(sums: Floats) -> Floats:
+    """Population variance (divided by their number) of each row of `moment_sums`; NaN without numbers."""
+    squares = sums[..., 3] / _numbers(sums)
+    variance = squares - _mean_deviations(sums) ** 2
+    found: Floats = np.where(variance <= NOISE * squares, 0.0, variance)
+    return found
+
+
+def _mean_deviations(sums: Floats) -> Floats:
+    deviations: Floats = (sums[..., 1] - sums[..., 2]) / _numbers(sums)
+    return deviations
+
+
+def _numbers(sums: Floats) -> Floats:
+    return sample_size(sums[..., :1])[..., 0]
 
 
 def moment_sums(numbers: Floats, centers: Floats) -> Floats:

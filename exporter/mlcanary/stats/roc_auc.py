@@ -93,8 +93,10 @@ def auc_from_counts(positives: Floats, negatives: Floats) -> AucEstimate | None:
 
 
 def below(counts: Floats) -> Floats:
-    """Sum of all counts strictly before each bin, same shape.
+    """Sum of all counts strictly before each bin along the last axis, same shape.
 
     Never falls where no count does, fractions included: a rounded difference would, and read as a counter reset.
     """
-    return np.concatenate(([0.0], np.cumsum(counts)[:-1]))
+    under = np.zeros(counts.shape)
+    np.cumsum(counts[..., :-1], axis=-1, out=under[..., 1:])
+    return under

@@ -1,8 +1,8 @@
 """Wasserstein-1 distance of two binned samples, and what chance alone does not exceed.
 
-Every value stands for the representative of its bin. Input: two count vectors over the same bins, and the `gaps`
-from each representative to the one before it (first 0), in any unit. Cost: O(B). Error: exact for the representatives;
-what lies beyond the outermost ones counts as lying on them, so a change of unit saturates.
+Every value stands for the representative of its bin. Input: two count vectors over the same bins, or rows of them, and
+the `gaps` from each representative to the one before it (first 0), in any unit. Cost: O(B). Error: exact for the
+representatives; what lies beyond the outermost ones counts as lying on them, so a change of unit saturates.
 
 Null quantile: for two samples of one distribution F, W1 / s with s = sqrt(1 / n + 1 / m) tends to the integral of
 |B(F)|, B a Brownian bridge (del Barrio, Gine & Matran 1999). Its mean is sqrt(2 / pi) int sqrt(F (1 - F)), since
@@ -23,6 +23,14 @@ from statistics import NormalDist
 import numpy as np
 
 from mlcanary.stats.accumulator import Floats
+from mlcanary.stats.sample_size import figure, sample_size
+
+
+def wasserstein(current: Floats, reference: Floats, gaps: Floats) -> Floats:
+    """The distance along the last axis, one for each row; NaN if one sample is empty."""
+    apart = np.abs(np.cumsum(current / sample_size(current) - reference / sample_size(reference), axis=-1))
+    found: Floats = (apart[..., :-1] * gaps[..., 1:]).sum(axis=-1)
+    return found
 
 
 def wasserstein_from_counts(current: Floats, reference: Floats, gaps: Floats) -> float | None:
@@ -31,19 +39,21 @@ def wasserstein_from_counts(current: Floats, reference: Floats, gaps: Floats) ->
     >>> wasserstein_from_counts(np.array([0.0, 9.0]), np.array([5.0, 0.0]), np.array([0.0, 2.5]))
     2.5
     """
-    n, m = float(current.sum()), float(reference.sum())
-    if n <= 0 or m <= 0:
-        return None
-    apart = np.abs(np.cumsum(current / n - reference / m))
-    return float(apart[:-1] @ gaps[1:])
+    return figure(wasserstein(current, reference, gaps))
+
+
+def wasserstein_unit_critical(reference: Floats, gaps: Floats, tail: float) -> Floats:
+    """The critical value for a noise of 1, along the last axis: it depends on the reference alone."""
+    shares = reference / sample_size(reference)
+    under = np.cumsum(reference, axis=-1)[..., :-1] / sample_size(reference)  # counts are whole: at last 1, not nearly
+    mean = math.sqrt(2 / math.pi) * (np.sqrt(np.maximum(under * (1 - under), 0.0)) * gaps[..., 1:]).sum(axis=-1)
+    positions = np.cumsum(gaps, axis=-1)
+    centred = positions - (shares * positions).sum(axis=-1, keepdims=True)
+    stddev = np.sqrt((shares * (centred * centred)).sum(axis=-1))
+    found: Floats = mean - stddev * NormalDist().inv_cdf(tail)
+    return found
 
 
 def wasserstein_critical(reference: Floats, gaps: Floats, noise: float, tail: float) -> float:
     """What chance exceeds with probability `tail` at most, in the unit of the gaps; `noise` is 1 / n + 1 / m."""
-    shares = reference / reference.sum()
-    under = np.cumsum(reference)[:-1] / reference.sum()  # counts are whole: over the last of them it is 1, not nearly
-    mean = math.sqrt(2 / math.pi) * float(np.sqrt(np.maximum(under * (1 - under), 0.0)) @ gaps[1:])
-    positions = np.cumsum(gaps)
-    centred = positions - shares @ positions
-    stddev = math.sqrt(float(shares @ (centred * centred)))
-    return math.sqrt(noise) * (mean - stddev * NormalDist().inv_cdf(tail))
+    return math.sqrt(noise) * float(wasserstein_unit_critical(reference, gaps, tail))
