@@ -20,7 +20,7 @@ from mlcanary.sources.contract import Block, SourceStatus
 
 _LINE_FEED = ord("\n")
 _MOST_BYTES = 1 << 21
-_BLOCK_BYTES = 1 << 19
+_BLOCK_BYTES = 1 << 18
 _PAUSE_SECONDS = 1.0
 """For so long a pipe must be empty before time is taken to go by without its writer."""
 
