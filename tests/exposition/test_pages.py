@@ -16,7 +16,7 @@ from mlcanary.measures.contract import Measure
 from mlcanary.measures.registry import MEASURES
 from mlcanary.monitor.figures import Figures
 from mlcanary.monitor.monitor import Monitor, MonitorPlan
-from mlcanary.records import Prediction, Record, Sample
+from mlcanary.records import Prediction, Record, Sample, Shown
 from monitored_traffic import START, plan, traffic
 
 OTHERS = [Sample("mlcanary_series", "", (), 7.0)]
@@ -108,8 +108,8 @@ def test_only_what_changed_is_made_again() -> None:
     assert {"FeatureMeasure", "TrafficMeasure"} <= set(asked)
 
 
-def _noting(figures: Figures, asked: list[str]) -> Callable[[], Iterator[Sample]]:
-    def make() -> Iterator[Sample]:
+def _noting(figures: Figures, asked: list[str]) -> Callable[[], Iterator[Shown]]:
+    def make() -> Iterator[Shown]:
         asked.append(figures.place[-1])
         yield from figures.make()
 
