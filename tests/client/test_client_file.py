@@ -97,7 +97,7 @@ def test_a_torn_last_line_is_cut_off_before_the_next_batch(tmp_path: Path) -> No
     assert path.read_bytes() == LINE % 3
     path.write_bytes(b"x" * (3 << 20))
     sink.send(PREDICTIONS, LINE % 4)
-    assert path.with_name("log.1").stat().st_size == 3 << 20
+    assert path.with_name("log.1").read_bytes() == b"x" * (3 << 20) + b"\n"  # no line of ours: ended, not cut
     sink.close()
 
 
@@ -148,6 +148,13 @@ def test_killed_at_any_moment_they_leave_whole_lines_only(tmp_path: Path) -> Non
     assert found.most_common(1)[0][1] == 1
     for name in {re.sub(r"-\d+$", "", each) for each in found} - {"after"}:
         assert f"{name}-0" in found
+
+
+def test_a_torn_line_is_cut_off_before_its_file_is_rotated(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(LINE % 0 + (LINE % 1)[:-5])
+    RotatingFile(str(path), max_bytes=len(LINE % 0) + 1, keep=1).send(PREDICTIONS, LINE % 2)
+    assert (path.with_name("log.1").read_bytes(), path.read_bytes()) == (LINE % 0, LINE % 2)
 
 
 def test_a_disk_that_takes_a_part_gets_whole_lines_and_the_rest_later(tmp_path: Path) -> None:

@@ -59,11 +59,12 @@ class RotatingFile:
             mine = os.fstat(self._descriptor)
             if not self._has_path(mine):
                 self._let_go()
-            elif mine.st_size and mine.st_size + room > self._max_bytes:
-                self._rotate()
-                self._let_go()
-            else:
-                return self._without_torn_line(mine.st_size)
+                continue
+            size = self._without_torn_line(mine.st_size)  # before a rotation: nobody writes to a rotated file
+            if not size or size + room <= self._max_bytes:
+                return size
+            self._rotate()
+            self._let_go()
 
     def _let_go(self) -> None:
         """Give the lock back before closing: a process that was forked just now may still hold the same open file."""
