@@ -1,8 +1,8 @@
 """Decoded lines of a block gathered as columns, a stretch of lines at a time.
 
 Guarantee: the same values in the same order as those of the lines. Cost: what msgspec makes of a line is some 30
-objects, twice as large as the line; a stretch small enough for its objects to stay in the processor's cache until they
-are in columns takes half the time of a whole block.
+objects, twice as large as the line; features of a stretch small enough for its objects to stay in the processor's cache
+get into columns in about half the time that those of a whole block take.
 """
 
 from __future__ import annotations
