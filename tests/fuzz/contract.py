@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 CPU_SECONDS = 2.0
-"""What one input may take, of at most `mutations.LONGEST` bytes. Good ones take a hundredth."""
+"""What one input may take in a campaign, of at most `mutations.LONGEST` bytes. Good ones take a tenth.
+
+A campaign has a process of its own: inside a test run, the garbage of all tests before is collected on its time.
+"""
 
 
 class Broken(AssertionError):
@@ -29,7 +32,7 @@ class Target:
     words: Sequence[bytes] = ()
 
     def __call__(self, data: bytes) -> None:
-        """Try one input. Raises Broken also where it takes too long."""
+        """Try one input in a campaign. Raises Broken also where it takes too long."""
         started = time.process_time()
         self.attempt(data)
         taken = time.process_time() - started

@@ -37,7 +37,7 @@ def test_no_input_does_harm(name: str, caplog: pytest.LogCaptureFixture) -> None
     target = TARGETS[name]
     for data in [*target.seeds[:: 9 if name == "engine" else 3], *inputs(target, INPUTS[name])]:
         try:
-            target(data)
+            target.attempt(data)  # without its time limit: a test has the one of the test run
         except Exception as error:
             error.add_note(f"input: {data!r}")
             raise

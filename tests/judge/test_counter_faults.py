@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 
 import msgspec
@@ -18,6 +17,7 @@ from mlcanary.judge.intake import reading as read
 from mlcanary.judge.intake.counters import KEPT, ArmGains, Counters
 from mlcanary.judge.intake.reading import Reading, Sample
 from mlcanary.judge.intake.roles import find_arms
+from work import calls
 
 
 def test_restart_resets_every_counter_of_the_page() -> None:
@@ -314,15 +314,15 @@ def wide_reading(at: float, models: int, step: int) -> Reading:
     return Reading(at, [Sample(x.name, x.labels, x.value, key) for x, key in zip(found, spelled, strict=True)])
 
 
-def test_twenty_five_wide_models_take_a_quarter_of_a_second_and_a_half() -> None:
-    counters = Counters()
-    took = []
-    for step in range(4):
-        reading = wide_reading(30.0 * step, 25, step)
-        arms = find_arms(reading)
-        begun = time.process_time()
-        gains = counters.take(reading, arms)
-        took.append(time.process_time() - begun)
-        assert len(gains) == 25
-        assert len(gains[0].canary) == (34 if step else 0)
-    assert min(took[2:]) < 1.5 / 4, took
+def test_the_cost_of_wide_models_grows_with_their_number_alone() -> None:
+    costs = []
+    for models in (5, 25):
+        counters = Counters()
+        for step in range(3):
+            reading = wide_reading(30.0 * step, models, step)
+            gains, cost = calls(counters.take, reading, find_arms(reading))
+            assert len(gains) == models
+            assert len(gains[0].canary) == (34 if step else 0)
+        costs.append(cost)
+    few, many = costs
+    assert many < 5.5 * few

@@ -22,10 +22,9 @@ from mlcanary.judge.settings import parse_settings
 from mlcanary.judged_replay.run import JudgedReplay, judged_replay
 from mlcanary.settings import ExporterSettings, Flags, load_settings
 from released_log import CONFIGURATION, EPOCH, Line, ReleasedLog
+from work import calls
 
 LOG = ReleasedLog(1, "errors")
-SPEED = 100.0
-"""Times real time at 50 requests a second, on one core."""
 
 
 def write(folder: Path, *files: list[Line], configuration: str = CONFIGURATION) -> list[str]:
@@ -270,13 +269,13 @@ def test_flags_of_the_judge_need_the_judge(tmp_path: Path) -> None:
         run(arguments, "--records", str(tmp_path))
 
 
-def test_it_is_a_hundred_times_as_fast_as_the_traffic(tmp_path: Path) -> None:
-    log = ReleasedLog(8, joins=10, seconds=300, requests=50)
-    write(tmp_path, log.lines())
+def test_a_log_twice_as_long_costs_twice_as_much(tmp_path: Path) -> None:
     judge = parse_settings("defaults: {warm_up: 1m}", "judge.yml", "http://127.0.0.1:9090")
-    seconds = []
-    for _ in range(2):  # the better of two: other processes share the caches
-        began = time.process_time()
-        judged_replay(settings(tmp_path), judge, time.time())
-        seconds.append(time.process_time() - began)
-    assert log.seconds / min(seconds) >= SPEED
+    costs = []
+    for seconds in (300, 600):
+        folder = tmp_path / str(seconds)
+        write(folder, ReleasedLog(8, joins=10, seconds=seconds, requests=20).lines())
+        _, cost = calls(judged_replay, settings(folder), judge, EPOCH + 9000)
+        costs.append(cost)
+    short, long = costs
+    assert long < 2.2 * short

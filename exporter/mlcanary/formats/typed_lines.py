@@ -66,13 +66,13 @@ class TypedDecoder:
                 objects = [each for each in objects if each is not None]
             rows = list(map(astuple, objects))
             is_label = [row[KIND] == "label" for row in rows]
-            if True not in is_label:
+            if True in is_label:
+                is_prediction = [not each for each in is_label]
+                predictions.add(list(compress(rows, is_prediction)), list(compress(numbers, is_prediction)))
+                labels.add(list(compress(rows, is_label)), list(compress(numbers, is_label)))
+            else:
                 predictions.add(rows, numbers)
-                continue
-            is_prediction = [not each for each in is_label]
-            predictions.add(list(compress(rows, is_prediction)), list(compress(numbers, is_prediction)))
-            labels.add(list(compress(rows, is_label)), list(compress(numbers, is_label)))
-            del objects, rows
+            del objects, rows  # their memory, which lies in the cache, is for the next stretch
         return predictions, labels, odd
 
     def _decode(self, type_: PlainType, lines: Lines, stretch: range) -> list[Any]:
