@@ -61,7 +61,7 @@ SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1 -g
 sanitize: setup ## the compiled core under the address and undefined behaviour sanitizers (two minutes)
 	@CFLAGS="$(SANITIZERS)" MLCANARY_REQUIRE_CORE=1 $(BIN)/python hatch_build.py
 	LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
-	  PYTHONMALLOC=malloc $(BIN)/pytest tests/formats/test_compiled_*.py tests/formats/test_native_columns.py; \
+	  PYTHONMALLOC=malloc $(BIN)/pytest tests/formats/test_compiled_*.py tests/formats/test_native_columns.py tests/joins/test_id_table.py; \
 	  done=$$?; $(BIN)/python hatch_build.py && exit $$done
 
 servers: setup ## real model servers for tests/servers, 2.5 GB (some minutes); SERVERS=mlserver: that one alone

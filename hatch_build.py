@@ -17,8 +17,8 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-SOURCE = Path("exporter/mlcanary/compiled/plain_lines.c")
-BINARY = SOURCE.with_name("_plain_lines.abi3.so")
+FOLDER = Path("exporter/mlcanary/compiled")
+SOURCES = (FOLDER / "plain_lines.c", FOLDER / "id_table.c")
 FLAGS = (
     *("-std=c11", "-O2", "-fPIC", "-shared", "-Wall", "-Wextra", "-fvisibility=hidden"),
     "-ffp-contract=off",  # a product and a sum are rounded one by one
@@ -41,9 +41,14 @@ def compiler() -> list[str]:
     raise NoCore(f"no C compiler ({named[0] if named else 'cc, gcc or clang'})")
 
 
-def compile_core(root: Path, target: Path) -> None:
+def binary_of(source: Path) -> Path:
+    """Where its module lies: beside it."""
+    return source.with_name(f"_{source.stem}.abi3.so")
+
+
+def compile_module(source: Path, target: Path) -> None:
     """Compile into `target`. Raises NoCore."""
-    include, source = Path(sysconfig.get_path("include")), root / SOURCE
+    include = Path(sysconfig.get_path("include"))
     if not (include / "Python.h").exists():
         raise NoCore(f"no Python.h in {include}")
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
@@ -63,11 +68,13 @@ def compile_core(root: Path, target: Path) -> None:
 
 
 def compile_or_say(root: Path) -> bool:
-    """Whether the core lies beside its source now; an old one never stays. Raises NoCore where it is required."""
+    """Whether the core lies beside its sources now; an old one never stays. Raises NoCore where it is required."""
     try:
-        compile_core(root, root / BINARY)
+        for source in SOURCES:
+            compile_module(root / source, root / binary_of(source))
     except NoCore as why:
-        (root / BINARY).unlink(missing_ok=True)
+        for source in SOURCES:
+            (root / binary_of(source)).unlink(missing_ok=True)
         if os.environ.get("MLCANARY_REQUIRE_CORE") == "1":
             raise
         print(f"mlcanary: without the compiled core, which is only slower: {why}", file=sys.stderr)
@@ -94,7 +101,7 @@ else:
             platform = next(t.platform for t in sys_tags() if not t.platform.startswith(("manylinux", "musllinux")))
             build_data["pure_python"] = False
             build_data["tag"] = f"cp311-abi3-{platform}"
-            build_data["artifacts"].append(str(BINARY))
+            build_data["artifacts"] += [str(binary_of(source)) for source in SOURCES]
 
 
 if __name__ == "__main__":

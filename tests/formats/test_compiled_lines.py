@@ -32,7 +32,7 @@ from monitored_traffic import reference
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from hatch_build import SOURCE, NoCore, compiler  # noqa: E402  # at the root, where the build looks for it
+from hatch_build import SOURCES, NoCore, compiler  # noqa: E402  # at the root, where the build looks for it
 
 
 def can_be_built() -> bool:
@@ -49,10 +49,11 @@ core: Any = compiled.CORE
 KNOWN = frozenset(reference().features)
 
 
-def test_the_core_is_built_from_the_source_beside_it() -> None:
+def test_the_core_is_built_from_the_sources_beside_it() -> None:
     assert core is not None, f"{compiled.way_in_use()}; run: python hatch_build.py"
-    digest = hashlib.sha256((ROOT / SOURCE).read_bytes()).hexdigest()
-    assert digest == core.SOURCE, "the binary is of another source; run: python hatch_build.py"
+    for source, module in zip(SOURCES, (core, compiled.ID_TABLE), strict=True):
+        digest = hashlib.sha256((ROOT / source).read_bytes()).hexdigest()
+        assert digest == module.SOURCE, f"the binary is of another {source.name}; run: python hatch_build.py"
 
 
 class Both:

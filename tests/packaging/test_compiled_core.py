@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BINARY = "mlcanary/compiled/_plain_lines.abi3.so"
+BINARIES = [f"mlcanary/compiled/_{name}.abi3.so" for name in ("id_table", "plain_lines")]
 NEEDED = ("pyproject.toml", "README.md", "LICENSE", "hatch_build.py", ".gitignore")
 FOLDERS = ("exporter", "rules", "grafana", "alertmanager")
 COMPILER = (
@@ -62,15 +62,15 @@ def test_the_wheel_holds_the_core(checkout: Path, tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     assert "-cp311-abi3-" in wheel.name
     with zipfile.ZipFile(wheel) as packed:
-        assert BINARY in packed.namelist()
+        assert sorted(name for name in packed.namelist() if name.endswith(".so")) == BINARIES
         packed.extractall(tmp_path / "installed")
     assert way(tmp_path / "installed", MLCANARY_CORE="1") == "compiled core"
     assert way(tmp_path / "installed", MLCANARY_CORE="0").endswith("switched off by MLCANARY_CORE=0")
 
 
 def test_without_a_compiler_the_wheel_is_pure(checkout: Path, tmp_path: Path) -> None:
-    old = checkout / "exporter" / BINARY
-    old.write_bytes(b"of another day")
+    for name in BINARIES:
+        (checkout / "exporter" / name).write_bytes(b"of another day")
     done = build(checkout, tmp_path, CC="no-such-compiler", MLCANARY_REQUIRE_CORE="")
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("mlcanary:")]

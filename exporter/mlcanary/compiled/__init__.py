@@ -1,4 +1,4 @@
-"""The compiled core, where there is one: plain native lines from bytes to arrays (`plain_lines.c`).
+"""The compiled core, where there is one: plain native lines from bytes to arrays, and the table of remembered ids.
 
 Guarantee: whatever counts lines counts the same without it, only slower. It is built with the package where a C
 compiler is, and looked for once, at import; `MLCANARY_CORE=0` in the environment leaves it out.
@@ -13,19 +13,20 @@ from types import ModuleType
 SWITCH = "MLCANARY_CORE"
 
 
-def _found() -> tuple[ModuleType | None, str]:
+def _found() -> tuple[ModuleType | None, ModuleType | None, str]:
     if os.environ.get(SWITCH) == "0":
-        return None, f"switched off by {SWITCH}=0"
+        return None, None, f"switched off by {SWITCH}=0"
     try:
-        return import_module("mlcanary.compiled._plain_lines"), ""
+        lines, table = (import_module(f"mlcanary.compiled.{name}") for name in ("_plain_lines", "_id_table"))
     except ModuleNotFoundError:
-        return None, "not built: no C compiler or no Python.h when the package was installed"
+        return None, None, "not built: no C compiler or no Python.h when the package was installed"
     except ImportError as error:
-        return None, f"it does not load: {error}"
+        return None, None, f"it does not load: {error}"
+    return lines, table, ""
 
 
-CORE, MISSING = _found()
-"""The module `_plain_lines` or None, and why it is None."""
+CORE, ID_TABLE, MISSING = _found()
+"""The modules `_plain_lines` and `_id_table`, or None both, and why."""
 
 
 def way_in_use() -> str:

@@ -133,7 +133,7 @@ class CompiledDecoder:
         )
         out.predictions += columns.predictions
         out.labels += columns.labels
-        out.times.extend(columns.times.tolist())
+        out.times.frombytes(columns.times.tobytes())
         spans = np.frombuffer(arrays[7], dtype=np.int32).reshape(2, room)[:, :left].T.tolist()
         if columns.odd:
             ends = {start: end for part in (fields, label_fields) for start, end in part[:2].T.tolist()}

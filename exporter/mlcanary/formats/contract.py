@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -33,8 +34,8 @@ _EXCERPT, _DETAIL = 160, 500
 class Decoded:
     """What a block of lines gave. `lines` counts every line, blank and broken ones included.
 
-    Records travel one by one in `records`, or many at once in `predictions` and `labels`; none twice.
-    `client_dropped`: records that clients say they dropped, by reason of the catalogue.
+    Records travel one by one in `records`, or many at once in `predictions` and `labels`; none twice. `times`: Unix
+    seconds that lines told. `client_dropped`: records that clients say they dropped, by reason of the catalogue.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -42,7 +43,7 @@ class Decoded:
     labels: list[LabelColumns] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     lines: int = 0
-    times: list[float] = field(default_factory=list)
+    times: array[float] = field(default_factory=lambda: array("d"))
     client_dropped: Counter[str] = field(default_factory=Counter)
 
     def reached(self, now: float) -> float:
@@ -53,7 +54,7 @@ class Decoded:
         if not self.times:
             return -math.inf
         middle = (len(self.times) - 1) // 2
-        return min(now, float(np.partition(np.array(self.times), middle)[middle]))
+        return min(now, float(np.partition(np.frombuffer(self.times), middle)[middle]))
 
     def every_record(self) -> list[Record]:
         """All of them one by one, those of columns last."""

@@ -41,6 +41,8 @@ _DECODER = msgspec.json.Decoder(Row)
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MOST_MODELS, _MOST_STRANGE = 8, 200
 _BLOCKS_WITHOUT = 50
+_FIRST_LINES = 256
+"""Lines of the first block that are taken one by one, to see which models and keys the log has."""
 
 
 class NativeFormat:
@@ -66,6 +68,7 @@ class NativeFormat:
         self._strange: dict[str, None] = {}
         self._keys: dict[str, None] = {}
         self._resting = 0
+        self._fresh = self._wanted
         self.share = 1.0
         self._unnamed = Unnamed()
 
@@ -73,23 +76,33 @@ class NativeFormat:
         """Decode complete lines of one log. `now`, Unix seconds: arrival time, and what bounds a time in the future."""
         self._reader.enter(source)
         out = Decoded()
+        if self._fresh:
+            self._fresh = False
+            end = _end_of(block, _FIRST_LINES)
+            self._decode(block[:end], now, out)
+            block = block[end:]
+        self._decode(block, now, out)
+        return out
+
+    def _decode(self, block: bytes, now: float, out: Decoded) -> None:
+        """Add what these lines give."""
         if self._maker is not None:
             self._maker.choice.share, self._maker.choice.unnamed = self.share, self._unnamed
         taken = 0
         if self._compiled is not None and len(block) <= LONGEST_BLOCK:
             left = self._compiled.take(block, now, out)
             block, taken = left.block, left.taken
+        out.lines += taken
+        if not block:
+            return
         lines = Lines(block)
-        out.lines = taken + len(lines)
-        if not len(lines):
-            return out
+        out.lines += len(lines)
         regular = lines.one_object_each
         odd: Sequence[int] = range(len(lines))
         if self._typed is not None and regular and not self._resting:
             odd = self._in_columns(self._typed, block, lines, now, out)
         self._resting = max(0, self._resting - 1)
         self._one_by_one(odd, lines, block if regular else None, now, out)
-        return out
 
     def _in_columns(self, decoder: TypedDecoder, block: bytes, lines: Lines, now: float, out: Decoded) -> Sequence[int]:
         """Take what is plain; the numbers of the other lines."""
@@ -98,7 +111,7 @@ class NativeFormat:
         found = decoder.columns(lines, now)
         out.predictions += found.predictions
         out.labels += found.labels
-        out.times.extend(found.times.tolist())
+        out.times.frombytes(found.times.tobytes())
         if 2 * len(found.odd) > len(lines):  # decoding twice costs more than it gains
             self._resting = _BLOCKS_WITHOUT
         return found.odd
@@ -183,6 +196,16 @@ class NativeFormat:
         """Take over what `dump` gave."""
         if isinstance(state, int):
             self._unnamed.count = state
+
+
+def _end_of(block: bytes, lines: int) -> int:
+    """Where the first lines end."""
+    end = 0
+    for _ in range(lines):
+        end = block.find(b"\n", end) + 1
+        if not end:
+            return len(block)
+    return end
 
 
 def _is_text(block: bytes) -> bool:

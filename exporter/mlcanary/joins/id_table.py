@@ -6,13 +6,18 @@ With n rows remembered that happens to a look-up of another id with probability 
 process (SipHash of Python's str), so nobody can choose ids that meet.
 Open addressing over buckets of sixteen entries: a look-up reads one bucket, seldom two. A row that is gone leaves its
 entry behind, which fits no live row since the owner clears its hash; the owner builds the table anew once it is `full`.
-Cost: 6 bytes per entry, about 11 bytes per row; some 25 array operations per batch, whatever its size.
+Cost: 6 bytes per entry, about 11 bytes per row; some 25 array operations per batch, whatever its size, or one call of
+the compiled core.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from mlcanary.compiled import ID_TABLE
 
 Hashes = NDArray[np.uint64]
 Slots = NDArray[np.int64]
@@ -27,8 +32,9 @@ _MANY = 4096
 class IdTable:
     """Entries of (16 bits of the hash, slot of the row), for about `rows` rows."""
 
-    def __init__(self, rows: int) -> None:
-        """`rows`: how many live rows it is made for."""
+    def __init__(self, rows: int, core: Any = ID_TABLE) -> None:
+        """`rows`: how many live rows it is made for. `core`: the compiled loops, None for those of numpy."""
+        self._core = core
         self._buckets = max(2, int(rows * _ENTRIES_PER_ROW / _WIDTH) + 1)
         self._marks = np.zeros((self._buckets, _WIDTH), dtype=np.uint16)
         self._slots = np.zeros((self._buckets, _WIDTH), dtype=np.int32)
@@ -49,6 +55,9 @@ class IdTable:
 
         `held`: the hash of every slot, 0 where no row lives, in every `stride`-th place.
         """
+        if self._core is not None:
+            wanted = np.ascontiguousarray(hashes)
+            return np.frombuffer(self._core.find(self._marks, self._slots, wanted, held, stride), dtype=np.int64)
         result = np.full(len(hashes), -1, dtype=np.int64)
         left = np.arange(len(hashes))
         bucket, mark = self._place(hashes)
@@ -72,6 +81,9 @@ class IdTable:
     def add(self, hashes: Hashes, slots: Slots) -> None:
         """Enter rows that `find` does not know. The caller asked `full` before."""
         self._used += len(hashes)
+        if self._core is not None:
+            self._core.add(self._marks, self._slots, np.ascontiguousarray(hashes), slots)
+            return
         bucket, mark = self._place(hashes)
         if len(slots) > _MANY and not self._flat_marks.any():
             bucket, mark, slots = self._fill(bucket, mark, slots)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcanary.columns import NONE, Codes, LabelColumns, Mask, PredictionColumns
+from mlcanary.compiled import ID_TABLE
 from mlcanary.joins.names import NO_ROOM, Names
 from mlcanary.joins.row_ring import HAS_USER, LIVE, Rows, no_rows, together
 from mlcanary.records import Label, Prediction
@@ -158,6 +159,8 @@ def of_label_records(records: Sequence[Label], names: Names) -> IncomingLabels:
 
 def hashes_of(ids: Sequence[Any]) -> NDArray[np.int64]:
     """Python's hash of each id."""
+    if ID_TABLE is not None:
+        return np.frombuffer(ID_TABLE.hashes_of(ids), dtype=np.int64)
     return np.fromiter(map(hash, ids), dtype=np.int64, count=len(ids))
 
 

@@ -1,10 +1,10 @@
-"""What was fed and is not joined yet."""
+"""What was fed and is not joined, or not counted yet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlcanary.columns import LabelColumns, PredictionColumns
+from mlcanary.columns import LabelColumns, PredictionColumns, alike, joined
 from mlcanary.records import Record
 
 
@@ -41,3 +41,26 @@ class Backlog:
         self.labels += labels
         self.now = now
         self._rows += len(records) + sum(map(len, predictions)) + sum(map(len, labels)) // 2
+
+
+class Kept:
+    """Joined columns of one version, which are counted at once. `rows` of them; the last were read at `read_at`."""
+
+    def __init__(self) -> None:
+        self._batches: list[PredictionColumns] = []
+        self.rows = 0
+        self.read_at = 0.0
+
+    def takes(self, batch: PredictionColumns) -> bool:
+        """Whether these columns go with what is kept."""
+        return not self._batches or alike(self._batches[-1], batch)
+
+    def add(self, batch: PredictionColumns, now: float) -> None:
+        """Keep columns that were read at `now`, Unix seconds."""
+        self._batches.append(batch)
+        self.rows += len(batch)
+        self.read_at = now
+
+    def whole(self) -> PredictionColumns:
+        """All of them, in their order."""
+        return joined(self._batches)

@@ -16,12 +16,12 @@ import msgspec
 import numpy as np
 
 from mlcanary.catalog import OTHER, Task
-from mlcanary.columns import LabelColumns, PredictionColumns, alike, joined, joined_labels
+from mlcanary.columns import LabelColumns, PredictionColumns, joined_labels
 from mlcanary.joins.decisions import JoinOutcomes
 from mlcanary.joins.join import Join
 from mlcanary.joins.pages import JoinChanges, StoredJoin
 from mlcanary.measures.contract import sample
-from mlcanary.monitor.backlog import Backlog
+from mlcanary.monitor.backlog import Backlog, Kept
 from mlcanary.monitor.figures import Figures
 from mlcanary.monitor.looking import Looking
 from mlcanary.monitor.model_samples import model_samples, reference_samples, waiting_samples
@@ -50,8 +50,7 @@ class Monitor:
         self._left_out: tuple[frozenset[str], frozenset[tuple[str, str]]] = (frozenset(), frozenset())
         self.unmatched = Tally()
         self._backlog = Backlog()
-        self._buffers: dict[ModelKey, list[PredictionColumns]] = {}
-        self._read_at: dict[ModelKey, float] = {}
+        self._kept: dict[ModelKey, Kept] = {}
         self._looking = Looking()
         self._join = Join(
             plan.join_policies,
@@ -100,7 +99,7 @@ class Monitor:
         stretch: list[Prediction] = []
         labels: list[Label] = []
         labelled: set[str] = set()
-        busy: dict[ModelKey, None] = dict.fromkeys(self._buffers)
+        busy: dict[ModelKey, None] = dict.fromkeys(self._kept)
         for record in records:
             if isinstance(record, Label):
                 labels.append(self._known_model(record))
@@ -134,7 +133,9 @@ class Monitor:
         """Join requests with what is known of them, and keep them until there are enough to be worth counting."""
         known: list[PredictionColumns] = []
         for batch in batches:
-            key = self._known(batch.key, now, {b.key: None for b in known} | dict.fromkeys(self._buffers))
+            key = batch.key
+            if key not in self.panels:
+                key = self._known(key, now, {b.key: None for b in known} | dict.fromkeys(self._kept))
             known.append(batch if key == batch.key else replace(batch, key=key))
         for batch, fresh in zip(known, self._join.predict_many(known), strict=True):
             if not fresh.all():
@@ -145,24 +146,24 @@ class Monitor:
         if not len(batch):
             return
         batch = self._looking.columns(batch, self.panels[batch.key])
-        buffer = self._buffers.setdefault(batch.key, [])
-        if buffer and not alike(buffer[-1], batch):
+        kept = self._kept.setdefault(batch.key, Kept())
+        if not kept.takes(batch):
             self._count(batch.key)
-            buffer = self._buffers.setdefault(batch.key, [])
-        buffer.append(batch)
-        self._read_at[batch.key] = now
-        if sum(map(len, buffer)) >= _ENOUGH:
+            kept = self._kept[batch.key] = Kept()
+        kept.add(batch, now)
+        if kept.rows >= _ENOUGH:
             self._count(batch.key)
 
     def _count(self, key: ModelKey) -> None:
         """Hand what is kept of a version to its panel."""
-        self._panel(key, self._read_at[key]).on_prediction_columns(joined(self._buffers.pop(key)), self._read_at[key])
+        kept = self._kept.pop(key)
+        self._panel(key, kept.read_at).on_prediction_columns(kept.whole(), kept.read_at)
 
     def flush(self) -> None:
         """Join and count what is kept back; whoever looks at the counters does it first."""
         if len(self._backlog) or self._backlog.due is not None:
             self._catch_up()
-        for key in list(self._buffers):
+        for key in list(self._kept):
             self._count(key)
         self._note_folded()
 
@@ -383,7 +384,7 @@ class Monitor:
         settle(out, lambda key: self._panel(key, now), self.plan.model)
 
 
-_ENOUGH = 2048
+_ENOUGH = 4096
 """Rows of a version that are counted at once: fewer do not pay for numpy's calls, more only take memory."""
 
 _SLOTS, _FEWEST_SLOTS = 60, 6
