@@ -1,5 +1,4 @@
-"""Logs that no server should write: what they cost is bounded by what a good log of the same size costs, what is cut is
-counted, and the page shows it."""
+"""Logs that no server should write: what a line costs is bounded, what is cut is counted, and the page shows it."""
 
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ Lines = Iterator[bytes]
 
 @dataclass(frozen=True)
 class Read:
-    """What a log came to: functions called for reading, peak of memory in bytes, the page and its counters."""
+    """What a log came to: functions called for reading it, peak of memory in bytes, the page and its counters."""
 
     calls: int
     peak: int
@@ -92,34 +91,26 @@ def labels(of: Callable[[int], dict[str, Any]]) -> Lines:
         yield json.dumps({"kind": "label", "id": f"r{i}", "ts": NOW - 9, **of(i)}).encode()
 
 
-@pytest.fixture(scope="module")
-def normal(tmp_path_factory: pytest.TempPathFactory) -> Read:
-    """A good log, and what it takes; memory in a run of its own."""
-    folder = tmp_path_factory.mktemp("normal")
-    measured = read(folder, map(record, range(ROWS)), memory=True)
-    plain = read(folder, map(record, range(ROWS)))
-    assert plain.of("predictions_total") == ROWS
-    return Read(plain.calls, measured.peak, plain.page, plain.counters)
-
-
 @dataclass(frozen=True)
 class Extreme:
-    """A log, what its cuts are called in `series_limited_total`; its calls and memory in multiples of a good log's."""
+    """A log, and what its cuts are called in `series_limited_total`.
+
+    `calls`: functions called for a line, of which a record that travels on its own costs more than a hundred.
+    """
 
     name: str
     lines: Callable[[], Lines]
     limited: str = ""
-    times_calls: float = 20.0
-    times_memory: float = 3.0
+    calls: int = 250
 
 
 EXTREMES = (
-    Extreme("versions", lambda: (record(i, version=f"v{i}") for i in range(ROWS)), "versions", 40.0),
-    Extreme("models", lambda: (record(i, model=f"m{i}") for i in range(ROWS)), "models", 40.0),
+    Extreme("versions", lambda: (record(i, version=f"v{i}") for i in range(ROWS)), "versions"),
+    Extreme("models", lambda: (record(i, model=f"m{i}") for i in range(ROWS)), "models"),
     Extreme("categories", lambda: (record(i, {"plan": f"p{i}"}) for i in range(ROWS)), "segment_values"),
     Extreme("classes", lambda: (record(i, prediction=f"c{i}") for i in range(ROWS)), "classes"),
     Extreme("labels", lambda: labels(lambda i: {"label": f"c{i}"}), "classes"),
-    Extreme("events", lambda: labels(lambda i: {"event": f"e{i}", "value": 1}), "events", 40.0),
+    Extreme("events", lambda: labels(lambda i: {"event": f"e{i}", "value": 1}), "events"),
     Extreme("users", lambda: (record(i, user=f"u{i}") for i in range(ROWS))),
     Extreme("features", lambda: (record(i, {f"f{i}": 1}) for i in range(ROWS)), "features"),
     Extreme("failures", lambda: (record(i, status=f"s{i}") for i in range(ROWS)), "reasons"),
@@ -127,14 +118,17 @@ EXTREMES = (
     Extreme("odd keys", lambda: (record(i, {'a"b': 1}, **{"c\\\n": 1}) for i in range(ROWS))),
     Extreme("nested", lambda: (record(i, {"x": [[[[[[[[[[i]]]]]]]]]]}) for i in range(ROWS))),
     Extreme(
-        "10,000 features", lambda: (record(i, {f"f{j}": j for j in range(10_000)}) for i in range(8)), "features", 40.0
+        "10,000 features",
+        lambda: (record(i, {f"f{j}": j for j in range(10_000)}) for i in range(8)),
+        "features",
+        100_000,
     ),
     Extreme("1970", lambda: (record(i, ts=i % 100) for i in range(ROWS))),
 )
 
 
 @pytest.mark.parametrize("extreme", EXTREMES, ids=lambda extreme: extreme.name)
-def test_any_number_of_anything_is_bounded_counted_and_shown(extreme: Extreme, normal: Read, tmp_path: Path) -> None:
+def test_any_number_of_anything_is_bounded_counted_and_shown(extreme: Extreme, tmp_path: Path) -> None:
     lines = list(extreme.lines())
     found = read(tmp_path, iter(lines))
     assert found.of("log_parse_errors_total") == 0
@@ -144,9 +138,9 @@ def test_any_number_of_anything_is_bounded_counted_and_shown(extreme: Extreme, n
         assert found.of("series_limited_total", reason=extreme.limited) > 0
         assert f"<td>{extreme.limited}</td>" in render_landing(found.page, "/metrics")
     assert found.page.series < 20_000
-    assert found.calls < extreme.times_calls * normal.calls
+    assert found.calls < extreme.calls * len(lines)
     measured = read(tmp_path, iter(lines), memory=True)
-    assert measured.peak < extreme.times_memory * normal.peak + 2 * MIB
+    assert measured.peak < 8 * MIB  # some thousand rows wait to be counted together
 
 
 def test_a_clock_in_2100_is_refused_and_said(tmp_path: Path) -> None:

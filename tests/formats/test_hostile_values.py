@@ -54,7 +54,7 @@ def _native(lines: list[dict[str, Any]]) -> list[Prediction]:
     reader = make_format(FormatOptions(model="m"), lambda _model: PLAN)
     first = reader.decode_block(block([{"id": "first", "score": 0.5, "features": {"age": 1}}]), NOW)
     found = reader.decode_block(block(lines), NOW)
-    assert (found.rejects, found.lines, len(first.records)) == ([], len(lines), 1)
+    assert (found.rejects, found.lines, len(first.every_record())) == ([], len(lines), 1)
     return [record for record in found.every_record() if isinstance(record, Prediction)]
 
 

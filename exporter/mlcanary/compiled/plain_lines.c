@@ -1041,10 +1041,14 @@ static inline uint64_t turned(uint64_t x, int n) { return x >> n | x << (64 - n)
 /* Messages shorter than 2^64 bytes: the high word of the counter stays 0. */
 static void compress(uint64_t h[8], const uint8_t block[128], uint64_t total, int last) {
     uint64_t v[16], m[16];
+#if LITTLE_ENDIAN_BYTES
+    memcpy(m, block, sizeof m);
+#else
     for (int i = 0; i < 16; i++) {
         m[i] = 0;
         for (int j = 7; j >= 0; j--) m[i] = m[i] << 8 | block[i * 8 + j];
     }
+#endif
     memcpy(v, h, 64);
     memcpy(v + 8, IV, 64);
     v[12] ^= total;

@@ -42,7 +42,7 @@ _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _MOST_MODELS, _MOST_STRANGE = 8, 200
 _BLOCKS_WITHOUT = 50
 _FIRST_LINES = 256
-"""Lines of the first block that are taken one by one, to see which models and keys the log has."""
+"""Lines of the first block that are decoded twice: one by one, to see which models and keys the log has."""
 
 
 class NativeFormat:
@@ -78,9 +78,7 @@ class NativeFormat:
         out = Decoded()
         if self._fresh:
             self._fresh = False
-            end = _end_of(block, _FIRST_LINES)
-            self._decode(block[:end], now, out)
-            block = block[end:]
+            self._decode(block[: _end_of(block, _FIRST_LINES)], now, Decoded())  # to see what the log has
         self._decode(block, now, out)
         return out
 

@@ -15,8 +15,7 @@ class Backlog:
         self.records: list[Record] = []
         self.predictions: list[PredictionColumns] = []
         self.labels: list[LabelColumns] = []
-        self.now = 0.0
-        self.due: tuple[float, float] | None = None
+        self.due: float | None = None
         self._rows = 0
 
     def __len__(self) -> int:
@@ -33,13 +32,11 @@ class Backlog:
         records: Sequence[Record],
         predictions: Sequence[PredictionColumns],
         labels: Sequence[LabelColumns],
-        now: float,
     ) -> None:
-        """Take in what came at `now`, Unix seconds."""
+        """Take in what came."""
         self.records += records
         self.predictions += predictions
         self.labels += labels
-        self.now = now
         self._rows += len(records) + sum(map(len, predictions)) + sum(map(len, labels)) // 2
 
 

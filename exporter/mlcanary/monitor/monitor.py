@@ -17,7 +17,6 @@ import numpy as np
 
 from mlcanary.catalog import OTHER, Task
 from mlcanary.columns import LabelColumns, PredictionColumns, joined_labels
-from mlcanary.joins.decisions import JoinOutcomes
 from mlcanary.joins.join import Join
 from mlcanary.joins.pages import JoinChanges, StoredJoin
 from mlcanary.measures.contract import sample
@@ -50,6 +49,8 @@ class Monitor:
         self._left_out: tuple[frozenset[str], frozenset[tuple[str, str]]] = (frozenset(), frozenset())
         self.unmatched = Tally()
         self._backlog = Backlog()
+        self._now = now
+        self._unsettled = 0
         self._kept: dict[ModelKey, Kept] = {}
         self._looking = Looking()
         self._join = Join(
@@ -71,20 +72,23 @@ class Monitor:
 
         Columns wait until there are enough to be worth joining, and what comes meanwhile waits with them.
         """
-        self._backlog.add(records, predictions, labels, now)
+        self._now = now
+        self._backlog.add(records, predictions, labels)
         if len(self._backlog) >= _ENOUGH or not self._backlog.columns:
             self._catch_up()
 
     def _catch_up(self) -> None:
         """Join what waits, and then decide what was to be decided meanwhile."""
         backlog, self._backlog = self._backlog, Backlog()
-        self._feed_columns(backlog.predictions, backlog.now)
-        self._feed_records(backlog.records, backlog.now)
-        self._join.label_many(joined_labels([self._known_labels(column) for column in backlog.labels]))
-        self._settle(self._join.take(), backlog.now)
-        self._note_folded()
+        self._feed_columns(backlog.predictions)
+        self._feed_records(backlog.records)
+        self._join.label_many(joined_labels([replace(x, model=self._known_model(x.model)) for x in backlog.labels]))
         if backlog.due is not None:
-            self.advance(*backlog.due)
+            self._join.advance(backlog.due)
+        self._unsettled += len(backlog)
+        if self._unsettled >= _SETTLED:
+            self._settle()
+        self._note_folded()
 
     def look_at(self, features: float, *, joint: bool) -> None:
         """Look at the features of this share of rows from here on; joint drift takes rows or none."""
@@ -93,7 +97,7 @@ class Monitor:
         for panel in self.panels.values():
             panel.resting = self._looking.resting
 
-    def _feed_records(self, records: Sequence[Record], now: float) -> None:
+    def _feed_records(self, records: Sequence[Record]) -> None:
         """Records in stretches where no label stands before a prediction of its id: there, predictions may go first."""
         batches: dict[ModelKey, list[Prediction]] = {}
         stretch: list[Prediction] = []
@@ -102,18 +106,19 @@ class Monitor:
         busy: dict[ModelKey, None] = dict.fromkeys(self._kept)
         for record in records:
             if isinstance(record, Label):
-                labels.append(self._known_model(record))
+                model = self._known_model(record.model)
+                labels.append(record if model == record.model else msgspec.structs.replace(record, model=model))
                 labelled.add(record.id)
                 continue
             if record.id in labelled:
                 self._join_records(stretch, labels, batches)
                 stretch, labels, labelled = [], [], set()
-            key = self._known(record.key, now, busy)
+            key = self._known(record.key, busy)
             busy[key] = None
             stretch.append(record if key == record.key else msgspec.structs.replace(record, key=key))
         self._join_records(stretch, labels, batches)
         for key, batch in batches.items():
-            self.panels[key].on_predictions(self._looking.records(batch, self.panels[key]), now)
+            self.panels[key].on_predictions(self._looking.records(batch, self.panels[key]), self._now)
 
     def _join_records(
         self, predictions: Sequence[Prediction], labels: Sequence[Label], batches: dict[ModelKey, list[Prediction]]
@@ -129,20 +134,20 @@ class Monitor:
         if labels:
             self._join.label_records(labels)
 
-    def _feed_columns(self, batches: Sequence[PredictionColumns], now: float) -> None:
+    def _feed_columns(self, batches: Sequence[PredictionColumns]) -> None:
         """Join requests with what is known of them, and keep them until there are enough to be worth counting."""
         known: list[PredictionColumns] = []
         for batch in batches:
             key = batch.key
             if key not in self.panels:
-                key = self._known(key, now, {b.key: None for b in known} | dict.fromkeys(self._kept))
+                key = self._known(key, {b.key: None for b in known} | dict.fromkeys(self._kept))
             known.append(batch if key == batch.key else replace(batch, key=key))
         for batch, fresh in zip(known, self._join.predict_many(known), strict=True):
             if not fresh.all():
                 self.panels[batch.key].outcomes.count_duplicate(int(np.count_nonzero(~fresh)))
-            self._keep(batch if fresh.all() else batch.take(np.flatnonzero(fresh)), now)
+            self._keep(batch if fresh.all() else batch.take(np.flatnonzero(fresh)))
 
-    def _keep(self, batch: PredictionColumns, now: float) -> None:
+    def _keep(self, batch: PredictionColumns) -> None:
         if not len(batch):
             return
         batch = self._looking.columns(batch, self.panels[batch.key])
@@ -150,7 +155,7 @@ class Monitor:
         if not kept.takes(batch):
             self._count(batch.key)
             kept = self._kept[batch.key] = Kept()
-        kept.add(batch, now)
+        kept.add(batch, self._now)
         if kept.rows >= _ENOUGH:
             self._count(batch.key)
 
@@ -163,6 +168,7 @@ class Monitor:
         """Join and count what is kept back; whoever looks at the counters does it first."""
         if len(self._backlog) or self._backlog.due is not None:
             self._catch_up()
+        self._settle()
         for key in list(self._kept):
             self._count(key)
         self._note_folded()
@@ -174,11 +180,11 @@ class Monitor:
 
     def advance(self, event_time: float, now: float) -> None:
         """Decide every join whose time has come at `event_time`, once what was fed before is joined."""
+        self._now = now
         if self._backlog.columns:
-            self._backlog.due = (event_time, now)
-            return
-        self._join.advance(event_time)
-        self._settle(self._join.take(), now)
+            self._backlog.due = event_time
+        else:
+            self._join.advance(event_time)
 
     def samples(self, now: float) -> Iterator[Sample]:
         """Everything that belongs on the page, apart from what the process says about itself."""
@@ -307,7 +313,7 @@ class Monitor:
             self._trim(panel)
         return panel
 
-    def _known(self, key: ModelKey, now: float, busy: Collection[ModelKey]) -> ModelKey:
+    def _known(self, key: ModelKey, busy: Collection[ModelKey]) -> ModelKey:
         """The key itself, or the one that stands for all above the caps. The key has a panel from here on."""
         if key in self.panels:
             return key
@@ -319,24 +325,25 @@ class Monitor:
         elif (
             len(versions) >= self.plan.limits.versions
             and key.version not in self.plan.model(key.model).roles
-            and not self._make_room([k for k in versions if k not in busy], now)
+            and not self._make_room([k for k in versions if k not in busy])
         ):
             self._fold("versions", *key)
             key = ModelKey(key.model, OTHER)
-        self._panel(key, now)
+        self._panel(key, self._now)
         return key
 
-    def _make_room(self, versions: Sequence[ModelKey], now: float) -> bool:
+    def _make_room(self, versions: Sequence[ModelKey]) -> bool:
         """Make room by forgetting the version that has been silent longest, if that is longer than its labels take."""
         silent = [
             (panel.last_prediction, key)
-            for key, panel in ((key, self.panels[key]) for key in versions)
-            if panel.last_prediction is not None
-            and panel.last_prediction < now - panel.plan.join.memory
+            for key in versions
+            if (panel := self.panels[key]).last_prediction is not None
+            and panel.last_prediction < self._now - panel.plan.join.memory
             and not self._join.pending.get(key)
         ]
         if not silent:
             return False
+        self._settle()  # nothing may be left for a version that goes
         del self.panels[min(silent)[1]]
         return True
 
@@ -356,36 +363,36 @@ class Monitor:
             panel.set_slots(slots)
         return slots
 
-    def _known_model(self, label: Label) -> Label:
-        """The label itself, or under the name that stands for all models above the cap."""
-        if label.model is None or len(self.panels) < self.plan.limits.models:
-            return label
+    def _known_model(self, model: str | None) -> str | None:
+        """The model of a label, or the name that stands for all above the cap."""
+        if model is None or len(self.panels) < self.plan.limits.models:
+            return model
         models = {k.model for k in self.panels}
-        if label.model in models or label.model in self.plan.models or len(models - {OTHER}) < self.plan.limits.models:
-            return label
-        return msgspec.structs.replace(label, model=OTHER)
+        is_known = model in models or model in self.plan.models
+        return model if is_known or len(models - {OTHER}) < self.plan.limits.models else OTHER
 
     def _fold(self, reason: str, *name: str) -> None:
         if (reason, *name) not in self._folded and len(self._folded) < _REMEMBERED_NAMES:
             self._folded.add((reason, *name))
             self.limited.add((reason,))
 
-    def _known_labels(self, batch: LabelColumns) -> LabelColumns:
-        known = self._known_model(Label("", 0.0, batch.model)).model
-        return batch if known == batch.model else replace(batch, model=known)
-
-    def _settle(self, out: JoinOutcomes, now: float) -> None:
+    def _settle(self) -> None:
         """Bring what the join decided to the panels."""
+        self._unsettled = 0
+        out = self._join.take()
         for model, count in out.unmatched.items():
             room = (model,) in self.unmatched.counts or len(self.unmatched.counts) <= self.plan.limits.models
             if not room:
                 self._fold("models", model)
             self.unmatched.add((model,) if room else (OTHER,), float(count))
-        settle(out, lambda key: self._panel(key, now), self.plan.model)
+        settle(out, lambda key: self._panel(key, self._now), self.plan.model)
 
 
 _ENOUGH = 4096
 """Rows of a version that are counted at once: fewer do not pay for numpy's calls, more only take memory."""
+
+_SETTLED = 4 * _ENOUGH
+"""Rows that are joined before what they decided is counted: of most versions they are few at a time."""
 
 _SLOTS, _FEWEST_SLOTS = 60, 6
 
