@@ -13,6 +13,8 @@ import os
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Parameters of glibc's mallopt(3)."""
 _LARGE = 1 << 20
+_SPARE = 4 << 20
+"""Free memory at the end of the heap that is kept: arrays of a batch come and go there, and new pages cost time."""
 
 
 def keep_lean() -> None:
@@ -40,5 +42,5 @@ def _calm_allocator() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        for parameter, value in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, _LARGE), (_TRIM_THRESHOLD, _LARGE)):
+        for parameter, value in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, _LARGE), (_TRIM_THRESHOLD, _SPARE)):
             mallopt(parameter, value)

@@ -170,3 +170,8 @@ def test_nothing_is_kept_that_was_given_back() -> None:
     finally:
         tracemalloc.stop()
     assert kept < 20_000
+
+
+@given(st.lists(st.sampled_from([b"a", b"\n", b"\0", b"\xff", b"\r"]), max_size=50).map(b"".join))
+def test_line_feeds_are_counted(block: bytes) -> None:
+    assert core.line_feeds(block) == block.count(b"\n")

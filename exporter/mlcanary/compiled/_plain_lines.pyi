@@ -30,6 +30,9 @@ class Plan:
 def hash_users(block: bytes, starts: object, lengths: object, key: bytes, /) -> bytearray:
     """Keyed BLAKE2b of 64 bits of pieces of a block; 0 for those that are empty."""
 
+def line_feeds(block: bytes, /) -> int:
+    """How many there are."""
+
 def number(text: bytes, /) -> float | None:
     """The double of a JSON number, None where it is left to others."""
 

@@ -19,7 +19,7 @@
 #define FETCH(address) ((void)(address))
 #endif
 
-enum { WIDTH = 16, AHEAD = 8 };
+enum { WIDTH = 16, AHEAD = 8, TOGETHER = 32 };
 enum { MARKS, SLOTS, HASHES, FOURTH, VIEWS };
 
 typedef struct {
@@ -86,6 +86,17 @@ static inline void fetch(const Table *table, Py_ssize_t i) {
     FETCH(table->slots + entry);
 }
 
+/* Fetch the row that the first fitting mark of the first bucket leads to, which is nearly always the one. */
+static inline void fetch_row(const Table *table, uint64_t hash, const uint64_t *held, Py_ssize_t held_count, Py_ssize_t stride) {
+    const uint16_t mark = mark_of(hash);
+    const Py_ssize_t entry = bucket_of(table, hash) * WIDTH;
+    for (Py_ssize_t i = entry; i < entry + WIDTH; i++) {
+        if (table->marks[i] != mark) continue;
+        if (table->slots[i] >= 0 && table->slots[i] < held_count) FETCH(held + table->slots[i] * stride);
+        return;
+    }
+}
+
 static int64_t slot_of(const Table *table, uint64_t hash, const uint64_t *held, Py_ssize_t held_count, Py_ssize_t stride) {
     const uint16_t mark = mark_of(hash);
     Py_ssize_t bucket = bucket_of(table, hash);
@@ -117,11 +128,15 @@ static PyObject *find(PyObject *module, PyObject *arguments) {
     } else if ((result = PyByteArray_FromStringAndSize(NULL, table.count * (Py_ssize_t)sizeof(int64_t))) != NULL) {
         const uint64_t *held = table.views[FOURTH].buf;
         char *found = PyByteArray_AsString(result);
-        for (Py_ssize_t i = 0; i < AHEAD; i++) fetch(&table, i);
-        for (Py_ssize_t i = 0; i < table.count; i++) {
-            fetch(&table, i + AHEAD);
-            const int64_t slot = slot_of(&table, table.hashes[i], held, (held_count + stride - 1) / stride, stride);
-            memcpy(found + i * 8, &slot, 8);
+        const Py_ssize_t rows = (held_count + stride - 1) / stride;
+        for (Py_ssize_t first = 0; first < table.count; first += TOGETHER) {
+            const Py_ssize_t last = first + TOGETHER < table.count ? first + TOGETHER : table.count;
+            for (Py_ssize_t i = first; i < last; i++) fetch(&table, i);
+            for (Py_ssize_t i = first; i < last; i++) fetch_row(&table, table.hashes[i], held, rows, stride);
+            for (Py_ssize_t i = first; i < last; i++) {
+                const int64_t slot = slot_of(&table, table.hashes[i], held, rows, stride);
+                memcpy(found + i * 8, &slot, 8);
+            }
         }
     }
     table_close(&table);

@@ -1128,7 +1128,7 @@ done:
     return result;
 }
 
-/* ------------------------------------------------------------------ single values, for the tests */
+/* ------------------------------------------------------------------ small things */
 
 static PyObject *number(PyObject *module, PyObject *text) {
     (void)module;
@@ -1139,6 +1139,18 @@ static PyObject *number(PyObject *module, PyObject *text) {
     if (PyBytes_AsStringAndSize(text, &p, &length) < 0) return NULL;
     if (number_end(p, p + length, &value, &whole) != p + length) Py_RETURN_NONE;
     return PyFloat_FromDouble(value);
+}
+
+static PyObject *line_feeds(PyObject *module, PyObject *text) {
+    (void)module;
+    char *p;
+    Py_ssize_t length, count = 0;
+    if (PyBytes_AsStringAndSize(text, &p, &length) < 0) return NULL;
+    for (const char *const end = p + length; p < end; p++, count++) {
+        p = memchr(p, '\n', (size_t)(end - p));
+        if (p == NULL) break;
+    }
+    return PyLong_FromSsize_t(count);
 }
 
 static PyObject *seconds(PyObject *module, PyObject *text) {
@@ -1168,6 +1180,7 @@ static PyType_Spec plan_spec = {"mlcanary.compiled._plain_lines.Plan", sizeof(Pl
 
 static PyMethodDef functions[] = {
     {"hash_users", hash_users, METH_VARARGS, "hash_users(block, starts, lengths, key): 8 bytes each, 0 where empty."},
+    {"line_feeds", line_feeds, METH_O, "How many line feeds are in this block."},
     {"number", number, METH_O, "The double of a JSON number, None where it is left to others."},
     {"seconds", seconds, METH_O, "Unix seconds of a text, None where it is left to others."},
     {NULL, NULL, 0, NULL}};

@@ -11,12 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from mlcanary.sources.contract import Block, SourceStatus
+from mlcanary.sources.line_feeds import line_feeds
 from mlcanary.sources.spool import Spool
-
-_LINE_FEED = ord("\n")
 
 
 class SpoolPosition(msgspec.Struct, frozen=True):
@@ -64,7 +62,7 @@ class SpoolSource:
             return None
         self._offset += len(data)
         self._bytes += len(data)
-        self._lines += int(np.count_nonzero(np.frombuffer(data, np.uint8) == _LINE_FEED))
+        self._lines += line_feeds(data)
         return Block(self._name, data, self._name)
 
     def behind(self, progress: Mapping[str, float]) -> float:

