@@ -30,7 +30,7 @@ print(gc.get_threshold()[0], gc.get_freeze_count() > 1000, called)
 @pytest.mark.parametrize(
     ("library", "environment", "calls"),
     [
-        ("Library", {}, "[(-8, 1), (-3, 1048576), (-1, 1048576)]"),
+        ("Library", {}, "[(-8, 1), (-3, 1048576), (-1, 4194304)]"),
         ("Library", {"MALLOC_ARENA_MAX": "4"}, "[]"),
         ("Other", {}, "[]"),
     ],

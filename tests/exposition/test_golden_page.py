@@ -52,7 +52,7 @@ def rendered() -> dict[str, bytes]:
     monitor = Monitor(plan, START)
     decoded = NativeFormat(RowReader(plan.model)).decode_block((GOLDEN / "small.jsonl").read_bytes(), START + 60)
     assert [reject.reason for reject in decoded.rejects] == ["json"]
-    monitor.feed(decoded.records, START)
+    monitor.feed(decoded.records, START, decoded.predictions, decoded.labels)
     monitor.advance(START + 60, START + 60)
     text, openmetrics = TextRenderer().render(families(monitor.samples(START + 60)))
     return {"small.txt": text, "small.openmetrics.txt": openmetrics}

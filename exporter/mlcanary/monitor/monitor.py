@@ -180,10 +180,10 @@ class Monitor:
 
     def advance(self, event_time: float, now: float) -> None:
         """Decide every join whose time has come at `event_time`, once what was fed before is joined."""
-        self._now = now
         if self._backlog.columns:
-            self._backlog.due = event_time
+            self._backlog.due = event_time  # and `_now` stays: what waits was read then, and its windows begin then
         else:
+            self._now = now
             self._join.advance(event_time)
 
     def samples(self, now: float) -> Iterator[Sample]:
