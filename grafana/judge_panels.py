@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from panels import BY_VERSION, PLACE, VERSION, Json, lines, query, row, table
+from panels import BY_VERSION, PLACE, VERSION, Json, lines, query, section, table
 
 JUDGE = "mlcanary_judge_"
 
@@ -19,7 +19,9 @@ def per(name: str, label: str) -> str:
 
 def verdicts() -> list[Json]:
     """The judge."""
-    return [row("Judge"), *_decisions(), *_grounds()]
+    return section(
+        "Judge", "No judge says anything of the chosen versions: is mlcanary judge running?", *_decisions(), *_grounds()
+    )
 
 
 def _decisions() -> list[Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 Json = dict[str, Any]
@@ -58,6 +59,24 @@ def limit_query(expr: str) -> Json:
 def now(expr: str, **more: Any) -> Json:
     """One query for the present moment, as a table."""
     return query(expr, "__auto", instant=True, range=False, format="table", **more)
+
+
+def latest(expr: str, legend: str = "{{version}}") -> Json:
+    """One query for the present moment, as series."""
+    return query(expr, legend, instant=True, range=False)
+
+
+def top(of: Callable[[str], str], by: str, count: int = 10) -> str:
+    """The largest series at the end of the range: ranked once, so that no line comes and goes.
+
+    `of`: the query, with its argument behind every series that it selects.
+    """
+    return f"{of('')} and on ({by}) topk({count}, max by ({by}) ({of(' @ end()')}))"
+
+
+def steps(*pairs: tuple[float | None, str]) -> Json:
+    """Colours from these values on; None is the lowest."""
+    return {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in pairs]}
 
 
 def panel(kind: str, title: str, description: str, width: int, height: int, queries: list[Json], **more: Any) -> Json:
@@ -121,33 +140,43 @@ def areas(title: str, description: str, unit: str, *queries: Json, width: int = 
     )
 
 
-def number(title: str, description: str, unit: str, expr: str, *steps: tuple[float | None, str]) -> Json:
+def number(title: str, description: str, unit: str, expr: str, *at: tuple[float | None, str]) -> Json:
     """One number of now, coloured by steps."""
-    thresholds = {"mode": "absolute", "steps": [{"value": value, "color": color} for value, color in steps]}
     return panel(
         "stat",
         title,
         description,
         4,
         4,
-        [query(expr, instant=True, range=False)],
-        fieldConfig={"defaults": {"unit": unit, "thresholds": thresholds}, "overrides": []},
+        [latest(expr)],
+        fieldConfig={"defaults": {"unit": unit, "thresholds": steps(*at)}, "overrides": []},
         options={"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "background", "graphMode": "none"},
     )
 
 
 def table(
-    title: str, description: str, width: int, height: int, sort: str, by: str, *columns: tuple[str, str, str]
+    title: str,
+    description: str,
+    width: int,
+    height: int,
+    sort: str,
+    by: str,
+    *columns: tuple[str, str, str],
+    shown: tuple[str, ...] = (),
+    overrides: tuple[Json, ...] = (),
 ) -> Json:
     """A table of now, one row per value of `by`. A column is (name, unit, query); without a name only its labels show.
+
+    `shown`: which of cluster, namespace and model are columns too, since more than one is chosen.
 
     The queries are aggregated to `by`: rows are merged over all columns that frames share, and the names of the
     recorded series, which are columns too, would keep them apart.
     """
     values = {f"Value #{chr(ord('A') + i)}": name for i, (name, _, _) in enumerate(columns)}
     names = {value: name for value, name in values.items() if name}
-    hidden = ["Time", "cluster", "namespace", "model", *(value for value, name in values.items() if not name)]
-    overrides = [
+    place = [label for label in ("cluster", "namespace", "model") if label not in shown]
+    hidden = ["Time", *place, *(value for value, name in values.items() if not name)]
+    units = [
         {"matcher": {"id": "byName", "options": name}, "properties": [{"id": "unit", "value": unit}]}
         for name, unit, _ in columns
         if name
@@ -161,7 +190,7 @@ def table(
         [now(f"max by ({by}) ({expr})" if name else expr) for name, _, expr in columns],
         fieldConfig={
             "defaults": {"custom": {"align": "auto", "minWidth": 70, "filterable": True}},
-            "overrides": overrides,
+            "overrides": [*units, *overrides],
         },
         options={"showHeader": True, "sortBy": [{"displayName": sort, "desc": True}]},
         transformations=[
@@ -171,9 +200,63 @@ def table(
     )
 
 
-def row(title: str) -> Json:
-    """A heading."""
-    return {"type": "row", "title": title, "collapsed": False, "panels": [], "gridPos": {"w": 24, "h": 1}}
+def bars(title: str, description: str, unit: str, at: Json, *queries: Json, width: int = 8, height: int = 11) -> Json:
+    """Bars of now, coloured by steps."""
+    return panel(
+        "bargauge",
+        title,
+        description,
+        width,
+        height,
+        list(queries),
+        fieldConfig={
+            "defaults": {"unit": unit, "decimals": 2, "min": 0, "color": {"mode": "thresholds"}, "thresholds": at},
+            "overrides": [],
+        },
+        options={
+            "orientation": "horizontal",
+            "displayMode": "gradient",
+            "reduceOptions": {"calcs": ["lastNotNull"]},
+            "showUnfilled": True,
+        },
+    )
+
+
+def section(title: str, empty: str, *panels: Json) -> list[Json]:
+    """A heading and its panels. `empty`: why there may be no data, which a panel over time then says."""
+    for each in panels:
+        if each["type"] in {"timeseries", "bargauge"}:
+            each["fieldConfig"]["defaults"].setdefault("noValue", empty)
+    heading = {"type": "row", "title": title, "collapsed": False, "panels": [], "gridPos": {"w": 24, "h": 1}}
+    return [heading, *panels]
+
+
+def colored(column: str, at: Json) -> Json:
+    """An override that colours the cells of a column."""
+    cells = {"type": "color-background", "mode": "gradient"}
+    properties = [{"id": "custom.cellOptions", "value": cells}, {"id": "thresholds", "value": at}]
+    return {"matcher": {"id": "byName", "options": column}, "properties": properties}
+
+
+def gauged(column: str) -> Json:
+    """An override that draws the cells of a column, shares of a whole, as bars."""
+    cells = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
+    properties = [
+        {"id": "custom.cellOptions", "value": cells},
+        {"id": "min", "value": 0},
+        {"id": "max", "value": 1},
+    ]
+    return {"matcher": {"id": "byName", "options": column}, "properties": properties}
+
+
+def leading(column: str, board: str, variable: str) -> Json:
+    """An override that leads from a cell to another dashboard, about what the cell names."""
+    kept = "${datasource:queryparam}&${cluster:queryparam}&${namespace:queryparam}&${__url_time_range}"
+    link = {
+        "title": f"{board}: ${{__value.text}}",
+        "url": f"/d/mlcanary-{board}?var-{variable}=${{__value.text}}&{kept}",
+    }
+    return {"matcher": {"id": "byName", "options": column}, "properties": [{"id": "links", "value": [link]}]}
 
 
 def lay_out(panels: list[Json]) -> list[Json]:

@@ -1,8 +1,16 @@
-"""Panels about mlcanary itself: the rollback handler and the exporters."""
+"""Panels about the rollback handler: incidents, their proofs, releases, and what waits for a person."""
 
 from __future__ import annotations
 
-from panels import MODEL, PLACE, VERSION, Json, lines, query, row
+from panels import (
+    MODEL,
+    PLACE,
+    VERSION,
+    Json,
+    lines,
+    query,
+    section,
+)
 
 
 def rollbacks() -> list[Json]:
@@ -11,8 +19,9 @@ def rollbacks() -> list[Json]:
     def grown(metric: str, by: str, labels: str = PLACE) -> str:
         return f"sum by ({by}) (increase({metric}{{{labels}}}[$__rate_interval])) > 0"
 
-    return [
-        row("Rollback handler"),
+    return section(
+        "Rollback handler",
+        "No handler in reach has said anything of the kind.",
         lines(
             "Configured share",
             "Share of traffic that the target is configured for, as the handler reads it back.",
@@ -63,86 +72,66 @@ def rollbacks() -> list[Json]:
             query(f"time() - max by (target) (mlcanary_rollback_last_timestamp_seconds{{{PLACE}}})", "{{target}}"),
             min=0,
         ),
-    ]
+    )
 
 
-def exporters() -> list[Json]:
-    """Is the measurement itself sound?"""
+def steps_up() -> list[Json]:
+    """Releases that go up in steps, and orders of people."""
 
-    def rate(metric: str, by: str) -> str:
-        return f"sum by ({by}) (rate({metric}{{{PLACE}}}[$__rate_interval]))"
+    def grown(metric: str, by: str) -> str:
+        return f"sum by ({by}) (increase({metric}{{{PLACE}}}[$__rate_interval])) > 0"
 
-    return [
-        row("Exporters"),
+    return section(
+        "Releases and people",
+        "No release goes up in steps, and nobody gave an order, in this time range.",
         lines(
-            "Readable sources",
-            "1 while the exporter can read the log.",
+            "Where releases stand",
+            "1 for the state of the open release of each target.",
             "none",
-            query(f"min by (instance, source) (mlcanary_up{{{PLACE}}})", "{{instance}} {{source}}"),
+            query(f"max by (target, state) (mlcanary_release_state{{{PLACE}}}) > 0", "{{target}} {{state}}"),
             min=0,
             max=1,
             lineInterpolation="stepAfter",
-            width=6,
         ),
         lines(
-            "Lines",
-            "Lines read per second.",
-            "ops",
-            query(rate("mlcanary_log_lines_total", "instance"), "{{instance}}"),
+            "Share of the step",
+            "Share of traffic that the step of the release gives the candidate.",
+            "percentunit",
+            query(f"max by (target) (mlcanary_release_share_ratio{{{PLACE}}})", "{{target}}"),
             min=0,
-            width=6,
+            max=1,
+            lineInterpolation="stepAfter",
         ),
         lines(
-            "Rejected, duplicate and lost",
-            "Rejected lines, predictions seen twice, ends of rotated logs that were lost, names above a limit.",
-            "ops",
-            query(rate("mlcanary_log_parse_errors_total", "reason") + " > 0", "rejected: {{reason}}"),
-            query(f"sum(rate(mlcanary_duplicate_predictions_total{{{MODEL}}}[$__rate_interval]))", "duplicate"),
-            query(rate("mlcanary_log_lost_total", "reason") + " > 0", "lost: {{reason}}"),
-            query(rate("mlcanary_series_limited_total", "reason") + " > 0", "limited: {{reason}}"),
+            "Time in the state",
+            "How long the release has been where it stands. Dashed: from here on a hold is told to a person.",
+            "s",
+            query(f"time() - max by (target) (mlcanary_release_state_timestamp_seconds{{{PLACE}}})", "{{target}}"),
+            query(f"max by (target) (mlcanary_release_hold_deadline_seconds{{{PLACE}}})", "limit {{target}}"),
             min=0,
-            width=6,
         ),
         lines(
-            "Unread",
-            "Bytes written to the log and not read yet.",
-            "bytes",
-            query(f"sum by (instance) (mlcanary_log_lag_bytes{{{PLACE}}})", "{{instance}}"),
-            min=0,
-            width=6,
-        ),
-        lines(
-            "Series",
-            "Series of the last page, by exporter.",
+            "Releases and orders",
+            "Releases that ended, by outcome; orders of people, by kind and result.",
             "short",
-            query(f"max by (instance) (mlcanary_series{{{PLACE}}})", "{{instance}}"),
+            query(grown("mlcanary_releases_total", "target, outcome"), "{{target}} release: {{outcome}}"),
+            query(grown("mlcanary_orders_total", "target, order, result"), "{{target}} {{order}}: {{result}}"),
             min=0,
-            width=6,
         ),
         lines(
-            "Time to make a page",
-            "Time to evaluate the windows and write the last page.",
-            "s",
-            query(f"max by (instance) (mlcanary_render_duration_seconds{{{PLACE}}})", "{{instance}}"),
-            min=0,
-            width=6,
-        ),
-        lines(
-            "Age of the checkpoint",
-            "Time since the exporter last saved where it is; no line where it was given no place to.",
-            "s",
-            query(f"time() - max by (instance) (mlcanary_checkpoint_timestamp_seconds{{{PLACE}}})", "{{instance}}"),
-            min=0,
-            width=6,
-        ),
-        lines(
-            "Configuration in force",
-            "1 if the last load of the configuration succeeded.",
-            "none",
-            query(f"min by (instance) (mlcanary_config_last_reload_successful{{{PLACE}}})", "{{instance}}"),
+            "Missing capacity",
+            "Part of the wanted shift that the destination has no capacity for.",
+            "percentunit",
+            query(f"max by (target) (mlcanary_capacity_missing_ratio{{{PLACE}}})", "{{target}}"),
             min=0,
             max=1,
-            lineInterpolation="stepAfter",
-            width=6,
         ),
-    ]
+        lines(
+            "Messages and lost webhooks",
+            "Messages to people that wait; alerts in Prometheus that had not come in by webhook.",
+            "short",
+            query(f"max by (instance) (mlcanary_notices_waiting{{{PLACE}}})", "{{instance}} waiting"),
+            query(grown("mlcanary_missed_webhooks_total", "target"), "{{target}} webhook lost"),
+            min=0,
+        ),
+    )

@@ -1,0 +1,157 @@
+"""Panels about features: what goes in, whether it changed, and how one feature is distributed."""
+
+from __future__ import annotations
+
+from panels import (
+    BY_VERSION,
+    FEATURE,
+    MODEL,
+    VERSION,
+    Json,
+    bars,
+    colored,
+    gauged,
+    latest,
+    limit,
+    limit_query,
+    lines,
+    of_version,
+    query,
+    section,
+    steps,
+    table,
+    top,
+)
+
+_SHIFT = steps((None, "green"), (0.1, "orange"), (0.2, "red"))
+_CELLS = steps((None, "transparent"), (0.1, "orange"), (0.2, "red"))
+_VALUE = "model_version_feature:mlcanary_feature_value:"
+_ONE = f'{VERSION}, feature="$feature"'
+
+
+def features() -> list[Json]:
+    """Which features moved."""
+    psi = of_version(f"{FEATURE}psi")
+    missing = of_version("model_version_feature:mlcanary_feature_missing:ratio")
+    mistyped = f"sum by (version, feature) (rate(mlcanary_feature_mistyped_total{{{VERSION}}}[$__rate_interval])) > 0"
+    by_feature = "{{feature}} {{version}}"
+    return section(
+        "Features",
+        "Nothing to compare: the model has no reference profile (mlcanary profile), or nothing of the kind happened.",
+        bars(
+            "Drift, top ten",
+            "Population stability index against the reference now. Over 0.2 is called a large shift.",
+            "none",
+            _SHIFT,
+            latest(f"sort_desc(topk(10, {psi}))", by_feature),
+        ),
+        table(
+            "Drift",
+            "All features now. PSI and chi-square mean something above their critical value. vs baseline: PSI of the "
+            "canary against the live baseline. Distance: Wasserstein, in reference standard deviations.",
+            16,
+            11,
+            "PSI",
+            f"{BY_VERSION}, feature",
+            ("PSI", "none", psi),
+            ("critical PSI", "none", of_version(f"{FEATURE}psi_critical")),
+            ("vs baseline", "none", of_version(f"{FEATURE}psi_baseline")),
+            ("KS", "none", of_version(f"{FEATURE}ks")),
+            ("chi-square", "none", of_version(f"{FEATURE}chisquare")),
+            ("critical chi-square", "none", of_version(f"{FEATURE}chisquare_critical")),
+            ("distance", "none", of_version(f"{FEATURE}wasserstein")),
+            ("missing", "percentunit", missing),
+        ),
+        table(
+            "Heat of the last day",
+            "PSI of every feature over the chosen window, now and as it was. An empty cell: nothing was recorded then.",
+            16,
+            11,
+            "now",
+            f"{BY_VERSION}, feature",
+            ("now", "none", psi),
+            *((f"{ago} ago", "none", f"{psi} offset {ago}") for ago in ("30m", "1h", "6h", "1d")),
+            overrides=tuple(colored(name, _CELLS) for name in ("now", "30m ago", "1h ago", "6h ago", "1d ago")),
+        ),
+        lines(
+            "Joint drift",
+            "AUC at which a classifier tells live rows from reference rows: 0.5 is no difference. Dashed: what it "
+            "exceeds by chance once in 100,000 windows. It sees features that only moved together.",
+            "none",
+            query(of_version("model_version:mlcanary_c2st:auc")),
+            query(of_version("model_version:mlcanary_c2st:auc_critical"), "limit {{version}}"),
+            decimals=3,
+        ),
+        lines(
+            "Drift over time",
+            "Population stability index of the ten features that drift most at the end. Dashed: the limit.",
+            "none",
+            query(top(lambda at: psi + at, "feature"), by_feature),
+            limit_query(limit("feature_psi")),
+            min=0,
+            decimals=2,
+        ),
+        lines(
+            "Missing values",
+            "Share of answered requests that lack a feature. Dashed: the limit.",
+            "percentunit",
+            query(f"{missing} > 0", by_feature),
+            limit_query(limit("feature_missing_ratio")),
+            min=0,
+        ),
+        lines(
+            "Values of a wrong type",
+            "Values per second of another type than in the reference. No line: none.",
+            "ops",
+            query(mistyped, by_feature),
+            min=0,
+        ),
+    )
+
+
+def one_feature() -> list[Json]:
+    """The distribution of the chosen feature."""
+    bin_ = f'{MODEL}, feature="$feature"'
+    live = of_version("model_version_feature_bin:mlcanary_feature_bin:ratio_rate", _ONE)
+    baseline = of_version("model_feature_bin:mlcanary_feature_baseline:ratio", bin_)
+    reference = f"model_feature_bin:mlcanary_feature_reference_ratio:max{{{bin_}}}"
+    shares = ("now", "baseline", "reference")
+    return section(
+        "The chosen feature: $feature",
+        "No such numbers: a feature of names has no mean, and without a reference there are no bins.",
+        table(
+            "Distribution",
+            "Share of the values in each bin: of the chosen versions now, of the live baseline, of the reference. A "
+            "bin is named by its upper edge or its category.",
+            12,
+            12,
+            "reference",
+            "cluster, namespace, model, bin",
+            ("now", "percentunit", live),
+            ("baseline", "percentunit", baseline),
+            ("reference", "percentunit", reference),
+            overrides=tuple(gauged(name) for name in shares),
+        ),
+        lines(
+            "Share of the bins over time",
+            "Of the ten bins with most values at the end.",
+            "percentunit",
+            query(top(lambda at: live + at, "version, bin"), "{{version}} {{bin}}"),
+            width=12,
+            min=0,
+        ),
+        lines(
+            "Mean",
+            "Mean of the numbers of the feature.",
+            "none",
+            query(of_version(f"{_VALUE}mean", _ONE)),
+            width=6,
+        ),
+        lines(
+            "Quantiles",
+            "5 %, 50 % and 95 % of the values, interpolated in their bins.",
+            "none",
+            *(query(of_version(f"{_VALUE}p{p}_", _ONE), f"{{{{version}}}} p{p}") for p in ("05", "50", "95")),
+            width=6,
+        ),
+    )
