@@ -26,7 +26,8 @@ from panels import (
 )
 
 _JUDGE = "mlcanary_judge_"
-_FIRING = f'ALERTS{{{PLACE}, alertstate="firing", alertname=~"MLCanary.*", alertname!="MLCanaryWatchdog"}}'
+_OURS = f'{PLACE}, alertstate="firing", alertname=~"MLCanary.*", alertname!="MLCanaryWatchdog"'
+_FIRING, _FIRING_OF_MODELS = f"ALERTS{{{_OURS}}}", f'ALERTS{{{_OURS}, model!=""}}'
 _ALARM = ((None, "green"), (1.0, "red"))
 _COUNT = ((None, "semi-dark-blue"),)
 
@@ -118,7 +119,7 @@ def models() -> list[Json]:
             ("failed", "percentunit", _recorded(f"{ERRORS}ratio")),
             ("label coverage", "percentunit", f"min by ({BY_MODEL}) ({_recorded(COVERAGE)})"),
             ("PSI", "none", _recorded(f"{FEATURE}psi")),
-            ("alerts", "none", f"count by ({BY_MODEL}) ({_FIRING})"),
+            ("alerts", "none", f"count by ({BY_MODEL}) ({_FIRING_OF_MODELS})"),
             shown=("namespace", "model"),
             overrides=(
                 leading("model", "drift", "model"),

@@ -17,6 +17,8 @@ from promtool_cases import series_name
 from simulated_release import BASELINE, CANARY, MODEL, Scrapes, count, facts, simulate
 
 HISTORY, STEP = 4500.0, 30.0
+TIMES = 60.0
+"""What a measure was fed comes so often in the history, so that short windows hold enough of it to be shown."""
 PLACE = {"cluster": "eu", "namespace": "shop"}
 VALUES = {
     "model": MODEL,
@@ -84,6 +86,8 @@ def scrapes() -> Scrapes:
     facts(history)
     add_business(history)
     _canary_role_since(history, -1800.0)
+    _told_apart(history)
+    _values(history)
     _measured(history)
     present = {name for name, _ in history.series}
     for row in CATALOG:
@@ -101,6 +105,30 @@ def _canary_role_since(history: Scrapes, start: float) -> None:
             history.series[name, labels] = np.where(history.instants < start, np.nan, values)
 
 
+def _told_apart(history: Scrapes) -> None:
+    """A discriminator that tells live rows from the reference: the simulation feeds too little for one."""
+    for version, auc in ((BASELINE, 0.5), (CANARY, 0.6)):
+        labels = {"job": "mlcanary-exporter", "instance": "sidecar-0:10877", "model": MODEL, "version": version}
+        rows = 2.0 * (history.instants + HISTORY)
+        history.put("mlcanary_c2st_rows_total", rows, **labels)
+        history.put("mlcanary_c2st_placement_total", auc * rows, **labels)
+        history.put("mlcanary_c2st_placement_squares_total", (auc**2 + 1 / 12) * rows, **labels)
+        history.put("mlcanary_c2st_reference_rows", 2000.0, **labels)
+
+
+def _values(history: Scrapes) -> None:
+    """The values of the simulated feature beside its bins."""
+    grown = 2.0 * (history.instants + HISTORY)
+    for version in (BASELINE, CANARY):
+        labels = {"job": "mlcanary-exporter", "instance": "sidecar-0:10877", "model": MODEL, "version": version}
+        labels |= {"feature": "amount"}
+        history.put("mlcanary_feature_numbers_total", grown, **labels)
+        history.put("mlcanary_feature_center", 50.0, **labels)
+        history.put("mlcanary_feature_deviation_squares_total", 100.0 * grown, **labels)
+        for sign, size in (("positive", 5.0), ("negative", 4.0)):
+            history.put("mlcanary_feature_deviation_total", size * grown, **labels, sign=sign)
+
+
 def _measured(history: Scrapes) -> None:
     """What measures show whose families the simulation does not count: both versions, counters that grow evenly."""
     simulated = {name for name, _ in history.series}
@@ -113,7 +141,7 @@ def _measured(history: Scrapes) -> None:
                     continue
                 labels = dict(zip((*spec.labels, "le"), (MODEL, version, *own), strict=False))
                 constant = spec.kind is Kind.GAUGE
-                values = value if constant else value * (history.instants + HISTORY) / HISTORY
+                values = value if constant else TIMES * value * (history.instants + HISTORY) / HISTORY
                 history.put(name + suffix, values, job="mlcanary-exporter", instance="sidecar-0:10877", **labels)
 
 

