@@ -1,6 +1,6 @@
 # Every target sets itself up: a virtual environment, and what .ci/setup lists from the distribution.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench soak figures sim proof servers fuzz sanitize
+.PHONY: help setup demo test check fix bench soak figures sim proof servers fuzz sanitize pictures
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -63,6 +63,9 @@ sanitize: setup ## the compiled core under the address and undefined behaviour s
 	LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
 	  PYTHONMALLOC=malloc $(BIN)/pytest tests/formats/test_compiled_*.py tests/formats/test_native_columns.py tests/joins/test_id_table.py; \
 	  done=$$?; $(BIN)/python hatch_build.py && exit $$done
+
+pictures: setup ## the dashboards as PNG, by Grafana's own panels (npm, 450 MB the first time); BOARD=release: one
+	@$(BIN)/python tests/dashboards/draw.py $(BOARD)
 
 servers: setup ## real model servers for tests/servers, 2.5 GB (some minutes); SERVERS=mlserver: that one alone
 	@PYTHON="$(PYTHON)" .ci/servers

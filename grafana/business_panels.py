@@ -88,7 +88,32 @@ def earnings() -> list[Json]:
             query(of_version(f"{_CLICKS}ctr_user_stderr"), "{{version}} users"),
             min=0,
         ),
+        *_by_event(),
     )
+
+
+def _by_event() -> list[Json]:
+    """Money of every kind of event."""
+    by = "{{event}} {{version}}"
+    return [
+        lines(
+            "Value per request by event",
+            "Money per request, refunds subtracted, in the currency of the log.",
+            "none",
+            query(of_version(f"{EVENT}value:mean"), by),
+            width=12,
+            decimals=3,
+        ),
+        lines(
+            "Standard error of value per request by event",
+            "If requests were independent. Differences between versions under three of these are noise.",
+            "none",
+            query(of_version(f"{EVENT}value:mean_stderr"), by),
+            width=12,
+            min=0,
+            decimals=3,
+        ),
+    ]
 
 
 def mature() -> list[Json]:
