@@ -7,6 +7,7 @@ from panels import (
     PLACE,
     VERSION,
     Json,
+    grown,
     lines,
     query,
     section,
@@ -15,9 +16,6 @@ from panels import (
 
 def rollbacks() -> list[Json]:
     """The handler."""
-
-    def grown(metric: str, by: str, labels: str = PLACE) -> str:
-        return f"sum by ({by}) (increase({metric}{{{labels}}}[$__rate_interval])) > 0"
 
     return section(
         "Rollback handler",
@@ -77,9 +75,6 @@ def rollbacks() -> list[Json]:
 
 def steps_up() -> list[Json]:
     """Releases that go up in steps, and orders of people."""
-
-    def grown(metric: str, by: str) -> str:
-        return f"sum by ({by}) (increase({metric}{{{PLACE}}}[$__rate_interval])) > 0"
 
     return section(
         "Releases and people",

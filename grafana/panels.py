@@ -46,6 +46,16 @@ def quantile_of(histogram: str, q: float) -> str:
     return f"histogram_quantile({q}, {rate}) >= 0"
 
 
+def per_second(metric: str, by: str, labels: str = PLACE) -> str:
+    """How fast a counter grows."""
+    return f"sum by ({by}) (rate({metric}{{{labels}}}[$__rate_interval]))"
+
+
+def grown(metric: str, by: str, labels: str = PLACE) -> str:
+    """By how much a counter grew, where it did."""
+    return f"sum by ({by}) (increase({metric}{{{labels}}}[$__rate_interval])) > 0"
+
+
 def query(expr: str, legend: str = "{{version}}", **more: Any) -> Json:
     """One query of a panel."""
     return {"datasource": SOURCE, "editorMode": "code", "expr": expr, "legendFormat": legend, "range": True, **more}

@@ -7,6 +7,7 @@ from panels import (
     PLACE,
     Json,
     lines,
+    per_second,
     query,
     section,
 )
@@ -14,9 +15,6 @@ from panels import (
 
 def exporters() -> list[Json]:
     """Is the measurement itself sound?"""
-
-    def rate(metric: str, by: str) -> str:
-        return f"sum by ({by}) (rate({metric}{{{PLACE}}}[$__rate_interval]))"
 
     return section(
         "Exporters",
@@ -35,7 +33,7 @@ def exporters() -> list[Json]:
             "Lines",
             "Lines read per second.",
             "ops",
-            query(rate("mlcanary_log_lines_total", "instance"), "{{instance}}"),
+            query(per_second("mlcanary_log_lines_total", "instance"), "{{instance}}"),
             min=0,
             width=6,
         ),
@@ -43,10 +41,10 @@ def exporters() -> list[Json]:
             "Rejected, duplicate and lost",
             "Rejected lines, predictions seen twice, ends of rotated logs that were lost, names above a limit.",
             "ops",
-            query(rate("mlcanary_log_parse_errors_total", "reason") + " > 0", "rejected: {{reason}}"),
+            query(per_second("mlcanary_log_parse_errors_total", "reason") + " > 0", "rejected: {{reason}}"),
             query(f"sum(rate(mlcanary_duplicate_predictions_total{{{MODEL}}}[$__rate_interval]))", "duplicate"),
-            query(rate("mlcanary_log_lost_total", "reason") + " > 0", "lost: {{reason}}"),
-            query(rate("mlcanary_series_limited_total", "reason") + " > 0", "limited: {{reason}}"),
+            query(per_second("mlcanary_log_lost_total", "reason") + " > 0", "lost: {{reason}}"),
+            query(per_second("mlcanary_series_limited_total", "reason") + " > 0", "limited: {{reason}}"),
             min=0,
             width=6,
         ),
@@ -98,9 +96,6 @@ def exporters() -> list[Json]:
 def intake() -> list[Json]:
     """What did not get in, and what was given up to keep up."""
 
-    def rate(metric: str, by: str) -> str:
-        return f"sum by ({by}) (rate({metric}{{{PLACE}}}[$__rate_interval]))"
-
     return section(
         "Sampling, pushes and the store",
         "Nothing of the kind happened, or it is not in use.",
@@ -117,7 +112,7 @@ def intake() -> list[Json]:
             "Pushes",
             "Requests with records per second by the status that answered them: 202 is stored.",
             "reqps",
-            query(rate("mlcanary_push_requests_total", "code"), "{{code}}"),
+            query(per_second("mlcanary_push_requests_total", "code"), "{{code}}"),
             width=6,
             min=0,
         ),
@@ -125,7 +120,7 @@ def intake() -> list[Json]:
             "Dropped by clients",
             "Records per second that mlcanary.client gave up in the servers.",
             "ops",
-            query(rate("mlcanary_client_dropped_total", "reason"), "{{reason}}"),
+            query(per_second("mlcanary_client_dropped_total", "reason"), "{{reason}}"),
             width=6,
             min=0,
         ),
@@ -149,7 +144,7 @@ def intake() -> list[Json]:
             "Rows the store could not keep",
             "Rows per second, by reason.",
             "ops",
-            query(rate("mlcanary_store_rows_dropped_total", "reason"), "{{reason}}"),
+            query(per_second("mlcanary_store_rows_dropped_total", "reason"), "{{reason}}"),
             width=6,
             min=0,
         ),
@@ -157,7 +152,7 @@ def intake() -> list[Json]:
             "Rotations",
             "Rotations of logs and rebalances of Kafka that were followed, per second.",
             "ops",
-            query(rate("mlcanary_log_rotations_total", "kind"), "{{kind}}"),
+            query(per_second("mlcanary_log_rotations_total", "kind"), "{{kind}}"),
             width=6,
             min=0,
         ),
@@ -175,9 +170,6 @@ def intake() -> list[Json]:
 def judges() -> list[Json]:
     """Is the judge well?"""
 
-    def rate(metric: str, by: str) -> str:
-        return f"sum by ({by}) (rate({metric}{{{PLACE}}}[$__rate_interval]))"
-
     return section(
         "Judge",
         "No judge in reach: is mlcanary judge running, and does Prometheus scrape it?",
@@ -185,7 +177,7 @@ def judges() -> list[Json]:
             "Readings",
             "Readings of Prometheus per second by result.",
             "ops",
-            query(rate("mlcanary_judge_readings_total", "result"), "{{result}}"),
+            query(per_second("mlcanary_judge_readings_total", "result"), "{{result}}"),
             width=6,
             min=0,
         ),
@@ -193,7 +185,7 @@ def judges() -> list[Json]:
             "Steps left out",
             "Steps of counters that were not judged, per second, by reason.",
             "ops",
-            query(rate("mlcanary_judge_steps_skipped_total", "reason"), "{{reason}}"),
+            query(per_second("mlcanary_judge_steps_skipped_total", "reason"), "{{reason}}"),
             width=6,
             min=0,
         ),
@@ -209,8 +201,8 @@ def judges() -> list[Json]:
             "Resets and failed saves",
             "Counters seen to fall, and cycles whose state could not be saved, per second.",
             "ops",
-            query(rate("mlcanary_judge_resets_total", "instance"), "{{instance}} resets"),
-            query(rate("mlcanary_judge_state_errors_total", "instance"), "{{instance}} not saved"),
+            query(per_second("mlcanary_judge_resets_total", "instance"), "{{instance}} resets"),
+            query(per_second("mlcanary_judge_state_errors_total", "instance"), "{{instance}} not saved"),
             width=6,
             min=0,
         ),
