@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 import resource
 import signal
 import threading
@@ -19,6 +20,7 @@ from mlcanary.compiled import way_in_use
 from mlcanary.engine import Engine
 from mlcanary.errors import ConfigError, MLCanaryError
 from mlcanary.exposition.peers import PeerReader
+from mlcanary.exposition.readers import Readers
 from mlcanary.exposition.web import exporter_application
 from mlcanary.inputs import Feed
 from mlcanary.lean import keep_lean
@@ -65,10 +67,11 @@ class RunOptions:
 class IngestThread(threading.Thread):
     """Runs the engine until `stop`; then drains the logs and saves. An unexpected error ends the process loudly."""
 
-    def __init__(self, engine: Engine, options: RunOptions, on_failure: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, poll_interval: float, readers: Readers, on_failure: Callable[[], None]) -> None:
         super().__init__(name="ingest", daemon=True)
         self._engine = engine
-        self._options = options
+        self._poll_interval = poll_interval
+        self._readers = readers
         self._on_failure = on_failure
         self._wake = threading.Event()
         self._stop_by: float | None = None
@@ -78,7 +81,7 @@ class IngestThread(threading.Thread):
         engine.call_when_ready(self._wake.set)
 
     def run(self) -> None:
-        """Poll, publish on a timer, obey orders between blocks."""
+        """Poll, publish for those who read, obey orders between blocks."""
         try:
             self._loop()
         except BaseException as error:  # handed to the main thread, which exits with it
@@ -106,23 +109,26 @@ class IngestThread(threading.Thread):
         self._wake.set()
 
     def _loop(self) -> None:
-        engine, interval = self._engine, self._options.publish_interval
-        due = time.monotonic() + min(interval, 1.0)  # a first page soon, also while a backlog is being read
-        first = True
+        engine, readers = self._engine, self._readers
+        made, took = -math.inf, 0.0
+        due = time.monotonic() + min(readers.interval, 1.0)  # a first page soon, also while a backlog is being read
         while True:
             while self._orders:
                 self._orders.pop(0)()
             stop_by = self._stop_by  # asked before reading: what came before the stop is read
             more = engine.read_some()
-            if time.monotonic() >= due or (first and not more) or engine.wants_checkpoint:
+            begun = time.monotonic()
+            if begun >= due or (made < 0.0 and not more) or engine.wants_checkpoint:
                 engine.publish()
-                due = time.monotonic() + interval
-                first = False
+                made = time.monotonic()
+                took = made - begun
+            if made >= 0.0:
+                due = readers.due(made, took)  # each time: a reader may have come or gone
             if stop_by is not None and (not more or time.monotonic() >= stop_by):
                 break
             if more:
                 continue
-            self._wake.wait(max(0.0, min(self._options.poll_interval, due - time.monotonic())))
+            self._wake.wait(max(0.0, min(self._poll_interval, due - time.monotonic())))
             self._wake.clear()
         self._finished = True
         while self._orders:
@@ -227,7 +233,8 @@ async def _run(
         store=store,
     )
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    thread = IngestThread(engine, options, lambda: _call(loop, stop.set))
+    readers = Readers(options.publish_interval, time.monotonic)
+    thread = IngestThread(engine, options.poll_interval, readers, lambda: _call(loop, stop.set))
     pipe.wake = thread.wake
     reloader = Reloader(load, engine, thread, peers, receiver, settings.store)
     for name, called in zip(_SIGNALS, (stop.set, stop.set, reloader.on_hangup), strict=True):
@@ -239,6 +246,7 @@ async def _run(
         web_config=web_config,
         metrics_path=options.telemetry_path,
         admission=DEFAULT_ADMISSION if receiver is None else Admission(refused=receiver.refused),
+        came=readers.came,
     )
     if receiver is not None:
         receiver.routes(application)

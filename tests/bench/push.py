@@ -100,9 +100,10 @@ def run(rate: float, seconds: float, size: int) -> Figures:
             for thread in threads:
                 work.put(None)
                 thread.start()
-            while any(thread.is_alive() for thread in threads):
-                figures.memory.append(process.memory_info().rss)
-                exporter.pause(0.5)
+            for thread in threads:
+                while thread.is_alive():
+                    figures.memory.append(process.memory_info().rss)
+                    thread.join(0.5)
             figures.seconds = time.monotonic() - begin
             figures.own_cpu = time.process_time() - own
             after = process.cpu_times()

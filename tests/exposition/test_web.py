@@ -6,7 +6,7 @@ import gzip
 import json
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from pathlib import Path
@@ -36,19 +36,29 @@ TEXT, OPENMETRICS = b"text page\n" * 100, b"openmetrics page\n# EOF\n"
 
 
 @asynccontextmanager
-async def served(page: Page, refusal: str = "", missing: str = "") -> AsyncIterator[aiohttp.ClientSession]:
+async def served(
+    page: Page, refusal: str = "", missing: str = "", came: Callable[[Hashable], None] = print
+) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of a running exporter application."""
 
     async def reload() -> None:
         if refusal:
             raise ConfigError(refusal)
 
-    application = exporter_application(lambda: page, ready=lambda: missing, reload=reload, web_config=None)
+    application = exporter_application(lambda: page, ready=lambda: missing, reload=reload, web_config=None, came=came)
     async with (
         serving(application, ["127.0.0.1:0"], None) as addresses,
         aiohttp.ClientSession(f"http://{addresses[0]}", auto_decompress=False) as client,
     ):
         yield client
+
+
+async def test_who_reads_a_page_is_noted_and_who_asks_for_health_is_not() -> None:
+    seen: list[Hashable] = []
+    async with served(Page([TEXT], [OPENMETRICS]), came=seen.append) as client:
+        for path in ("/metrics", "/", "/-/healthy", "/-/ready", "/metrics"):
+            await client.get(path, headers={"User-Agent": "Prometheus/3.5.0"})
+    assert seen == [("127.0.0.1", "Prometheus/3.5.0", path) for path in ("/metrics", "/", "/metrics")]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,12 @@ log = logging.getLogger(__name__)
 @click.option("--process.pid", "process_pid", metavar="PID|FILE", help="Model server to watch: a PID or a PID file.")
 @click.option("--poll.interval", "poll_interval", type=DURATION, default="1s", show_default=True, help="Log polling.")
 @click.option(
-    "--publish.interval", "publish_interval", type=DURATION, default="5s", show_default=True, help="Page, checkpoint."
+    "--publish.interval",
+    "publish_interval",
+    type=DURATION,
+    default="5s",
+    show_default=True,
+    help="Page and checkpoint at most so often; with regular scrapes, just before each.",
 )
 @click.option(
     "--shutdown.delay", "shutdown_delay", type=DURATION, default="0s", show_default=True, help="Serve on after SIGTERM."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 
 from aiohttp import web
 
@@ -26,13 +26,21 @@ def exporter_application(
     web_config: WebConfigFile | None,
     metrics_path: str = "/metrics",
     admission: Admission = DEFAULT_ADMISSION,
+    came: Callable[[Hashable], None] = lambda _who: None,
 ) -> web.Application:
-    """The exporter's routes. `reload` raises ConfigError when the new configuration is refused."""
+    """The exporter's routes. `reload` raises ConfigError when the new configuration is refused.
+
+    `came` is told who reads a page, each time: address, program and path.
+    """
+
+    def read_by(request: web.Request) -> Page:
+        came((request.remote, request.headers.get("User-Agent", ""), request.path))
+        return page()
 
     async def metrics(request: web.Request) -> web.Response:
         openmetrics = "application/openmetrics-text" in request.headers.get("Accept", "")
         packed = "gzip" in request.headers.get("Accept-Encoding", "")
-        shown = page()
+        shown = read_by(request)
         body = shown.ready(openmetrics=openmetrics, packed=packed)
         if body is None:
             body = await asyncio.to_thread(shown.body, openmetrics=openmetrics, packed=packed)
@@ -41,12 +49,12 @@ def exporter_application(
             headers["Content-Encoding"] = "gzip"
         return web.Response(body=body, headers=headers)
 
-    async def landing(_request: web.Request) -> web.Response:
-        html = await asyncio.to_thread(render_landing, page(), metrics_path)
+    async def landing(request: web.Request) -> web.Response:
+        html = await asyncio.to_thread(render_landing, read_by(request), metrics_path)
         return web.Response(text=html, content_type="text/html")
 
-    async def sketches(_request: web.Request) -> web.Response:
-        shown = page()
+    async def sketches(request: web.Request) -> web.Response:
+        shown = read_by(request)
         if not shown.made_at:
             return web.Response(status=503, text="no page has been made yet\n")
         response = web.Response(
