@@ -24,11 +24,13 @@ from rules.expressions import (
     business,
     comparison,
     drift,
+    drops,
     estimated,
     facts,
     joint_drift,
     labels,
     multiclass,
+    objectives,
     quality,
     ranking,
     regression,
@@ -40,7 +42,16 @@ from rules.expressions import (
 )
 
 WINDOWS: Mapping[str, int] = {"5m": 300, "1h": 3600}
-"""Windows and their seconds. A window more is one entry more here."""
+"""Windows of every figure and their seconds."""
+
+LONG: Mapping[str, int] = {"6h": 21_600, "1d": 86_400}
+"""Windows of traffic, failures, quality by class and business: what has few series per sidecar."""
+
+BURN: Mapping[str, int] = {"30m": 1800, "2h": 7200}
+"""The windows of burn rates that are not among the others."""
+
+SLOW = "2m"
+"""Interval of groups over long windows: under 150 s, so that a single evaluation may fail before a series ends."""
 
 WORDS: Mapping[str, str] = {
     "<version>": "cluster, namespace, model, version",
@@ -68,6 +79,21 @@ FILES: Mapping[str, str] = {
 HEADER = "# Made by generate.py; change it there.\ngroups:\n"
 
 
+Group = tuple[str, str, Mapping[str, int], str]
+"""First part of the group's name, text, windows, interval."""
+
+OTHER_FILES: Mapping[str, tuple[Group, ...]] = {
+    "objectives": (
+        ("objectives", objectives.SLOW, WINDOWS, ""),
+        ("objectives", objectives.RATES + objectives.SLOW.lstrip(), BURN, ""),
+        ("objectives", objectives.SLOW, LONG, SLOW),
+    ),
+    "business": (("business", drops.TEXT, {"1h": WINDOWS["1h"]}, ""),),
+    "long": (("long", "".join(module.TEXT for module in (traffic, quality)) + business.ARRIVED, LONG, SLOW),),
+}
+"""Files with windows of their own."""
+
+
 def render() -> dict[str, str]:
     """Texts of the recording files by file name.
 
@@ -84,12 +110,19 @@ def render() -> dict[str, str]:
         for window, seconds in WINDOWS.items():
             groups.append(group(f"mlcanary-{stem}-{window}", text, {"<W>": window, "<S>": str(seconds)}))
         files[f"{name}.recording.yml"] = HEADER + "".join(groups)
+    for name, parts in OTHER_FILES.items():
+        files[f"{name}.recording.yml"] = HEADER + "".join(
+            group(f"mlcanary-{stem}-{window}", text, {"<W>": window, "<S>": str(seconds)}, interval)
+            for stem, text, windows, interval in parts
+            for window, seconds in windows.items()
+        )
     return files
 
 
-def group(name: str, text: str, words: Mapping[str, str]) -> str:
+def group(name: str, text: str, words: Mapping[str, str], interval: str = "") -> str:
     """One rule group in YAML, comments kept."""
-    return f"  - name: {name}\n    rules:\n" + "".join(rules(expand(text, {**WORDS, **words})))
+    head = f"  - name: {name}\n" + (f"    interval: {interval}\n" if interval else "")
+    return f"{head}    rules:\n" + "".join(rules(expand(text, {**WORDS, **words})))
 
 
 def expand(text: str, words: Mapping[str, str]) -> str:

@@ -79,11 +79,11 @@ def post(url: str, document: object) -> None:
 
 
 @contextmanager
-def server(argv: Sequence[str], log: Path, ready: str) -> Iterator[None]:
+def server(argv: Sequence[str], log: Path, ready: str, environment: Mapping[str, str] = QUICK) -> Iterator[None]:
     """A process in its own group, ready when entered, ended with its group when left."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            argv, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=os.environ | QUICK
+            argv, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, **environment}
         )
 
     def is_ready() -> bool:
@@ -107,7 +107,9 @@ def server(argv: Sequence[str], log: Path, ready: str) -> Iterator[None]:
 
 
 @contextmanager
-def prometheus(folder: Path, configuration: Mapping[str, object], port: int = 0) -> Iterator[str]:
+def prometheus(
+    folder: Path, configuration: Mapping[str, object], port: int = 0, environment: Mapping[str, str] = QUICK
+) -> Iterator[str]:
     """A Prometheus over the blocks in `folder`/data; gives its URL. Port 0: a free one."""
     (folder / "prometheus.yml").write_text(json.dumps(configuration))
     url = f"http://127.0.0.1:{port or free_port()}"
@@ -119,7 +121,7 @@ def prometheus(folder: Path, configuration: Mapping[str, object], port: int = 0)
         f"--web.listen-address={url.removeprefix('http://')}",
         "--log.level=warn",
     ]
-    with server(argv, folder / "prometheus.log", f"{url}/-/ready"):
+    with server(argv, folder / "prometheus.log", f"{url}/-/ready", environment):
         yield url
 
 

@@ -145,4 +145,7 @@ TEXT = (
     + compared(f"{_V}mature_value:per_prediction", f"{_V}mature_value:per_prediction_stderr<W>")
 )
 
+ARRIVED = ARRIVING.replace("<click>", _CLICK).replace("<conversion>", _CONVERSION)
+"""Clicks, conversions and money as they arrive."""
+
 CLICK, CONVERSION = _CLICK, _CONVERSION

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rules.expressions import drift
+from rules.expressions import drift, objectives
 
 TEXT = (
     """
@@ -59,5 +59,6 @@ model_version_day:mlcanary_daily_value:per_user :=
 model:mlcanary_merged_crossover_users_ratio:max :=
     max by (<model>) (mlcanary_merged_crossover_users_ratio)
 """
+    + objectives.FACTS.lstrip()
     + drift.REFERENCE
 )
