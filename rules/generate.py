@@ -15,8 +15,10 @@ Laws that every expression keeps
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -51,7 +53,23 @@ BURN: Mapping[str, int] = {"30m": 1800, "2h": 7200}
 """The windows of burn rates that are not among the others."""
 
 SLOW = "2m"
-"""Interval of groups over long windows: under 150 s, so that a single evaluation may fail before a series ends."""
+"""Interval of groups over long windows or with many series: under 150 s, or one that fails would end its series."""
+
+BRISK = "1m"
+"""Interval of groups over 5m that no alert reads."""
+
+OF_THE_HANDLER = tuple(
+    f"model_version:mlcanary_{figure}{suffix}"
+    for figure in (
+        "labeled_predictions:accuracy",
+        "labeled_score:auc",
+        "log_loss:mean",
+        "prediction_errors:ratio",
+        "predictions:rate",
+    )
+    for suffix in ("", "_delta", "_zscore", "_stderr")
+)
+"""What the handler reads for its own evidence, as far as it exists."""
 
 WORDS: Mapping[str, str] = {
     "<version>": "cluster, namespace, model, version",
@@ -105,24 +123,106 @@ def render() -> dict[str, str]:
     for name, text in FILES.items():
         if not text:
             continue
-        groups = [group("mlcanary-facts", facts.TEXT, {})] if name == "canary" else []
-        stem = "recording" if name == "canary" else name
-        for window, seconds in WINDOWS.items():
-            groups.append(group(f"mlcanary-{stem}-{window}", text, {"<W>": window, "<S>": str(seconds)}))
+        fast, slow = ("", "") if name == "canary" else (BRISK, SLOW)
+        windows = {"5m": fast, "1h": slow}
+        if name == "canary":
+            files.update(_divided(text))
+            continue
+        groups = (group(f"mlcanary-{name}-{w}", expanded(text, w, WINDOWS[w]), windows[w]) for w in WINDOWS)
         files[f"{name}.recording.yml"] = HEADER + "".join(groups)
     for name, parts in OTHER_FILES.items():
         files[f"{name}.recording.yml"] = HEADER + "".join(
-            group(f"mlcanary-{stem}-{window}", text, {"<W>": window, "<S>": str(seconds)}, interval)
+            group(f"mlcanary-{stem}-{window}", expanded(text, window, seconds), interval)
             for stem, text, windows, interval in parts
             for window, seconds in windows.items()
         )
     return files
 
 
-def group(name: str, text: str, words: Mapping[str, str], interval: str = "") -> str:
+def _divided(text: str) -> dict[str, str]:
+    """`canary`, what alerts and the handler read, directly or not, and `details`, what only dashboards show.
+
+    Features have groups of their own, since they have by far the most series: they are evaluated more slowly, and
+    beside the others.
+    """
+    asked = needed()
+    parts = [("facts", expand(facts.TEXT, WORDS), "")]
+    parts += [(window, expanded(text, window, seconds), window) for window, seconds in WINDOWS.items()]
+    core, details = [], []
+    for part, whole, window in parts:
+        for of_features in (False, True):
+            rows = [row for row in blocks(whole) if ("_feature" in row.name) == of_features]
+            for wanted, into in ((True, core), (False, details)):
+                body = "".join(row.text for row in rows if (row.name in asked) == wanted)
+                if not body:
+                    continue
+                stem = "drift" if of_features else "recording"
+                stem = {("facts", False): "facts", ("facts", True): "reference"}.get(
+                    (part, of_features), f"{stem}-{window}"
+                )
+                interval = SLOW if of_features else ""
+                if not wanted:
+                    stem, interval = f"details-{stem}", BRISK if window == "5m" else SLOW
+                into.append(group(f"mlcanary-{stem}", body, interval))
+    return {"canary.recording.yml": HEADER + "".join(core), "details.recording.yml": HEADER + "".join(details)}
+
+
+def needed() -> set[str]:
+    """Recorded names that alerts read, in expressions or texts, or the handler; and what these are made of."""
+    reads: dict[str, set[str]] = {}
+    texts = [text for text in FILES.values() if text] + [part[1] for of in OTHER_FILES.values() for part in of]
+    for window, seconds in {**WINDOWS, **LONG, **BURN}.items():
+        for text in (*texts, facts.TEXT):
+            for row in blocks(expanded(text, window, seconds)):
+                reads.setdefault(row.name, set()).update(_recorded(row.text))
+    alerts = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.alerts.yml")))
+    found = _recorded(alerts) | {f"{name}{window}" for name in OF_THE_HANDLER for window in WINDOWS}
+    while more := {name for known in found for name in reads.get(known, ())} - found:
+        found |= more
+    return found
+
+
+def _recorded(text: str) -> set[str]:
+    return set(re.findall(r"\b[a-z_]+(?::[a-z0-9_]+)+", text))
+
+
+@dataclass(frozen=True)
+class Block:
+    """One `NAME := EXPRESSION`, with the comments above it."""
+
+    name: str
+    text: str
+
+
+def blocks(text: str) -> list[Block]:
+    """The rules of a text, in order."""
+    found: list[Block] = []
+    comments: list[str] = []
+    lines: list[str] = []
+    name = ""
+    for line in text.strip().splitlines():
+        if line.startswith("#") or line.endswith(" :="):
+            if name and lines:
+                found.append(Block(name, "".join(lines)))
+                name, lines = "", []
+            if line.startswith("#"):
+                comments.append(f"{line}\n")
+                continue
+            name, lines, comments = line.removesuffix(" :="), [*comments, f"{line}\n"], []
+        else:
+            lines.append(f"{line}\n")
+    return [*found, Block(name, "".join(lines))] if name else found
+
+
+def group(name: str, text: str, interval: str = "") -> str:
     """One rule group in YAML, comments kept."""
     head = f"  - name: {name}\n" + (f"    interval: {interval}\n" if interval else "")
-    return f"{head}    rules:\n" + "".join(rules(expand(text, {**WORDS, **words})))
+    return f"{head}    rules:\n" + "".join(rules(text))
+
+
+def expanded(text: str, window: str, seconds: int) -> str:
+    """A text for one window."""
+    return expand(text, {**WORDS, "<W>": window, "<S>": str(seconds)})
 
 
 def expand(text: str, words: Mapping[str, str]) -> str:

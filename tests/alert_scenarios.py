@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from business_alert_scenarios import of_the_business
 from judge_alert_scenarios import of_the_judge, of_the_tiers
 from model_alert_scenarios import comparisons, information, labels_that_prove_nothing
+from objective_alert_scenarios import of_the_objectives
 from process_alert_scenarios import of_exporters, of_the_handler
 from split_alert_scenarios import of_the_split
 
@@ -11,6 +13,8 @@ SCENARIOS = [
     *comparisons(),
     *labels_that_prove_nothing(),
     *information(),
+    *of_the_objectives(),
+    *of_the_business(),
     *of_the_split(),
     *of_exporters(),
     *of_the_handler(),

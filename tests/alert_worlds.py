@@ -62,7 +62,8 @@ class Version:
 
     Scores fall into two halves; with probability `ranking` into the right one, which then is the AUC. Each half has
     bins enough that what they hide (`auc_error_bound`) is small beside the differences at stake. The feature
-    has two bins, with `low` of its values in the lower one, where the reference has half.
+    has two bins, with `low` of its values in the lower one, where the reference has half. `slow` of the requests take
+    longer than 10 seconds. Of those answered `clicked` are clicked, and `converted` of these buy for `price` on average.
     """
 
     name: str
@@ -76,6 +77,10 @@ class Version:
     positive: float = 0.5
     low: Course = ((0, 0.5),)
     missing: Course = ((0, 0.01),)
+    slow: Course = ((0, 0.001),)
+    clicked: Course = ((0, 0.2),)
+    converted: Course = ((0, 0.25),)
+    price: Course = ((0, 20.0),)
     target: Labels = field(default_factory=lambda: EXPORTER)
 
     def series(self) -> Series:
@@ -98,7 +103,8 @@ class Version:
 
     @staticmethod
     def _courses() -> tuple[str, ...]:
-        return ("per_minute", "accuracy", "ranking", "log_loss", "failed", "covered", "low", "missing")
+        quality = ("per_minute", "accuracy", "ranking", "log_loss", "failed", "covered", "low", "missing")
+        return (*quality, "slow", "clicked", "converted", "price")
 
     def _minute(
         self,
@@ -111,6 +117,10 @@ class Version:
         covered: float,
         low: float,
         missing: float,
+        slow: float,
+        clicked: float,
+        converted: float,
+        price: float,
     ) -> Iterable[tuple[str, Labels, float]]:
         """Increments of one minute."""
         answered = per_minute * (1 - failed)
@@ -138,6 +148,13 @@ class Version:
         yield "feature_bin_total", {"feature": "amount", "bin": "10.0"}, present * low
         yield "feature_bin_total", {"feature": "amount", "bin": "+Inf"}, present * (1 - low)
         yield "feature_missing_total", {"feature": "amount"}, answered * missing
+        for edge, within in (("0.5", 0.9 * (1 - slow)), ("1.0", 0.95 * (1 - slow)), ("10.0", 1 - slow), ("+Inf", 1.0)):
+            yield "prediction_latency_seconds_bucket", {"le": edge}, per_minute * within
+        bought = answered * clicked * converted
+        yield "business_events_total", {"event": "click"}, answered * clicked
+        yield "business_events_total", {"event": "purchase"}, bought
+        yield "business_value_total", {"event": "purchase", "sign": POSITIVE}, bought * price
+        yield "business_value_squares_total", {"event": "purchase"}, bought * price**2 * 1.25
 
 
 def baseline(**changes: object) -> Version:
@@ -159,6 +176,9 @@ def world(*versions: Version, target: Labels = EXPORTER, limits: Mapping[str, fl
         limit = {**target, "model": MODEL, "objective": row.name}
         series |= gauge("mlcanary_objective_threshold", limit, (0, (limits or {}).get(row.name, row.default)))
     series |= gauge("mlcanary_bin_edges_info", {**target, "model": MODEL, "edges": "5f2a"}, (0, 1.0))
+    for event, meaning in (("click", "click"), ("purchase", "conversion")):
+        of = {**target, "model": MODEL, "event": event, "meaning": meaning}
+        series |= gauge("mlcanary_business_event_info", of, (0, 1.0))
     feature = {**target, "model": MODEL, "feature": "amount"}
     series |= gauge("mlcanary_feature_reference_observations", feature, (0, 5000.0))
     series |= gauge("mlcanary_feature_reference_missing_ratio", feature, (0, 0.01))
@@ -244,6 +264,8 @@ class Scenario:
     series: Series
     firing: tuple[tuple[int, tuple[Labels, ...]], ...] = ()
     quiet: tuple[int, ...] = ()
+    minutes: int = 1
+    """Between two samples of a series."""
 
 
 def fires(alert: str, because: str, series: Series, *firing: tuple[int, tuple[Labels, ...]], resolved: int) -> Scenario:

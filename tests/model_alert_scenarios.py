@@ -5,7 +5,6 @@ from __future__ import annotations
 from alert_worlds import (
     BASELINE,
     CANARY,
-    CRITICAL,
     EXPORTER,
     FAST,
     HANDLER,
@@ -144,30 +143,6 @@ def information() -> list[Scenario]:
     share = {**HANDLER, "target": "router", "model": MODEL, "version": "v2"}
     feature = {"feature": "amount"}
     return [
-        fires(
-            "MLCanaryErrorBudgetBurn",
-            "the baseline fails 5 % of its requests",
-            world(baseline(failed=((0, 0.002), (60, 0.05), (100, 0.002))), canary()),
-            (95, ({**BASELINE, **CRITICAL},)),
-            resolved=120,
-        ),
-        fires(
-            "MLCanaryErrorBudgetBurn",
-            "one request per minute, and each of them fails",
-            world(baseline(per_minute=steady(1.0), failed=((0, 0.0), (60, 1.0), (100, 0.0)))),
-            (85, ({**BASELINE, **CRITICAL},)),
-            resolved=120,
-        ),
-        silent(
-            "MLCanaryErrorBudgetBurn",
-            "one request per minute, and a single one fails",
-            world(baseline(per_minute=steady(1.0), failed=((0, 0.0), (60, 1.0), (61, 0.0)))),
-        ),
-        silent(
-            "MLCanaryErrorBudgetBurn",
-            "1 % is over budget, but not 14 times",
-            world(baseline(failed=steady(0.01)), canary()),
-        ),
         fires(
             "MLCanaryFeatureDrift",
             "most values of the canary's feature move to the lower bin",

@@ -84,16 +84,24 @@ def told_by(rule: Mapping[str, Any]) -> str:
     return " ".join((rule["expr"], *rule["labels"].values(), rule["annotations"]["description"]))
 
 
+FIRST, LAST = ("mlcanary-facts", "mlcanary-reference", "mlcanary-details-facts", "mlcanary-details-reference"), 9
+
+
 def evaluation_order() -> list[str]:
-    """Groups of a cycle: facts, the rest of that file, other recordings, alerts.
+    """Groups of a cycle: facts, what alerts read, its details, other recordings, alerts.
 
     In a real Prometheus groups run side by side and are at most one cycle behind each other.
     """
 
     def rank(group: Mapping[str, Any]) -> int:
         if any("alert" in rule for rule in group["rules"]):
-            return 3
-        return {"mlcanary-facts": 0}.get(group["name"], 1 if group["name"].startswith("mlcanary-recording-") else 2)
+            return LAST
+        if group["name"] in FIRST:
+            return FIRST.index(group["name"])
+        for rank, start in enumerate(("recording-", "drift-", "details-"), len(FIRST)):
+            if group["name"].startswith(f"mlcanary-{start}"):
+                return rank
+        return LAST - 1
 
     return [group["name"] for group in sorted(shipped_groups(), key=rank)]
 

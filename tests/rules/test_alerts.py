@@ -62,7 +62,8 @@ def test_texts_read_well_at_night(tmp_path: Path, name: str) -> None:
     annotations = {"runbook_url": rule["annotations"]["runbook_url"], **TEXTS[name]}
     alerts = [{"exp_labels": dict(labels), "exp_annotations": annotations} for labels in label_sets]
     test = {"eval_time": f"{minute}m", "alertname": name, "exp_alerts": alerts}
-    check(tmp_path, "1m", [case("1m", scenario.series, [], alert_rule_test=[test])], name)
+    interval = f"{scenario.minutes}m"
+    check(tmp_path, interval, [case(interval, scenario.series, [], alert_rule_test=[test])], name)
 
 
 def _case(scenario: Scenario) -> dict[str, Any]:
@@ -73,4 +74,4 @@ def _case(scenario: Scenario) -> dict[str, Any]:
         for minute, label_sets in scenario.firing
     ]
     tests += [expression(firing, f"{minute}m") for minute in scenario.quiet]
-    return case("1m", scenario.series, tests, name=scenario.because)
+    return case(f"{scenario.minutes}m", scenario.series, tests, name=scenario.because)
