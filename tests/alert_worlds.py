@@ -63,7 +63,7 @@ class Version:
     Scores fall into two halves; with probability `ranking` into the right one, which then is the AUC. Each half has
     bins enough that what they hide (`auc_error_bound`) is small beside the differences at stake. The feature
     has two bins, with `low` of its values in the lower one, where the reference has half. `slow` of the requests take
-    longer than 10 seconds. Of those answered `clicked` are clicked, and `converted` of these buy for `price` on average.
+    longer than 10 seconds. Of those answered `clicked` are clicked; `converted` of these buy, for `price` on average.
     """
 
     name: str
@@ -154,6 +154,7 @@ class Version:
         yield "business_events_total", {"event": "click"}, answered * clicked
         yield "business_events_total", {"event": "purchase"}, bought
         yield "business_value_total", {"event": "purchase", "sign": POSITIVE}, bought * price
+        yield "business_value_total", {"event": "purchase", "sign": NEGATIVE}, 0.0
         yield "business_value_squares_total", {"event": "purchase"}, bought * price**2 * 1.25
 
 

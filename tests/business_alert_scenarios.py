@@ -19,7 +19,7 @@ from alert_worlds import (
     steady,
     world,
 )
-from mlcanary.catalog import OBJECTIVES, POSITIVE
+from mlcanary.catalog import NEGATIVE, OBJECTIVES, POSITIVE
 from promtool_cases import series_name
 
 BASELINE_ALERTS = (
@@ -89,14 +89,14 @@ def against_last_week() -> list[Scenario]:
         ("MLCanaryGMVBelowLastWeek", "price"),
     ):
         model = {"model": MODEL, **WARNING}
-        now = WEEK + 240
+        now = WEEK + 300
         scenarios += [
             Scenario(
                 alert,
                 "the model loses half of it, which no baseline shows, and finds it again",
                 weeks(**{figure: 0.5}),
                 ((now, (model,)),),
-                (WEEK + 60, WEEK + 520),
+                (WEEK + 60, WEEK + 610),
                 STEP,
             ),
             quiet(alert, "a tenth less is a week like others", weeks(**{figure: 0.9})),
@@ -109,12 +109,12 @@ def against_last_week() -> list[Scenario]:
 
 
 WEEK, STEP = 7 * 24 * 60, 4
-LOST, FOUND, END = WEEK + 120, WEEK + 260, WEEK + 560
+LOST, FOUND, END = WEEK + 110, WEEK + 350, WEEK + 700
 
 
 def quiet(alert: str, because: str, series: Series) -> Scenario:
     """It never fires while something is lost, nor after."""
-    return Scenario(alert, because, series, quiet=(*range(WEEK + 60, END, 40),), minutes=STEP)
+    return Scenario(alert, because, series, quiet=tuple(range(WEEK + 60, END, 60)), minutes=STEP)
 
 
 def weeks(
@@ -126,7 +126,7 @@ def weeks(
     converted: float = 1.0,
     price: float = 1.0,
 ) -> Series:
-    """Two versions for nine hours, and again a week later, when a part of the figures is left between LOST and FOUND."""
+    """Two versions for some hours and again a week later, when a part of the figures is left between LOST and FOUND."""
     series: Series = {}
     minutes = range(0, END, STEP)
     then = per_minute if per_minute_then is None else per_minute_then
@@ -134,7 +134,7 @@ def weeks(
     for version, share in (("v1", 0.9), ("v2", 0.1)):
         totals: dict[str, float] = {}
         for minute in minutes:
-            asked = share * (then if minute <= 600 else now if minute >= WEEK - 60 else 0.0)
+            asked = share * (then if minute <= 720 else now if minute >= WEEK - 120 else 0.0)
             lost = LOST <= minute < FOUND
             clicks = asked * 0.2 * (clicked if lost else 1.0)
             bought = clicks * 0.25 * (converted if lost else 1.0)
@@ -144,12 +144,13 @@ def weeks(
                 _of("business_events_total", version, event="click"): clicks,
                 _of("business_events_total", version, event="purchase"): bought,
                 _of("business_value_total", version, event="purchase", sign=POSITIVE): bought * paid,
+                _of("business_value_total", version, event="purchase", sign=NEGATIVE): 0.0,
                 _of("business_value_squares_total", version, event="purchase"): bought * paid**2 * 1.25,
             }
             for name, value in grown.items():
                 values = series.setdefault(name, [])
                 assert isinstance(values, list)
-                values.append(totals.get(name, 0.0))
+                values.append(totals.get(name, 0.0) if minute <= 720 or minute >= WEEK - 120 else None)
                 totals[name] = totals.get(name, 0.0) + STEP * value
     facts: Series = {}
     of = {**EXPORTER, "model": MODEL}

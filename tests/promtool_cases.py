@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def case(
     """One entry of a promtool test file."""
     return {
         "interval": interval,
-        "input_series": [{"series": name, "values": " ".join(map(_text, values))} for name, values in series.items()],
+        "input_series": [{"series": name, "values": _values(values)} for name, values in series.items()],
         "promql_expr_test": list(expressions),
         **rest,
     }
@@ -139,6 +140,15 @@ def _read_by(rules: str, test: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rest(labels: Labels) -> Labels:
     return {key: value for key, value in labels.items() if key != "__name__"}
+
+
+def _values(values: Values) -> str:
+    """Samples in promtool's notation, runs of equal ones in short."""
+    found = []
+    for value, alike in groupby(values):
+        n = sum(1 for _ in alike)
+        found.append(_text(value) if n == 1 else f"_x{n}" if value is None else f"{_text(value)}+0x{n - 1}")
+    return " ".join(found)
 
 
 def _text(value: float | None) -> str:

@@ -15,13 +15,17 @@ from promtool_cases import asks_for_rollback, case, check, expression, shipped_g
 
 ALERTS = [rule for group in shipped_groups() for rule in group["rules"] if "alert" in rule]
 NAMES = sorted({rule["alert"] for rule in ALERTS})
+EVALUATED_EVERY = 15
+"""Samples between two evaluations, where a scenario lasts for days."""
+
 TEXTS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("alert_texts.yml").read_text())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_alert_behaves_in_every_scenario(tmp_path: Path, name: str) -> None:
     scenarios = [scenario for scenario in SCENARIOS if scenario.alert == name]
-    check(tmp_path, "2m", [_case(scenario) for scenario in scenarios], name)
+    interval = max(2, *(EVALUATED_EVERY * scenario.minutes for scenario in scenarios if scenario.minutes > 1), 0)
+    check(tmp_path, f"{interval}m", [_case(scenario) for scenario in scenarios], name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,8 +66,8 @@ def test_texts_read_well_at_night(tmp_path: Path, name: str) -> None:
     annotations = {"runbook_url": rule["annotations"]["runbook_url"], **TEXTS[name]}
     alerts = [{"exp_labels": dict(labels), "exp_annotations": annotations} for labels in label_sets]
     test = {"eval_time": f"{minute}m", "alertname": name, "exp_alerts": alerts}
-    interval = f"{scenario.minutes}m"
-    check(tmp_path, interval, [case(interval, scenario.series, [], alert_rule_test=[test])], name)
+    every = 1 if scenario.minutes == 1 else EVALUATED_EVERY * scenario.minutes
+    check(tmp_path, f"{every}m", [case(f"{scenario.minutes}m", scenario.series, [], alert_rule_test=[test])], name)
 
 
 def _case(scenario: Scenario) -> dict[str, Any]:
