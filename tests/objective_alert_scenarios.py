@@ -46,6 +46,7 @@ def budget(alert: str, figure: str, allowed: float) -> list[Scenario]:
             alert,
             "the baseline burns 60 times too fast for 20 minutes: each window ends with its short one",
             world(baseline(**burning(60.0, 30, 50)), canary(**fine)),
+            (46, all_of(BASELINE, HOUR)),
             (52, all_of(BASELINE, HOUR, HOURS)),
             (70, all_of(BASELINE, HOURS)),
             (120, all_of(BASELINE, DAY)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 
-from mlcanary.documents import Schema, Seconds
+from mlcanary.catalog import LATENCY_BUCKETS, OBJECTIVES
+from mlcanary.documents import Schema, Seconds, error_at
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -45,3 +47,14 @@ class SheddingSection(Schema, frozen=True):
     enabled: bool = True
     lag_bytes: Annotated[int, msgspec.Meta(ge=1024 * 1024)] = 64 * 1024 * 1024
     patience: Seconds = Seconds(5)
+
+
+def check_objectives(objectives: Mapping[str, float], text: str, source: str, place: tuple[str | int, ...]) -> None:
+    """Hold the limits of a model against what rules read. Raises ConfigError: an unknown one, or no edge of latency."""
+    known = [row.name for row in OBJECTIVES]
+    for name, limit in objectives.items():
+        if name not in known:
+            raise error_at(text, source, (*place, name), "an unknown key", ", ".join(known))
+        if name == "latency_seconds" and limit not in LATENCY_BUCKETS:
+            allowed = f"an edge of the latency histogram: {', '.join(f'{edge:g}' for edge in LATENCY_BUCKETS)}"
+            raise error_at(text, source, (*place, name), f"{limit:g}", allowed)

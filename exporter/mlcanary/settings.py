@@ -28,8 +28,15 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from mlcanary.bounds_settings import AtLeastOne, LabelsSection, LimitsSection, SamplingSection, SheddingSection
-from mlcanary.catalog import OBJECTIVES, UNKNOWN, Role, Task
+from mlcanary.bounds_settings import (
+    AtLeastOne,
+    LabelsSection,
+    LimitsSection,
+    SamplingSection,
+    SheddingSection,
+    check_objectives,
+)
+from mlcanary.catalog import UNKNOWN, Role, Task
 from mlcanary.documents import Schema, Seconds, error_at, load_document
 from mlcanary.errors import ConfigError
 from mlcanary.exposition.sketches import PeerPlan
@@ -263,10 +270,7 @@ def _model(section: ModelSection, default: ModelPlan, base: Path, *, text: str, 
 
 def _check_model(section: ModelSection, base: Path, text: str, source: str, place: tuple[str | int, ...]) -> None:
     """Rules that span keys. Raises ConfigError."""
-    known = [row.name for row in OBJECTIVES]
-    for name in section.objectives:
-        if name not in known:
-            raise error_at(text, source, (*place, "objectives", name), "an unknown key", ", ".join(known))
+    check_objectives(section.objectives, text, source, (*place, "objectives"))
     ttl = section.label_ttl
     if ttl is not None and (ttl <= 0 or ttl < section.maturity):
         allowed = "a duration such as 24h, at least the maturity"
