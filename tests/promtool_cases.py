@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -56,8 +58,9 @@ def check(
     """
     files = [str(path) for path in RULE_FILES]
     if alerts or records:
-        excerpt = _excerpt(folder, alerts, records)
-        files, cases = [str(excerpt)], [_read_by(excerpt.read_text(), test) for test in cases]
+        rules = json.dumps({"groups": excerpt(alerts, records)})
+        (folder / "excerpt.json").write_text(rules)
+        files, cases = [str(folder / "excerpt.json")], [read_by(rules, test) for test in cases]
     document = {
         "rule_files": files,
         "evaluation_interval": evaluation_interval,
@@ -72,6 +75,11 @@ def check(
 
 def shipped_groups() -> list[dict[str, Any]]:
     """All groups of the shipped rule files."""
+    return copy.deepcopy(_loaded())
+
+
+@cache
+def _loaded() -> list[dict[str, Any]]:
     return [group for path in RULE_FILES for group in yaml.safe_load(path.read_text())["groups"]]
 
 
@@ -112,7 +120,7 @@ def recorded_names(text: str) -> set[str]:
     return set(re.findall(r"\b[a-z_]+(?::[a-z0-9_]+)+", text))
 
 
-def _excerpt(folder: Path, alerts: Collection[str], records: Collection[str]) -> Path:
+def excerpt(alerts: Collection[str], records: Collection[str] = ()) -> list[dict[str, Any]]:
     """The rules of these alerts and records, and of all that these read."""
     groups = shipped_groups()
     rules = [rule for group in groups for rule in group["rules"]]
@@ -125,12 +133,10 @@ def _excerpt(folder: Path, alerts: Collection[str], records: Collection[str]) ->
         wanted |= more
     for group in groups:
         group["rules"] = [r for r in group["rules"] if r.get("alert") in alerts or r.get("record") in wanted]
-    path = folder / "excerpt.json"
-    path.write_text(json.dumps({"groups": [group for group in groups if group["rules"]]}))
-    return path
+    return [group for group in groups if group["rules"]]
 
 
-def _read_by(rules: str, test: Mapping[str, Any]) -> dict[str, Any]:
+def read_by(rules: str, test: Mapping[str, Any]) -> dict[str, Any]:
     """A case without the series that neither the rules nor its own expressions read."""
     read = rules + json.dumps([row["expr"] for row in test["promql_expr_test"]])
     names = set(re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", read))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from alert_expectations import EVERY, durations, expectations
 from alert_scenarios import ALWAYS, SCENARIOS
 from alert_worlds import HEALTHY, Scenario, judge
 from mlcanary.catalog import ACTION_ROLLBACK
@@ -15,16 +16,13 @@ from promtool_cases import asks_for_rollback, case, check, expression, shipped_g
 
 ALERTS = [rule for group in shipped_groups() for rule in group["rules"] if "alert" in rule]
 NAMES = sorted({rule["alert"] for rule in ALERTS})
-EVALUATED_EVERY = 15
-"""Samples between two evaluations, where a scenario lasts for days."""
-
 TEXTS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("alert_texts.yml").read_text())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_alert_behaves_in_every_scenario(tmp_path: Path, name: str) -> None:
     scenarios = [scenario for scenario in SCENARIOS if scenario.alert == name]
-    interval = max(2, *(EVALUATED_EVERY * scenario.minutes for scenario in scenarios if scenario.minutes > 1), 0)
+    (interval,) = {EVERY[scenario.minutes] for scenario in scenarios}
     check(tmp_path, f"{interval}m", [_case(scenario) for scenario in scenarios], name)
 
 
@@ -36,6 +34,12 @@ def test_every_alert_has_scenarios_in_which_it_fires_resolves_and_stays_silent(n
     if name != ALWAYS:
         assert any(max(s.quiet) > s.firing[-1][0] for s in fired), "no scenario in which it resolves"
         assert any(not s.firing for s in scenarios), "no scenario in which it stays silent"
+
+
+def test_the_durations_of_every_scenario_are_kept() -> None:
+    told = {(s.alert, s.because) for s in SCENARIOS}
+    assert len(told) == len(SCENARIOS), "two scenarios of an alert with the same reason"
+    assert told == {(alert, because) for alert, kept in durations().items() for because in kept}
 
 
 def test_every_rule_that_asks_for_a_rollback_fires_in_a_scenario() -> None:
@@ -66,16 +70,9 @@ def test_texts_read_well_at_night(tmp_path: Path, name: str) -> None:
     annotations = {"runbook_url": rule["annotations"]["runbook_url"], **TEXTS[name]}
     alerts = [{"exp_labels": dict(labels), "exp_annotations": annotations} for labels in label_sets]
     test = {"eval_time": f"{minute}m", "alertname": name, "exp_alerts": alerts}
-    every = 1 if scenario.minutes == 1 else EVALUATED_EVERY * scenario.minutes
+    every = 1 if scenario.minutes == 1 else EVERY[scenario.minutes]
     check(tmp_path, f"{every}m", [case(f"{scenario.minutes}m", scenario.series, [], alert_rule_test=[test])], name)
 
 
 def _case(scenario: Scenario) -> dict[str, Any]:
-    firing = f'ALERTS{{alertname="{scenario.alert}",alertstate="firing"}}'
-    common = {"__name__": "ALERTS", "alertname": scenario.alert, "alertstate": "firing"}
-    tests = [
-        expression(firing, f"{minute}m", *(({**common, **labels}, 1.0) for labels in label_sets))
-        for minute, label_sets in scenario.firing
-    ]
-    tests += [expression(firing, f"{minute}m") for minute in scenario.quiet]
-    return case(f"{scenario.minutes}m", scenario.series, tests, name=scenario.because)
+    return case(f"{scenario.minutes}m", scenario.series, expectations(scenario), name=scenario.because)

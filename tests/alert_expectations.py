@@ -1,0 +1,99 @@
+"""What a scenario expects of its alert, as promtool expressions; and for how long it is pending and fires, to the minute.
+
+The durations are kept in `rules/alert_durations.yml`, counted in evaluations until the last minute that a scenario
+looks at. `python tests/alert_expectations.py` writes them anew: read the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from alert_worlds import Scenario
+from prometheus_tools import run
+from promtool_cases import case, evaluation_order, excerpt, expression, read_by
+
+DURATIONS = Path(__file__).with_name("rules") / "alert_durations.yml"
+EVERY = {1: 2, 4: 60}
+"""Minutes between evaluations, by the minutes between the samples of a scenario."""
+
+Durations = dict[str, dict[str, dict[str, int]]]
+
+
+@cache
+def durations() -> Durations:
+    """By alert and scenario: how often each label set was pending or firing."""
+    loaded: Durations = yaml.safe_load(DURATIONS.read_text()) or {}
+    return loaded
+
+
+def last(scenario: Scenario) -> int:
+    """The last minute that a scenario looks at."""
+    return max((*(minute for minute, _ in scenario.firing), *scenario.quiet))
+
+
+def counted(scenario: Scenario) -> str:
+    """How often each label set was pending or firing."""
+    return f'count_over_time(ALERTS{{alertname="{scenario.alert}"}}[{last(scenario) + 1}m])'
+
+
+def expectations(scenario: Scenario) -> list[dict[str, Any]]:
+    """All that is tested of a scenario."""
+    firing = f'ALERTS{{alertname="{scenario.alert}",alertstate="firing"}}'
+    common = {"__name__": "ALERTS", "alertname": scenario.alert, "alertstate": "firing"}
+    tests = [
+        expression(firing, f"{minute}m", *(({**common, **labels}, 1.0) for labels in label_sets))
+        for minute, label_sets in scenario.firing
+    ]
+    tests += [expression(firing, f"{minute}m") for minute in scenario.quiet]
+    kept = durations().get(scenario.alert, {})
+    if scenario.because in kept:
+        sets = [(dict(_pairs(labels)), float(times)) for labels, times in kept[scenario.because].items()]
+        tests.append(expression(counted(scenario), f"{last(scenario)}m", *sets))
+    return tests
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    return re.findall(r'(\w+)="([^"]*)"', text)
+
+
+def measured(scenario: Scenario, folder: Path) -> dict[str, int]:
+    """What promtool says of the durations."""
+    rules = json.dumps({"groups": excerpt([scenario.alert])})
+    (folder / "rules.json").write_text(rules)
+    asked = [expression(counted(scenario), f"{last(scenario)}m")]
+    document = {
+        "rule_files": [str(folder / "rules.json")],
+        "evaluation_interval": f"{EVERY[scenario.minutes]}m",
+        "group_eval_order": evaluation_order(),
+        "tests": [read_by(rules, case(f"{scenario.minutes}m", scenario.series, asked))],
+    }
+    (folder / "promtool.json").write_text(json.dumps(document))
+    status, output = run("promtool", "test", "rules", folder / "promtool.json")
+    if status == 0:
+        return {}
+    found = re.search(r"got: (.*)$", output, re.MULTILINE)
+    assert found, output
+    return {labels: round(float(times)) for labels, times in re.findall(r"\{(.*?)\} (\S+?)(?:, |$)", found[1])}
+
+
+def main() -> None:
+    """Write the durations of all scenarios."""
+    from alert_scenarios import SCENARIOS  # noqa: PLC0415 - they do not need this module
+
+    found: Durations = {}
+    with tempfile.TemporaryDirectory() as name:
+        for scenario in SCENARIOS:
+            found.setdefault(scenario.alert, {})[scenario.because] = measured(scenario, Path(name))
+    head = "# How often each alert is pending and fires in its scenarios: written by alert_expectations.py.\n"
+    DURATIONS.write_text(head + yaml.safe_dump(found, width=1000, allow_unicode=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Small faults in a rule, which some test should notice: operator, threshold, matcher, window, `for`, labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Rule = Mapping[str, Any]
+
+OPERATORS: Mapping[str, str] = {
+    ">": "<",
+    "<": ">",
+    ">=": "<",
+    "<=": ">",
+    "==": "!=",
+    "!=": "==",
+    "and": "unless",
+    "unless": "and",
+    "or": "and",
+    "+": "-",
+    "-": "+",
+    "*": "/",
+    "/": "*",
+}
+AGGREGATIONS: Mapping[str, str] = {"sum": "max", "max": "sum", "min": "max", "group": "count", "avg": "sum"}
+_TOKEN = re.compile(r"(?<=\s)(>=|<=|==|!=|>|<|and|unless|or|\+|-|\*|/)(?=\s)")
+_NUMBER = re.compile(r"(?<![\w.:\[\"])(\d+(?:\.\d+)?(?:e-?\d+)?)(?![\w.:\]\"])")
+_MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
+_RANGE = re.compile(r"\[(\d+)([smhd])")
+_WINDOW = re.compile(r"(?<=[a-z_])(5m|30m|1h|2h|6h|1d)\b")
+_LABELS = re.compile(r"\b(by|on|without|ignoring) \(([^()]*)\)")
+_AGGREGATION = re.compile(r"\b(sum|max|min|group|avg) (?=by|without)")
+_FLIPPED = {"=": "!=", "!=": "=", "=~": "!~", "!~": "=~"}
+OTHER_WINDOW = {"5m": "1h", "1h": "5m", "30m": "6h", "6h": "30m", "2h": "1d", "1d": "2h"}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A rule with one fault, and what it is."""
+
+    rule: Rule
+    kind: str
+    what: str
+
+
+def mutants(rule: Rule, recorded: frozenset[str]) -> Iterator[Mutant]:
+    """Every fault of the kinds above, in order of the text. `recorded`: names that exist."""
+    text = rule["expr"]
+    for kind, pattern, changes in _KINDS:
+        for found in pattern.finditer(text):
+            for new in changes(found):
+                changed = text[: found.start()] + new + text[found.end() :]
+                if kind == "window" and not _names(changed) <= recorded:
+                    continue
+                where = text[: found.start()].count("\n") + 1
+                yield Mutant({**rule, "expr": changed}, kind, f"line {where}: {found[0]} -> {new}")
+    if "for" in rule:
+        for new in ("0s", f"{3 * int(rule['for'][:-1])}{rule['for'][-1]}"):
+            yield Mutant({**rule, "for": new}, "for", f"for: {rule['for']} -> {new}")
+
+
+def _names(text: str) -> set[str]:
+    return set(re.findall(r"\b[a-z_]+(?::[a-z0-9_]+)+", text))
+
+
+def _operator(found: re.Match[str]) -> list[str]:
+    return [OPERATORS[found[0]]]
+
+
+def _number(found: re.Match[str]) -> list[str]:
+    value = float(found[0])
+    return ["1"] if value == 0 else [f"{value * 4:g}", f"{value / 4:g}"]
+
+
+def _matcher(found: re.Match[str]) -> list[str]:
+    return [f'{found[1]}{_FLIPPED[found[2]]}"{found[3]}"']
+
+
+def _range(found: re.Match[str]) -> list[str]:
+    return [f"[{4 * int(found[1])}{found[2]}"]
+
+
+def _window(found: re.Match[str]) -> list[str]:
+    return [OTHER_WINDOW[found[0]]]
+
+
+def _labels(found: re.Match[str]) -> list[str]:
+    names = [name for name in found[2].split(", ") if name]
+    return [f"{found[1]} ({', '.join(n for n in names if n != name)})" for name in names]
+
+
+def _aggregation(found: re.Match[str]) -> list[str]:
+    return [f"{AGGREGATIONS[found[1]]} "]
+
+
+_KINDS: tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], list[str]]], ...] = (
+    ("operator", _TOKEN, _operator),
+    ("threshold", _NUMBER, _number),
+    ("matcher", _MATCHER, _matcher),
+    ("window", _RANGE, _range),
+    ("window", _WINDOW, _window),
+    ("labels", _LABELS, _labels),
+    ("aggregation", _AGGREGATION, _aggregation),
+)
