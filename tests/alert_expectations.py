@@ -1,4 +1,4 @@
-"""What a scenario expects of its alert, as promtool expressions; and for how long it is pending and fires, to the minute.
+"""What a scenario expects of its alert, as promtool expressions; and for how long it is pending and fires.
 
 The durations are kept in `rules/alert_durations.yml`, counted in evaluations until the last minute that a scenario
 looks at. `python tests/alert_expectations.py` writes them anew: read the difference before you commit it.

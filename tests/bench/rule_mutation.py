@@ -2,8 +2,8 @@
 
 Run as `python tests/bench/rule_mutation.py [--alert NAME ...] [--recorded 100] [--sample N] [--seed 1]`: a line per
 survivor, then killed and all by kind. Every alert's expression and `for` is mutated (see `rule_mutants.py`), and a
-seeded sample of the recording rules that alerts read; each mutant is run through the scenarios of the alerts that read it,
-one after the other, until one notices. Beside the scenarios each alert has worlds apart: one in which it fires, and
+seeded sample of the recording rules that alerts read; each mutant is run through the scenarios of the alerts that read
+it, one after the other, until one notices. Beside the scenarios each alert has worlds apart: one in which it fires, and
 beside it one in which it does not, which differs in cluster, namespace or model.
 """
 
