@@ -47,7 +47,11 @@ def test_alert_reaches_its_receivers(rule: Mapping[str, Any]) -> None:
     if rule["alert"] == WATCHDOG_ALERT:
         expected = "mlcanary-watchdog"
     else:
-        expected = "mlcanary-handler,mlcanary-people" if rule["labels"].get(ACTION_LABEL) == ACTION_ROLLBACK else "mlcanary-people"
+        expected = (
+            "mlcanary-handler,mlcanary-people"
+            if rule["labels"].get(ACTION_LABEL) == ACTION_ROLLBACK
+            else "mlcanary-people"
+        )
     assert expected in output.splitlines()
 
 
