@@ -1,4 +1,4 @@
-"""A folder for `kubectl apply --server-side -k`: the objects for the operator, judge, handler, and the sidecar as a component.
+"""A folder for `kubectl apply -k`: the objects for the operator, judge, handler, and the sidecar as a component.
 
 Guarantee: the namespace and the labels stand in the top `kustomization.yaml`, once; files that people edit (judge.yml,
 handler.yml, web.yml, exporter.yml, dashboards) are files, and the ConfigMaps are made of them.
@@ -23,8 +23,8 @@ _IMAGES = [{"name": "mlcanary", "newName": "registry.example.org/mlcanary", "new
 _TOP = """\
 kubectl apply --server-side -k .
 Leave out what you do not want: judge, handler, or monitoring where no Prometheus operator runs.
-Not in here: handler-rbac/ (rights in the models' namespaces; take the types that you use), exporter-sidecar/ (a component
-for your own model servers) and example/ (how such a server looks)."""
+Not in here: handler-rbac/ (rights in the models' namespaces; take the types that you use), exporter-sidecar/ (a
+component for your own model servers) and example/ (how such a server looks)."""
 
 
 def contents(place: Place) -> dict[Path, bytes]:

@@ -76,7 +76,7 @@ def contents(place: Place) -> dict[Path, bytes]:
     made[Path("alertmanager") / "routes.yaml"] = routes(place)
     made[Path("alertmanager") / "templates.yaml"] = dumped(
         [_config_map(place, "mlcanary-alertmanager-templates", templates(), {})],
-        "Messages: in the Alertmanager object, configMaps: [mlcanary-alertmanager-templates], and in its configuration\n"
+        "Messages: in the Alertmanager object, configMaps: [mlcanary-alertmanager-templates]; in its configuration,\n"
         "templates: [/etc/alertmanager/configmaps/mlcanary-alertmanager-templates/*.tmpl]",
     )
     return dict(sorted(made.items()))
