@@ -11,7 +11,7 @@ import yaml
 
 Object = dict[str, Any]
 RELEASES = ("1.29", "1.33", "1.37")
-"""The first with native sidecars turned on, the first where they are stable, and the newest that there are schemas of."""
+"""The first with native sidecars turned on, the first where they are stable, the newest that there are schemas of."""
 OPERATOR = "monitoring.coreos.com"
 
 
@@ -19,7 +19,7 @@ class _Loader(yaml.CSafeLoader):
     """kustomize writes a lone `=` unquoted, which YAML 1.1 takes for something else."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node))
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda _loader, node: node.value)
 
 
 def read(text: str | bytes) -> list[Object]:

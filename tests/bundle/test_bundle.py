@@ -46,7 +46,7 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
         bundle.export(tmp_path)
 
 
-@pytest.mark.parametrize("kind", bundle.FORMATS)
+@pytest.mark.parametrize("kind", ["plain", "kustomize"])
 def test_list_names_what_export_writes(kind: str, tmp_path: Path) -> None:
     listed = CliRunner().invoke(command, ["list", "--format", kind])
     written = CliRunner().invoke(command, ["export", str(tmp_path), "--format", kind])

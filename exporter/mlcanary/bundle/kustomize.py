@@ -9,13 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlcanary import __version__
 from mlcanary.bundle import operator
 from mlcanary.bundle.place import PART_OF, Place
 from mlcanary.bundle.shipped import own, root
-from mlcanary.bundle.yaml_text import comment_of, dumped
+from mlcanary.bundle.yaml_text import comment_of, dumped, loaded
 
 _API = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 _COMPONENT = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
@@ -102,7 +100,7 @@ def _rights(place: Place) -> bytes:
     """The shipped rights, bound to the handler's account in the namespace of this export."""
     text = (root() / "alertmanager" / "handler-rbac.yaml").read_text(encoding="utf-8")
     made = []
-    for document in yaml.safe_load_all(text):
+    for document in loaded(text):
         if document["kind"] == "ServiceAccount":
             continue  # handler/ has it
         for subject in document.get("subjects", ()):

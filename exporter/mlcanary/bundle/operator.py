@@ -9,12 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlcanary.bundle.alertmanager_config import alertmanager_configs
 from mlcanary.bundle.place import Place
 from mlcanary.bundle.shipped import own, root
-from mlcanary.bundle.yaml_text import comment_of, dumped
+from mlcanary.bundle.yaml_text import comment_of, dumped, loaded
 
 DASHBOARD = {"grafana_dashboard": "1"}
 """What the dashboard sidecar of Grafana's and kube-prometheus-stack's charts looks for."""
@@ -38,7 +36,7 @@ def prometheus_rules(place: Place) -> dict[Path, bytes]:
             "apiVersion": "monitoring.coreos.com/v1",
             "kind": "PrometheusRule",
             "metadata": place.metadata(name),
-            "spec": {"groups": yaml.safe_load(text)["groups"]},
+            "spec": {"groups": loaded(text)[0]["groups"]},
         }
         made[Path(f"{name}.yaml")] = dumped([document], comment_of(text))
     return made
@@ -57,12 +55,12 @@ def templates() -> dict[str, bytes]:
 def monitors(place: Place) -> bytes:
     """PodMonitor of the sidecars, ServiceMonitors of judge and handler."""
     text = own("kubernetes")[Path("monitors.yaml")].decode()
-    return dumped([place.placed(document) for document in yaml.safe_load_all(text)], comment_of(text))
+    return dumped([place.placed(document) for document in loaded(text)], comment_of(text))
 
 
 def routes(place: Place) -> bytes:
     """The AlertmanagerConfigs."""
-    shipped = yaml.safe_load((root() / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8"))
+    (shipped,) = loaded((root() / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8"))
     return dumped(alertmanager_configs(shipped, place), ALERTMANAGER_NOTE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import yaml
 
@@ -35,6 +36,11 @@ def dumped(documents: Iterable[object], comment: str = "") -> bytes:
     above = "".join(f"# {line}".rstrip() + "\n" for line in comment.splitlines())
     body = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=_LINE, allow_unicode=True)
     return (above + body).encode()
+
+
+def loaded(text: str) -> list[Any]:
+    """The documents of a shipped YAML file. Cost: 25 ms for all rules with the parser in C, 0.4 s without."""
+    return list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
 
 
 def comment_of(text: str) -> str:
