@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import click
 import kubernetes_validate
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ import yaml
 import operator_contract
 from cluster_objects import OPERATOR, RELEASES, Object, check_core, named, objects, read
 from mlcanary import bundle
+from mlcanary.cli.main import cli
 from mlcanary.handler.settings import parse_settings
 from mlcanary.judge.settings import parse_settings as parse_judge
 from prometheus_tools import ROOT, RULE_FILES, run
@@ -148,6 +150,21 @@ def test_monitors_find_ports_and_labels_that_are_there() -> None:
         assert ports(template)[service["spec"]["ports"][0]["targetPort"]] == service["spec"]["ports"][0]["port"] == port
 
 
+def test_arguments_of_the_containers_are_flags_of_their_commands() -> None:
+    seen = set()
+    for pod in (each["spec"]["template"]["spec"] for each in FOR_KUSTOMIZE if each["kind"] == "Deployment"):
+        for container in [*pod.get("containers", ()), *pod.get("initContainers", ())]:
+            if container["image"] != "mlcanary":
+                continue
+            name, *flags = container["args"]
+            command = cli.get_command(click.Context(cli), name)
+            assert command is not None
+            known = {option for parameter in command.params for option in parameter.opts}
+            assert {flag.partition("=")[0] for flag in flags} <= known
+            seen.add(name)
+    assert seen == {"exporter", "judge", "handler"}
+
+
 def test_names_of_ports_are_short_enough_and_probes_name_one_of_them() -> None:
     for each in FOR_KUSTOMIZE:
         if each["kind"] != "Deployment":
@@ -180,7 +197,7 @@ def test_the_sidecar_is_a_native_one_that_never_takes_its_server_out_of_service(
     assert sidecar["restartPolicy"] == "Always"
     assert "readinessProbe" not in sidecar
     assert sidecar["startupProbe"]["httpGet"]["path"] == "/-/healthy", (
-        "the server, which writes the log, starts after it"
+        "the server starts after it"
     )
 
 
