@@ -196,9 +196,7 @@ def test_the_sidecar_is_a_native_one_that_never_takes_its_server_out_of_service(
     sidecar = read(KUSTOMIZE[Path("exporter-sidecar/sidecar.yaml")])[0]["spec"]["template"]["spec"]["initContainers"][0]
     assert sidecar["restartPolicy"] == "Always"
     assert "readinessProbe" not in sidecar
-    assert sidecar["startupProbe"]["httpGet"]["path"] == "/-/healthy", (
-        "the server starts after it"
-    )
+    assert sidecar["startupProbe"]["httpGet"]["path"] == "/-/healthy", "the server starts after it"
 
 
 def test_the_configurations_are_valid() -> None:
