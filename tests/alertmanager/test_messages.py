@@ -60,9 +60,10 @@ def listening() -> Iterator[tuple[int, Calls]]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             calls.setdefault(self.path, []).append(json.loads(body))
-            self.send_response(202)
+            # As they answer: newer Alertmanagers look at it.
+            self.send_response(202 if self.path == "/pagerduty" else 200)
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(b"ok" if self.path == "/slack" else b"{}")
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class names it so
             """Say nothing."""
