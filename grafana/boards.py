@@ -16,7 +16,7 @@ import release_panels
 import resource_panels
 from panels import BY_VERSION, CLASS, FEATURE, MODEL, PLACE, SOURCE, VERSION, Json, W, lay_out
 
-README = "https://github.com/mlcanary/mlcanary/blob/main/README.md#runbooks"
+RUNBOOKS = "https://github.com/mlcanary/mlcanary/blob/main/docs/runbooks.md"
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def marks(reach: str) -> list[Json]:
 
 def document(board: Board) -> Json:
     """The whole dashboard."""
-    readme = {"title": "Runbooks", "type": "link", "icon": "doc", "targetBlank": True, "url": README}
+    runbooks = {"title": "Runbooks", "type": "link", "icon": "doc", "targetBlank": True, "url": RUNBOOKS}
     others = {"title": "mlcanary", "type": "dashboards", "tags": ["mlcanary"], "asDropdown": True}
     return {
         "uid": f"mlcanary-{board.name}",
@@ -176,7 +176,7 @@ def document(board: Board) -> Json:
         "refresh": "30s",
         "time": {"from": "now-3h", "to": "now"},
         "timezone": "browser",
-        "links": [readme, {**others, "keepTime": True, "includeVars": True}],
+        "links": [runbooks, {**others, "keepTime": True, "includeVars": True}],
         "annotations": {"list": marks(MODEL if _MODEL in board.choices else PLACE)},
         "templating": {"list": [*_PLACE, *board.choices]},
         "panels": lay_out([panel for section in board.sections for panel in section()]),
