@@ -174,7 +174,8 @@ def test_the_configurations_are_valid() -> None:
     exporter = next(b for b in blocks(guide("configuration"), "yaml") if b.startswith("sources:"))
     assert load_document(exporter, "configuration.md", ExporterDocument).models[0].name == "churn"
     handler = next(b for b in blocks(guide("handler"), "yaml") if b.startswith("prometheus:"))
-    assert parse_settings(handler, "handler.md").targets[0].mode == "react"
+    for text, mode in ((handler, "observe"), (handler.replace("# mode: react", "mode: react"), "react")):
+        assert parse_settings(text, "handler.md").targets[0].mode == mode
     judge = next(b for b in blocks(guide("judge"), "yaml") if b.startswith("prometheus:"))
     assert parse_judge(judge, "judge.md").plan("churn", {}).design_effect == 2.0
 
