@@ -25,6 +25,17 @@ targets:
 """
 
 
+def test_the_guide_has_every_dashboard_and_every_rule_file() -> None:
+    dashboards = section(guide("bundle"), "The dashboards")
+    titles = {
+        json.loads(path.read_text(encoding="utf-8"))["title"].removeprefix("mlcanary / ")
+        for path in (ROOT / "grafana" / "dashboards").glob("*.json")
+    }
+    assert set(re.findall(r"^\| ([A-Z][\w ]*) \|", dashboards, flags=re.MULTILINE)) == titles
+    named = set(re.findall(r"`([a-z-]+)(?:\.recording|\.alerts)?(?:\.yml)?`", section(guide("bundle"), "The rules")))
+    assert {path.name.partition(".")[0] for path in (ROOT / "rules").glob("*.yml")} <= named
+
+
 async def test_the_target_of_ones_own_sets_and_shows(tmp_path: Path) -> None:
     text = guide("handler").partition("<!-- own target -->")[2].partition("<!-- /own target -->")[0]
     (code,), weights = blocks(text, "python"), tmp_path / "weights.json"
