@@ -189,6 +189,15 @@ def test_every_block_of_yaml_and_json_can_be_read(page: Path) -> None:
         assert [json.loads(line) for line in block.splitlines()], page.name
 
 
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_the_rows_of_a_table_are_as_wide_as_its_head(page: Path) -> None:
+    """A bar inside a cell must be escaped, even in code, or the cell ends there."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", prose, flags=re.MULTILINE):
+        widths = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+        assert len(widths) == 1, f"{page.name}: {table[:200]}"
+
+
 def test_every_target_that_is_shown_is_valid() -> None:
     shown = next(b for b in blocks(guide("handler"), "yaml") if b.startswith("target:")).splitlines()
     assert len(shown) == 12

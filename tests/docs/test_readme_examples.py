@@ -9,12 +9,15 @@ from pathlib import Path
 
 import promql_parser as promql
 import pytest
+import yaml
 
 from guides import DOCS, blocks, guide, section
-from mlcanary.catalog import CATALOG
+from mlcanary.catalog import CATALOG, Gate
 from mlcanary.handler.settings import parse_settings
 from mlcanary.handler.targets.command import CommandSettings, CommandTarget
 from mlcanary.handler.targets.contract import ConflictError, Guard, State
+from mlcanary.judge.settings import PlanSettings
+from mlcanary.judge.settings import parse_settings as parse_judge
 from prometheus_tools import ROOT, run
 from promtool_cases import shipped_groups
 
@@ -66,6 +69,21 @@ def test_the_settings_of_the_handler_are_shown_with_their_defaults() -> None:
     for field in plain.targets[0].__dataclass_fields__:
         if field != "configuration":
             assert getattr(told.targets[0], field) == getattr(plain.targets[0], field), field
+
+
+def test_the_settings_of_the_judge_are_shown_with_their_defaults() -> None:
+    text = guide("judge").partition("<!-- judge settings -->")[2].partition("<!-- /judge settings -->")[0]
+    (shown,) = blocks(text, "yaml")
+    plain, told = (parse_judge(text, "judge.md", "http://127.0.0.1:9090") for text in ("", shown))
+    assert set(yaml.safe_load(shown)["defaults"]) == set(PlanSettings.__struct_fields__)
+    assert told.plan("churn", {}) == plain.plan("churn", {})
+    for field in ("interval", "settle", "catch_up", "forget_after", "retention", "select"):
+        assert getattr(told, field) == getattr(plain, field), field
+
+
+def test_the_guide_has_every_gate() -> None:
+    table = section(guide("judge"), "What suspends a decision")
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == list(Gate)
 
 
 def test_queries_of_the_guides_ask_for_what_there_is() -> None:
