@@ -19,14 +19,17 @@ from guides import DOCS, README, ROOT, anchors, blocks, guide, pages, section
 from mlcanary.catalog import CATALOG, INDICATORS, OBJECTIVES, Group, MetricSpec
 from mlcanary.cli.main import COMMANDS
 from mlcanary.cli.main import cli as program
-from mlcanary.documents import load_document
+from mlcanary.documents import Schema, load_document
 from mlcanary.formats.native import NativeFormat
 from mlcanary.formats.rows import RowReader
+from mlcanary.handler.schema import HandlerSettings
 from mlcanary.handler.settings import parse_settings
+from mlcanary.judge.settings import JudgeSettings
 from mlcanary.judge.settings import parse_settings as parse_judge
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.records import Label, Prediction
 from mlcanary.settings import ExporterDocument
+from mlcanary.webserver.config import WebConfig
 
 TEXT = README.read_text(encoding="utf-8")
 BOUNDED = {
@@ -40,6 +43,12 @@ BOUNDED = {
     "items": "items kept of a ranking",
     "series": "series of a page, above which it leaves out in a stated order",
     "window_bytes": "memory for the former states of all windows",
+}
+CONFIGURATIONS: list[type[Schema]] = [ExporterDocument, HandlerSettings, JudgeSettings, WebConfig]
+KNOWN_ELSEWHERE = {
+    *("approval", "capacity", "served", "target"),  # of a handler's target
+    *("rule_files", "scrape_configs"),  # Prometheus
+    "metrics",  # Argo Rollouts
 }
 PAGES = [*pages(), ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md"]
 
@@ -196,6 +205,22 @@ def test_the_rows_of_a_table_are_as_wide_as_its_head(page: Path) -> None:
     for table in re.findall(r"(?:^\|.*\n)+", prose, flags=re.MULTILINE):
         widths = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
         assert len(widths) == 1, f"{page.name}: {table[:200]}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_section_of_a_configuration_has_keys_that_exist(page: Path) -> None:
+    """A block is of the process that knows all of its keys at the top; a part of a handler's target of none."""
+    for block in blocks(page.read_text(encoding="utf-8"), "yaml"):
+        document = yaml.safe_load(re.sub(r"(?m)^target:", "- target:", block))
+        if isinstance(document, dict) and not {"targets", "defaults"} & set(document):
+            kinds = [kind for kind in CONFIGURATIONS if set(document) <= set(kind.__struct_fields__)]
+            # Models of an exporter are a list, those of a judge have names.
+            kinds = [
+                kind for kind in kinds if kind is not JudgeSettings or not isinstance(document.get("models"), list)
+            ]
+            for kind in kinds:
+                load_document(block, page.name, kind)
+            assert kinds or set(document) <= KNOWN_ELSEWHERE, f"{page.name}: {sorted(document)}"
 
 
 def test_every_target_that_is_shown_is_valid() -> None:
