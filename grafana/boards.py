@@ -17,7 +17,7 @@ import release_panels
 import resource_panels
 from panels import BY_VERSION, CLASS, FEATURE, MODEL, PLACE, SOURCE, VERSION, Json, W, lay_out
 
-README = "https://github.com/mlcanary/mlcanary/blob/main/README.md#runbooks"
+RUNBOOKS = "https://github.com/mlcanary/mlcanary/blob/main/docs/runbooks.md"
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def link(title: str, kind: str, tooltip: str, **more: Any) -> Json:
 def document(board: Board) -> Json:
     """The whole dashboard."""
     runbooks = link(
-        "Runbooks", "link", "What each alert means and what to do", icon="doc", targetBlank=True, url=README
+        "Runbooks", "link", "What each alert means and what to do", icon="doc", targetBlank=True, url=RUNBOOKS
     )
     others = link("mlcanary", "dashboards", "The other dashboards", tags=["mlcanary"], asDropdown=True)
     return {
