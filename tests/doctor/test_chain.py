@@ -83,7 +83,7 @@ async def test_a_real_chain(tmp_path: Path) -> None:
             assert "none fails" in found["rules canary.recording.yml"].what
             assert "router (react)" in found["handler access"].what
             assert "goes to receiver mlcanary-handler" in found["route"].what
-            assert "goes to receiver watchdog" in found["route watchdog"].what
+            assert "goes to receiver mlcanary-watchdog" in found["route watchdog"].what
             await breaks(plan, tmp_path)
 
 
