@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SERVERS = ("haproxy", "kubectl", "nginx", "chromium", "redis-server", "nats-server", "pg_ctlcluster")
+SERVERS = (
+    *("haproxy", "kubectl", "nginx", "chromium", "redis-server", "nats-server", "pg_ctlcluster"),
+    "systemd-analyze",
+)
 TOOLS = ("sh", "dirname", "tr", "cat", "touch")
 
 
@@ -65,7 +68,7 @@ def test_a_bare_machine_is_told_in_one_line_what_to_install(bare: Path) -> None:
     assert done.stderr.splitlines() == [
         "mlcanary set-up: please install first: sudo apt-get install --no-install-recommends "
         "python3 python3-venv prometheus prometheus-alertmanager haproxy kubernetes-client nginx "
-        "redis-server nats-server postgresql chromium "
+        "redis-server nats-server postgresql chromium systemd "
     ]
 
 
