@@ -100,7 +100,9 @@ def panel(kind: str, title: str, description: str, width: int, height: int, quer
     }
 
 
-def lines(title: str, description: str, unit: str, *queries: Json, width: int = 8, **custom: Any) -> Json:
+def lines(
+    title: str, description: str, unit: str, *queries: Json, width: int = 8, height: int = 9, **custom: Any
+) -> Json:
     """Lines over time."""
     limits = {
         "matcher": {"id": "byRegexp", "options": "/^limit/"},
@@ -128,7 +130,7 @@ def lines(title: str, description: str, unit: str, *queries: Json, width: int = 
         title,
         description,
         width,
-        9,
+        height,
         list(queries),
         fieldConfig={"defaults": defaults, "overrides": [limits]},
         options=options,
@@ -184,6 +186,7 @@ def table(
     by: str,
     *columns: tuple[str, str, str],
     shown: tuple[str, ...] = (),
+    descending: bool = True,
     overrides: tuple[Json, ...] = (),
 ) -> Json:
     """A table of now, one row per value of `by`. A column is (name, unit, query); without a name only its labels show.
@@ -217,7 +220,7 @@ def table(
             "showHeader": True,
             "frameIndex": 0,
             "cellHeight": "sm",
-            "sortBy": [{"displayName": sort, "desc": True}],
+            "sortBy": [{"displayName": sort, "desc": descending}],
         },
         transformations=[
             {"id": "merge", "options": {}},
@@ -226,7 +229,9 @@ def table(
     )
 
 
-def bars(title: str, description: str, unit: str, at: Json, *queries: Json, width: int = 8, height: int = 11) -> Json:
+def bars(
+    title: str, description: str, unit: str, at: Json, *queries: Json, width: int = 8, height: int = 11, **bounds: Any
+) -> Json:
     """Bars of now, coloured by steps."""
     return panel(
         "bargauge",
@@ -236,7 +241,14 @@ def bars(title: str, description: str, unit: str, at: Json, *queries: Json, widt
         height,
         list(queries),
         fieldConfig={
-            "defaults": {"unit": unit, "decimals": 2, "min": 0, "color": {"mode": "thresholds"}, "thresholds": at},
+            "defaults": {
+                "unit": unit,
+                "decimals": 2,
+                "min": 0,
+                "color": {"mode": "thresholds"},
+                "thresholds": at,
+                **bounds,
+            },
             "overrides": [],
         },
         options={

@@ -1,8 +1,9 @@
 """Draws the shipped dashboards without a Grafana: its own panels, fed with the answers of a real Prometheus.
 
-Run as `python tests/dashboards/draw.py [BOARD ...] [--url URL] [--out FOLDER] [--var name=value] [--minutes 60]`: a PNG
-of each dashboard in light and dark, after its types were checked. Without `--url` a Prometheus with an hour of
-simulated history is started, for which the shipped rules record what they would have.
+Run as `python tests/dashboards/draw.py [BOARD ...] [--help]`: a PNG of each dashboard in light and dark, after its
+types were checked. Without `--url` a Prometheus with an hour of simulated history is started, for which the shipped
+rules record what they would have.
+
 Needs npm and Chromium; the first time 450 MB of Grafana's libraries are fetched into `.cache/drawing`.
 
 Not Grafana itself: variables are replaced here, and of the transformations only merging and naming columns, which
@@ -154,6 +155,15 @@ def series(panel: Json, view: View) -> list[Json]:
     return found
 
 
+def _rank(cell: float | str | None, *, descending: bool) -> tuple[int, float, str]:
+    """Where a row stands: numbers, also such as are texts, before words; nothing last."""
+    if cell is None:
+        return 2, 0.0, ""
+    with contextlib.suppress(ValueError):
+        return 0, -float(cell) if descending else float(cell), ""
+    return 1, 0.0, str(cell)
+
+
 def cells(panel: Json, view: View) -> list[Json]:
     """Columns of a table: rows of all queries that agree in their common labels are one row."""
     options = panel["transformations"][1]["options"]
@@ -173,8 +183,9 @@ def cells(panel: Json, view: View) -> list[Json]:
                 rows.append(fresh)
     shown = [name for name in columns if not options["excludeByName"].get(name)]
     by = options["renameByName"].get
-    sort = next((name for name in shown if by(name, name) == panel["options"]["sortBy"][0]["displayName"]), None)
-    rows.sort(key=lambda row: -row[sort] if sort in row else float("inf"))
+    (order,) = panel["options"]["sortBy"]
+    sort = next((name for name in shown if by(name, name) == order["displayName"]), "")
+    rows.sort(key=lambda row: _rank(row.get(sort), descending=order["desc"]))
     made: list[Json] = []
     for name in shown:
         title = by(name, name)
@@ -192,7 +203,9 @@ def drawn(board: Json, view: View, mode: str) -> Json:
         kept["place"] = panel["gridPos"]
         if panel["type"] == "table":
             kept["columns"], kept["empty"] = cells(panel, view), "No data"
-            kept["sort"] = [{"displayName": each["displayName"], "desc": True} for each in panel["options"]["sortBy"]]
+            kept["sort"] = [
+                {"displayName": each["displayName"], "desc": each["desc"]} for each in panel["options"]["sortBy"]
+            ]
         elif panel["type"] != "row":
             kept["series"] = series(panel, view)
             kept["empty"] = panel["fieldConfig"]["defaults"].get("noValue", "No data")
@@ -219,8 +232,8 @@ def served(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
-async def shoot(page: Path, boards: Mapping[str, Json], out: Path) -> None:
-    """A PNG of each; `boards` by file name."""
+async def shoot(page: Path, boards: Mapping[str, Json], out: Path, *, vector: bool) -> None:
+    """A PNG of each, or an SVG; `boards` by file name."""
     with tempfile.TemporaryDirectory() as name, served(page) as address:
         async with browsing(Path(name)) as tab:
             for title, data in boards.items():
@@ -228,14 +241,18 @@ async def shoot(page: Path, boards: Mapping[str, Json], out: Path) -> None:
                 tall = max(panel["place"]["y"] + panel["place"]["h"] for panel in data["panels"]) * 38 + 40
                 size = {"width": WIDTH, "height": tall, "deviceScaleFactor": 1, "mobile": False}
                 await tab.call("Emulation.setDeviceMetricsOverride", **size)
-                await tab.open(f"{address}/index.html")
+                await tab.open(f"{address}/index.html{'?vector' if vector else ''}")
                 deadline = time.monotonic() + 60
                 while not await tab.value("!!document.querySelector('#board')"):
                     assert time.monotonic() < deadline, tab.errors
                     await asyncio.sleep(0.2)
                 await asyncio.sleep(1.5)
-                await tab.screenshot(out / f"{title}.png", dark=data["mode"] == "dark")
-                print(out / f"{title}.png", flush=True)
+                made = out / f"{title}.{'svg' if vector else 'png'}"
+                if vector:
+                    made.write_text(await tab.value("window.vector()"))
+                else:
+                    await tab.screenshot(made, dark=data["mode"] == "dark")
+                print(made, flush=True)
             # Icons are files of Grafana's server.
             assert not [error for error in tab.errors if "404" not in error], tab.errors
 
@@ -266,6 +283,7 @@ def main() -> None:
     parser.add_argument("boards", nargs="*", default=sorted(path.stem for path in BOARDS.glob("*.json")))
     parser.add_argument("--url")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "pictures")
+    parser.add_argument("--svg", action="store_true", help="vectors instead of PNG, as the README's pictures are")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--var", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args()
@@ -282,7 +300,7 @@ def main() -> None:
             for name in given.boards
             for mode in ("light", "dark")
         }
-        asyncio.run(shoot(page, found, given.out))
+        asyncio.run(shoot(page, found, given.out, vector=given.svg))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import json
@@ -9,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -19,14 +21,17 @@ from guides import DOCS, README, ROOT, anchors, blocks, guide, pages, section
 from mlcanary.catalog import CATALOG, INDICATORS, OBJECTIVES, Group, MetricSpec
 from mlcanary.cli.main import COMMANDS
 from mlcanary.cli.main import cli as program
-from mlcanary.documents import load_document
+from mlcanary.documents import Schema, load_document
 from mlcanary.formats.native import NativeFormat
 from mlcanary.formats.rows import RowReader
+from mlcanary.handler.schema import HandlerSettings
 from mlcanary.handler.settings import parse_settings
+from mlcanary.judge.settings import JudgeSettings
 from mlcanary.judge.settings import parse_settings as parse_judge
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.records import Label, Prediction
 from mlcanary.settings import ExporterDocument
+from mlcanary.webserver.config import WebConfig
 
 TEXT = README.read_text(encoding="utf-8")
 BOUNDED = {
@@ -41,6 +46,13 @@ BOUNDED = {
     "series": "series of a page, above which it leaves out in a stated order",
     "window_bytes": "memory for the former states of all windows",
 }
+CONFIGURATIONS: list[type[Schema]] = [ExporterDocument, HandlerSettings, JudgeSettings, WebConfig]
+KNOWN_ELSEWHERE = {
+    *("approval", "capacity", "served", "target"),  # of a handler's target
+    *("rule_files", "scrape_configs"),  # Prometheus
+    "metrics",  # Argo Rollouts
+}
+OF_OTHER_PROGRAMS = ("kubernetes.md", "existing-prometheus.md")
 PAGES = [*pages(), ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md"]
 
 
@@ -186,7 +198,40 @@ def test_every_block_of_yaml_and_json_can_be_read(page: Path) -> None:
     for block in blocks(text, "yaml"):
         assert list(yaml.safe_load_all(re.sub(r"(?m)^target:", "- target:", block))), page.name
     for block in blocks(text, "json"):
+        with contextlib.suppress(json.JSONDecodeError):  # one document over several lines
+            json.loads(block)
+            continue
         assert [json.loads(line) for line in block.splitlines()], page.name
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_the_rows_of_a_table_are_as_wide_as_its_head(page: Path) -> None:
+    """A bar inside a cell must be escaped, even in code, or the cell ends there."""
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", prose, flags=re.MULTILINE):
+        widths = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+        assert len(widths) == 1, f"{page.name}: {table[:200]}"
+
+
+def documents(page: Path) -> Iterator[dict[str, Any]]:
+    """What the blocks of YAML hold, without whole files of handler and judge, which have tests of their own."""
+    for block in blocks(page.read_text(encoding="utf-8"), "yaml"):
+        for document in yaml.safe_load_all(re.sub(r"(?m)^target:", "- target:", block)):
+            if isinstance(document, dict) and not {"targets", "defaults", "apiVersion"} & set(document):
+                yield document
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_section_of_a_configuration_has_keys_that_exist(page: Path) -> None:
+    """A block is of the process that knows all of its keys at the top; a part of a handler's target of none."""
+    ours = page.name not in OF_OTHER_PROGRAMS
+    for document in documents(page):
+        kinds = [kind for kind in CONFIGURATIONS if set(document) <= set(kind.__struct_fields__)]
+        if isinstance(document.get("models"), list) and JudgeSettings in kinds:
+            kinds.remove(JudgeSettings)  # models of an exporter are a list, those of a judge have names
+        for kind in kinds:
+            load_document(json.dumps(document, default=str), page.name, kind)
+        assert kinds or not ours or set(document) <= KNOWN_ELSEWHERE, f"{page.name}: {sorted(document)}"
 
 
 def test_every_target_that_is_shown_is_valid() -> None:

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import promql_parser as promql
 import pytest
+import yaml
 
 from guides import DOCS, blocks, guide, section
-from mlcanary.catalog import CATALOG
+from mlcanary.catalog import CATALOG, Gate
 from mlcanary.handler.settings import parse_settings
 from mlcanary.handler.targets.command import CommandSettings, CommandTarget
 from mlcanary.handler.targets.contract import ConflictError, Guard, State
+from mlcanary.judge.settings import PlanSettings
+from mlcanary.judge.settings import parse_settings as parse_judge
 from prometheus_tools import ROOT, run
 from promtool_cases import shipped_groups
 
@@ -23,6 +26,17 @@ prometheus: {url: http://127.0.0.1:9090}
 targets:
 - {name: router, model: churn, target: {type: external, versions: [v1, v2]}}
 """
+
+
+def test_the_guide_has_every_dashboard_and_every_rule_file() -> None:
+    dashboards = section(guide("bundle"), "The dashboards")
+    titles = {
+        json.loads(path.read_text(encoding="utf-8"))["title"].removeprefix("mlcanary / ")
+        for path in (ROOT / "grafana" / "dashboards").glob("*.json")
+    }
+    assert set(re.findall(r"^\| ([A-Z][\w ]*) \|", dashboards, flags=re.MULTILINE)) == titles
+    named = set(re.findall(r"`([a-z-]+)(?:\.recording|\.alerts)?(?:\.yml)?`", section(guide("bundle"), "The rules")))
+    assert {path.name.partition(".")[0] for path in (ROOT / "rules").glob("*.yml")} <= named
 
 
 async def test_the_target_of_ones_own_sets_and_shows(tmp_path: Path) -> None:
@@ -55,6 +69,21 @@ def test_the_settings_of_the_handler_are_shown_with_their_defaults() -> None:
     for field in plain.targets[0].__dataclass_fields__:
         if field != "configuration":
             assert getattr(told.targets[0], field) == getattr(plain.targets[0], field), field
+
+
+def test_the_settings_of_the_judge_are_shown_with_their_defaults() -> None:
+    text = guide("judge").partition("<!-- judge settings -->")[2].partition("<!-- /judge settings -->")[0]
+    (shown,) = blocks(text, "yaml")
+    plain, told = (parse_judge(text, "judge.md", "http://127.0.0.1:9090") for text in ("", shown))
+    assert set(yaml.safe_load(shown)["defaults"]) == set(PlanSettings.__struct_fields__)
+    assert told.plan("churn", {}) == plain.plan("churn", {})
+    for field in ("interval", "settle", "catch_up", "forget_after", "retention", "select"):
+        assert getattr(told, field) == getattr(plain, field), field
+
+
+def test_the_guide_has_every_gate() -> None:
+    table = section(guide("judge"), "What suspends a decision")
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == list(Gate)
 
 
 def test_queries_of_the_guides_ask_for_what_there_is() -> None:
