@@ -13,7 +13,8 @@ help: ## print this list
 setup: ## install what is missing; every other target does it too
 	@PYTHON="$(PYTHON)" .ci/setup
 
-demo: setup ## a bug, an alert, a proven rollback; DEMO_STORY=release: 1 to 100 %, DEMO_BUG=none, DEMO_KEEP=1
+demo: ## a bug, an alert, a proven rollback; DEMO_STORY=release: 1 to 100 %, DEMO_BUG=none, DEMO_KEEP=1
+	@PYTHON="$(PYTHON)" .ci/setup demo
 	@$(BIN)/mlcanary demo
 
 # One worker per core. A worker has its own ports (tests/own_ports.py); `.venv/bin/pytest tests/x` runs in one process.
