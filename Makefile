@@ -13,7 +13,8 @@ help: ## print this list
 setup: ## install what is missing; every other target does it too
 	@PYTHON="$(PYTHON)" .ci/setup
 
-demo: setup ## a bug, an alert, a proven rollback; DEMO_STORY=release: 1 to 100 %, DEMO_BUG=none, DEMO_KEEP=1
+demo: ## a bug, an alert, a proven rollback; DEMO_STORY=release: 1 to 100 %, DEMO_BUG=none, DEMO_KEEP=1
+	@PYTHON="$(PYTHON)" .ci/setup demo
 	@$(BIN)/mlcanary demo
 
 # One worker per core. A worker has its own ports (tests/own_ports.py); `.venv/bin/pytest tests/x` runs in one process.
@@ -39,7 +40,7 @@ bench: setup ## measure memory and CPU; writes tests/bench/RESULTS.md
 soak: setup ## half an hour at 20,000 records a second with rotation and kill -9; needs 4 GB of disk
 	$(BIN)/python tests/bench/run.py soak
 
-figures: setup ## the simulations behind the README's tables, in full (an hour or more)
+figures: setup ## the simulations behind the tables of docs/statistics.md, in full (an hour or more)
 	for name in auc_accuracy distinct_users drift_faults interval_coverage joint_drift label_delay; do \
 	  echo "== $$name"; $(BIN)/python tests/bench/$$name.py || exit 1; done
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import business_panels
 import drift_panels
@@ -16,7 +17,7 @@ import release_panels
 import resource_panels
 from panels import BY_VERSION, CLASS, FEATURE, MODEL, PLACE, SOURCE, VERSION, Json, W, lay_out
 
-README = "https://github.com/mlcanary/mlcanary/blob/main/README.md#runbooks"
+RUNBOOKS = "https://github.com/mlcanary/mlcanary/blob/main/docs/runbooks.md"
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,19 @@ class Board:
 
 def chosen(name: str, label: str, values: str, *, many: bool, sort: int = 1) -> Json:
     """A variable whose values are asked of Prometheus. Where none exists, `All` matches the missing label too."""
-    all_ = {"selected": True, "text": ["All"], "value": ["$__all"]} if many else {}
+    all_ = {"selected": True, "text": ["All"], "value": ["$__all"]} if many else {"text": "", "value": ""}
+    every = {"allValue": ".*"} if many else {}
     return {
         "type": "query",
         "name": name,
         "label": label,
         "datasource": SOURCE,
         "query": {"query": values, "refId": name},
-        "definition": values,
         "refresh": 2,
         "sort": sort,
         "multi": many,
         "includeAll": many,
-        "allValue": ".*" if many else None,
+        **every,
         "current": all_,
         "hide": 0,
     }
@@ -160,10 +161,18 @@ def marks(reach: str) -> list[Json]:
     ]
 
 
+def link(title: str, kind: str, tooltip: str, **more: Any) -> Json:
+    """A link at the top of a dashboard."""
+    none = {"tags": [], "asDropdown": False, "includeVars": False, "keepTime": False, "targetBlank": False}
+    return {"title": title, "type": kind, "tooltip": tooltip, "icon": "", **none, **more}
+
+
 def document(board: Board) -> Json:
     """The whole dashboard."""
-    readme = {"title": "Runbooks", "type": "link", "icon": "doc", "targetBlank": True, "url": README}
-    others = {"title": "mlcanary", "type": "dashboards", "tags": ["mlcanary"], "asDropdown": True}
+    runbooks = link(
+        "Runbooks", "link", "What each alert means and what to do", icon="doc", targetBlank=True, url=RUNBOOKS
+    )
+    others = link("mlcanary", "dashboards", "The other dashboards", tags=["mlcanary"], asDropdown=True)
     return {
         "uid": f"mlcanary-{board.name}",
         "title": f"mlcanary / {board.title}",
@@ -176,7 +185,7 @@ def document(board: Board) -> Json:
         "refresh": "30s",
         "time": {"from": "now-3h", "to": "now"},
         "timezone": "browser",
-        "links": [readme, {**others, "keepTime": True, "includeVars": True}],
+        "links": [runbooks, {**others, "keepTime": True, "includeVars": True}],
         "annotations": {"list": marks(MODEL if _MODEL in board.choices else PLACE)},
         "templating": {"list": [*_PLACE, *board.choices]},
         "panels": lay_out([panel for section in board.sections for panel in section()]),

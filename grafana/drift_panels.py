@@ -40,10 +40,12 @@ def features() -> list[Json]:
         "Nothing to compare: the model has no reference profile (mlcanary profile), or nothing of the kind happened.",
         bars(
             "Drift, top ten",
-            "Population stability index against the reference now. Over 0.2 is called a large shift.",
+            "Population stability index against the reference now. Over 0.2 is called a large shift; a full bar is 0.5 "
+            "or more.",
             "none",
             _SHIFT,
             latest(f"sort_desc(topk(10, {psi}))", by_feature),
+            max=0.5,
         ),
         table(
             "Drift",
@@ -113,6 +115,7 @@ def one_feature() -> list[Json]:
     """The distribution of the chosen feature."""
     bin_ = f'{MODEL}, feature="$feature"'
     live = of_version("model_version_feature_bin:mlcanary_feature_bin:ratio_rate", _ONE)
+    beside = f"0 * {live} + on (cluster, namespace, model, bin) group_left ()"
     baseline = of_version("model_feature_bin:mlcanary_feature_baseline:ratio", bin_)
     reference = f"model_feature_bin:mlcanary_feature_reference_ratio:max{{{bin_}}}"
     shares = ("now", "baseline", "reference")
@@ -121,15 +124,16 @@ def one_feature() -> list[Json]:
         "No such numbers: a feature of names has no mean, and without a reference there are no bins.",
         table(
             "Distribution",
-            "Share of the values in each bin: of the chosen versions now, of the live baseline, of the reference. A "
+            "Share of the values in each bin: of each chosen version now, of the live baseline, of the reference. A "
             "bin is named by its upper edge or its category.",
-            8,
-            9,
-            "reference",
-            "cluster, namespace, model, bin",
+            12,
+            11,
+            "bin",
+            f"{BY_VERSION}, bin",
             ("now", "percentunit", live),
-            ("baseline", "percentunit", baseline),
-            ("reference", "percentunit", reference),
+            ("baseline", "percentunit", f"{beside} {baseline}"),
+            ("reference", "percentunit", f"{beside} {reference}"),
+            descending=False,
             overrides=tuple(gauged(name) for name in shares),
         ),
         lines(
@@ -137,7 +141,8 @@ def one_feature() -> list[Json]:
             "Of the ten bins with most values at the end.",
             "percentunit",
             query(top(lambda at: live + at, "version, bin"), "{{version}} {{bin}}"),
-            width=16,
+            width=12,
+            height=11,
             min=0,
         ),
         lines(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from judge_panels import VERDICTS
 from panels import (
     BY_MODEL,
     BY_VERSION,
@@ -80,7 +81,8 @@ def releases() -> list[Json]:
         table(
             "Canaries",
             "Every canary in reach. Evidence: log e-value of the family nearest to a rollback minus its threshold, so "
-            "at 0 and above the verdict is rollback. Measure: the worst one. A model leads to its release.",
+            "at 0 and above the verdict is rollback. Measure: the worst one. Δ accuracy: to the baseline. Drifted: "
+            "features beyond chance. A model leads to its release.",
             24,
             10,
             "evidence",
@@ -93,10 +95,10 @@ def releases() -> list[Json]:
             ("requests/s", "none", _of_canaries(_recorded(f"{PREDICTIONS}rate"))),
             ("failed", "percentunit", _of_canaries(_recorded(f"{ERRORS}ratio"))),
             ("p95", "s", _of_canaries(_recorded(f"{LATENCY}p95_"))),
-            ("accuracy - baseline", "none", _of_canaries(_recorded(f"{LABELED}accuracy_delta"))),
-            ("drifted features", "none", _of_canaries(f"count by ({BY_VERSION}) ({drifted})")),
+            ("Δ accuracy", "none", _of_canaries(_recorded(f"{LABELED}accuracy_delta"))),
+            ("drifted", "none", _of_canaries(f"count by ({BY_VERSION}) ({drifted})")),
             shown=("namespace", "model"),
-            overrides=(near, leading("model", "release", "model")),
+            overrides=(near, VERDICTS, leading("model", "release", "model")),
         ),
     )
 

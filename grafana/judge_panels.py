@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from panels import BY_VERSION, PLACE, VERSION, Json, lines, query, section, table
+from panels import BY_VERSION, PLACE, VERSION, Json, lines, named, query, section, table
 
 JUDGE = "mlcanary_judge_"
+VERDICTS = named("verdict", rollback="red", promote="green", hold="transparent", no_data="#8e8e8e")
 
 
 def said(name: str, *more: str) -> str:
@@ -42,6 +43,7 @@ def _decisions() -> list[Json]:
             ("to a decision", "s", said("eta_seconds")),
             ("canary trials", "short", said("trials", 'arm="canary"')),
             ("may expand", "none", said("may_expand")),
+            overrides=(VERDICTS,),
         ),
         lines(
             "Evidence for a rollback",
@@ -89,9 +91,9 @@ def _grounds() -> list[Json]:
             ("at most", "none", said("difference_upper")),
             ("margin", "none", said("margin")),
             ("log e", "none", said("measure_log_evalue")),
-            ("log e, not worse", "none", said("noninferior_log_evalue")),
+            ("log e, fine", "none", said("noninferior_log_evalue")),
             ("canary trials", "short", said("trials", 'arm="canary"')),
-            ("design effect", "none", said("design_effect")),
+            ("effect", "none", said("design_effect")),
         ),
         lines(
             "Gates",

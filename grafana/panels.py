@@ -21,6 +21,7 @@ COVERAGE = "model_version:mlcanary_label_joins:coverage"
 EVENT = "model_version_event:mlcanary_business_"
 LIMITS = "model_objective:mlcanary_objective_threshold:max"
 W = "${window}"
+_LAST = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 
 def of_version(recorded: str, labels: str = VERSION) -> str:
@@ -99,7 +100,9 @@ def panel(kind: str, title: str, description: str, width: int, height: int, quer
     }
 
 
-def lines(title: str, description: str, unit: str, *queries: Json, width: int = 8, **custom: Any) -> Json:
+def lines(
+    title: str, description: str, unit: str, *queries: Json, width: int = 8, height: int = 9, **custom: Any
+) -> Json:
     """Lines over time."""
     limits = {
         "matcher": {"id": "byRegexp", "options": "/^limit/"},
@@ -127,7 +130,7 @@ def lines(title: str, description: str, unit: str, *queries: Json, width: int = 
         title,
         description,
         width,
-        9,
+        height,
         list(queries),
         fieldConfig={"defaults": defaults, "overrides": [limits]},
         options=options,
@@ -160,7 +163,17 @@ def number(title: str, description: str, unit: str, expr: str, *at: tuple[float 
         4,
         [latest(expr)],
         fieldConfig={"defaults": {"unit": unit, "thresholds": steps(*at)}, "overrides": []},
-        options={"reduceOptions": {"calcs": ["lastNotNull"]}, "colorMode": "background", "graphMode": "none"},
+        options={
+            "reduceOptions": _LAST,
+            "colorMode": "background",
+            "graphMode": "none",
+            "justifyMode": "auto",
+            "textMode": "auto",
+            "orientation": "auto",
+            "wideLayout": True,
+            "showPercentChange": False,
+            "percentChangeColorMode": "standard",
+        },
     )
 
 
@@ -173,6 +186,7 @@ def table(
     by: str,
     *columns: tuple[str, str, str],
     shown: tuple[str, ...] = (),
+    descending: bool = True,
     overrides: tuple[Json, ...] = (),
 ) -> Json:
     """A table of now, one row per value of `by`. A column is (name, unit, query); without a name only its labels show.
@@ -199,10 +213,15 @@ def table(
         height,
         [now(f"max by ({by}) ({expr})" if name else expr) for name, _, expr in columns],
         fieldConfig={
-            "defaults": {"custom": {"align": "auto", "minWidth": 70, "filterable": True}},
+            "defaults": {"custom": {"align": "auto", "minWidth": 90, "filterable": True, "inspect": False}},
             "overrides": [*units, *overrides],
         },
-        options={"showHeader": True, "sortBy": [{"displayName": sort, "desc": True}]},
+        options={
+            "showHeader": True,
+            "frameIndex": 0,
+            "cellHeight": "sm",
+            "sortBy": [{"displayName": sort, "desc": descending}],
+        },
         transformations=[
             {"id": "merge", "options": {}},
             {"id": "organize", "options": {"excludeByName": dict.fromkeys(hidden, True), "renameByName": names}},
@@ -210,7 +229,9 @@ def table(
     )
 
 
-def bars(title: str, description: str, unit: str, at: Json, *queries: Json, width: int = 8, height: int = 11) -> Json:
+def bars(
+    title: str, description: str, unit: str, at: Json, *queries: Json, width: int = 8, height: int = 11, **bounds: Any
+) -> Json:
     """Bars of now, coloured by steps."""
     return panel(
         "bargauge",
@@ -220,14 +241,28 @@ def bars(title: str, description: str, unit: str, at: Json, *queries: Json, widt
         height,
         list(queries),
         fieldConfig={
-            "defaults": {"unit": unit, "decimals": 2, "min": 0, "color": {"mode": "thresholds"}, "thresholds": at},
+            "defaults": {
+                "unit": unit,
+                "decimals": 2,
+                "min": 0,
+                "color": {"mode": "thresholds"},
+                "thresholds": at,
+                **bounds,
+            },
             "overrides": [],
         },
         options={
             "orientation": "horizontal",
             "displayMode": "gradient",
-            "reduceOptions": {"calcs": ["lastNotNull"]},
+            "reduceOptions": _LAST,
             "showUnfilled": True,
+            "valueMode": "color",
+            "namePlacement": "auto",
+            "sizing": "auto",
+            "minVizWidth": 8,
+            "minVizHeight": 16,
+            "maxVizHeight": 300,
+            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False, "calcs": []},
         },
     )
 
@@ -248,6 +283,16 @@ def colored(column: str, at: Json) -> Json:
     return {"matcher": {"id": "byName", "options": column}, "properties": properties}
 
 
+def named(column: str, **colors: str) -> Json:
+    """An override that colours the cells of a column by their text."""
+    options = {text: {"color": color, "index": i} for i, (text, color) in enumerate(colors.items())}
+    properties = [
+        {"id": "custom.cellOptions", "value": {"type": "color-background", "mode": "basic"}},
+        {"id": "mappings", "value": [{"type": "value", "options": options}]},
+    ]
+    return {"matcher": {"id": "byName", "options": column}, "properties": properties}
+
+
 def gauged(column: str) -> Json:
     """An override that draws the cells of a column, shares of a whole, as bars."""
     cells = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
@@ -263,6 +308,7 @@ def leading(column: str, board: str, variable: str) -> Json:
     """An override that leads from a cell to another dashboard, about what the cell names."""
     kept = "${datasource:queryparam}&${cluster:queryparam}&${namespace:queryparam}&${__url_time_range}"
     link = {
+        "targetBlank": False,
         "title": f"{board}: ${{__value.text}}",
         "url": f"/d/mlcanary-{board}?var-{variable}=${{__value.text}}&{kept}",
     }

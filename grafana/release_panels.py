@@ -20,6 +20,7 @@ from panels import (
     limit_beside_baseline,
     limit_query,
     lines,
+    named,
     number,
     of_version,
     query,
@@ -89,6 +90,7 @@ def release() -> list[Json]:
             ("log loss", "none", of_version(f"{LOSS}mean")),
             ("failed", "percentunit", of_version(f"{ERRORS}ratio")),
             ("p95", "s", of_version(f"{LATENCY}p95_")),
+            overrides=(named("role", canary="orange", baseline="transparent"),),
         ),
         areas(
             "Traffic share",

@@ -221,7 +221,7 @@ async def _run(
     store: Store | None,
 ) -> None:
     peers = PeerReader(settings.peers, settings.salt_fingerprint, time.time)
-    pipe = Pipe(STDIN, 0)
+    pipe, readers = Pipe(STDIN, 0), Readers(options.publish_interval, time.monotonic)
     engine = Engine(
         settings,
         clock=time.time,
@@ -233,7 +233,6 @@ async def _run(
         store=store,
     )
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    readers = Readers(options.publish_interval, time.monotonic)
     thread = IngestThread(engine, options.poll_interval, readers, lambda: _call(loop, stop.set))
     pipe.wake = thread.wake
     reloader = Reloader(load, engine, thread, peers, receiver, settings.store)

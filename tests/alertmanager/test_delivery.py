@@ -32,7 +32,7 @@ def test_watchdog_arrives_at_once_with_the_bearer_token(tmp_path: Path) -> None:
     assert path == "/v1/alerts"
     assert token == "Bearer a token of this test"
     assert payload["version"] == "4"
-    assert payload["receiver"] == "watchdog"
+    assert payload["receiver"] == "mlcanary-watchdog"
 
 
 @contextmanager

@@ -45,14 +45,18 @@ def test_alert_reaches_its_receivers(rule: Mapping[str, Any]) -> None:
     )
     assert status == 0, output
     if rule["alert"] == WATCHDOG_ALERT:
-        expected = "watchdog"
+        expected = "mlcanary-watchdog"
     else:
-        expected = "handler,people" if rule["labels"].get(ACTION_LABEL) == ACTION_ROLLBACK else "people"
+        expected = (
+            "mlcanary-handler,mlcanary-people"
+            if rule["labels"].get(ACTION_LABEL) == ACTION_ROLLBACK
+            else "mlcanary-people"
+        )
     assert expected in output.splitlines()
 
 
 def test_the_action_route_is_quick_whole_and_one_group_per_version() -> None:
-    route = next(r for r in DOCUMENT["route"]["routes"] if r["receiver"] == "handler")
+    route = next(r for r in DOCUMENT["route"]["routes"] if r["receiver"] == "mlcanary-handler")
     assert route["group_by"] == ["cluster", "namespace", "model", "version"]
     assert (route["group_wait"], route["group_interval"], route["continue"]) == ("15s", "1m", True)
     (verdicts,) = route["routes"]

@@ -34,6 +34,8 @@ from ingest import write_log  # noqa: E402 - beside this file, not installed
 from mlcanary.sources.files import FileSource  # noqa: E402
 
 RESULTS = HERE / "RESULTS.md"
+GOAL_MACHINE_MS = 60.0
+"""What prometheus-client took for 10,000 series of a custom collector where the goals were set."""
 ROUNDS = 5
 
 
@@ -48,7 +50,7 @@ class Sizes:
     naive_rows: int = 30_000
     growth: tuple[int, ...] = (1_000_000, 10_000_000)
     full: float = 190.0
-    trickle: float = 60.0
+    trickle: float = 120.0
     runs: int = 200
     soak: tuple[str, ...] = ("--minutes", "30", "--rate", "20000")
     push: tuple[str, ...] = ("5000", "20")
@@ -91,7 +93,7 @@ def footprint(sizes: Sizes) -> list[str]:
 def page(_: Sizes) -> list[str]:
     """Rendering, publishing and scraping."""
     found: dict[str, Any] = json.loads(said("render.py"))
-    scrape, publish = found["scrape"], found["publish"]
+    scrape, publish, counts = found["scrape"], found["publish"], found["render_counts"]
     lines = [
         "| rendering 10,000 series, CPU ms | ours, both formats | `generate_latest`, one format | ratio |",
         "|---|---|---|---|",
@@ -107,7 +109,8 @@ def page(_: Sizes) -> list[str]:
         "",
         f"A scrape of {found['page_megabytes']} MB that are there, compressed: {scrape['packed']} ms from request to "
         f"last byte; a request for nothing takes {scrape['nothing']} ms. Goals: rendering 6 ms and 12 times as "
-        f"fast, scrape 1 ms.",
+        f"fast, scrape 1 ms. They were set where `generate_latest` took {GOAL_MACHINE_MS:g} ms; scaled by it, "
+        f"rendering counts takes {counts['ours'] * GOAL_MACHINE_MS / counts['client']:.1f} ms.",
     ]
 
 

@@ -1,10 +1,9 @@
-"""The sample server of the README, its traffic, and a real exporter that reads what its client wrote or pushed."""
+"""The sample server of the guide, its traffic, and a real exporter that reads what its client wrote or pushed."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -15,17 +14,16 @@ import pytest
 
 from client_world import EXPORTER, WRITER, server
 from exporter_process import Counters, ExporterProcess, total
+from guides import blocks, guide
 from mlcanary.client import Client
 
-README = Path(__file__).parents[2] / "README.md"
 REQUESTS = 200
 PUBLISH = ("--publish.interval", "100ms")
 
 
 def sample_server(folder: Path, target: str) -> tuple[subprocess.Popen[str], int]:
-    """The server of the README, started with nothing but the standard library; its port."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text(), flags=re.MULTILINE | re.DOTALL)
-    (code,) = (block for block in blocks if block.startswith("# server.py"))
+    """The server of the guide, started with nothing but the standard library; its port."""
+    (code,) = (block for block in blocks(guide("client"), "python") if block.startswith("# server.py"))
     script = folder / "server.py"
     script.write_text(code)
     process = subprocess.Popen(

@@ -1,8 +1,10 @@
 """Draws the shipped dashboards without a Grafana: its own panels, fed with the answers of a real Prometheus.
 
-Run as `python tests/dashboards/draw.py [BOARD ...] [--url URL] [--out FOLDER] [--var name=value]`: a PNG of each
-dashboard in light and dark. Without `--url` a Prometheus with an hour of simulated history and the shipped rules is
-started. Needs npm and Chromium; the first time 450 MB of Grafana's libraries are fetched into `.cache/drawing`.
+Run as `python tests/dashboards/draw.py [BOARD ...] [--help]`: a PNG of each dashboard in light and dark, after its
+types were checked. Without `--url` a Prometheus with an hour of simulated history is started, for which the shipped
+rules record what they would have.
+
+Needs npm and Chromium; the first time 450 MB of Grafana's libraries are fetched into `.cache/drawing`.
 
 Not Grafana itself: variables are replaced here, and of the transformations only merging and naming columns, which
 the tables use. Colours, units, thresholds, legends and cells are Grafana's own.
@@ -24,6 +26,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 from chromium import browsing  # noqa: E402 - in the folder above, not installed
-from prometheus_tools import ROOT, RULES, get, prometheus  # noqa: E402
+from prometheus_tools import ROOT, RULES, get, prometheus, run, wait_for  # noqa: E402
 from release_history import scrapes, write_blocks  # noqa: E402
 from simulated_release import MODEL  # noqa: E402
 
@@ -39,19 +42,28 @@ Json = dict[str, Any]
 
 SOURCE, BUILD = HERE / "drawing", ROOT / ".cache" / "drawing"
 BOARDS = ROOT / "grafana" / "dashboards"
-SPAN, POINTS, WIDTH = 3600.0, 240, 1440
+POINTS, WIDTH = 240, 1440
 CHOICE = {"cluster": ".*", "namespace": ".*", "model": MODEL, "version": ".*", "window": "5m", "class": "1"}
 CHOICE |= {"feature": "amount", "__rate_interval": "2m", "__interval": "1m"}
+_DEPTH = 4
+"""So many recorded series stand upon each other at most."""
 _HIDDEN = ("__name__", "instance", "job")
 
 
 def build() -> Path:
     """The page that draws, built if its source is newer. Raises CalledProcessError with the output of npm."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    if not (BUILD / "node_modules" / "vite").is_dir():
+    wanted = (SOURCE / "package.json").read_bytes()
+    installed = BUILD / "package.json"
+    if not installed.exists() or installed.read_bytes() != wanted:
         print("fetching Grafana's libraries, 450 MB ...", flush=True)
-        shutil.copy(SOURCE / "package.json", BUILD)
-        subprocess.run(["npm", "install", "--legacy-peer-deps", "--no-audit", "--no-fund"], cwd=BUILD, check=True)
+        with tempfile.TemporaryDirectory(dir=BUILD) as fresh:  # a fetch that was cut short is begun anew
+            (Path(fresh) / "package.json").write_bytes(wanted)
+            npm = ["npm", "install", "--legacy-peer-deps", "--no-audit", "--no-fund"]
+            subprocess.run(npm, cwd=fresh, check=True)
+            shutil.rmtree(BUILD / "node_modules", ignore_errors=True)
+            (Path(fresh) / "node_modules").rename(BUILD / "node_modules")
+        installed.write_bytes(wanted)
     sources = sorted(SOURCE.iterdir())
     made = BUILD / "dist" / "index.html"
     if not made.exists() or made.stat().st_mtime < max(path.stat().st_mtime for path in sources):
@@ -61,19 +73,49 @@ def build() -> Path:
     return made.parent
 
 
+TYPES = """import type { AnnotationQuery, Dashboard } from '@grafana/schema';
+type L<T> = T extends string ? `${T}` : T extends number | boolean | null | undefined ? T
+  : T extends (infer U)[] ? L<U>[] : T extends object ? { [K in keyof T]: L<T[K]> } : T;
+type Mark = L<AnnotationQuery> & { expr: string; step: string; titleFormat: string; textFormat: string;
+  useValueForTime: boolean };
+type Board = Omit<L<Partial<Dashboard>>, 'annotations'> & { annotations: { list: Mark[] } };
+"""
+"""What a dashboard is to Grafana, with the literals of JSON in place of its enumerations. A mark also has what the
+data source, Prometheus, reads of it."""
+
+
+def check_types() -> None:
+    """Hold every dashboard against Grafana's own types. Raises CalledProcessError with what the compiler says."""
+    texts = (f"({path.read_text().strip()}) satisfies Board;" for path in sorted(BOARDS.glob("*.json")))
+    (BUILD / "boards.ts").write_text(TYPES + "\n".join(texts))
+    flags = ["--noEmit", "--strict", "--skipLibCheck", "--moduleResolution", "bundler", "--module", "esnext"]
+    subprocess.run(["npx", "tsc", *flags, "boards.ts"], cwd=BUILD, check=True)
+    print("types of all dashboards: as @grafana/schema has them", flush=True)
+
+
 def filled(text: str, choice: Mapping[str, str]) -> str:
     """A text with its variables replaced."""
     return re.sub(r"\$\{?(\w+)\}?", lambda found: choice.get(found[1], found[0]), text)
 
 
-def answers(url: str, target: Json, choice: Mapping[str, str], now: float) -> list[Json]:
+@dataclass(frozen=True)
+class View:
+    """What somebody looks at: a Prometheus, the choices made, a stretch of time in Unix seconds."""
+
+    url: str
+    choice: Mapping[str, str]
+    begin: float
+    end: float
+
+
+def answers(view: View, target: Json) -> list[Json]:
     """What Prometheus says to one query of a panel."""
-    expr = filled(target["expr"], choice)
+    expr = filled(target["expr"], view.choice)
     if target.get("instant"):
-        found = get(f"{url}/api/v1/query", query=expr, time=str(now))
+        found = get(f"{view.url}/api/v1/query", query=expr, time=str(view.end))
     else:
-        span = {"start": str(now - SPAN), "end": str(now), "step": str(SPAN / POINTS)}
-        found = get(f"{url}/api/v1/query_range", query=expr, **span)
+        span = {"start": str(view.begin), "end": str(view.end), "step": str((view.end - view.begin) / POINTS)}
+        found = get(f"{view.url}/api/v1/query_range", query=expr, **span)
     result: list[Json] = found["data"]["result"] if found else []
     return result
 
@@ -100,11 +142,11 @@ def config(panel: Json, name: str) -> Json:
     return made
 
 
-def series(panel: Json, url: str, choice: Mapping[str, str], now: float) -> list[Json]:
+def series(panel: Json, view: View) -> list[Json]:
     """Series of a panel over time or of bars."""
     found: list[Json] = []
     for target in panel["targets"]:
-        for each in answers(url, target, choice, now):
+        for each in answers(view, target):
             name = legend(target, each["metric"])
             pairs = each.get("values") or [each["value"]]
             values = [None if text == "NaN" else float(text) for _, text in pairs]
@@ -113,14 +155,23 @@ def series(panel: Json, url: str, choice: Mapping[str, str], now: float) -> list
     return found
 
 
-def cells(panel: Json, url: str, choice: Mapping[str, str], now: float) -> list[Json]:
+def _rank(cell: float | str | None, *, descending: bool) -> tuple[int, float, str]:
+    """Where a row stands: numbers, also such as are texts, before words; nothing last."""
+    if cell is None:
+        return 2, 0.0, ""
+    with contextlib.suppress(ValueError):
+        return 0, -float(cell) if descending else float(cell), ""
+    return 1, 0.0, str(cell)
+
+
+def cells(panel: Json, view: View) -> list[Json]:
     """Columns of a table: rows of all queries that agree in their common labels are one row."""
     options = panel["transformations"][1]["options"]
     rows: list[dict[str, Any]] = []
     columns: dict[str, None] = {}
     for target in panel["targets"]:
         value = f"Value #{target['refId']}"
-        for each in answers(url, target, choice, now):
+        for each in answers(view, target):
             labels = {name: text for name, text in each["metric"].items() if name not in _HIDDEN}
             fresh = {**labels, value: float(each["value"][1])}
             columns |= dict.fromkeys(fresh)
@@ -132,8 +183,9 @@ def cells(panel: Json, url: str, choice: Mapping[str, str], now: float) -> list[
                 rows.append(fresh)
     shown = [name for name in columns if not options["excludeByName"].get(name)]
     by = options["renameByName"].get
-    sort = next((name for name in shown if by(name, name) == panel["options"]["sortBy"][0]["displayName"]), None)
-    rows.sort(key=lambda row: -row[sort] if sort in row else float("inf"))
+    (order,) = panel["options"]["sortBy"]
+    sort = next((name for name in shown if by(name, name) == order["displayName"]), "")
+    rows.sort(key=lambda row: _rank(row.get(sort), descending=order["desc"]))
     made: list[Json] = []
     for name in shown:
         title = by(name, name)
@@ -143,20 +195,22 @@ def cells(panel: Json, url: str, choice: Mapping[str, str], now: float) -> list[
     return made
 
 
-def drawn(board: Json, url: str, choice: Mapping[str, str], now: float, mode: str) -> Json:
+def drawn(board: Json, view: View, mode: str) -> Json:
     """Everything that the page needs."""
     panels = []
     for panel in board["panels"]:
-        kept: Json = {"id": panel["id"], "type": panel["type"], "title": filled(panel["title"], choice)}
+        kept: Json = {"id": panel["id"], "type": panel["type"], "title": filled(panel["title"], view.choice)}
         kept["place"] = panel["gridPos"]
         if panel["type"] == "table":
-            kept["columns"], kept["empty"] = cells(panel, url, choice, now), "No data"
-            kept["sort"] = [{"displayName": each["displayName"], "desc": True} for each in panel["options"]["sortBy"]]
+            kept["columns"], kept["empty"] = cells(panel, view), "No data"
+            kept["sort"] = [
+                {"displayName": each["displayName"], "desc": each["desc"]} for each in panel["options"]["sortBy"]
+            ]
         elif panel["type"] != "row":
-            kept["series"] = series(panel, url, choice, now)
+            kept["series"] = series(panel, view)
             kept["empty"] = panel["fieldConfig"]["defaults"].get("noValue", "No data")
         panels.append(kept)
-    return {"mode": mode, "from": 1000 * (now - SPAN), "to": 1000 * now, "panels": panels}
+    return {"mode": mode, "from": 1000 * view.begin, "to": 1000 * view.end, "panels": panels}
 
 
 @contextlib.contextmanager
@@ -178,8 +232,8 @@ def served(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
-async def shoot(page: Path, boards: Mapping[str, Json], out: Path) -> None:
-    """A PNG of each; `boards` by file name."""
+async def shoot(page: Path, boards: Mapping[str, Json], out: Path, *, vector: bool) -> None:
+    """A PNG of each, or an SVG; `boards` by file name."""
     with tempfile.TemporaryDirectory() as name, served(page) as address:
         async with browsing(Path(name)) as tab:
             for title, data in boards.items():
@@ -187,28 +241,39 @@ async def shoot(page: Path, boards: Mapping[str, Json], out: Path) -> None:
                 tall = max(panel["place"]["y"] + panel["place"]["h"] for panel in data["panels"]) * 38 + 40
                 size = {"width": WIDTH, "height": tall, "deviceScaleFactor": 1, "mobile": False}
                 await tab.call("Emulation.setDeviceMetricsOverride", **size)
-                await tab.open(f"{address}/index.html")
+                await tab.open(f"{address}/index.html{'?vector' if vector else ''}")
                 deadline = time.monotonic() + 60
                 while not await tab.value("!!document.querySelector('#board')"):
                     assert time.monotonic() < deadline, tab.errors
                     await asyncio.sleep(0.2)
                 await asyncio.sleep(1.5)
-                await tab.screenshot(out / f"{title}.png", dark=data["mode"] == "dark")
-                print(out / f"{title}.png", flush=True)
+                made = out / f"{title}.{'svg' if vector else 'png'}"
+                if vector:
+                    made.write_text(await tab.value("window.vector()"))
+                else:
+                    await tab.screenshot(made, dark=data["mode"] == "dark")
+                print(made, flush=True)
             # Icons are files of Grafana's server.
             assert not [error for error in tab.errors if "404" not in error], tab.errors
 
 
 @contextlib.contextmanager
 def simulated() -> Iterator[str]:
-    """A Prometheus with an hour of history, whose rules have had some time."""
+    """A Prometheus with an hour of history and what the rules would have recorded of it."""
+    rules = sorted(str(path) for path in RULES.glob("*.yml"))
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_blocks(folder / "data", scrapes(), time.time())
-        configuration = {"global": {"evaluation_interval": "5s"}, "rule_files": [f"{RULES}/*.yml"]}
+        folder, now = Path(name), round(time.time())
+        write_blocks(folder / "data", scrapes(), now)
+        for _ in range(_DEPTH):
+            print("letting the rules record ...", flush=True)
+            with prometheus(folder, {}) as url:
+                span = [f"--start={now - 3600}", f"--end={now}", "--eval-interval=1m", f"--url={url}"]
+                run("promtool", "tsdb", "create-blocks-from", "rules", *span, f"--output-dir={folder / 'new'}", *rules)
+            for block in (folder / "new").iterdir():
+                block.rename(folder / "data" / block.name)
+        configuration = {"global": {"evaluation_interval": "5s"}, "rule_files": rules}
         with prometheus(folder, configuration) as url:
-            print("letting the rules record for two minutes ...", flush=True)
-            time.sleep(120)
+            wait_for("firing alerts", lambda: get(f"{url}/api/v1/query", query="ALERTS")["data"]["result"], 60.0)
             yield url
 
 
@@ -218,20 +283,24 @@ def main() -> None:
     parser.add_argument("boards", nargs="*", default=sorted(path.stem for path in BOARDS.glob("*.json")))
     parser.add_argument("--url")
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "pictures")
+    parser.add_argument("--svg", action="store_true", help="vectors instead of PNG, as the README's pictures are")
+    parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--var", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     page = build()
+    check_types()
     choice = CHOICE | dict(each.split("=", 1) for each in given.var)
     with contextlib.ExitStack() as stack:
         url = given.url or stack.enter_context(simulated())
         now = time.time()
+        view = View(url, choice, now - 60.0 * given.minutes, now)
         found = {
-            f"{name}-{mode}": drawn(json.loads((BOARDS / f"{name}.json").read_text()), url, choice, now, mode)
+            f"{name}-{mode}": drawn(json.loads((BOARDS / f"{name}.json").read_text()), view, mode)
             for name in given.boards
             for mode in ("light", "dark")
         }
-        asyncio.run(shoot(page, found, given.out))
+        asyncio.run(shoot(page, found, given.out, vector=given.svg))
 
 
 if __name__ == "__main__":

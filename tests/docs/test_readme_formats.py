@@ -1,10 +1,11 @@
-"""The README's section on log formats: its configuration loads, its records are read, its tables name what there is."""
+"""The guide on log formats: its configuration loads, its records are read, its tables name what there is."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from guides import blocks, guide
 from mlcanary.documents import load_document
 from mlcanary.formats.calls import CallMapping
 from mlcanary.formats.contract import FormatOptions
@@ -14,24 +15,19 @@ from mlcanary.records import ModelKey
 from mlcanary.settings import ExporterDocument
 from mlcanary.source_settings import origins_of
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("\n## Log formats\n")[2].partition("\n## ")[0]
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", SECTION, flags=re.MULTILINE | re.DOTALL)
+GUIDE = guide("formats")
 
 
 def test_every_source_of_the_examples_can_be_opened() -> None:
-    for text in blocks("yaml"):
-        document = load_document(text, "README.md", ExporterDocument)
+    for text in blocks(GUIDE, "yaml"):
+        document = load_document(text, "formats.md", ExporterDocument)
         assert (
-            len(origins_of(document.sources, FormatOptions(), Path(), text, "README.md")) == len(document.sources) > 0
+            len(origins_of(document.sources, FormatOptions(), Path(), text, "formats.md")) == len(document.sources) > 0
         )
 
 
 def test_the_pair_of_events_is_one_prediction() -> None:
-    block = next(block for block in blocks("json") if "kubeflow" in block)
+    block = next(block for block in blocks(GUIDE, "json") if "kubeflow" in block)
     decoded = make_format(FormatOptions("kserve", mapping={"feature_names": ["age", "plan"]}), lambda _m: ModelPlan())
     (record,) = decoded.decode_block(block.encode(), 1793527300.0).every_record()
     assert (record.id, record.ts) == ("5f0c", 1793527200.12)
@@ -40,6 +36,6 @@ def test_the_pair_of_events_is_one_prediction() -> None:
 
 
 def test_every_format_and_every_key_of_the_mapping_is_in_a_table() -> None:
-    named = set(re.findall(r"`([\w-]+)`", "\n".join(re.findall(r"^\| (`.*?) \|", SECTION, flags=re.MULTILINE))))
+    named = set(re.findall(r"`([\w-]+)`", "\n".join(re.findall(r"^\| (`.*?) \|", GUIDE, flags=re.MULTILINE))))
     assert named >= set(FORMATS)
     assert named >= set(CallMapping.__struct_fields__)

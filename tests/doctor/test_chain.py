@@ -82,8 +82,8 @@ async def test_a_real_chain(tmp_path: Path) -> None:
             assert "churn v1, churn v2; " in found["exporter page"].what
             assert "none fails" in found["rules canary.recording.yml"].what
             assert "router (react)" in found["handler access"].what
-            assert "goes to receiver handler" in found["route"].what
-            assert "goes to receiver watchdog" in found["route watchdog"].what
+            assert "goes to receiver mlcanary-handler" in found["route"].what
+            assert "goes to receiver mlcanary-watchdog" in found["route watchdog"].what
             await breaks(plan, tmp_path)
 
 
@@ -126,10 +126,10 @@ async def test_a_server_of_another_kind_is_no_link() -> None:
 
 def test_rollbacks_reach_the_handler_by_the_shipped_configuration() -> None:
     document = yaml.safe_load(SHIPPED)
-    assert receivers_of(document, ROLLBACK) == ["handler", "people"]
-    assert receivers_of(document, {**ROLLBACK, "measure": "verdict"}) == ["handler", "people"]
-    assert receivers_of(document, {"alertname": "MLCanaryWatchdog"}) == ["watchdog"]
-    assert receivers_of(document, {"severity": "info"}) == ["people"]
+    assert receivers_of(document, ROLLBACK) == ["mlcanary-handler", "mlcanary-people"]
+    assert receivers_of(document, {**ROLLBACK, "measure": "verdict"}) == ["mlcanary-handler", "mlcanary-people"]
+    assert receivers_of(document, {"alertname": "MLCanaryWatchdog"}) == ["mlcanary-watchdog"]
+    assert receivers_of(document, {"severity": "info"}) == ["mlcanary-people"]
     assert route_link("route", document, ROLLBACK, HANDLER, resolved=True).sound
 
 

@@ -1,17 +1,16 @@
-"""The report in the README is the one that its three lines give."""
+"""The report in the guide on formats is the one that its three lines give."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
-from pathlib import Path
 
+from guides import guide, section
 from mlcanary.doctor.diagnosis import diagnose
 from mlcanary.doctor.report import as_text
 from mlcanary.doctor.sample import Sample, SampledLog
 
-TEXT = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-SECTION = TEXT.partition("### Find out: `mlcanary doctor`")[2]
+SECTION = section(guide("formats"), "Find out: `mlcanary doctor`")
 
 
 def test_the_report_is_that_of_the_lines() -> None:

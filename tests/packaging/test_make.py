@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SERVERS = ("haproxy", "kubectl", "nginx", "chromium", "redis-server", "nats-server", "pg_ctlcluster")
+SERVERS = (
+    *("haproxy", "kubectl", "nginx", "chromium", "redis-server", "nats-server", "pg_ctlcluster"),
+    "systemd-analyze",
+)
 TOOLS = ("sh", "dirname", "tr", "cat", "touch")
 
 
@@ -33,9 +36,9 @@ def program(bare: Path, name: str, script: str = "exit 0") -> None:
     path.chmod(0o755)
 
 
-def set_up(bare: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def set_up(bare: Path, *what: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(bare / ".ci" / "setup")],
+        [str(bare / ".ci" / "setup"), *what],
         capture_output=True,
         text=True,
         timeout=30,
@@ -65,8 +68,34 @@ def test_a_bare_machine_is_told_in_one_line_what_to_install(bare: Path) -> None:
     assert done.stderr.splitlines() == [
         "mlcanary set-up: please install first: sudo apt-get install --no-install-recommends "
         "python3 python3-venv prometheus prometheus-alertmanager haproxy kubernetes-client nginx "
-        "redis-server nats-server postgresql chromium "
+        "redis-server nats-server postgresql chromium systemd "
     ]
+
+
+def test_the_demo_asks_for_no_more_than_it_starts(bare: Path) -> None:
+    assert set_up(bare, "demo").stderr.splitlines() == [
+        "mlcanary set-up: please install first: sudo apt-get install --no-install-recommends "
+        "python3 python3-venv prometheus prometheus-alertmanager haproxy "
+    ]
+
+
+def test_what_takes_long_is_told_and_how_long_it_took(bare: Path) -> None:
+    for name in ("promtool", "prometheus", "alertmanager", "haproxy", "sleep"):
+        program(bare, name)
+    program(bare, "date", "echo 7")
+    make_venv = "mkdir -p .venv/bin && cp bin/pip .venv/bin/pip && cp bin/pip .venv/bin/python"
+    program(bare, "pip", 'echo "$*" >>pip.log')
+    program(bare, "python3", f'case "$*" in *"-m venv"*) {make_venv} ;; *print*) echo 3.12 ;; esac')
+    for tool in ("mkdir", "cp"):
+        (bare / "bin" / tool).symlink_to(str(shutil.which(tool)))
+    done = set_up(bare, "demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if line.endswith(" s")] == [
+        "Making .venv with Python 3.12 ... 0 s",
+        "Installing the libraries of .[demo] into .venv ... 0 s",
+    ]
+    assert (bare / "pip.log").read_text().split()[-2:] == ["--editable", ".[demo]"]
+    assert set_up(bare, "demo").stdout == ""
 
 
 def test_only_what_is_missing_is_asked_for(bare: Path) -> None:
@@ -102,8 +131,9 @@ def test_a_machine_that_is_set_up_is_left_alone(bare: Path) -> None:
     stamp = bare / ".venv" / ".installed"
     stamp.touch()
     os.utime(bare / "pyproject.toml", (1.0, 1.0))
-    done = set_up(bare)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for what in ((), ("demo",)):
+        done = set_up(bare, *what)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_ci_runs_what_the_readme_tells_to_run() -> None:

@@ -1,4 +1,4 @@
-"""The shipped rule files: sound, complete, generated where they say so, and in step with catalogue and README."""
+"""The shipped rule files: sound, complete, generated where they say so, and in step with catalogue and runbooks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import promql_parser as promql
 import pytest
 import yaml
 
+from guides import guide
 from mlcanary.catalog import ACTION_LABEL, ACTION_ROLLBACK, CATALOG, INDICATORS, OBJECTIVES, Group, Kind
 from mlcanary.catalog.judge import MARGINS
 from mlcanary.judge.intake import reading
@@ -110,7 +111,7 @@ def test_every_objective_is_the_limit_of_an_alert_of_a_comparison_or_of_the_judg
 
 
 def test_every_alert_tells_what_why_and_where_to_read_on() -> None:
-    headings = re.findall(r"^### (\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    headings = re.findall(r"^### (\w+)$", guide("runbooks"), re.MULTILINE)
     assert len(headings) == len(set(headings))
     for rule in ALERTS:
         assert rule["alert"].startswith("MLCanary")
@@ -120,9 +121,9 @@ def test_every_alert_tells_what_why_and_where_to_read_on() -> None:
         assert annotations["summary"][0].isupper()
         assert annotations["summary"].endswith(".")
         page, _, anchor = annotations["runbook_url"].partition("#")
-        assert page == "https://github.com/mlcanary/mlcanary/blob/main/README.md"
+        assert page == "https://github.com/mlcanary/mlcanary/blob/main/docs/runbooks.md"
         assert anchor == rule["alert"].lower()
-        assert rule["alert"] in headings, f"README.md has no runbook for {rule['alert']}"
+        assert rule["alert"] in headings, f"docs/runbooks.md has no runbook for {rule['alert']}"
 
 
 def test_templates_do_not_read_labels_that_the_rule_itself_adds() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import msgspec
 import pytest
 import yaml
 
+from guides import blocks, guide
 from mlcanary.catalog import Role
 from mlcanary.errors import ConfigError
 from mlcanary.exposition.sketches import PeerPlan
@@ -123,9 +123,8 @@ def test_a_window_has_one_name(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
 
 
-def test_the_readme_names_every_limit_of_pushes_with_its_default() -> None:
-    text = (CORPUS.parents[1] / "README.md").read_text()
-    (block,) = (part for part in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if part.startswith("push:"))
+def test_the_guide_names_every_limit_of_pushes_with_its_default() -> None:
+    (block,) = (part for part in blocks(guide("sources"), "yaml") if part.startswith("push:"))
     told = yaml.safe_load(block)["push"]
     assert told.pop("format") == EVENT_FORMAT
     defaults = msgspec.structs.asdict(PushSection())

@@ -1,4 +1,4 @@
-"""What the README shows of brokers and databases is a configuration that the exporter takes."""
+"""What the guide shows of brokers and databases is a configuration that the exporter takes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from guides import blocks, guide, section
 from mlcanary.errors import ConfigError
 from mlcanary.inputs import Inputs
 from mlcanary.settings import Flags, load_settings
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-
 
 def example(directory: Path) -> Path:
-    """The README's file, with the secrets that it names."""
-    text = README.read_text().partition("## Read from a broker or a database")[2]
-    block = text.partition("```yaml\n")[2].partition("```")[0]
+    """The guide's file, with the secrets that it names."""
+    block = blocks(section(guide("sources"), "Brokers and databases"), "yaml")[0]
     path = directory / "exporter.yml"
     path.write_text(block)
     (directory / "secrets").mkdir()
@@ -28,7 +26,7 @@ def example(directory: Path) -> Path:
     return path
 
 
-def test_the_example_of_the_readme_is_taken(tmp_path: Path) -> None:
+def test_the_example_of_the_guide_is_taken(tmp_path: Path) -> None:
     settings = load_settings(Flags(config_file=example(tmp_path)))
     names = ["kafka:predictions", "redis:predictions", "nats:PREDICTIONS", "sql:outcomes"]
     assert [origin.name for origin in settings.origins] == names

@@ -1,7 +1,7 @@
 """The one home of every metric name, label, objective and alert label.
 
 A family without a row here cannot be exported: the renderer builds families from rows only. Tests hold
-the shipped rules, the dashboards and the README against this table in both directions.
+the shipped rules, the dashboards and the guides against this table in both directions.
 
 Rows lie in one module per concern, each with the indicators (what users ask for by name) that they give.
 

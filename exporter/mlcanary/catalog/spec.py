@@ -69,7 +69,7 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """A figure that users ask for by name: one row of the table in the README.
+    """A figure that users ask for by name: one row of the table in docs/metrics.md.
 
     `metric` is the gauge of one sidecar (without the prefix `mlcanary_`), "" if there is none. `recorded` are the
     series that the rules record from the counters of all sidecars, with `<W>` for the window; none if it cannot be

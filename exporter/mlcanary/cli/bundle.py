@@ -1,8 +1,10 @@
-"""`mlcanary bundle`: the shipped rules, dashboards and Alertmanager configuration."""
+"""`mlcanary bundle`: the shipped rules, dashboards and configuration, in the form that a site takes them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,19 +13,51 @@ from mlcanary import bundle
 
 @click.group("bundle")
 def command() -> None:
-    """The shipped rules, dashboards and Alertmanager configuration."""
+    """The shipped rules, dashboards and configuration for Prometheus, Alertmanager, systemd and Kubernetes."""
+
+
+def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option(
+            "--label",
+            "labels",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Label of every object, such as what your Prometheus selects by; may be repeated.",
+        ),
+        click.option("--namespace", metavar="NAME", help="Namespace of the objects.  [default: monitoring]"),
+        click.option(
+            "--format",
+            "kind",
+            type=click.Choice(bundle.FORMATS),
+            default="plain",
+            show_default=True,
+            help="Files as they are, objects for the Prometheus operator, or a kustomization of everything.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _chosen(kind: str, namespace: str | None, labels: tuple[str, ...]) -> dict[Path, bytes]:
+    if namespace is None and not labels:
+        return bundle.contents(kind)
+    place = bundle.Place(labels=bundle.labels_of(labels))
+    return bundle.contents(kind, place if namespace is None else bundle.Place(namespace, place.labels))
 
 
 @command.command("list")
-def list_files() -> None:
-    """Print the shipped files."""
-    for name in bundle.files():
+@_choice
+def list_files(kind: str, namespace: str | None, labels: tuple[str, ...]) -> None:
+    """Print the files of a format."""
+    for name in _chosen(kind, namespace, labels):
         click.echo(name)
 
 
 @command.command("export")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-def export(directory: Path) -> None:
-    """Copy the shipped files into DIRECTORY. A file there that differs is never overwritten."""
-    for path in bundle.export(directory):
+@_choice
+def export(directory: Path, kind: str, namespace: str | None, labels: tuple[str, ...]) -> None:
+    """Write the files of a format into DIRECTORY. A file there that differs is never overwritten."""
+    for path in bundle.export(directory, _chosen(kind, namespace, labels)):
         click.echo(path)

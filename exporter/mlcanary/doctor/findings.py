@@ -218,7 +218,7 @@ def _times(rows: Sequence[Seen], now: float) -> Iterator[Finding]:
     age = now - max(times)
     if age > _OLD:
         what = f"the newest prediction of the sample is {span(age)} old"
-        costs = "windows of an old log stay empty: its counters are right, and `mlcanary replay` shows it whole"
+        costs = "windows go by when a line is read, so they show it as if it were of now; `mlcanary replay` does not"
         yield Finding(Level.NOTE, "time", what, costs)
 
 

@@ -1,5 +1,6 @@
 // Draws one dashboard with Grafana's own panels, from answers of Prometheus that `draw.py` has put into `data.json`.
 import './boot.js';
+import './vector.js';
 import { FieldType, ThemeContext, createTheme, dateTime, getDisplayProcessor, toDataFrame } from '@grafana/data';
 import {
   BarGauge,

@@ -1,20 +1,19 @@
-"""What `/config` may show, of every kind of target that the README names."""
+"""What `/config` may show, of every kind of target that the guide names."""
 
 from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
+from guides import guide
 from mlcanary.handler.settings import parse_settings
 from mlcanary.handler.web.redaction import HIDDEN, shown
 
-README = Path(__file__).resolve().parents[3] / "README.md"
 HEAD = "prometheus: {url: 'http://p:9090/?apikey=hunter2', bearer_token_file: /run/secrets/p}\ntargets:\n"
 
 
 def test_every_kind_of_target_is_shown_as_json_without_its_secrets() -> None:
-    targets = re.findall(r"^target: (\{type: .*\})$", README.read_text(encoding="utf-8"), re.MULTILINE)
+    targets = re.findall(r"^target: (\{type: .*\})$", guide("handler"), re.MULTILINE)
     assert len(targets) >= 5
     text = HEAD + "".join(f"- {{name: t{i}, model: m, target: {target}}}\n" for i, target in enumerate(targets))
     found = shown(parse_settings(text, "handler.yml"))

@@ -1,7 +1,7 @@
-"""Where the shipped rules, dashboards and Alertmanager files are, and how they reach a directory of yours.
+"""Where the shipped rules, dashboards and Alertmanager files are.
 
 In a wheel they lie inside the package (`bundle_files/`); in a checkout they are the folders at its top. This is the
-only place that knows.
+only place that knows. What is made for one way of running only lies in this package, beside the code.
 """
 
 from __future__ import annotations
@@ -32,30 +32,10 @@ def files() -> list[Path]:
     return sorted(path.relative_to(base) for path in found if _is_shipped(path))
 
 
-def export(target: Path) -> list[Path]:
-    """Copy every shipped file below `target`; returns what was written.
-
-    Raises ConfigError, before writing anything, if a file there differs: a site's own edits are never lost.
-    """
-    base = root()
-    wanted = files()
-    changed = [
-        target / name
-        for name in wanted
-        if (target / name).exists() and (target / name).read_bytes() != (base / name).read_bytes()
-    ]
-    if changed:
-        raise ConfigError(
-            f"differing from the shipped files: {', '.join(str(path) for path in changed)}",
-            hint="export into an empty directory and compare, or remove the files you do not need",
-        )
-    try:
-        for name in wanted:
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(base / name, target / name)
-    except OSError as error:
-        raise ConfigError(f"{target}: cannot be written: {error.strerror}", hint="choose another directory") from error
-    return [target / name for name in wanted]
+def own(folder: str) -> dict[Path, bytes]:
+    """The files of a folder of this package, by their path below it, in order."""
+    base = Path(__file__).parent / folder
+    return {path.relative_to(base): path.read_bytes() for path in sorted(base.rglob("*")) if path.is_file()}
 
 
 def _is_shipped(path: Path) -> bool:

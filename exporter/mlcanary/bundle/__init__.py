@@ -1,0 +1,66 @@
+"""The shipped rules, dashboards and configuration, and how they reach a directory of yours.
+
+Guarantee: the same version, format and flags give the same bytes; a file that differs is never overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlcanary.bundle import kustomize, operator
+from mlcanary.bundle.place import Place, labels_of
+from mlcanary.bundle.shipped import FOLDERS, files, own, root
+from mlcanary.errors import ConfigError
+
+__all__ = ["FOLDERS", "FORMATS", "Place", "contents", "export", "files", "labels_of", "root"]
+
+FORMATS = ("plain", "prometheus-operator", "kustomize")
+_OWN = ("systemd", "prometheus")
+
+
+def contents(kind: str = "plain", place: Place | None = None) -> dict[Path, bytes]:
+    """What a format of FORMATS consists of, by path, in order.
+
+    `plain`: the shipped files as they are, units for systemd, examples for Prometheus. `prometheus-operator`: objects
+    to apply. `kustomize`: the same with judge, handler and sidecar. Raises ConfigError for a place with `plain`, which
+    has none.
+    """
+    if kind == "prometheus-operator":
+        return operator.contents(place or Place())
+    if kind == "kustomize":
+        return kustomize.contents(place or Place())
+    if place is not None:
+        raise ConfigError(
+            "--namespace and --label: found with --format plain; allowed: with prometheus-operator and kustomize",
+            hint="leave them out, or choose another --format",
+        )
+    base = root()
+    made = {name: (base / name).read_bytes() for name in files()}
+    made |= {Path(folder) / name: data for folder in _OWN for name, data in own(folder).items()}
+    return dict(sorted(made.items()))
+
+
+def export(target: Path, wanted: Mapping[Path, bytes] | None = None) -> list[Path]:
+    """Write `wanted` (default: `contents()`) below `target`; returns what is there now.
+
+    Raises ConfigError, before writing anything, if a file there differs: a site's own edits are never lost.
+    """
+    wanted = contents() if wanted is None else wanted
+    try:
+        changed = [
+            target / name
+            for name, data in wanted.items()
+            if (target / name).exists() and (target / name).read_bytes() != data
+        ]
+        if changed:
+            raise ConfigError(
+                f"differing from the shipped files: {', '.join(str(path) for path in changed)}",
+                hint="export into an empty directory and compare, or remove the files you do not need",
+            )
+        for name, data in wanted.items():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes(data)
+    except OSError as error:
+        raise ConfigError(f"{target}: cannot be written: {error.strerror}", hint="choose another directory") from error
+    return [target / name for name in wanted]

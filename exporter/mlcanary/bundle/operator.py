@@ -1,0 +1,93 @@
+"""Objects for the Prometheus operator and for Grafana's sidecar, made of the shipped files. Pure but for their reading.
+
+Guarantee: the groups of a PrometheusRule are those of its rule file; a ConfigMap holds its file byte for byte. Every
+object is called `mlcanary-...`, and no two of a kind have one name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mlcanary.bundle.alertmanager_config import alertmanager_configs
+from mlcanary.bundle.place import Place
+from mlcanary.bundle.shipped import own, root
+from mlcanary.bundle.yaml_text import comment_of, dumped, loaded
+
+DASHBOARD = {"grafana_dashboard": "1"}
+"""What the dashboard sidecar of Grafana's and kube-prometheus-stack's charts looks for."""
+ALERTMANAGER_NOTE = """\
+Rollbacks and the watchdog go to the handler; people are told by your own routes. These objects add to the configuration
+that your Alertmanager has. A Secret with a whole alertmanager.yaml would take the place of it, so none is made.
+
+The alerts have the namespaces of the models: Alertmanager must not match this object's own. In the Alertmanager object:
+  alertmanagerConfigSelector: {matchLabels: {app.kubernetes.io/part-of: mlcanary}}
+  alertmanagerConfigMatcherStrategy: {type: None}
+or, from operator 0.79 on, `OnNamespaceExceptForAlertmanagerNamespace` with these objects beside Alertmanager."""
+
+
+def prometheus_rules(place: Place) -> dict[Path, bytes]:
+    """One PrometheusRule per rule file, by the name of its file."""
+    made = {}
+    for path in sorted((root() / "rules").glob("*.yml")):
+        text = path.read_text(encoding="utf-8")
+        name = f"mlcanary-{path.stem.replace('.', '-')}"
+        document = {
+            "apiVersion": "monitoring.coreos.com/v1",
+            "kind": "PrometheusRule",
+            "metadata": place.metadata(name),
+            "spec": {"groups": loaded(text)[0]["groups"]},
+        }
+        made[Path(f"{name}.yaml")] = dumped([document], comment_of(text))
+    return made
+
+
+def dashboards() -> dict[str, bytes]:
+    """The dashboards by the names of their ConfigMaps."""
+    return {f"mlcanary-dashboard-{path.stem}": path.read_bytes() for path in _sorted("grafana/dashboards", "*.json")}
+
+
+def templates() -> dict[str, bytes]:
+    """The templates of messages by the names of their files."""
+    return {path.name: path.read_bytes() for path in _sorted("alertmanager/templates", "*.tmpl")}
+
+
+def monitors(place: Place) -> bytes:
+    """PodMonitor of the sidecars, ServiceMonitors of judge and handler."""
+    text = own("kubernetes")[Path("monitors.yaml")].decode()
+    return dumped([place.placed(document) for document in loaded(text)], comment_of(text))
+
+
+def routes(place: Place) -> bytes:
+    """The AlertmanagerConfigs."""
+    (shipped,) = loaded((root() / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8"))
+    return dumped(alertmanager_configs(shipped, place), ALERTMANAGER_NOTE)
+
+
+def contents(place: Place) -> dict[Path, bytes]:
+    """All files of `--format prometheus-operator`."""
+    made = {Path("rules") / name: data for name, data in prometheus_rules(place).items()}
+    for name, data in dashboards().items():
+        file = name.removeprefix("mlcanary-dashboard-") + ".json"
+        made[Path("dashboards") / f"{name}.yaml"] = dumped([_config_map(place, name, {file: data}, DASHBOARD)])
+    made[Path("monitors.yaml")] = monitors(place)
+    made[Path("alertmanager") / "routes.yaml"] = routes(place)
+    made[Path("alertmanager") / "templates.yaml"] = dumped(
+        [_config_map(place, "mlcanary-alertmanager-templates", templates(), {})],
+        "Messages: in the Alertmanager object, configMaps: [mlcanary-alertmanager-templates]; in its configuration,\n"
+        "templates: [/etc/alertmanager/configmaps/mlcanary-alertmanager-templates/*.tmpl]",
+    )
+    return dict(sorted(made.items()))
+
+
+def _config_map(place: Place, name: str, data: dict[str, bytes], labels: dict[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": place.metadata(name, labels),
+        "data": {file: text.decode() for file, text in data.items()},
+    }
+
+
+def _sorted(folder: str, pattern: str) -> list[Path]:
+    return sorted((root() / folder).glob(pattern))

@@ -1,0 +1,81 @@
+"""The kustomization builds, and what comes out is valid: with the kustomize inside a real kubectl."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import operator_contract
+from cluster_objects import OPERATOR, RELEASES, Object, check_core, named, read
+from mlcanary import bundle
+
+PLACE = bundle.Place("watch", {"release": "prometheus"})
+
+
+def kustomize() -> str:
+    """kubectl with a kustomize that knows components. Debian 12's own kubectl 1.20 has one of 2019."""
+    program = shutil.which("kubectl")
+    if program is None:
+        pytest.skip("no kubectl")
+    told = subprocess.run([program, "version", "--client"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"Kustomize Version: v(\d+)", told)
+    if version is None or int(version[1]) < 5:
+        pytest.skip("this kubectl has no kustomize 5: nothing else is left out")
+    return program
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    exported = tmp_path_factory.mktemp("kustomize")
+    bundle.export(exported, bundle.contents("kustomize", PLACE))
+    return exported
+
+
+def built(folder: Path) -> list[Object]:
+    """What would be applied."""
+    done = subprocess.run(
+        [kustomize(), "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "deprecated" not in done.stderr.lower()
+    return read(done.stdout)
+
+
+def test_the_whole_is_valid_in_its_namespace_and_an_edit_of_a_file_is_a_rollout(folder: Path) -> None:
+    found = built(folder)
+    for each in found:
+        assert each["metadata"]["namespace"] == "watch"
+        assert each["metadata"]["labels"]["release"] == "prometheus"
+        if OPERATOR in each["apiVersion"]:
+            operator_contract.check(each)
+        else:
+            check_core(each, RELEASES[1])
+    for name in ("judge", "handler"):
+        pod = named(found, "Deployment", f"mlcanary-{name}")["spec"]["template"]["spec"]
+        assert pod["containers"][0]["image"].startswith("registry.example.org/mlcanary:")
+        (configuration,) = (v["configMap"]["name"] for v in pod["volumes"] if "configMap" in v)
+        assert re.fullmatch(rf"mlcanary-{name}-[a-z0-9]{{10}}", configuration)
+        assert named(found, "ConfigMap", configuration)
+    dashboards = [each for each in found if each["metadata"]["labels"].get("grafana_dashboard") == "1"]
+    assert {each["metadata"]["name"] for each in dashboards} >= {"mlcanary-dashboard-overview"}
+
+
+def test_the_component_gives_a_model_server_its_exporter(folder: Path) -> None:
+    found = built(folder / "example")
+    server = named(found, "Deployment", "clicks")
+    check_core(server, RELEASES[0])
+    pod = server["spec"]["template"]["spec"]
+    assert [container["name"] for container in pod["containers"]] == ["server"]
+    (sidecar,) = pod["initContainers"]
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    assert {mount["name"] for c in (sidecar, *pod["containers"]) for mount in c["volumeMounts"]} == volumes
+    (configuration,) = (v["configMap"]["name"] for v in pod["volumes"] if "configMap" in v)
+    assert "/var/log/model/" in named(found, "ConfigMap", configuration)["data"]["exporter.yml"]
+
+
+def test_rights_stay_in_the_namespace_of_the_models(folder: Path) -> None:
+    assert {each["metadata"]["namespace"] for each in built(folder / "handler-rbac")} == {"models"}
