@@ -148,7 +148,8 @@ def _divided(text: str) -> dict[str, str]:
     asked = needed()
     parts = [("facts", expand(facts.TEXT, WORDS), "")]
     parts += [(window, expanded(text, window, seconds), window) for window, seconds in WINDOWS.items()]
-    core, details = [], []
+    core: list[str] = []
+    details: list[str] = []
     for part, whole, window in parts:
         for of_features in (False, True):
             rows = [row for row in blocks(whole) if ("_feature" in row.name) == of_features]

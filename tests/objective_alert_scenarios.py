@@ -8,7 +8,6 @@ from alert_worlds import (
     CRITICAL,
     WARNING,
     Course,
-    Labels,
     Scenario,
     baseline,
     canary,
@@ -17,6 +16,7 @@ from alert_worlds import (
     steady,
     world,
 )
+from promtool_cases import Labels
 
 HOUR, HOURS, DAY = {**CRITICAL, "long": "1h"}, {**CRITICAL, "long": "6h"}, {**WARNING, "long": "1d"}
 

@@ -72,13 +72,14 @@ def of_records(names: Sequence[str]) -> list[Subject]:
     for rule in rules:
         if rule.get("alert") in {None, ALWAYS} or (names and rule["alert"] not in names):
             continue
-        level, known = recorded_names(rule["expr"]), set()
+        level: set[str] = recorded_names(rule["expr"])
+        known: set[str] = set()
         distance = 0
         while level:
             for name in level:
                 readers.setdefault(name, {}).setdefault(rule["alert"], distance)
             known |= level
-            level = {n for name in level for n in reads[name]} - known
+            level = {n for name in level for n in reads.get(name, ())} - known
             distance += 1
     return [
         Subject(tuple(sorted(found, key=lambda a: (found[a], a))), group["name"], i, rule)

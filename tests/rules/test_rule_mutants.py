@@ -1,0 +1,35 @@
+"""Faults put into rules are noticed by the scenarios: a sample; `tests/bench/rule_mutation.py` does all."""
+
+from __future__ import annotations
+
+import pytest
+from rule_mutation import Subject, chosen, killed, of_alerts
+
+from rule_mutants import Mutant, mutants
+
+RULE = {"alert": "A", "expr": 'sum by (model) (rate(x_total{role="canary"}[5m])) > 3 and y:z1h < 2', "for": "10m"}
+
+
+def test_every_kind_of_fault_is_put_in() -> None:
+    found = list(mutants(RULE, frozenset({"y:z1h", "y:z5m"})))
+    texts = {mutant.rule["expr"] for mutant in found}
+    assert {mutant.kind for mutant in found} == {
+        *("operator", "threshold", "matcher", "window", "labels", "aggregation", "for"),
+    }
+    for changed in ("< 3", "unless", "> 12", 'role!="canary"', "[20m]", "y:z5m", "by ()", "max by"):
+        assert any(changed in text for text in texts), changed
+    assert {mutant.rule["for"] for mutant in found} == {"10m", "0s", "30m"}
+
+
+def test_no_series_is_named_that_nobody_records() -> None:
+    found = list(mutants(RULE, frozenset({"y:z1h"})))
+    assert not any("y:z5m" in mutant.rule["expr"] for mutant in found)
+
+
+@pytest.mark.parametrize(
+    ("subject", "mutant"),
+    chosen(of_alerts(["MLCanaryRoleConflict", "MLCanaryFeatureMissing"]), 5, seed=2),
+    ids=lambda part: part.what if isinstance(part, Mutant) else part.rule["alert"],
+)
+def test_scenarios_notice_a_fault(subject: Subject, mutant: Mutant) -> None:
+    assert killed(subject, mutant)
