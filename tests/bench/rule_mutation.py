@@ -82,7 +82,9 @@ def of_records(names: Sequence[str]) -> list[Subject]:
             level = {n for name in level for n in reads.get(name, ())} - known
             distance += 1
     return [
-        Subject(tuple(sorted(found, key=lambda a, near=found: (near[a], a))), group["name"], i, rule)
+        Subject(
+            tuple(alert for _, alert in sorted((far, alert) for alert, far in found.items())), group["name"], i, rule
+        )
         for group in shipped_groups()
         for i, rule in enumerate(group["rules"])
         if (found := readers.get(rule.get("record", ""), {}))
