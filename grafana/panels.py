@@ -177,6 +177,13 @@ def number(title: str, description: str, unit: str, expr: str, *at: tuple[float 
     )
 
 
+_WIDE = tuple(
+    {"matcher": {"id": "byName", "options": name}, "properties": [{"id": "custom.minWidth", "value": 160}]}
+    for name in ("feature", "model")
+)
+"""Names that people choose are long."""
+
+
 def table(
     title: str,
     description: str,
@@ -214,7 +221,7 @@ def table(
         [now(f"max by ({by}) ({expr})" if name else expr) for name, _, expr in columns],
         fieldConfig={
             "defaults": {"custom": {"align": "auto", "minWidth": 90, "filterable": True, "inspect": False}},
-            "overrides": [*units, *overrides],
+            "overrides": [*units, *_WIDE, *overrides],
         },
         options={
             "showHeader": True,

@@ -182,7 +182,7 @@ ANSWERS: tuple[tuple[str, Callable[[Release], Vector]], ...] = (
     (r"max by \(measure\)", lambda r: _by("measure", r.measures)),
     (r"count\(ALERTS", lambda r: _one(1.0 if r.firing else None)),
     (r"group by \(version, role\)", lambda r: [({"version": v, "role": o}, 1.0) for v, o in r.roles]),
-    (r"min\(mlcanary_up", lambda r: _one(r.up)),
+    (r"min\(0 \* \(min_over_time\(mlcanary_log_lag_bytes", lambda r: _one(r.up)),
     (r"sum by \(version\) \(rate\(", _serving),
     (r"sum by \(version\) \(group by", lambda r: _by("version", r.servers)),
     (r"ALERTS\{", lambda r: [(labels, 1.0) for labels in r.alerts]),

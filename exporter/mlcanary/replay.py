@@ -45,6 +45,9 @@ _BY_FEATURE = {
     "mlcanary_window_feature_ks_ratio": "feature_ks",
     "mlcanary_window_feature_ks_upper_bound_ratio": "feature_ks_upper_bound",
     "mlcanary_window_feature_ks_pvalue": "feature_ks_pvalue",
+    "mlcanary_window_feature_ks_critical_ratio": "feature_ks_critical",
+    "mlcanary_window_feature_psi": "feature_psi",
+    "mlcanary_window_feature_psi_critical": "feature_psi_critical",
     "mlcanary_window_feature_missing_ratio": "feature_missing",
 }
 

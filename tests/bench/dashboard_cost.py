@@ -19,17 +19,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "dashboards")]
 
-from draw import BOARDS, CHOICE, filled  # noqa: E402 - beside this file, not installed
+from draw import BOARDS, CHOICE, POINTS, View, answers  # noqa: E402 - beside this file, not installed
 
 from fleet import Fleet, write_blocks  # noqa: E402
-from prometheus_tools import RULES, get, prometheus  # noqa: E402
+from prometheus_tools import RULES, prometheus  # noqa: E402
 
-ROUNDS, POINTS, GOAL, SHOWN = 3, 240, 1.0, 10
+ROUNDS, GOAL, SHOWN = 3, 1.0, 10
 WRITING_SECONDS = 600.0
 """How long the history of 300 models may take to be written: it ends so much later."""
 
@@ -53,46 +52,32 @@ def names_read() -> set[str]:
 
 def asked(url: str, span: tuple[float, float], model: str) -> Iterator[Answer]:
     """Every query of every panel."""
-    choice = {**CHOICE, "model": model, "feature": "number_00"}
+    view = View(url, {**CHOICE, "model": model, "feature": "number_00"}, *span)
     for path in sorted(BOARDS.glob("*.json")):
         for panel in json.loads(path.read_text())["panels"]:
             for target in panel.get("targets", ()):
-                expr = filled(target["expr"], choice)
                 taken, series = [], 0
                 for _ in range(ROUNDS):
                     begun = time.perf_counter()
-                    series = len(_answer(url, expr, span, instant=target.get("instant", False)))
+                    series = len(answers(view, target))
                     taken.append(time.perf_counter() - begun)
                 empty = panel["fieldConfig"]["defaults"].get("noValue", "the column stays empty")
                 yield Answer(path.stem, panel["title"], median(taken), series, empty)
 
 
-def _answer(url: str, expr: str, span: tuple[float, float], *, instant: bool) -> list[Any]:
-    begin, end = span
-    if instant:
-        found = get(f"{url}/api/v1/query", query=expr, time=str(end))
-    else:
-        steps = {"start": str(begin), "end": str(end), "step": str((end - begin) / POINTS)}
-        found = get(f"{url}/api/v1/query_range", query=expr, **steps)
-    assert found, expr
-    assert found["status"] == "success", found
-    result: list[Any] = found["data"]["result"]
-    return result
-
-
-def report(models: int, answers: list[Answer]) -> Iterator[str]:
+def report(models: int, found: list[Answer]) -> Iterator[str]:
     """Markdown."""
-    ranked = sorted(answers, key=lambda answer: -answer.seconds)
-    yield f"{len(answers)} queries at {POINTS} points, {models} models; goal: the slowest under {GOAL:g} s."
+    ranked = sorted(found, key=lambda answer: -answer.seconds)
+    yield f"{len(found)} queries at {POINTS} points, {models} models; goal: the slowest under {GOAL:g} s."
     yield ""
     yield "| dashboard | panel | seconds | series |"
     yield "| --- | --- | --- | --- |"
     for answer in ranked[:SHOWN]:
         yield f"| {answer.board} | {answer.panel} | {answer.seconds:.3f} | {answer.series} |"
     yield ""
-    yield f"Median {median(answer.seconds for answer in answers):.3f} s. Empty, and what the panel says:"
+    yield f"Median {median(answer.seconds for answer in found):.3f} s. Empty, and what the panel says:"
     yield ""
-    for board, panel, empty in sorted({(a.board, a.panel, a.empty) for a in answers if not a.series}):
+    for board, panel, empty in sorted({(a.board, a.panel, a.empty) for a in found if not a.series}):
         yield f"- {board} / {panel}: {empty}"
 
 
@@ -114,9 +99,9 @@ def main() -> int:
             print("letting the rules record ...", file=sys.stderr, flush=True)
             begin = time.time()
             time.sleep(60.0 * given.minutes)
-            answers = list(asked(url, (begin, time.time()), fleet.model(7 % given.models)))
-    print("\n".join(report(given.models, answers)))
-    return int(max(answer.seconds for answer in answers) >= GOAL)
+            found = list(asked(url, (begin, time.time()), fleet.model(7 % given.models)))
+    print("\n".join(report(given.models, found)))
+    return int(max(answer.seconds for answer in found) >= GOAL)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ TRICKLE_SECONDS, TICK = 120.0, 0.25
 SCRAPE_SECONDS = 15.0
 PROMETHEUS = {"Accept": "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "gzip"}
 FASTER, WINDOWS_FULL_SECONDS, PUBLISH = 20, 190.0, "250ms"
+SLOW = 0.7
+"""Part of the first records that come slowly; the others at the pace of all that follow, which takes larger blocks."""
 CHUNK, CHUNKS_AHEAD, ROTATE_BYTES = 10_000, 20, 700_000_000
 LONGEST_WAIT, MOST_STEPS = 600.0, 20
 COUNTED = "mlcanary_predictions_total"
@@ -59,12 +61,12 @@ def growth(directory: Path, records: tuple[int, ...] = RECORDS, full: float = WI
         begun = time.monotonic()
         steps = range(min(records), max(records), max(min(records), max(records) // MOST_STEPS))
         for goal in sorted({*records, *steps}):
-            slowly = full / max(1, goal // CHUNK) if goal == min(records) else 0.0
+            slowly = full / max(1, goal // CHUNK) / SLOW if goal == min(records) else 0.0
             while traffic.records < goal:
                 if log.size > ROTATE_BYTES:
                     log.rotate()
                 log.write(traffic.chunk(start_ms + traffic.written * CHUNK))
-                exporter.pause(slowly)
+                exporter.pause(slowly if traffic.records < SLOW * goal else 0.0)
                 if traffic.written % (CHUNKS_AHEAD // 2) == 0:
                     _wait_for(exporter, traffic.records - CHUNKS_AHEAD * CHUNK)
             _wait_for(exporter, traffic.records)

@@ -120,6 +120,14 @@ def test_a_feature_of_too_many_names_is_told(tmp_path: Path) -> None:
     assert (len(found.categories), len(found.tail), found.complete) == (50, 10_000, False)
 
 
+def test_features_are_named_and_columns_that_tell_rows_apart_are_doubted(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{20 + i % 50},{i * 0.37},p{i % 3},u{i}@example.org\n" for i in range(300))
+    (tmp_path / "t.csv").write_text(f",age,weight,plan,email\n{rows}")
+    said = CliRunner().invoke(command, [str(tmp_path / "t.csv"), "--output", str(tmp_path / "p.json")]).output
+    assert "  numeric: (no name), age, weight\n  categorical: plan, email\n" in said
+    assert "note: by the look of them no features, since every row has its own: (no name), email; see --exclude" in said
+
+
 def test_the_help_says_what_is_stored() -> None:
     text = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
     assert "the least and the greatest value" in text

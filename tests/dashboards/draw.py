@@ -116,7 +116,8 @@ def answers(view: View, target: Json) -> list[Json]:
     else:
         span = {"start": str(view.begin), "end": str(view.end), "step": str((view.end - view.begin) / POINTS)}
         found = get(f"{view.url}/api/v1/query_range", query=expr, **span)
-    result: list[Json] = found["data"]["result"] if found else []
+    assert found, f"Prometheus refused or did not answer: {expr}"
+    result: list[Json] = found["data"]["result"]
     return result
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,16 @@ def filled(text: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\$\{?(\w+)\}?", lambda found: values[found[1]], text)
 
 
+@dataclass(frozen=True)
+class Past:
+    """A Prometheus, and the moment at which every series that is drawn has been recorded: later, history is stale."""
+
+    url: str
+    now: float
+
+
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
     """A Prometheus with an hour of history and the shipped rules, once every rule they read has recorded something."""
     folder = tmp_path_factory.mktemp("prometheus")
     write_blocks(folder / "data", scrapes(), time.time())
@@ -69,7 +78,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             return DRAWN - set(names["data"] if names else ())
 
         wait_for("all recorded series that are drawn", lambda: not missing(), 180.0)
-        yield running
+        yield Past(running, time.time())
 
 
 def test_dashboards_are_what_the_generator_writes(tmp_path: Path) -> None:
@@ -142,39 +151,39 @@ def test_queries_follow_the_conventions(panel: Mapping[str, Any]) -> None:
 
 @pytest.mark.parametrize("choice", [CHOSEN, ALL], ids=["one version", "all"])
 @pytest.mark.parametrize("panel", panels())
-def test_every_query_has_an_answer(url: str, panel: Mapping[str, Any], choice: Mapping[str, str]) -> None:
+def test_every_query_has_an_answer(past: Past, panel: Mapping[str, Any], choice: Mapping[str, str]) -> None:
     for target in panel["targets"]:
         for window in WINDOWS:
             expr = filled(target["expr"], {**choice, **INTERVALS, "window": window})
             expr = re.sub(r" offset \d+[hdm]", "", expr)  # the rules have not recorded for so long
-            assert _answer(url, expr, instant=target.get("instant", False)), expr
+            assert _answer(past, expr, instant=target.get("instant", False)), expr
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_every_mark_has_an_answer(url: str, name: str) -> None:
+def test_every_mark_has_an_answer(past: Past, name: str) -> None:
     for mark in DASHBOARDS[name]["annotations"]["list"]:
-        assert _answer(url, filled(mark["expr"], {**CHOSEN, **INTERVALS}), instant=False), mark["name"]
+        assert _answer(past, filled(mark["expr"], {**CHOSEN, **INTERVALS}), instant=False), mark["name"]
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_every_variable_has_values(url: str, name: str) -> None:
+def test_every_variable_has_values(past: Past, name: str) -> None:
     asked = 0
     for variable in DASHBOARDS[name]["templating"]["list"]:
         if variable["type"] == "query":
             query = filled(variable["query"]["query"], {**ALL, "window": "5m"})
             found = re.fullmatch(r"label_values\((.*), (\w+)\)", query)
             assert found, query
-            values = get(f"{url}/api/v1/label/{found[2]}/values", **{"match[]": found[1]})["data"]
+            values = get(f"{past.url}/api/v1/label/{found[2]}/values", **{"match[]": found[1]})["data"]
             assert CHOSEN[variable["name"]] in values
             asked += 1
     assert asked >= 2
 
 
 @pytest.mark.parametrize("panel", [p for p in panels() if p.values[0]["type"] == "table"])
-def test_columns_of_a_table_can_be_merged(url: str, panel: Mapping[str, Any]) -> None:
+def test_columns_of_a_table_can_be_merged(past: Past, panel: Mapping[str, Any]) -> None:
     """Their names are gone, and the rows of all columns differ in the same labels; a column without a name has more."""
     answers = {
-        target["refId"]: _answer(url, filled(target["expr"], {**ALL, **INTERVALS, "window": "5m"}), instant=True)
+        target["refId"]: _answer(past, filled(target["expr"], {**ALL, **INTERVALS, "window": "5m"}), instant=True)
         for target in panel["targets"]
     }
     labels = {key: {frozenset(series["metric"]) for series in answer} for key, answer in answers.items()}
@@ -209,13 +218,12 @@ def test_provisioning_points_at_the_folder_and_at_prometheus() -> None:
     assert providers["providers"][0]["options"]["path"] == "/var/lib/grafana/dashboards"
 
 
-def _answer(url: str, expr: str, *, instant: bool) -> list[Any]:
-    now = time.time()
+def _answer(past: Past, expr: str, *, instant: bool) -> list[Any]:
     if instant:
-        answer = get(f"{url}/api/v1/query", query=expr, time=str(now))
+        answer = get(f"{past.url}/api/v1/query", query=expr, time=str(past.now))
     else:
-        span = {"start": str(now - HISTORY + 600), "end": str(now), "step": "60"}
-        answer = get(f"{url}/api/v1/query_range", query=expr, **span)
+        span = {"start": str(past.now - HISTORY + 600), "end": str(past.now), "step": "60"}
+        answer = get(f"{past.url}/api/v1/query_range", query=expr, **span)
     assert answer["status"] == "success", (expr, answer)
     result: list[Any] = answer["data"]["result"]
     return result

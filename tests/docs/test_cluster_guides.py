@@ -55,7 +55,7 @@ def test_prometheus_takes_the_jobs(tmp_path: Path) -> None:
     (text,) = (b for b in blocks("existing-prometheus", "yaml") if b.startswith("rule_files:"))
     bundle.export(tmp_path / "mlcanary")
     (tmp_path / "mlcanary" / "secrets").mkdir()
-    (tmp_path / "mlcanary" / "secrets" / "handler_token").write_text("token")
+    (tmp_path / "mlcanary" / "secrets" / "prometheus").write_text("token")
     (tmp_path / "prometheus.yml").write_text(text.replace("/etc/mlcanary", str(tmp_path / "mlcanary")))
     status, output = run("promtool", "check", "config", "--lint=none", tmp_path / "prometheus.yml")
     assert status == 0, output

@@ -105,6 +105,15 @@ def test_the_wait_for_labels_is_proposed_from_their_delay(tmp_path: Path) -> Non
     assert "labels" not in keys(found, "missing") | keys(found, "trap")
 
 
+def test_no_wait_is_proposed_from_a_sample_in_which_long_delays_cannot_be(tmp_path: Path) -> None:
+    seen = [i for i in range(100) if i + 3 * (i % 30) < 100]
+    labels = records({"kind": "label", "id": f"r{i}", "ts": NOW - 200 + i + 3 * (i % 30), "label": 1} for i in seen)
+    found = diagnosed(tmp_path, [*predictions(without("label")), *labels])
+    assert "\n    maturity:" not in found.yaml
+    assert "# maturity: 1h   # decide: 95 % of the labels here came within" in found.yaml
+    assert "--log.lines" in found.yaml
+
+
 def test_broken_lines_are_counted_by_reason_with_an_excerpt(tmp_path: Path) -> None:
     found = diagnosed(
         tmp_path, [*predictions(), b'{"id": "cut off', b"\xff", b'{"id": "x", "ts": "yesterday", "score": 1}']

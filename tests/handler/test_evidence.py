@@ -48,7 +48,15 @@ async def asked(plan: TargetPlan, case: Case) -> list[str]:
 
 def families(text: str) -> set[str]:
     """Names of the series that a query reads."""
-    words = text.replace("{", " {").replace("(", " ").replace(")", " ").replace('"', " ").replace("|", " ").split()
+    words = (
+        text.replace("{", " {")
+        .replace("[", " [")
+        .replace("(", " ")
+        .replace(")", " ")
+        .replace('"', " ")
+        .replace("|", " ")
+        .split()
+    )
     return {word for word in words if word.startswith(("mlcanary_", "model_version:"))}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 import promql_parser
@@ -48,8 +49,7 @@ def test_templates_are_promql_read_families_that_exist_and_carry_the_configured_
     for name, text in queries(target_plan(), BAD).items():
         promql_parser.parse(text)
         assert 'cluster="eu"' in text, name
-        words = text.replace("{", " ").replace("(", " ").split()
-        for family in (word for word in words if word.startswith("mlcanary_")):
+        for family in re.findall(r"\bmlcanary_\w+", text):
             assert family in BY_NAME, family
 
 

@@ -22,6 +22,10 @@ from mlcanary.judge.records import Explanation, Record, explain, read_record
 
 _SECONDS = 30.0
 _FEATURES = 10
+_HOW_TO_READ = (
+    "worse by: above 0 the canary is worse, also where more is better; recall, precision and f1: of the class with "
+    "most evidence"
+)
 
 
 @click.command("explain")
@@ -139,8 +143,9 @@ def evidence(said: Assessment) -> Iterator[str]:
             for m in sorted(said.measures, key=lambda m: -m.log_e)
         ]
         against = f"not worse, of {log_evidence(said.promote_threshold)}"
-        headings = ("measure", "canary", "baseline", "difference", "interval", "canary n", "baseline n", "log E")
+        headings = ("measure", "canary", "baseline", "worse by", "interval", "canary n", "baseline n", "log E")
         yield from columns((*headings, against), measures)
+        yield _HOW_TO_READ
     if said.features:
         ordered = sorted(said.features, key=lambda f: -f.log_e)[:_FEATURES]
         features = [

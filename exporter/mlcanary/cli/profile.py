@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mlcanary.catalog import Task
 from mlcanary.formats.profile import write_profile
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
-from mlcanary.measures.reference import CategoricalReference, NumericReference
-from mlcanary.tables import read_columns
+from mlcanary.measures.reference import CategoricalReference, NumericReference, Reference
+from mlcanary.tables import Columns, read_columns
+
+_NAMED = 20
+"""Features that are named in the summary."""
+_FIRST = 100
+"""With fewer rows, each may well have its own value."""
 
 
 @click.command("profile")
@@ -92,12 +99,8 @@ def command(
     temporary = output.with_name(output.name + ".tmp")
     temporary.write_bytes(write_profile(reference))
     os.replace(temporary, output)
-    shown = "no output column" if reference.output is None else f"output in {len(reference.output.counts)} bins"
-    numeric = sum(isinstance(f, NumericReference) for f in reference.features.values())
-    click.echo(
-        f"{output}: {reference.rows:,} rows, {numeric} numeric and {len(reference.features) - numeric} categorical "
-        f"features, {shown}"
-    )
+    for line in _summary(output, reference, columns):
+        click.echo(line)
     if reference.sample is not None:
         left_out = [name for name in reference.features if name not in reference.sample]
         rest = f"; for want of room without {', '.join(left_out)}" if left_out else ""
@@ -111,6 +114,30 @@ def command(
         click.echo(f"note: more than 10,000 further names, so unseen ones are not told apart: {', '.join(incomplete)}")
     if model_task == Task.BINARY and reference.score is None:
         click.echo(f"note: no column {score_column!r}: AUC will use logit-spaced bins, score drift is not measured")
+
+
+def _summary(output: Path, reference: Reference, columns: Columns) -> Iterator[str]:
+    """What was made of which columns."""
+    shown = "no output column" if reference.output is None else f"output in {len(reference.output.counts)} bins"
+    numeric = [name for name, f in reference.features.items() if isinstance(f, NumericReference)]
+    others = [name for name in reference.features if name not in numeric]
+    yield f"{output}: {reference.rows:,} rows, {len(numeric)} numeric and {len(others)} categorical features, {shown}"
+    for kind, names in (("numeric", numeric), ("categorical", others)):
+        if names:
+            more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+            yield f"  {kind}: {', '.join(name or '(no name)' for name in names[:_NAMED])}{more}"
+    if doubtful := [name for name in reference.features if _names_rows(name, columns[name])]:
+        named = ", ".join(name or "(no name)" for name in doubtful)
+        yield f"note: by the look of them no features, since every row has its own: {named}; see --exclude"
+
+
+def _names_rows(name: str, values: Sequence[Any]) -> bool:
+    """Whether a column tells rows apart: an index without a name, ids, addresses, times; not numbers with fractions."""
+    whole = all(
+        isinstance(value, str) or (isinstance(value, int | float) and float(value).is_integer())
+        for value in values[:_FIRST]
+    )
+    return not name or (len(values) >= _FIRST and whole and len(set(values)) == len(values))
 
 
 def _show_progress(rows: int) -> None:

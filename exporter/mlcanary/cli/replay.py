@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mlcanary.settings import ExporterSettings, Flags, load_settings
 
 _OF_CLASSES = ("accuracy", "precision", "recall", "f1", "auc", "log_loss")
 _OF_NUMBERS = ("mae", "rmse", "bias", "r2", "quantile_loss")
+_TOP = 5
 
 
 @click.command("replay")
@@ -173,10 +175,20 @@ def _print_table(result: Replay, seconds: float) -> None:
                 text.ljust(w) if i < 2 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths, strict=True))
             )
         )
+    if any("±" in text for row in rows for text in row):
+        click.echo("±: what the bins of scores may hide; chance comes on top")
     if not any(figures["labels"] for figures in result.versions.values()):
         click.echo("no prediction has a label: give the file with the labels by another --log.path")
     for key, figures in result.versions.items():
-        moved = sorted(figures.get("feature_ks", {}).items(), key=lambda item: -item[1])[:5]
-        if moved:
-            names = ", ".join(f"{name} {value:.3f}" for name, value in moved)
-            click.echo(f"{key.model}/{key.version} furthest from the reference (KS): {names}")
+        if moved := list(_moved(figures)):
+            click.echo(
+                f"{key.model}/{key.version} furthest from the reference, PSI (by chance): {', '.join(moved[:_TOP])}"
+            )
+
+
+def _moved(figures: dict[str, Any]) -> Iterator[str]:
+    """Features by how far they are beyond what chance does, numbers and categories alike."""
+    chance = figures.get("feature_psi_critical", {})
+    found = [(name, psi, chance[name]) for name, psi in figures.get("feature_psi", {}).items() if chance.get(name)]
+    for name, psi, critical in sorted(found, key=lambda each: -each[1] / each[2]):
+        yield f"{name} {psi:.3f} ({critical:.3f})" + ("" if psi > critical else " noise")

@@ -30,6 +30,7 @@ _MOST_MODELS = 5
 _TWO = 2
 _LONGEST_COMMENT = 300
 _ENOUGH_DELAYS = 20
+_NEARLY_ALL, _DELAYS_COVERED = 0.9, 4.0
 _ROUND = (60, 300, 600, 1800, 3600, 7200, 21_600, 43_200, 86_400)
 _BASELINE = frozenset({"baseline", "stable", "champion", "blue", "control", "prod", "default"})
 _CANARY = frozenset({"canary", "challenger", "candidate", "green", "treatment"})
@@ -96,6 +97,8 @@ def _entry(key: str, entry: Any, why: str) -> Iterator[str]:
 def _models(readings: Sequence[Reading]) -> Iterator[str]:
     """A section for each model of the sample. A label line has no model, so its delays count for all."""
     delays = label_delays(readings)
+    times = [each.record.ts for reading in readings for each in reading.predictions]
+    covered = max(times, default=0.0) - min(times, default=0.0)
     by_model: dict[str, tuple[Task, dict[str, None], set[str]]] = {}
     for reading in readings:
         for each in reading.predictions:
@@ -114,12 +117,26 @@ def _models(readings: Sequence[Reading]) -> Iterator[str]:
             yield f"    negative_class: {scalar(negative)}"
         yield from _roles(list(versions))
         if len(delays) >= _ENOUGH_DELAYS:
-            late = delays[math.ceil(0.95 * len(delays)) - 1]
-            wait = next((size for size in _ROUND if size >= late), None)
-            if wait is not None and late > 0:
-                told = f"95 % of the labels here came within {span(late)}; later ones may be cut off"
-                yield f"    maturity: {wait // 60}m   # {told}"
+            yield from _maturity(delays, covered, len(delays) / len(times))
         yield "    # reference: model.profile.json   # mlcanary profile validation.csv --output model.profile.json"
+
+
+def _maturity(delays: Sequence[float], covered: float, labeled: float) -> Iterator[str]:
+    """How long to wait for labels.
+
+    `covered`: seconds from the first prediction of the sample to its last; `labeled`: share that has its label in it.
+    In a sample that is not much longer than its delays, the long ones are missing, and with them the labels.
+    """
+    late = delays[math.ceil(0.95 * len(delays)) - 1]
+    wait = next((size for size in _ROUND if size >= late), None)
+    if wait is None or late <= 0:
+        return
+    told = f"95 % of the labels here came within {span(late)}"
+    if labeled < _NEARLY_ALL and covered < _DELAYS_COVERED * late:
+        doubt = f"but the sample covers only {span(covered)}: read more, --log.lines 100000"
+        yield f"    # maturity: 1h   # decide: {told}, {doubt}"
+    else:
+        yield f"    maturity: {wait // 60}m   # {told}; later ones may be cut off"
 
 
 def _roles(versions: Sequence[str]) -> Iterator[str]:

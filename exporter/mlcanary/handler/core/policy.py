@@ -8,7 +8,7 @@ Precedence, first match decides:
      4  frozen           a person stopped automatic action
      5  no_evidence      Prometheus or the target did not answer, or an answer is missing or ambiguous
      6  judged           a judge judges the version, and this is an alert of a windowed rule: the verdict acts
-     7  source_broken    a log source of this model cannot be read: the figures prove nothing
+     7  source_broken    a log of this model cannot be read, or its exporter is far behind: the figures prove nothing
      8  role_conflict    not exactly one role per version, more than one baseline, or this is no canary
      9  stale_evidence   the alert is not firing, or the figures are old, or nothing is violated now
     10  not_serving      the version gets no traffic, or the target gives it none

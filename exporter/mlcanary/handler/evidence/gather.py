@@ -15,6 +15,7 @@ from mlcanary.handler.core.policy import Evidence, Finding
 from mlcanary.handler.evidence import capacity, verdicts
 from mlcanary.handler.evidence.prometheus import Prometheus, Sample, only_value, selector
 from mlcanary.handler.evidence.recorded import PAST_OFFSET, RECORDED, Change, Matchers, change, reference
+from mlcanary.handler.evidence.sources import sources_up
 from mlcanary.handler.intake.payload import Measure, Window
 from mlcanary.handler.settings import TargetPlan
 
@@ -87,7 +88,7 @@ def _situation(plan: TargetPlan, case: Case) -> dict[str, str]:
         "roles": f"group by (version, role) ({info})",
         "serving": capacity.load(plan),
         "servers": capacity.servers(plan),
-        "up": f"min(mlcanary_up and on (job, instance) group by (job, instance) ({info}))",
+        "up": sources_up(info),
         # The same series that makes the windowed rules inform, so that both change over at once.
         "judged": selector("model_version:mlcanary_judge:active", (*of_model, ("version", case.version))),
     }

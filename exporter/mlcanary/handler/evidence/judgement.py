@@ -14,6 +14,7 @@ from mlcanary.catalog import ACTION_ROLLBACK, Verdict
 from mlcanary.handler.core.judgement import Judgement, Word
 from mlcanary.handler.evidence.prometheus import EvidenceError, Prometheus, Sample, only_value, selector
 from mlcanary.handler.evidence.recorded import Matchers
+from mlcanary.handler.evidence.sources import sources_up
 from mlcanary.handler.evidence.verdicts import READ_SECONDS
 from mlcanary.handler.settings import TargetPlan
 
@@ -61,7 +62,7 @@ def queries(plan: TargetPlan, version: str) -> dict[str, str]:
         "gates": f"max by (gate) ({selector('mlcanary_judge_gate', judged)}) == 1",
         "roles": f"group by (version, role) ({info})",
         "serving": f"sum by (version) (rate({selector('mlcanary_predictions_total', of_model)}[{window}]))",
-        "up": f"min(mlcanary_up and on (job, instance) group by (job, instance) ({info}))",
+        "up": sources_up(info),
         "firing": f"count by (measure) ({selector('ALERTS', alerts)})",
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mlcanary.handler.core.verification import Reading, SeriesKey
 from mlcanary.handler.evidence.prometheus import EvidenceError, Prometheus, Sample, any_of, only_value, selector
+from mlcanary.handler.evidence.sources import sources_up
 from mlcanary.handler.settings import TargetPlan
 
 _LOSS_PARTS = {
@@ -26,7 +27,7 @@ async def read(prometheus: Prometheus, plan: TargetPlan, bad: str, now: float) -
         {
             "predictions": predictions,
             "age": f"max(time() - timestamp({predictions}))",
-            "up": f"min(mlcanary_up and on (job, instance) group by (job, instance) ({info}))",
+            "up": sources_up(info),
             "newest": f"max({newest})",
             "failures": selector("mlcanary_prediction_errors_total", of_model),
             "labeled": selector("mlcanary_labeled_predictions_total", of_model),

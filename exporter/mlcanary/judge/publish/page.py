@@ -43,7 +43,8 @@ _MANY_FEATURES = 50
 _NOTE = (
     "log E is the natural logarithm of an e-value: evidence that may be looked at as often as you like. Over its "
     "threshold a healthy canary gets with at most the chance that the plan allows, ever. Intervals hold at every look "
-    "at once. A difference above 0 means that the canary is worse, also where more is better."
+    "at once. Worse by: above 0 the canary is worse, also where more is better. Recall, precision and F1 are of the "
+    "class with most evidence."
 )
 
 
@@ -221,7 +222,7 @@ def _families(found: Assessment) -> Iterator[str]:
 def _measures(found: Assessment) -> Iterator[str]:
     if not found.measures:
         return
-    headings = ["measure", "canary", "baseline", "difference", "margin", "log E worse"]
+    headings = ["measure", "canary", "baseline", "worse by", "margin", "log E worse"]
     headings += [f"not worse, of {log_evidence(found.promote_threshold)}", "φ"]
     rows: list[list[Cell]] = []
     for m in sorted(found.measures, key=lambda m: -m.log_e):
