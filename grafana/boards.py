@@ -70,7 +70,7 @@ _MODEL = chosen("model", "Model", f"label_values(mlcanary_model_info{{{PLACE}}},
 _VERSION = chosen("version", "Version", f"label_values(mlcanary_model_info{{{MODEL}}}, version)", many=True)
 # Class names are the model's own; of 0 and 1, descending order chooses 1.
 _CLASS = chosen("class", "Class", f"label_values({CLASS}recall{W}{{{MODEL}}}, class)", many=False, sort=2)
-_FEATURE = chosen("feature", "Feature", f"label_values({FEATURE}psi{W}{{{VERSION}}}, feature)", many=False)
+_FEATURE = chosen("feature", "Feature", f"label_values({FEATURE}psi1h{{{VERSION}}}, feature)", many=False)
 _OF_MODEL = (_MODEL, _VERSION, _WINDOW)
 
 BOARDS = (

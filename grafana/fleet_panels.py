@@ -19,6 +19,7 @@ from panels import (
     lines,
     number,
     of_version,
+    over_hour,
     query,
     section,
     steps,
@@ -31,6 +32,7 @@ _OURS = f'{PLACE}, alertstate="firing", alertname=~"MLCanary.*", alertname!="MLC
 _FIRING, _FIRING_OF_MODELS = f"ALERTS{{{_OURS}}}", f'ALERTS{{{_OURS}, model!=""}}'
 _ALARM = ((None, "green"), (1.0, "red"))
 _COUNT = ((None, "semi-dark-blue"),)
+_PSI = over_hour(f"{FEATURE}psi", PLACE)
 
 
 def _recorded(name: str) -> str:
@@ -73,7 +75,7 @@ def releases() -> list[Json]:
     """Every canary with its verdict."""
     evidence = f"{_JUDGE}family_log_evalue{{{PLACE}}} - {_JUDGE}family_log_evalue_threshold{{{PLACE}}}"
     worst = f"max by ({BY_VERSION}, measure) ({_JUDGE}measure_log_evalue{{{PLACE}}})"
-    drifted = f"{_recorded(f'{FEATURE}psi')} > {_recorded(f'{FEATURE}psi_critical')}"
+    drifted = f"{_PSI} > {over_hour(f'{FEATURE}psi_critical', PLACE)}"
     near = colored("evidence", steps((None, "transparent"), (-2.0, "orange"), (0.0, "red")))
     return section(
         "Canaries",
@@ -120,7 +122,7 @@ def models() -> list[Json]:
             ("requests/s", "none", f"sum by ({BY_MODEL}) ({_recorded(f'{PREDICTIONS}rate')})"),
             ("failed", "percentunit", _recorded(f"{ERRORS}ratio")),
             ("label coverage", "percentunit", f"min by ({BY_MODEL}) ({_recorded(COVERAGE)})"),
-            ("PSI", "none", _recorded(f"{FEATURE}psi")),
+            ("PSI", "none", _PSI),
             ("alerts", "none", f"count by ({BY_MODEL}) ({_FIRING_OF_MODELS})"),
             shown=("namespace", "model"),
             overrides=(
@@ -167,7 +169,7 @@ def trends() -> list[Json]:
             "Drift",
             "Population stability index of the feature that drifts most, of the ten models where it is largest.",
             "none",
-            query(largest(f"{FEATURE}psi", BY_MODEL), by_name),
+            query(top(lambda at: f"max by ({BY_MODEL}) ({_PSI}{at})", BY_MODEL), by_name),
             width=12,
             min=0,
         ),

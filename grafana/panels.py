@@ -24,6 +24,11 @@ W = "${window}"
 _LAST = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 
+def over_hour(recorded: str, labels: str = VERSION) -> str:
+    """A recorded series of features, which are only recorded over an hour: 5 minutes hold too few values."""
+    return f"{recorded}1h{{{labels}}}"
+
+
 def of_version(recorded: str, labels: str = VERSION) -> str:
     """A recorded series of the chosen versions over the chosen window."""
     return f"{recorded}{W}{{{labels}}}"

@@ -52,14 +52,13 @@ LONG: Mapping[str, int] = {"6h": 21_600, "1d": 86_400}
 BURN: Mapping[str, int] = {"30m": 1800, "2h": 7200}
 """The windows of burn rates that are not among the others."""
 
-SLOW = "2m"
-"""Interval of groups over long windows or with many series: under 150 s, or one that fails would end its series."""
-
-BRISK = "1m"
-"""Interval of groups over 5m that no alert reads."""
+BRISK, SLOW, SLOWEST = "1m", "2m", "4m"
+"""Intervals of groups; without one, the evaluation interval of Prometheus. An evaluation that fails ends series that
+are made every 4 minutes for 3: that is what features and windows of 6 hours have, which nothing is decided on within
+minutes."""
 
 OF_THE_HANDLER = tuple(
-    f"model_version:mlcanary_{figure}{suffix}"
+    f"model_version:mlcanary_{figure}{suffix}{window}"
     for figure in (
         "labeled_predictions:accuracy",
         "labeled_score:auc",
@@ -68,6 +67,7 @@ OF_THE_HANDLER = tuple(
         "predictions:rate",
     )
     for suffix in ("", "_delta", "_zscore", "_stderr")
+    for window in WINDOWS
 )
 """What the handler reads for its own evidence, as far as it exists."""
 
@@ -97,89 +97,120 @@ FILES: Mapping[str, str] = {
 HEADER = "# Made by generate.py; change it there.\ngroups:\n"
 
 
-Group = tuple[str, str, Mapping[str, int], str]
-"""First part of the group's name, text, windows, interval."""
-
-OTHER_FILES: Mapping[str, tuple[Group, ...]] = {
+OTHER_FILES: Mapping[str, tuple[tuple[str, Mapping[str, int]], ...]] = {
     "objectives": (
-        ("objectives", objectives.SLOW, WINDOWS, ""),
-        ("objectives", objectives.RATES + objectives.SLOW.lstrip(), BURN, ""),
-        ("objectives", objectives.SLOW, LONG, SLOW),
+        (objectives.SLOW, WINDOWS),
+        (objectives.RATES + objectives.SLOW.lstrip(), BURN),
+        (objectives.SLOW, LONG),
     ),
-    "business": (("business", drops.TEXT, {"1h": WINDOWS["1h"]}, ""),),
-    "long": (("long", "".join(module.TEXT for module in (traffic, quality)) + business.ARRIVED, LONG, SLOW),),
+    "business": ((drops.TEXT, {"1h": WINDOWS["1h"]}),),
+    "long": (("".join(module.TEXT for module in (traffic, quality)) + business.ARRIVED, LONG),),
 }
 """Files with windows of their own."""
 
+DIVIDED = ("canary", "estimated", "users", "values")
+"""Files of which only what alerts, the handler or a dashboard read is loaded by `rules/*.yml`; see `FURTHER`."""
+
+PARTS: Mapping[str, str] = {
+    "estimated": "scores",
+    "objectives": "figures",
+    "users": "buckets",
+    "values": "features",
+}
+"""What the rules of a file are about, where that is dear or urgent; those of `canary` are told apart by their names."""
+
+FURTHER = "further/"
+"""Folder of what nothing that is shipped reads. It is for people, and costs as much as all else together."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a rule goes: its file, its group and how often that is evaluated."""
+
+    file: str
+    group: str
+    interval: str
+
 
 def render() -> dict[str, str]:
-    """Texts of the recording files by file name.
+    """Texts of the recording files by their paths.
 
-    One group per file and window: the rules of a group are evaluated in order, so a rule sees what those above it
-    have recorded a moment ago; what another group records is at most one evaluation old. Group names are unique among
-    all shipped files.
+    The rules of a group are evaluated in order, so a rule sees what those above it have recorded a moment ago; what
+    another group records is at most one evaluation old. Group names are unique among all shipped files.
     """
-    files = {}
-    for name, text in FILES.items():
-        if not text:
-            continue
-        fast, slow = ("", "") if name == "canary" else (BRISK, SLOW)
-        windows = {"5m": fast, "1h": slow}
-        if name == "canary":
-            files.update(_divided(text))
-            continue
-        groups = (group(f"mlcanary-{name}-{w}", expanded(text, w, WINDOWS[w]), windows[w]) for w in WINDOWS)
-        files[f"{name}.recording.yml"] = HEADER + "".join(groups)
-    for name, parts in OTHER_FILES.items():
-        files[f"{name}.recording.yml"] = HEADER + "".join(
-            group(f"mlcanary-{stem}-{window}", expanded(text, window, seconds), interval)
-            for stem, text, windows, interval in parts
-            for window, seconds in windows.items()
-        )
+    asked, drawn = read_by_alerts(), read_by_dashboards()
+    bodies: dict[Place, str] = {}
+    for name, window, text in texts():
+        for row in blocks(text):
+            place = placed(name, window, row.name, row.name in asked, row.name in drawn)
+            bodies[place] = bodies.get(place, "") + row.text
+    files: dict[str, str] = {}
+    for place, body in bodies.items():
+        files[place.file] = files.get(place.file, HEADER) + group(place.group, body, place.interval)
     return files
 
 
-def _divided(text: str) -> dict[str, str]:
-    """`canary`, what alerts and the handler read, directly or not, and `details`, what only dashboards show.
+def texts() -> Iterator[tuple[str, str, str]]:
+    """Name of the file, window and expanded text of all that is recorded. Facts have no window."""
+    yield "canary", "", expand(facts.TEXT, WORDS)
+    windowed = [(name, text, WINDOWS) for name, text in FILES.items()]
+    windowed += [(name, *part) for name, parts in OTHER_FILES.items() for part in parts]
+    for name, text, windows in windowed:
+        for window, seconds in windows.items():
+            yield name, window, expand(text, {**WORDS, "<W>": window, "<S>": str(seconds)})
 
-    Features have groups of their own, since they have by far the most series: they are evaluated more slowly, and
-    beside the others.
+
+def placed(file: str, window: str, name: str, asked: bool, drawn: bool) -> Place:
+    """Where the rule of this name goes: `asked` by alerts or the handler, `drawn` by dashboards.
+
+    Features, and scores by bin, have by far the most series: they have groups of their own, which are evaluated more
+    slowly, and beside the others.
     """
-    asked = needed()
-    parts = [("facts", expand(facts.TEXT, WORDS), "")]
-    parts += [(window, expanded(text, window, seconds), window) for window, seconds in WINDOWS.items()]
-    core: list[str] = []
-    details: list[str] = []
-    for part, whole, window in parts:
-        for of_features in (False, True):
-            rows = [row for row in blocks(whole) if ("_feature" in row.name) == of_features]
-            for wanted, into in ((True, core), (False, details)):
-                body = "".join(row.text for row in rows if (row.name in asked) == wanted)
-                if not body:
-                    continue
-                stem = "drift" if of_features else "recording"
-                stem = {("facts", False): "facts", ("facts", True): "reference"}.get(
-                    (part, of_features), f"{stem}-{window}"
-                )
-                interval = SLOW if of_features else ""
-                if not wanted:
-                    stem, interval = f"details-{stem}", BRISK if window == "5m" else SLOW
-                into.append(group(f"mlcanary-{stem}", body, interval))
-    return {"canary.recording.yml": HEADER + "".join(core), "details.recording.yml": HEADER + "".join(details)}
+    part = PARTS.get(file, "")
+    if file == "canary":
+        part = "features" if "_feature" in name else "scores" if "_labeled_score" in name else "figures"
+    interval = _interval(window, part, urgent=file == "objectives" or (asked and file == "canary"))
+    if file in DIVIDED and not (asked or drawn):
+        stem = f"{part}-{window or 'facts'}" if file == "canary" else f"{file}-{window}"
+        return Place(f"{FURTHER}{file}.recording.yml", f"mlcanary-further-{stem}", _interval(window, part, urgent=False))
+    if file != "canary":
+        return Place(f"{file}.recording.yml", f"mlcanary-{file}-{window}", interval)
+    title = "recording" if asked else "details"
+    return Place(
+        f"{'canary' if asked else title}.recording.yml", f"mlcanary-{title}-{part}-{window or 'facts'}", interval
+    )
 
 
-def needed() -> set[str]:
+def _interval(window: str, part: str, urgent: bool) -> str:
+    if part == "features" or window in LONG:
+        return SLOWEST
+    if part in {"scores", "buckets"}:
+        return SLOW if urgent or window == "5m" else SLOWEST
+    if urgent and part == "figures":
+        return {"": "", "5m": "", "30m": BRISK, "1h": BRISK}.get(window, SLOW)
+    return BRISK if window == "5m" else SLOW
+
+
+def read_by_alerts() -> set[str]:
     """Recorded names that alerts read, in expressions or texts, or the handler; and what these are made of."""
-    reads: dict[str, set[str]] = {}
-    texts = [text for text in FILES.values() if text] + [part[1] for of in OTHER_FILES.values() for part in of]
-    for window, seconds in {**WINDOWS, **LONG, **BURN}.items():
-        for text in (*texts, facts.TEXT):
-            for row in blocks(expanded(text, window, seconds)):
-                reads.setdefault(row.name, set()).update(_recorded(row.text))
     alerts = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.alerts.yml")))
-    found = _recorded(alerts) | {f"{name}{window}" for name in OF_THE_HANDLER for window in WINDOWS}
+    return _closed(_recorded(alerts) | set(OF_THE_HANDLER))
+
+
+def read_by_dashboards() -> set[str]:
+    """Recorded names in the queries of the dashboards, for each window that can be chosen; and what these are made of."""
+    boards = sorted(Path(__file__).parents[1].glob("grafana/dashboards/*.json"))
+    queries = "".join(path.read_text(encoding="utf-8") for path in boards)
+    return _closed(set().union(*(_recorded(queries.replace("${window}", window)) for window in WINDOWS)))
+
+
+def _closed(found: set[str]) -> set[str]:
+    reads: dict[str, set[str]] = {}
+    for _, _, text in texts():
+        for row in blocks(text):
+            reads.setdefault(row.name, set()).update(_recorded(row.text))
     while more := {name for known in found for name in reads.get(known, ())} - found:
-        found |= more
+        found = found | more
     return found
 
 
@@ -221,11 +252,6 @@ def group(name: str, text: str, interval: str = "") -> str:
     return f"{head}    rules:\n" + "".join(rules(text))
 
 
-def expanded(text: str, window: str, seconds: int) -> str:
-    """A text for one window."""
-    return expand(text, {**WORDS, "<W>": window, "<S>": str(seconds)})
-
-
 def expand(text: str, words: Mapping[str, str]) -> str:
     """Replace the words."""
     for word, meaning in words.items():
@@ -246,4 +272,6 @@ def rules(text: str) -> Iterator[str]:
 
 if __name__ == "__main__":
     for file, content in render().items():
-        Path(__file__).with_name(file).write_text(content, encoding="utf-8")
+        path = Path(__file__).parent / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content, encoding="utf-8")

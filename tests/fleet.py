@@ -198,25 +198,43 @@ def write_blocks(folder: Path, fleet: Fleet, end: float) -> Counter[str]:
 def _sidecar(
     fleet: Fleet, i: int, version: str, sidecar: int, tails: Sequence[str], end: float, written: Counter[str]
 ) -> Iterator[str]:
+    """Lines of the series that one sidecar gives."""
+    steps = range(1, len(tails) + 1)
+    for grown in sidecar_series(fleet, i, version, sidecar, end):
+        written[grown.name] += 1
+        series = series_name(grown.name, grown.labels)
+        yield "".join([f"{series} {grown.at(k)}{tail}" for k, tail in zip(steps, tails, strict=True)])
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A series whose value at step k is `start + k * growth`."""
+
+    name: str
+    labels: Mapping[str, str]
+    start: float
+    growth: float
+
+    def at(self, k: int) -> str:
+        """The value as text."""
+        return f"{self.growth * k:.8g}" if self.growth else repr(self.start)
+
+
+def sidecar_series(fleet: Fleet, i: int, version: str, sidecar: int, end: float) -> Iterator[Grown]:
     """The series that one sidecar gives: those of its version, and those of the model or the process."""
     model = fleet.model(i)
     pace = float(np.random.default_rng((i, sidecar)).uniform(0.5, 1.5)) * fleet.step / PAGE_SECONDS
     target = {"job": "mlcanary-exporter", "instance": f"{model}-{version}-{sidecar}:10877", **PLACE}
-    steps = range(1, len(tails) + 1)
-    up = series_name("up", target)
-    yield "".join([f"{up} 1{tail}" for tail in tails])
+    yield Grown("up", target, 1.0, 0.0)
     for line in page(fleet.fault(i), fleet.features, fleet.bins):
         if line.labels.get("version", version) != version or (fleet.names and line.name not in fleet.names):
             continue
-        written[line.name] += 1
-        labels = {**line.labels, "model": model} if "model" in line.labels else line.labels
-        series = series_name(line.name, {**target, **labels})
+        labels = {**target, **line.labels, **({"model": model} if "model" in line.labels else {})}
         if line.counts:
-            grown = line.value * pace
-            yield "".join([f"{series} {grown * k:.8g}{tail}" for k, tail in zip(steps, tails, strict=True)])
+            yield Grown(line.name, labels, 0.0, line.value * pace)
         else:
             value = end - 30.0 if line.name.endswith("_timestamp_seconds") else line.value
-            yield "".join([f"{series} {value!r}{tail}" for tail in tails])
+            yield Grown(line.name, labels, value, 0.0)
 
 
 def main() -> None:

@@ -93,24 +93,24 @@ def told_by(rule: Mapping[str, Any]) -> str:
     return " ".join((rule["expr"], *rule["labels"].values(), rule["annotations"]["description"]))
 
 
-FIRST, LAST = ("mlcanary-facts", "mlcanary-reference", "mlcanary-details-facts", "mlcanary-details-reference"), 9
+TIERS = ("recording-", "details-", "")
+LAST = 100
 
 
 def evaluation_order() -> list[str]:
-    """Groups of a cycle: facts, what alerts read, its details, other recordings, alerts.
+    """Groups of a cycle: facts, what alerts read, its details, other recordings, what is further; then alerts.
 
     In a real Prometheus groups run side by side and are at most one cycle behind each other.
     """
 
     def rank(group: Mapping[str, Any]) -> int:
+        name = group["name"].removeprefix("mlcanary-")
         if any("alert" in rule for rule in group["rules"]):
             return LAST
-        if group["name"] in FIRST:
-            return FIRST.index(group["name"])
-        for rank, start in enumerate(("recording-", "drift-", "details-"), len(FIRST)):
-            if group["name"].startswith(f"mlcanary-{start}"):
-                return rank
-        return LAST - 1
+        if name.startswith("further-"):
+            return LAST - 2 if name.endswith("facts") else LAST - 1
+        tier = next(i for i, start in enumerate(TIERS) if name.startswith(start))
+        return tier if name.endswith("facts") else len(TIERS) + tier
 
     return [group["name"] for group in sorted(shipped_groups(), key=rank)]
 

@@ -17,30 +17,31 @@ import tempfile
 import time
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from statistics import median
+from typing import Any
+
+import numpy as np
+import yaml
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from fleet import Fleet, write_blocks  # noqa: E402 - beside this file, not installed
-from prometheus_tools import get, prometheus, wait_for  # noqa: E402
-from promtool_cases import shipped_groups  # noqa: E402
+from fleet import SHARES, Fleet, sidecar_series  # noqa: E402 - beside this file, not installed
+from prometheus_tools import LOADED_RULES, RULE_FILES, get, prometheus, wait_for  # noqa: E402
+from remote_write import Body  # noqa: E402
 
 DEFAULT_INTERVAL = 30.0
 """Evaluation interval of groups without one of their own; half of Prometheus' default."""
 
 CPU = "process_cpu_seconds_total"
-WARM_ROUNDS, ROUNDS, ROUND_SECONDS = 3, 2, 25
+WARM_ROUNDS, ROUNDS, SECONDS_PER_MODEL = 2, 1, 6.0
 CORES, DEAREST = 2, 60
-SECONDS_PER_SAMPLE = 22e-6
+SECONDS_PER_SAMPLE = 4e-6
 """How long writing may take, on a busy machine: the history ends that much later, for it is seen for 5 minutes."""
-
-SERIES_OF_A_PAGE = 6000
-OPTIONAL = ("details", "estimated", "joint", "labels", "multiclass", "ranking", "regression", "segments", "values")
-"""Recording files that no alert needs, by the first part of their groups' names."""
 
 TIME_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -50,9 +51,15 @@ def seconds(text: str | None) -> float:
     return DEFAULT_INTERVAL if text is None else float(text[:-1]) * TIME_UNITS[text[-1]]
 
 
-def names_read() -> set[str]:
+def measured_groups(further: bool) -> list[dict[str, Any]]:
+    """The groups that `rules/*.yml` loads, or those of `rules/further` beside them."""
+    files = RULE_FILES if further else LOADED_RULES
+    return [group for path in files for group in yaml.safe_load(path.read_text())["groups"]]
+
+
+def names_read(groups: Sequence[Mapping[str, Any]]) -> set[str]:
     """All names in the rules."""
-    texts = (rule["expr"] for group in shipped_groups() for rule in group["rules"])
+    texts = (rule["expr"] for group in groups for rule in group["rules"])
     return {name for text in texts for name in re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", text)}
 
 
@@ -66,7 +73,7 @@ class Cost:
     cpu: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
 
-    def look(self, url: str) -> bool:
+    def look(self, url: str, names: Collection[str]) -> bool:
         """Take in what has been evaluated since; whether every group has been, so many times."""
         found = get(f"{url}/api/v1/rules")
         for group in found["data"]["groups"] if found else ():
@@ -76,27 +83,47 @@ class Cost:
                 self.groups[name].append(group["evaluationTime"])
                 for i, rule in enumerate(group["rules"]):
                     self.rules[f"{name}/{i}/{rule['name']}"].append(rule["evaluationTime"])
-        return all(len(self.groups[group["name"]]) >= ROUNDS for group in shipped_groups())
+        return all(len(self.groups[name]) >= ROUNDS for name in names)
 
 
-def evaluated(folder: Path, fleet: Fleet) -> Cost:
-    """Evaluate all groups some times, at one pace. Only the last rounds count: the first ones read cold pages."""
-    samples = fleet.models * 2 * fleet.sidecars * SERIES_OF_A_PAGE * fleet.history / fleet.step
-    end = time.time() + samples * SECONDS_PER_SAMPLE
-    written = write_blocks(folder / "data", fleet, end)
-    time.sleep(max(0.0, end - time.time() + 1))
+def evaluated(folder: Path, fleet: Fleet, groups: Sequence[Mapping[str, Any]]) -> Cost:
+    """Evaluate all groups once per `round` over series in the head, as a Prometheus has them that scrapes the fleet.
+
+    Only the last round counts: in the first ones what groups read of each other is not all there.
+    """
+    bodies = [
+        (Body([{**grown.labels, "__name__": grown.name} for grown in series]), series)
+        for i, version, sidecar in product(range(fleet.models), SHARES, range(fleet.sidecars))
+        for series in [list(sidecar_series(fleet, i, version, sidecar, time.time()))]
+    ]
+    raw = sum(len(series) for _, series in bodies)
+    slices = int(fleet.history / fleet.step)
+    seconds = max(25.0, fleet.models * SECONDS_PER_MODEL)
     rules = folder / "rules.json"
-    rules.write_text(json.dumps({"groups": [{**group, "interval": f"{ROUND_SECONDS}s"} for group in shipped_groups()]}))
-    cost = Cost()
-    with prometheus(folder, {"rule_files": [str(rules)]}, environment={}) as url:
-        time.sleep(WARM_ROUNDS * ROUND_SECONDS)
-        cost.look(url)
+    rules.write_text(json.dumps({"groups": [{**group, "interval": f"{seconds:.0f}s"} for group in groups]}))
+    cost, names = Cost(), [group["name"] for group in groups]
+    flags = ("--web.enable-remote-write-receiver", "--web.enable-lifecycle")
+    with prometheus(folder, {}, environment={}, flags=flags) as url:
+        end = time.time() + raw * slices * SECONDS_PER_SAMPLE
+        starts = [np.array([grown.start for grown in series]) for _, series in bodies]
+        growths = [np.array([grown.growth for grown in series]) for _, series in bodies]
+        for k in range(slices):
+            at = end - (slices - 1 - k) * fleet.step
+            for (body, _), start, growth in zip(bodies, starts, growths, strict=True):
+                body.send(url, start + k * growth, at)
+        print(f"{raw} series written, {end - time.time():.0f} s too early", file=sys.stderr)
+        time.sleep(max(0.0, end - time.time()))
+        (folder / "prometheus.yml").write_text(json.dumps({"rule_files": [str(rules)]}))
+        urllib.request.urlopen(urllib.request.Request(f"{url}/-/reload", method="POST"), timeout=60).close()
+        time.sleep(WARM_ROUNDS * seconds)
+        cost.look(url, names)
         cost.groups.clear()
         cost.rules.clear()
         before, begun = _own(url, CPU), time.monotonic()
-        wait_for("evaluations", lambda: cost.look(url), 150)
-        cost.cpu = (_own(url, CPU) - before) / (time.monotonic() - begun) * ROUND_SECONDS
-        cost.counts = {"recorded": int(_own(url, "prometheus_tsdb_head_series")), "raw": sum(written.values())}
+        wait_for("evaluations", lambda: cost.look(url, names), 3 * seconds)
+        time.sleep(max(0.0, begun + seconds - time.monotonic()))
+        cost.cpu = (_own(url, CPU) - before) / (time.monotonic() - begun) * seconds
+        cost.counts = {"recorded": int(_own(url, "prometheus_tsdb_head_series")) - raw, "raw": raw}
     return cost
 
 
@@ -108,24 +135,21 @@ def _own(url: str, name: str) -> float:
     return float(found[1])
 
 
-def report(fleet: Fleet, models: int, cost: Cost) -> Iterator[str]:
+def report(fleet: Fleet, models: int, cost: Cost, groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Tables in Markdown. CPU is shared out over groups and rules by the time that each took."""
-    interval = {group["name"]: seconds(group.get("interval")) for group in shipped_groups()}
+    interval = {group["name"]: seconds(group.get("interval")) for group in groups}
     taken = {name: median(times) for name, times in cost.groups.items()}
     each = cost.cpu / sum(taken.values()) * models / fleet.models
     yield f"{models} models of 2 versions, {fleet.features} features, {fleet.sidecars} sidecars; from {fleet.models}."
     yield ""
     yield "| group | rules | interval, s | CPU of an evaluation, s | cores |"
     yield "| --- | --- | --- | --- | --- |"
-    rules = {group["name"]: len(group["rules"]) for group in shipped_groups()}
+    rules = {group["name"]: len(group["rules"]) for group in groups}
     for name in sorted(taken, key=lambda name: -taken[name] / interval[name]):
         cpu = taken[name] * each
         yield f"| {name} | {rules[name]} | {interval[name]:.0f} | {cpu:.2f} | {cpu / interval[name]:.3f} |"
     total = sum(taken[name] * each / interval[name] for name in taken)
     yield f"| all | {sum(rules.values())} | | | {total:.3f} |"
-    core = {name for name in taken if not name.startswith(tuple(f"mlcanary-{part}-" for part in OPTIONAL))}
-    cores = sum(taken[name] * each / interval[name] for name in core)
-    yield f"| what alerts need | {sum(rules[name] for name in core)} | | | {cores:.3f} |"
     yield ""
     yield f"All together {total:.2f} cores, {total / CORES:.0%} of {CORES}."
     raw = cost.counts["raw"] / fleet.models / 2 / fleet.sidecars
@@ -144,11 +168,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=6)
     parser.add_argument("--for", type=int, default=300, dest="scaled")
-    parser.add_argument("--sidecars", type=int, default=2)
+    parser.add_argument("--sidecars", type=int, default=1, help="of each version")
+    parser.add_argument("--step", type=float, default=30.0, help="seconds between scrapes")
+    parser.add_argument("--further", action="store_true", help="with the rules that nothing shipped reads")
     asked = parser.parse_args(arguments)
-    fleet = Fleet(asked.models, asked.sidecars, names=names_read())
+    groups = measured_groups(asked.further)
+    fleet = Fleet(asked.models, asked.sidecars, step=asked.step, names=names_read(groups))
     with tempfile.TemporaryDirectory() as folder:
-        for line in report(fleet, asked.scaled, evaluated(Path(folder), fleet)):
+        for line in report(fleet, asked.scaled, evaluated(Path(folder), fleet, groups), groups):
             print(line)
 
 

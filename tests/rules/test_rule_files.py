@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import promql_parser as promql
@@ -15,7 +16,7 @@ from guides import guide
 from mlcanary.catalog import ACTION_LABEL, ACTION_ROLLBACK, CATALOG, INDICATORS, OBJECTIVES, Group, Kind
 from mlcanary.catalog.judge import MARGINS
 from mlcanary.judge.intake import reading
-from prometheus_tools import ROOT, RULE_FILES, RULES, run
+from prometheus_tools import LOADED_RULES, ROOT, RULE_FILES, RULES, run
 from promtool_cases import asks_for_rollback, recorded_names, shipped_groups, told_by
 
 RULE_LIST = [rule for group in shipped_groups() for rule in group["rules"]]
@@ -38,6 +39,11 @@ def wire_names(groups: tuple[Group, ...] = tuple(Group)) -> dict[str, str]:
     }
 
 
+def rules_of(path: Path) -> list[dict[str, Any]]:
+    """The rules of a file."""
+    return [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+
+
 def selectors(node: Any) -> Iterator[promql.VectorSelector]:
     """Every selector of a parsed expression."""
     if isinstance(node, promql.VectorSelector):
@@ -56,16 +62,16 @@ def test_promtool_finds_nothing_to_complain_about() -> None:
 
 def test_the_recording_rules_are_what_the_generator_writes() -> None:
     written = runpy.run_path(str(RULES / "generate.py"))["render"]()
-    kept = {path.name: path.read_text() for path in RULE_FILES if path.name.endswith(".recording.yml")}
+    kept = {str(p.relative_to(RULES)): p.read_text() for p in RULE_FILES if p.name.endswith(".recording.yml")}
     assert kept == written, "run: python rules/generate.py"
 
 
-def test_the_example_configuration_of_prometheus_loads_all_rule_files() -> None:
+def test_the_example_configuration_of_prometheus_loads_all_rule_files_but_the_further_ones() -> None:
     path = RULES / "example" / "prometheus.yml"
     status, output = run("promtool", "check", "config", "--syntax-only", path)
     assert status == 0, output
     patterns = yaml.safe_load(path.read_text())["rule_files"]
-    assert sorted(found.resolve() for pattern in patterns for found in path.parent.glob(pattern)) == list(RULE_FILES)
+    assert sorted(found.resolve() for pattern in patterns for found in path.parent.glob(pattern)) == list(LOADED_RULES)
 
 
 def test_group_names_are_unique() -> None:
@@ -151,19 +157,22 @@ def test_rules_that_ask_for_a_rollback_compare_with_the_live_baseline_and_say_al
 
 def test_alerts_need_no_file_that_may_be_left_out() -> None:
     """`details` and what is named after a kind of model is optional; and in `canary` there is nothing else."""
-    read = {name for rule in ALERTS for name in recorded_names(told_by(rule))}
-    while more := {name for known in read for name in recorded_names(RECORDED[known])} - read:
-        read |= more
-    groups = {group["name"]: {r.get("record") for r in group["rules"]} for group in shipped_groups()}
+    read = _closed({name for rule in ALERTS for name in recorded_names(told_by(rule))})
     optional = ("details", "estimated", "joint", "labels", "multiclass", "ranking", "regression", "segments", "values")
-    for part in optional:
-        for name, records in groups.items():
-            if name.startswith(f"mlcanary-{part}-"):
-                assert records & read == set(), name
-    core = set().union(
-        *(groups[name] for name in groups if name.startswith(("mlcanary-recording-", "mlcanary-drift-")))
-    )
-    assert {name for name in core - read if "_stderr" not in name} == set()
+    for path in LOADED_RULES:
+        records = {rule.get("record") for rule in rules_of(path)}
+        if path.name.startswith(optional):
+            assert records & read == set(), path.name
+        if path.name == "canary.recording.yml":
+            assert {name for name in records - read if "_stderr" not in name} == set()
+
+
+def test_nothing_that_is_loaded_reads_what_is_further() -> None:
+    texts = [*map(told_by, ALERTS), *(rule["expr"] for path in LOADED_RULES for rule in rules_of(path))]
+    read = {name for text in texts for name in recorded_names(text)} | _drawn(recorded_names)
+    further = {rule["record"] for path in RULE_FILES if path not in LOADED_RULES for rule in rules_of(path)}
+    assert further
+    assert further & read == set()
 
 
 def test_one_rule_asks_for_a_rollback_whoever_else_may_and_only_while_a_judge_judges() -> None:
@@ -172,6 +181,13 @@ def test_one_rule_asks_for_a_rollback_whoever_else_may_and_only_while_a_judge_ju
     assert "and model_version:mlcanary_judge:active" in verdict["expr"]
     (file,) = [path for path in RULE_FILES if "record: model_version:mlcanary_judge:active" in path.read_text()]
     assert verdict["alert"] in file.read_text(), "who loads one without the other has no tier that acts, or two"
+
+
+def _closed(names: set[str]) -> set[str]:
+    """These and all that they are made of."""
+    while more := {name for known in names for name in recorded_names(RECORDED.get(known, ""))} - names:
+        names = names | more
+    return names
 
 
 def _drawn(names: Any) -> set[str]:
