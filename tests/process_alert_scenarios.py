@@ -170,7 +170,7 @@ def of_the_handler() -> list[Scenario]:
             (40, ({**HANDLER, **CRITICAL},)),
             resolved=61,
         ),
-        silent("MLCanaryHandlerDown", "an exporter is down, not the handler", HEALTHY | gauge("up", EXPORTER, *outage)),
+        *_of_a_handler_that_is_gone(),
         fires(
             "MLCanaryAlertsNotDelivered",
             "the watchdog does not come for half an hour",
@@ -247,6 +247,48 @@ def of_the_handler() -> list[Scenario]:
             "always, even without any data",
             {},
             tuple((m, ({"severity": "none"},)) for m in (1, 60)),
+        ),
+    ]
+
+
+def _of_a_handler_that_is_gone() -> list[Scenario]:
+    """The handler is no longer in discovery, or another pod has taken its place."""
+    alert, job = "MLCanaryHandlerDown", {"job": HANDLER["job"]}
+    build, place = "mlcanary_handler_build_info", {"cluster": "c", "namespace": "m"}
+    elsewhere = {**HANDLER, **place}
+    pod = {**HANDLER, "instance": "10.0.0.7:10879"}
+    left: Course = ((0, 1.0), (30, None))
+
+    def with_info(labels: Labels, *course: tuple[int, float | None]) -> Series:
+        return gauge("up", labels, *course) | gauge(build, {**labels, "version": "1"}, *course)
+
+    return [
+        silent(alert, "an exporter is down, not the handler", HEALTHY | gauge("up", EXPORTER, (0, 1.0), (30, 0.0))),
+        fires(
+            alert,
+            "scaled to 0 and back: no series of its job is left, while the same job of another namespace goes on",
+            HEALTHY | with_info(HANDLER, *left, (60, 1.0)) | with_info(elsewhere, (0, 1.0)),
+            (42, ({**job, **CRITICAL},)),
+            resolved=61,
+        ),
+        fires(
+            alert,
+            "gone from a namespace, beside an exporter in the same job",
+            HEALTHY | with_info(elsewhere, *left, (60, 1.0)) | gauge("up", {**elsewhere, "instance": "e"}, (0, 1.0)),
+            (42, ({**job, **place, **CRITICAL},)),
+            resolved=61,
+        ),
+        fires(
+            alert,
+            "the pod that takes its place never answers",
+            HEALTHY | with_info(HANDLER, *left) | gauge("up", pod, (0, None), (30, 0.0)) | with_info(pod, (60, 1.0)),
+            (42, ({**job, **CRITICAL},)),
+            resolved=61,
+        ),
+        silent(
+            alert,
+            "another pod takes its place within four minutes",
+            HEALTHY | with_info(HANDLER, *left) | with_info(pod, (34, 1.0)),
         ),
     ]
 
