@@ -107,6 +107,21 @@ def incident(answer: Row) -> str:
     return "\n".join(lines)
 
 
+def waiting(answer: Row) -> str:
+    """What an incident that waits for a person waits for: who may approve it, with which command, until when."""
+    found, names = answer["incident"], answer["approvers"]
+    order = f"{_line(found['id'])} --plan {_line(found['plan'])}"
+    who = ", ".join(map(_line, names)) or "nobody: no principal of the web configuration has the scope approve"
+    return "\n".join(
+        (
+            f"waits for approval until {when(found['expires'])}; the version keeps its traffic until then",
+            f"  may approve: {who}",
+            f"  approve:     mlcanary handler approve {order} --wait",
+            f"  refuse:      mlcanary handler refuse {order}",
+        )
+    )
+
+
 def _value(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
