@@ -25,7 +25,8 @@ from mlcanary.doctor.links import Link as Found
 from mlcanary.doctor.routing import receivers_of
 from prometheus_tools import ROOT, RULE_FILES, RULES, alertmanager, prometheus
 
-SHIPPED = (ROOT / "alertmanager" / "alertmanager.yml").read_text()
+ALERTMANAGER = ROOT / "alertmanager" / "alertmanager.yml"
+SHIPPED = ALERTMANAGER.read_text()
 HANDLER = "http://127.0.0.1:10879"
 ROLLBACK = {"action": "rollback", "measure": "accuracy"}
 
@@ -69,7 +70,15 @@ async def test_a_real_chain(tmp_path: Path) -> None:
             alertmanager(tmp_path, shipped_alertmanager(tmp_path, handler.url)) as alerts,
             prometheus(tmp_path, prometheus_configuration(exporter.address, alerts), port) as url,
         ):
-            plan = ChainPlan(f"http://{exporter.address}", url, alerts, handler.url, token=TOKEN, rules=RULES)
+            plan = ChainPlan(
+                f"http://{exporter.address}",
+                url,
+                alerts,
+                handler.url,
+                token=TOKEN,
+                rules=RULES,
+                inhibitions=ALERTMANAGER,
+            )
 
             await sound(
                 plan, but="watchdog"
@@ -84,6 +93,7 @@ async def test_a_real_chain(tmp_path: Path) -> None:
             assert "router (react)" in found["handler access"].what
             assert "goes to receiver mlcanary-handler" in found["route"].what
             assert "goes to receiver mlcanary-watchdog" in found["route watchdog"].what
+            assert found["inhibitions"].what == "all 9 are in force"
             await breaks(plan, tmp_path)
 
 
