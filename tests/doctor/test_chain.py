@@ -25,8 +25,7 @@ from mlcanary.doctor.links import Link as Found
 from mlcanary.doctor.routing import receivers_of
 from prometheus_tools import ROOT, RULE_FILES, RULES, alertmanager, prometheus
 
-ALERTMANAGER = ROOT / "alertmanager" / "alertmanager.yml"
-SHIPPED = ALERTMANAGER.read_text()
+SHIPPED = (ROOT / "alertmanager" / "alertmanager.yml").read_text()
 HANDLER = "http://127.0.0.1:10879"
 ROLLBACK = {"action": "rollback", "measure": "accuracy"}
 
@@ -70,15 +69,8 @@ async def test_a_real_chain(tmp_path: Path) -> None:
             alertmanager(tmp_path, shipped_alertmanager(tmp_path, handler.url)) as alerts,
             prometheus(tmp_path, prometheus_configuration(exporter.address, alerts), port) as url,
         ):
-            plan = ChainPlan(
-                f"http://{exporter.address}",
-                url,
-                alerts,
-                handler.url,
-                token=TOKEN,
-                rules=RULES,
-                inhibitions=ALERTMANAGER,
-            )
+            plan = ChainPlan(f"http://{exporter.address}", url, alerts, handler.url, token=TOKEN, rules=RULES)
+            plan = replace(plan, inhibitions=yaml.safe_load(SHIPPED))
 
             await sound(
                 plan, but="watchdog"

@@ -61,7 +61,7 @@ def test_each_one_that_is_left_out_is_missed(number: int) -> None:
         (
             lambda rules: rules.clear(),
             False,
-            "9 of 9 are missing: while MLCanaryExporterDown fires, rollbacks of the same",
+            "9 of 9 are missing: while MLCanaryExporterDown fires, rollbacks",
         ),
         (lambda rules: rules[0].update(source_matchers=['alertname="MLCanaryExporterDown"']), False, "3 of 9"),
         (lambda rules: rules[0].update(target_matchers=['action="page"']), False, "4 of 9"),
