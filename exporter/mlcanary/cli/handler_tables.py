@@ -94,6 +94,7 @@ def incident(answer: Row) -> str:
         "asked by": found["actor"],
         "plan": found["plan"],
         "expires": when(found["expires"]) if found["expires"] else "",
+        "approvers": ", ".join(answer["approvers"]),
         "seen by": found["acknowledged_by"] or "nobody",
         "proof": f"{proof['passed']} of {proof['windows']} windows: {proof['note']}" if proof else "",
         "note": found["note"],

@@ -50,6 +50,8 @@ async def test_without_wait_it_says_who_must_approve_and_ends_with_3(people: Peo
     assert who == "  may approve: alex, alex.program, root"  # and not root.program, who ordered it
     assert how == f"  approve:     mlcanary handler approve {incident.id} --plan {incident.plan} --wait"
     assert otherwise == f"  refuse:      mlcanary handler refuse {incident.id} --plan {incident.plan}"
+    shown = await run(people, "show", incident.id, by="rita")
+    assert "approvers: alex, alex.program, root\n" in shown.stdout
     approved = await run(people, *how.split()[3:], by="alex")
     assert approved.exit_code == 0, approved.output
     assert people.handler.state() == "resolved"
