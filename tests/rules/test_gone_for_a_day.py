@@ -8,7 +8,7 @@ import pytest
 
 from promtool_cases import case, check, expression, series_name
 
-STEP = 2
+STEP = 5
 """Minutes between two samples."""
 THERE, GONE = 30 // STEP, 26 * 60 // STEP
 GROUP = {"cluster": "c", "namespace": "m"}
@@ -31,6 +31,6 @@ def test_it_fires_for_the_rest_of_the_day_and_then_no_more(tmp_path: Path, name:
         "alertstate": "firing",
         "severity": severity,
     }
-    tests = [expression(firing, f"{minute}m", (told, 1.0)) for minute in (42, 24 * 60 + 20)]
+    tests = [expression(firing, f"{minute}m", (told, 1.0)) for minute in (45, 24 * 60 + 20)]
     tests += [expression(firing, f"{minute}m") for minute in (30, 24 * 60 + 40, 25 * 60)]
     check(tmp_path, f"{STEP}m", [case(f"{STEP}m", series, tests)], f"MLCanary{name}Down")
