@@ -62,6 +62,14 @@ def test_every_mounted_file_exists(compose: dict[str, Any]) -> None:
     assert [mount for mount in mounts if mount.startswith("./") and not mount.endswith(":ro")] == []
 
 
+def test_every_configuration_is_a_file(compose: dict[str, Any]) -> None:
+    """A read-only container takes no inline `content`: Compose copies it in, and fails."""
+    assert compose["configs"]
+    for name, config in compose["configs"].items():
+        assert list(config) == ["file"], name
+        assert (ROOT / config["file"]).is_file(), name
+
+
 def test_every_named_volume_is_declared_and_used(compose: dict[str, Any]) -> None:
     mounts = [mount for service in compose["services"].values() for mount in service.get("volumes", ())]
     assert {mount.split(":")[0] for mount in mounts if not mount.startswith("./")} == set(compose["volumes"])
@@ -92,13 +100,23 @@ def test_every_command_that_the_image_runs_exists(compose: dict[str, Any]) -> No
     assert set(started) <= set(COMMANDS)
 
 
-def test_the_handler_accepts_its_inline_configuration(compose: dict[str, Any]) -> None:
-    (target,) = parse_settings(compose["configs"]["handler"]["content"], "docker-compose.yml").targets
+def configuration(compose: dict[str, Any], name: str) -> str:
+    """The text of a configuration that the compose file mounts."""
+    return (ROOT / compose["configs"][name]["file"]).read_text(encoding="utf-8")
+
+
+def test_the_handler_accepts_its_configuration(compose: dict[str, Any]) -> None:
+    (target,) = parse_settings(configuration(compose, "handler"), "handler.yml").targets
     assert (target.model, target.mode, target.versions) == (MODEL, "react", ("v1", "v2"))
 
 
-def test_the_judge_accepts_its_inline_configuration(compose: dict[str, Any]) -> None:
-    settings = parse_judge_settings(compose["configs"]["judge"]["content"], "docker-compose.yml")
+def test_the_handler_asks_for_the_token_that_is_mounted(compose: dict[str, Any]) -> None:
+    web = yaml.safe_load(configuration(compose, "handler-web"))
+    assert web == {"bearer_token_file": f"/run/secrets/{compose['services']['handler']['secrets'][0]}"}
+
+
+def test_the_judge_accepts_its_configuration(compose: dict[str, Any]) -> None:
+    settings = parse_judge_settings(configuration(compose, "judge"), "judge.yml")
     assert settings.prometheus.url == "http://prometheus:9090"
 
 
