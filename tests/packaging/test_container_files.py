@@ -104,7 +104,7 @@ def test_every_command_that_the_image_runs_exists(compose: dict[str, Any]) -> No
 
 def configuration(compose: dict[str, Any], name: str) -> str:
     """The text of a configuration that the compose file mounts."""
-    return (ROOT / compose["configs"][name]["file"]).read_text(encoding="utf-8")
+    return (ROOT / str(compose["configs"][name]["file"])).read_text(encoding="utf-8")
 
 
 def test_the_handler_accepts_its_configuration(compose: dict[str, Any]) -> None:
