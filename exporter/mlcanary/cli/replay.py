@@ -177,6 +177,8 @@ def _print_table(result: Replay, seconds: float) -> None:
         )
     if any("±" in text for row in rows for text in row):
         click.echo("±: what the bins of scores may hide; chance comes on top")
+    for which in _positive_classes(result):
+        click.echo(which)
     if not any(figures["labels"] for figures in result.versions.values()):
         click.echo("no prediction has a label: give the file with the labels by another --log.path")
     for key, figures in result.versions.items():
@@ -184,6 +186,14 @@ def _print_table(result: Replay, seconds: float) -> None:
             click.echo(
                 f"{key.model}/{key.version} furthest from the reference, PSI (by chance): {', '.join(moved[:_TOP])}"
             )
+
+
+def _positive_classes(result: Replay) -> Iterator[str]:
+    """Which class precision, recall and F1 are of; the others are in the JSON, by class."""
+    found = {key.model: f["positive_class"] for key, f in result.versions.items() if "positive_class" in f}
+    for model, name in found.items():
+        of_model = f"{model}: " if len(found) > 1 else ""
+        yield f"{of_model}precision, recall and f1 are of the positive class, {name}; --output json has every class"
 
 
 def _moved(figures: dict[str, Any]) -> Iterator[str]:
