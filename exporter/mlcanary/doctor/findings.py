@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from mlcanary.catalog import Task
 from mlcanary.doctor.reading import Reading, Seen
+from mlcanary.doctor.tables import comma_columns, time_oddity
 from mlcanary.records import Label, Prediction
 
 _MANY = 50
@@ -112,7 +113,12 @@ def _lines(readings: Sequence[Reading]) -> Iterator[Finding]:
             )
         if reading.rejects["timestamp"]:
             what = f"{reading.rejects['timestamp']} times cannot be read, or lie more than an hour in the future"
-            yield Finding(Level.TRAP, "time", what, "these rows are lost", "check the clock, the zone and the unit")
+            texts = [row.ts for row in reading.tried if isinstance(row.ts, str)]
+            odd = time_oddity("PATH", texts)
+            remedy = "check the clock, the zone and the unit" if odd is None else odd.remedy
+            yield Finding(
+                Level.TRAP, "time", what if odd is None else f"{what}; {odd.what}", "these rows are lost", remedy
+            )
         if reading.waiting and reading.seen:
             what = f"{reading.waiting} lines wait for their other half or a schema"
             yield Finding(Level.NOTE, "pairs", what, "given up after 5 minutes of event time, counted as `unpaired`")
@@ -267,7 +273,12 @@ def _odd_features(values: dict[str, list[object]], rows: int) -> Iterator[Findin
         yield Finding(
             Level.TRAP, "features", what, "they count as unusable, no drift", "log numbers, texts, true or false"
         )
-    names = [n for n, v in values.items() if _is_name(v)]
+    commas = comma_columns(values)
+    if commas:
+        what = f"texts that are numbers with a comma: {_some([f'{n} ({example})' for n, example in commas.items()])}"
+        remedy = '`decimal: ","` in the `mapping` of a CSV; else log numbers'
+        yield Finding(Level.TRAP, "features", what, "each is a category of its own, no distribution", remedy)
+    names = [n for n, v in values.items() if n not in commas and _is_name(v)]
     if names:
         what = f"texts that hardly ever repeat: {_some(names)}"
         yield Finding(Level.TRAP, "features", what, "an id or free text is no category", "leave them out of `features`")
