@@ -88,11 +88,15 @@ def test_each_field_may_have_several_places_a_constant_or_a_unit() -> None:
 
 
 def test_cells_with_decimal_commas_and_local_times() -> None:
-    mapping = {"csv": ["index", "at", "release", "amount", "p", "took"], "delimiter": ";", "decimal": ","}
+    mapping: dict[str, Any] = {
+        "csv": ["index", "at", "release", "amount", "p", "took"],
+        "delimiter": ";",
+        "decimal": ",",
+    }
     mapping |= {"ts": {"path": "at", "format": "%d.%m.%Y %H:%M"}, "timezone": "Europe/Berlin"}
     mapping |= {"version": "release", "features": ["amount"], "score": "p", "latency_ms": "took"}
     lines = (b";at;release;amount;p;took", b"0;01.11.2026 13:05;1.100;1.234,5;0,25;1.200")
-    records, rejects = decoded("mapping", [*lines, b"1;2026-11-01;2;3;0,5;4"], mapping=mapping)
+    records, rejects = decoded("mapping", [*lines, b"1;yesterday;2;3;0,5;4"], mapping=mapping)
     (found,) = records
     assert isinstance(found, Prediction)
     assert (found.ts, found.key.version, found.score, found.latency) == (1793534700.0, "1.100", 0.25, 1.2)
