@@ -21,7 +21,7 @@ from stored_log import NOW, REFERENCE, StoredLog, joined, rows
 
 LABELS: tuple[tuple[Any, float | None], ...] = (
     *((1, 1.0), (0, 0.0), (True, 1.0), (False, 0.0), ("true", 1.0), (3, 3.0), (2.5, 2.5), ("-7", -7.0)),
-    *(("churned", None), ("nan", None), ("1_0", None), (10**17 + 1, None)),
+    *(("churned", None), ("nan", None), ("1_0", None), (10**17, None)),
 )
 """As a log has them, and their number."""
 
