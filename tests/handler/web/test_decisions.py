@@ -83,6 +83,7 @@ def test_a_rehearsal_that_the_target_refuses_and_one_that_does_not_fit_say_so() 
     }
     found = decision_of(row(**would, missing=0.4, note="server v1 is not running"))
     assert found.text == (
-        "would take the traffic of v2 to v1, then v1 60 %, v2 40 %; 40% of it does not fit now; server v1 is not running"
+        "would take the traffic of v2 to v1, then v1 60 %, v2 40 %; 40% of it does not fit now; "
+        "server v1 is not running"
     )
     assert decision_of(row(decision="suppress", reason="dry_run", version="v2")).text == "would take the traffic of v2"
