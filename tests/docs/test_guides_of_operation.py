@@ -45,11 +45,12 @@ def test_the_guide_to_upgrades_has_the_layouts_of_this_version() -> None:
 
 
 def test_the_settings_of_the_registry_load(tmp_path: Path) -> None:
-    target, notify = blocks(section(guide("handler"), REGISTRY), "yaml")
+    text = section(guide("handler"), REGISTRY)
+    (target,), notify = blocks(text, "yaml"), re.findall(r"`(notify: .*?)`", text)[0]
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "registry_url").write_text("http://127.0.0.1:9321/")
     lines = "".join(line.removeprefix("    ").join(("  ", "\n")) for line in target.splitlines())
-    text = f"prometheus: {{url: 'http://127.0.0.1:9090'}}\n{notify}targets:\n- name: router\n  model: clicks\n{lines}"
+    text = f"prometheus: {{url: 'http://127.0.0.1:9090'}}\n{notify}\ntargets:\n- name: router\n  model: clicks\n{lines}"
     assert yaml.safe_load(text)["targets"][0]["target"]["type"] == "mlflow"
     settings = parse_settings(text, str(tmp_path / "handler.yml"))
     assert settings.targets[0].versions == ("v1", "v2")
