@@ -12,6 +12,8 @@ from mlcanary.doctor.diagnosis import Diagnosis
 from mlcanary.doctor.findings import Finding, Level
 from mlcanary.doctor.tables import broken_table, comma_columns, time_format
 from mlcanary.records import Prediction
+from mlcanary.replay import replay
+from mlcanary.settings import Flags, load_settings
 
 ROWS = range(60)
 
@@ -171,3 +173,33 @@ def test_versions_and_dates_are_no_numbers_with_a_comma() -> None:
         "price": ["1,5", 3, ""],
     }
     assert comma_columns(columns) == {"price": "1,5"}
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (("no", "yes"), 'positive_class: "yes"   # decide: '),
+        (("churned", "stayed"), "positive_class: stayed   # decide: "),
+        (("0", "1"), ""),
+    ],
+)
+def test_classes_of_labels_that_a_score_alone_does_not_have_are_proposed(
+    names: tuple[str, str], wanted: str, tmp_path: Path
+) -> None:
+    head, row = "id,ts,version,age,score,label", lambda i: f"r{i},{iso(i)},v1,{i},{i / 60:.4f},{names[i % 2]}"
+    found = diagnosed(tmp_path, table(head, row))
+    assert (wanted in found.yaml) if wanted else ("positive_class" not in found.yaml)
+    path = tmp_path / "mlcanary.yml"
+    path.write_text(found.yaml)
+    (figures,) = replay(load_settings(Flags(config_file=path)), found.now).versions.values()
+    assert figures["accuracy"] == 0.5
+    assert {"precision", "recall"} <= figures.keys()
+
+
+def test_classes_that_never_meet_are_told(tmp_path: Path) -> None:
+    lines = records(
+        {"id": f"r{i}", "ts": iso(i), "version": "v1", "prediction": "AB"[i % 2], "label": "ab"[i % 2]} for i in ROWS
+    )
+    (said,) = [f for f in diagnosed(tmp_path, lines).findings if f.key == "classes"]
+    assert said.what == "answers are called A, B, and labels a, b"
+    assert said.level is Level.TRAP

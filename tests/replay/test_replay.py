@@ -138,3 +138,10 @@ def test_a_log_without_any_time_is_replayed(tmp_path: Path) -> None:
     result = CliRunner().invoke(replay, ["--log.path", str(log), "--output", "json"])
     assert result.exit_code == 0, result.output
     assert versions(json.loads(result.output))["unknown"]["duplicate_predictions"] == 1
+
+
+def test_a_table_in_which_no_answer_can_be_right_says_why(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"id": "a", "score": 0.7, "label": "yes"}\n{"id": "b", "score": 0.2, "label": "no"}\n')
+    result = CliRunner().invoke(replay, ["--log.path", str(log)], catch_exceptions=False)
+    assert "no answer can be right: answers are called 0, 1, labels no, yes; set positive_class" in result.output

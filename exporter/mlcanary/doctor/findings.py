@@ -18,6 +18,7 @@ from mlcanary.doctor.tables import comma_columns, time_oddity
 from mlcanary.records import Label, Prediction
 
 _MANY = 50
+_SHOWN_CLASSES = 4
 _OFTEN_NULL = 0.2
 _MOST_FEATURES = 200
 _DAY = 86_400.0
@@ -187,6 +188,7 @@ def _outcomes(rows: Sequence[Seen], labels: Sequence[Seen], share: dict[str, flo
             "traffic, latency and drift work; accuracy, F1, AUC and the like need labels",
             "add the log of labels as a source: one more --log.path shows whether the ids meet",
         )
+    yield from _unlike_classes(rows, labels)
     ids = {each.record.id for each in rows}
     lost = [each for each in labels if each.record.id not in ids]
     if lost:
@@ -200,6 +202,19 @@ def _outcomes(rows: Sequence[Seen], labels: Sequence[Seen], share: dict[str, flo
             "they join nothing unless their prediction lies outside the sample",
             "use the same id; row n of a batch is <id>/n" if level is Level.TRAP else "",
         )
+
+
+def _unlike_classes(rows: Sequence[Seen], labels: Sequence[Seen]) -> Iterator[Finding]:
+    """Answers that say a class which no label has, so that none is ever right."""
+    answers = {s.record.predicted for s in rows if isinstance(s.record, Prediction) and s.row.prediction is not None}
+    truths = {s.record.label for s in (*rows, *labels)} - {None}
+    answers.discard(None)
+    several = answers and truths and 1 < max(len(answers), len(truths)) <= _MANY
+    if several and not answers & truths:
+        named = (", ".join(sorted(map(str, each))[:_SHOWN_CLASSES]) for each in (answers, truths))
+        what = "answers are called {}, and labels {}".format(*named)
+        remedy = "log both by the same names"
+        yield Finding(Level.TRAP, "classes", what, "no answer can be right: accuracy is 0", remedy)
 
 
 def _times(rows: Sequence[Seen], now: float) -> Iterator[Finding]:
