@@ -222,7 +222,7 @@ def test_a_version_that_comes_back_is_another_canary(tmp_path: Path) -> None:
 def test_the_replay_ends_with_the_log_and_says_what_it_ended_before(tmp_path: Path) -> None:
     mature = CONFIGURATION + "    maturity: 5m\n"
     log = ReleasedLog(5, seconds=600)
-    arguments = write(tmp_path, log.lines(), configuration=mature)
+    write(tmp_path, log.lines(), configuration=mature)
     result = replay_verdicts.run(settings(tmp_path), None, time.time(), lambda _lines, _done: None)
     (canary,) = result.canaries
     newest = EPOCH + 600 + 60  # the last label
@@ -235,9 +235,8 @@ def test_the_replay_ends_with_the_log_and_says_what_it_ended_before(tmp_path: Pa
     assert f"\nlog ended  before {outcomes} (maturity 5 min)\n" in text
     assert "log ended  before the canary was 60 min old (min_age), it was 10 min\n" in text
     assert "log ended  before this was shown to be not worse by its margin: " in text
-    assert json.loads(run(arguments, "--output", "json").output)["judge"]["canaries"][0]["missing"] == list(
-        canary.missing
-    )
+    (told,) = json.loads(replay_verdicts.as_document(result, {}))["judge"]["canaries"]
+    assert told["missing"] == list(canary.missing)
 
 
 def test_labels_that_go_on_without_requests_leave_the_verdict_without_traffic(tmp_path: Path) -> None:
@@ -246,9 +245,15 @@ def test_labels_that_go_on_without_requests_leave_the_verdict_without_traffic(tm
         (at + 1200, re.sub(rb'"ts": [0-9.]+', b'"ts": %f' % (at + 1200), data)) if b'"label"' in data else (at, data)
         for at, data in lines
     ]
-    canary = judged(write(tmp_path, sorted(late)))
-    assert canary["assessment"]["reason"] == "no_canary_traffic"
-    assert canary["missing"][0].startswith("v2 was asked again: its last request came by 2025-10-09 09:00:")
+    write(tmp_path, sorted(late))
+    result = replay_verdicts.run(settings(tmp_path), None, time.time(), lambda _lines, _done: None)
+    (canary,), told = result.canaries, "\n".join(replay_verdicts.told(result))
+    assert canary.assessment.reason == "no_canary_traffic"
+    assert (
+        "\nverdict    no_data (no_canary_traffic) at the end\nbefore     hold (collecting) until 2025-10-09 09:15:"
+        in told
+    )
+    assert canary.missing[0].startswith("v2 was asked again: its last request came by 2025-10-09 09:00:")
 
 
 @pytest.mark.parametrize("maturity", ["", "    maturity: 5m\n", "    maturity: 3h\n"])
