@@ -50,6 +50,12 @@ _BY_FEATURE = {
     "mlcanary_window_feature_psi_critical": "feature_psi_critical",
     "mlcanary_window_feature_missing_ratio": "feature_missing",
 }
+_BY_CLASS = {
+    "mlcanary_window_class_precision_ratio": "class_precision",
+    "mlcanary_window_class_recall_ratio": "class_recall",
+    "mlcanary_window_class_f1_ratio": "class_f1",
+}
+_BY_NAME = _BY_FEATURE | _BY_CLASS
 
 
 @dataclass
@@ -137,8 +143,11 @@ def _figures(panel: Panel) -> dict[str, Any]:
             found[_SIMPLE[sample.name]] = sample.value
         elif sample.name in _BY_RANK:
             found[f"{_BY_RANK[sample.name]}@{sample.labels[-1]}"] = sample.value
-        elif sample.name in _BY_FEATURE:
-            found.setdefault(_BY_FEATURE[sample.name], {})[sample.labels[-1]] = sample.value
+        elif sample.name in _BY_NAME:
+            found.setdefault(_BY_NAME[sample.name], {})[sample.labels[-1]] = sample.value
+    if {"precision", "recall", "f1"} & found.keys():
+        classes = [name for figure in _BY_CLASS.values() for name in found.get(figure, {})]
+        found["positive_class"] = next(name for name in classes if panel.plan.is_positive(name))
     outcomes = panel.outcomes.parts
     found["label_joins"] = {name: count for (name,), count in outcomes["joins"].items()}
     found.setdefault("labels", found["label_joins"]["matched"])

@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from bench_records import lines  # noqa: E402 - beside this file, not installed
+from bench_records import VERSIONS, lines  # noqa: E402 - beside this file, not installed
 
 from mlcanary.catalog import JOINT_DRIFT  # noqa: E402
 from mlcanary.columns import PredictionColumns, alike, joined  # noqa: E402
@@ -43,7 +43,7 @@ def plan(directory: Path, data: bytes) -> MonitorPlan:
 def seconds(the_plan: MonitorPlan, blocks: list[bytes], step: Step, now: float) -> tuple[float, float]:
     """CPU seconds of decoding, and of counting; labels are left out, as what is shed does not touch them."""
     decoder = NativeFormat(RowReader(the_plan.model))
-    keys = [ModelKey("fraud", version) for version in ("v1", "v2")]
+    keys = [ModelKey("fraud", version) for version in VERSIONS]
     panels = {key: Panel(key, the_plan.default, the_plan.windows, now) for key in keys}
     for panel in panels.values():
         panel.resting = frozenset() if step.joint else frozenset({JOINT_DRIFT})

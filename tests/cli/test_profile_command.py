@@ -124,8 +124,9 @@ def test_features_are_named_and_columns_that_tell_rows_apart_are_doubted(tmp_pat
     rows = "".join(f"{i},{20 + i % 50},{i * 0.37},p{i % 3},u{i}@example.org\n" for i in range(300))
     (tmp_path / "t.csv").write_text(f",age,weight,plan,email\n{rows}")
     said = CliRunner().invoke(command, [str(tmp_path / "t.csv"), "--output", str(tmp_path / "p.json")]).output
-    assert "  numeric: (no name), age, weight\n  categorical: plan, email\n" in said
-    assert "note: by the look of them no features, since every row has its own: (no name), email; see --exclude" in said
+    assert "  numeric: age, weight\n  categorical: plan, email\n" in said
+    assert "note: by the look of them no features, since every row has its own: email; see --exclude" in said
+    assert "note: left out the index of pandas, which has no name: write files with index=False" in said
 
 
 def test_the_help_says_what_is_stored() -> None:
@@ -166,3 +167,15 @@ def test_errors_say_what_was_found_and_what_is_allowed(
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     result = run(tmp_path / "nowhere.csv")
     assert str(result.exception) == f"{tmp_path}/nowhere.csv: cannot be read: No such file or directory"
+
+
+def test_semicolons_are_read_and_decimal_commas_are_refused_with_the_call_that_mends_them(tmp_path: Path) -> None:
+    table = tmp_path / "german.csv"
+    table.write_text("age;plan;score\n" + "".join(f"{20 + i};ab;0.{i:02}\n" for i in range(60)))
+    assert "1 numeric and 1 categorical features, output in" in run(table).output
+    table.write_text("age;amount;score\n" + "".join(f"{20 + i};1.234,{i:02};0.{i:02}\n" for i in range(60)))
+    found = run(table)
+    assert isinstance(found.exception, ConfigError)
+    assert "found numbers with a comma in amount (1.234,00); allowed: a decimal point" in str(found.exception)
+    assert "decimal='.'" in found.exception.hint
+    assert run(table, "--exclude", "amount").exit_code == 0

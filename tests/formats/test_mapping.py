@@ -87,6 +87,23 @@ def test_each_field_may_have_several_places_a_constant_or_a_unit() -> None:
     assert found.features == {"age": 1, "gone": None}
 
 
+def test_cells_with_decimal_commas_and_local_times() -> None:
+    mapping: dict[str, Any] = {
+        "csv": ["index", "at", "release", "amount", "p", "took"],
+        "delimiter": ";",
+        "decimal": ",",
+    }
+    mapping |= {"ts": {"path": "at", "format": "%d.%m.%Y %H:%M"}, "timezone": "Europe/Berlin"}
+    mapping |= {"version": "release", "features": ["amount"], "score": "p", "latency_ms": "took"}
+    lines = (b";at;release;amount;p;took", b"0;01.11.2026 13:05;1.100;1.234,5;0,25;1.200")
+    records, rejects = decoded("mapping", [*lines, b"1;yesterday;2;3;0,5;4"], mapping=mapping)
+    (found,) = records
+    assert isinstance(found, Prediction)
+    assert (found.ts, found.key.version, found.score, found.latency) == (1793534700.0, "1.100", 0.25, 1.2)
+    assert found.features == {"amount": 1234.5}
+    assert [reject.reason for reject in rejects] == ["timestamp"]
+
+
 def test_columns_of_features_make_a_batch_with_what_all_rows_share() -> None:
     line = {"id": "r", "rows": [{"a": 1}, {"a": 2}], "site": "x", "p": [0.1, 0.2]}
     found = predictions([line], id="id", features={"a": "rows[*].a", "site": "site"}, score="p[*]")
@@ -192,6 +209,12 @@ def test_a_key_of_the_source_replaces_that_of_a_shipped_mapping() -> None:
         ({"score": "a", "csv": []}, "csv: found []; allowed: a list of names"),
         ({"score": "a", "csv": ["b", "b"]}, "csv: found a name twice"),
         ({"score": "a", "csv": ["b"]}, "score: found 'a'; allowed: a column of `csv`: b"),
+        ({"score": "a", "decimal": ","}, "decimal: found ','; allowed: '.', or ',' together with `csv`"),
+        ({"score": "a", "csv": ["a"], "decimal": ";"}, "decimal: found ';'"),
+        ({"ts": {"path": "a", "format": "%H:%M"}}, "ts.format: found '%H:%M'; allowed: codes of Python's strptime"),
+        ({"ts": {"path": "a", "format": "%d.%m.%Y", "unit": "s"}}, "ts.format: found"),
+        ({"ts": {"path": "a", "format": 3}}, "ts.format: found 3"),
+        ({"score": {"path": "a", "format": "%Y"}}, "score: found ['format', 'path']; allowed: const, path"),
         ({"score": "a", "delimiter": ";"}, "delimiter: found ';'; allowed: one character, together with `csv`"),
     ],
 )

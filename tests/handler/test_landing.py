@@ -30,7 +30,13 @@ def target(text: str, *, mode: str = "drive") -> answers.TargetAnswer:
         action=None,
         verification=None,
         capacity=answers.CapacityAnswer(100.0, 1.2, 0.0),
+        decision=decision(text),
     )
+
+
+def decision(text: str) -> answers.DecisionAnswer:
+    """What mode observe would have done, whose every text is this one."""
+    return answers.DecisionAnswer(1.7e9, text, text, text, text, text, text, {text: 1}, text, True, text, text)
 
 
 def release(text: str) -> answers.ReleaseAnswer:
@@ -92,7 +98,7 @@ def pages(text: str, viewer: Viewer) -> list[str]:
     version = answers.VersionAnswer(text, text, text, "quarantined", text, text, 1.7e9)
     return [
         page.page([one], [version], [row], viewer),
-        target_page.target_page(one, [incident(text)], [release(text)], detail, [entry], viewer),
+        target_page.target_page(one, [incident(text)], [release(text)], detail, [entry], viewer, [decision(text)]),
         target_page.incident_page(detail, viewer),
         target_page.confirm_page(plan, text, viewer),
         target_page.order_page(order, viewer),

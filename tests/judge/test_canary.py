@@ -9,7 +9,7 @@ import pytest
 from judge_arms import KEY, START, Arm, Release, plan
 from mlcanary.catalog import Family, Verdict
 from mlcanary.judge.canary import Canary, fold
-from mlcanary.judge.contract import Assessment, Facts, Step, change_threshold
+from mlcanary.judge.contract import Assessment, Facts, Step, Structure, change_threshold
 from mlcanary.judge.evidence_curve import CURVE_POINTS
 
 FAULTS = {
@@ -199,3 +199,26 @@ def test_what_is_counted_while_the_split_is_wrong_is_no_evidence_later(configure
     if configured:
         assert canary.skipped["split_mismatch"] >= 30
         assert canary.assess().gates == (), "the split is right again"
+
+
+def test_precision_and_recall_name_the_class_that_their_figures_are_of() -> None:
+    """Of class `no` the canary finds half, of class `yes` all: `no` has the evidence."""
+    structure = Structure(("no", "yes", "other"), (450.0, 50.0, 0.0, 0.0, 50.0, 450.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    good = (45.0, 5.0, 0.0, 0.0, 5.0, 45.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    bad = (20.0, 30.0, 0.0, 0.0, 5.0, 45.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    canary = Canary(KEY, plan())
+    for i in range(40):
+        born = {} if i else {"confusion": structure}
+        of_canary, of_baseline = ({"requests": (50.0, 0.0), "confusion": counts} for counts in (bad, good))
+        canary.advance(Step(START + 60 * i, START + 60 * i + 60, of_canary, of_baseline, born))
+    found = {m.name: m for m in canary.assess().measures}
+    assert {name: m.of_class for name, m in found.items()} == {
+        "accuracy": "",
+        "recall": "no",
+        "precision": "yes",
+        "f1": "no",
+    }
+    assert found["recall"].canary == pytest.approx(0.4, abs=0.01)
+    assert found["precision"].canary == pytest.approx(0.6, abs=0.01)
+    again = Canary.from_state(canary.state(), KEY, plan())
+    assert again.assess() == canary.assess()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,6 +119,10 @@ def test_the_counts_of_the_decision_are_those_of_the_log(faulty: Faulty) -> None
 def test_the_table_tells_when_and_why(faulty: Faulty) -> None:
     lines = list(replay_verdicts.told(faulty.result))
     text = "\n".join(lines)
+    assert re.search(r"^recall of [01] ", text, re.MULTILINE)
+    assert re.search(r"^precision of [01] ", text, re.MULTILINE)
+    assert re.search(r"^accuracy  ", text, re.MULTILINE)
+    assert "log ended" not in text  # there is a decision
     assert f"looks, 30 s apart\n\nchurn: v2 against v1\nverdict    rollback (worse) at {when(LOG.faulty)[:15]}" in text
     assert "\nleading    errors\nwhy        Roll back v2 of churn" in text
     assert lines[-1].startswith("joint features: log E")
@@ -214,14 +219,55 @@ def test_a_version_that_comes_back_is_another_canary(tmp_path: Path) -> None:
     assert second["requests"][0] > 1000
 
 
-def test_labels_that_mature_after_the_last_line_are_judged(tmp_path: Path) -> None:
-    mature = CONFIGURATION + "    maturity: 10m\n"
-    arguments = write(tmp_path, ReleasedLog(5, seconds=600).lines(), configuration=mature)
-    document = json.loads(run(arguments, "--output", "json").output)
-    (canary,) = document["judge"]["canaries"]
+def test_the_replay_ends_with_the_log_and_says_what_it_ended_before(tmp_path: Path) -> None:
+    mature = CONFIGURATION + "    maturity: 5m\n"
+    log = ReleasedLog(5, seconds=600)
+    write(tmp_path, log.lines(), configuration=mature)
+    result = replay_verdicts.run(settings(tmp_path), None, time.time(), lambda _lines, _done: None)
+    (canary,) = result.canaries
     newest = EPOCH + 600 + 60  # the last label
-    assert newest + 600 <= document["judge"]["last"] < newest + 600 + 60
-    assert by_name(canary["assessment"]["measures"])["accuracy"]["trials_canary"] > 500
+    assert newest <= result.last == canary.assessment.judged < newest + result.interval
+    assert canary.decision is None
+    rows = [json.loads(data) for _, data in log.lines()]
+    waiting = [row["version"] for row in rows if "score" in row and row["ts"] > result.last - 300]
+    text = "\n".join(replay_verdicts.told(result))
+    outcomes = f"{waiting.count('v2'):,} predictions of v2 and {waiting.count('v1'):,} of v1 had their outcome"
+    assert f"\nlog ended  before {outcomes} (maturity 5 min)\n" in text
+    assert "log ended  before the canary was 60 min old (min_age), it was 10 min\n" in text
+    assert "log ended  before this was shown to be not worse by its margin: " in text
+    (told,) = json.loads(replay_verdicts.as_document(result, {}))["judge"]["canaries"]
+    assert told["missing"] == list(canary.missing)
+
+
+def test_labels_that_go_on_without_requests_leave_the_verdict_without_traffic(tmp_path: Path) -> None:
+    lines = ReleasedLog(5, seconds=400).lines()
+    late = [
+        (at + 1200, re.sub(rb'"ts": [0-9.]+', b'"ts": %f' % (at + 1200), data)) if b'"label"' in data else (at, data)
+        for at, data in lines
+    ]
+    write(tmp_path, sorted(late))
+    result = replay_verdicts.run(settings(tmp_path), None, time.time(), lambda _lines, _done: None)
+    (canary,), told = result.canaries, "\n".join(replay_verdicts.told(result))
+    assert canary.assessment.reason == "no_canary_traffic"
+    assert (
+        "\nverdict    no_data (no_canary_traffic) at the end\nbefore     hold (collecting) until 2025-10-09 09:15:"
+        in told
+    )
+    assert canary.missing[0].startswith("v2 was asked again: its last request came by 2025-10-09 09:00:")
+
+
+@pytest.mark.parametrize("maturity", ["", "    maturity: 5m\n", "    maturity: 3h\n"])
+def test_the_figures_beside_the_verdict_are_those_of_a_replay_without_the_judge(tmp_path: Path, maturity: str) -> None:
+    lines = ReleasedLog(5, seconds=300).lines()
+    arguments = write(tmp_path, *labels_apart(lines), configuration=CONFIGURATION + maturity)
+    alone = CliRunner().invoke(replay, [*arguments, "--output", "json"], catch_exceptions=False)
+    beside = json.loads(run(arguments, "--output", "json").output)
+    del beside["judge"]
+    expected = json.loads(alone.output)
+    for row in [*beside["versions"], *expected["versions"]]:
+        row["log_loss"] = round(row["log_loss"], 12)  # the order of a sum
+    assert beside == expected
+    assert all(row["labels"] > 0 for row in beside["versions"])
 
 
 def test_years_between_two_lines_are_not_looked_at(tmp_path: Path) -> None:

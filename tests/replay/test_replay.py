@@ -87,6 +87,9 @@ def test_quality_equals_scikit_learn(replayed: tuple[dict[str, Any], Truth], ver
     assert row["recall"] == pytest.approx(recall_score(actual, predicted), rel=1e-9)
     assert row["f1"] == pytest.approx(f1_score(actual, predicted), rel=1e-9)
     assert row["log_loss"] == pytest.approx(log_loss(actual, score), rel=1e-9)
+    assert row["positive_class"] == "1"
+    of_zero = precision_score(actual, predicted, pos_label=type(actual[0])(0))
+    assert row["class_precision"] == pytest.approx({"0": of_zero, "1": row["precision"]}, rel=1e-9)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -111,6 +114,18 @@ def test_ks_brackets_the_exact_distance(
     assert row["feature_ks_upper_bound"][feature] - row["feature_ks"][feature] < 0.06
 
 
+def test_the_table_says_of_which_class_precision_and_recall_are(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"id": "a", "score": 0.7, "label": "churned"}\n{"id": "b", "score": 0.2, "label": "stayed"}\n')
+    config = tmp_path / "exporter.yml"
+    config.write_text("models: [{name: churn, positive_class: churned, negative_class: stayed}]")
+    arguments = ["--log.path", str(log), "--model.name", "churn", "--config.file", str(config)]
+    result = CliRunner().invoke(replay, arguments, catch_exceptions=False)
+    assert (
+        "\nprecision, recall and f1 are of the positive class, churned; --output json has every class" in result.output
+    )
+
+
 def test_a_log_that_cannot_be_read_is_named() -> None:
     result = CliRunner().invoke(replay, ["--log.path", "/nowhere/log.jsonl"])
     assert result.exit_code != 0
@@ -123,3 +138,10 @@ def test_a_log_without_any_time_is_replayed(tmp_path: Path) -> None:
     result = CliRunner().invoke(replay, ["--log.path", str(log), "--output", "json"])
     assert result.exit_code == 0, result.output
     assert versions(json.loads(result.output))["unknown"]["duplicate_predictions"] == 1
+
+
+def test_a_table_in_which_no_answer_can_be_right_says_why(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"id": "a", "score": 0.7, "label": "yes"}\n{"id": "b", "score": 0.2, "label": "no"}\n')
+    result = CliRunner().invoke(replay, ["--log.path", str(log)], catch_exceptions=False)
+    assert "no answer can be right: answers are called 0, 1, labels no, yes; set positive_class" in result.output

@@ -31,6 +31,7 @@ def expected(written: dict[str, Any], **more: Any) -> dict[str, Any]:
         "id": written["id"],
         "version": written["version"],
         "prediction": "0",
+        "prediction_number": 0.0,
         "score": written["score"],
         "latency_seconds": 0.008,
         "queue_seconds": 0.002,

@@ -17,14 +17,14 @@ from mlcanary import __version__
 from mlcanary.cli.ledger import verify_ledger
 from mlcanary.errors import ConfigError, InputError
 from mlcanary.judge.contract import Assessment, CanaryKey, Plan, Step
-from mlcanary.judge.publish.figures import NOTHING, count, figure, interval, log_evidence, signed, when
+from mlcanary.judge.publish.figures import NOTHING, count, figure, interval, log_evidence, named, signed, when
 from mlcanary.judge.records import Explanation, Record, explain, read_record
 
 _SECONDS = 30.0
 _FEATURES = 10
 _HOW_TO_READ = (
-    "worse by: above 0 the canary is worse, also where more is better; recall, precision and f1: of the class with "
-    "most evidence"
+    "worse by: above 0 the canary is worse, also where more is better; recall, precision and f1: of the named class, "
+    "the one with most evidence"
 )
 
 
@@ -136,7 +136,7 @@ def evidence(said: Assessment) -> Iterator[str]:
     if said.measures:
         measures = [
             (
-                *(m.name, figure(m, m.canary), figure(m, m.baseline), signed(m, m.difference), interval(m)),
+                *(named(m), figure(m, m.canary), figure(m, m.baseline), signed(m, m.difference), interval(m)),
                 *(count(m.trials_canary), count(m.trials_baseline), log_evidence(m.log_e)),
                 log_evidence(m.log_e_noninferior),
             )

@@ -97,6 +97,15 @@ def _incidents(caller: Caller, target: str, as_json: bool) -> None:
     _show(_get(caller, "/v1/incidents", target=target), as_json, tables.incidents)
 
 
+@click.command("decisions")
+@click.option("--target", default="", help="A target; all of them without it.")
+@_JSON
+@_asking
+def _decisions(caller: Caller, target: str, as_json: bool) -> None:
+    """Alerts that changed nothing, newest first: why, and what mode observe would have done."""
+    _show(_get(caller, "/v1/decisions", target=target), as_json, tables.decisions)
+
+
 @click.command("show")
 @click.argument("incident")
 @_JSON
@@ -221,6 +230,7 @@ def _acknowledge(caller: Caller, incident: str) -> None:
 COMMANDS: tuple[click.Command, ...] = (
     _status,
     _incidents,
+    _decisions,
     _show_incident,
     _plan,
     _order("rollback", "Take the traffic of a version back now.", planned=True, forced=True),

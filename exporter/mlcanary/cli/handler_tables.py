@@ -48,7 +48,7 @@ def when(at: float) -> str:
 def targets(answer: Row) -> str:
     """Every target on a line."""
     rows = [
-        (t["name"], t["model"], t["mode"], _weights(t), t["freeze"], _release(t["release"]), _incident(t["incident"]))
+        (t["name"], t["model"], t["mode"], _weights(t), t["freeze"], _release(t["release"]), _incident(t))
         for t in answer["targets"]
     ]
     return table(("target", "model", "mode", "weights", "freeze", "release", "incident"), rows)
@@ -68,10 +68,32 @@ def _release(release: Row | None) -> str:
     return f"{release['candidate']}: {release['state']}{step}"
 
 
-def _incident(incident: Row | None) -> str:
+def _incident(target: Row) -> str:
+    """The newest incident; where the mode only observes, what it would have done."""
+    incident, decision = target["incident"], target.get("decision")
+    if decision is not None and decision["dry_run"] and target["mode"] == "observe":
+        return f"dry run: {decision['version']} -> {decision['destination']}, {when(decision['at'])}"
     if incident is None:
         return NOTHING
     return f"{incident['id']} {incident['bad']} -> {incident['good']}: {incident['state']}"
+
+
+def decisions(answer: Row) -> str:
+    """Decisions that changed nothing, one on a line."""
+    if not answer["decisions"]:
+        return "no decision without effect in the last week"
+    rows = [
+        (
+            when(d["at"]),
+            d["target"],
+            d["version"],
+            d["measure"],
+            "dry run" if d["dry_run"] else d["decision"],
+            d["text"],
+        )
+        for d in answer["decisions"]
+    ]
+    return table(("time", "target", "version", "because of", "decision", "what"), rows)
 
 
 def incidents(answer: Row) -> str:

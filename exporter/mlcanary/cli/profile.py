@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from mlcanary.catalog import Task
+from mlcanary.doctor.tables import comma_columns
+from mlcanary.errors import ConfigError
 from mlcanary.formats.profile import write_profile
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
 from mlcanary.measures.reference import CategoricalReference, NumericReference, Reference
@@ -18,6 +20,8 @@ from mlcanary.tables import Columns, read_columns
 
 _NAMED = 20
 """Features that are named in the summary."""
+_INDEX = ("", "__index_level_0__")
+"""What pandas calls an index without a name, in CSV and in Parquet."""
 _FIRST = 100
 """With fewer rows, each may well have its own value."""
 
@@ -83,6 +87,9 @@ def command(
     is personal by --exclude.
     """
     columns, broken = read_columns(table, _show_progress)
+    index = [name for name in _INDEX if columns.pop(name, None) is not None]
+    exclude = tuple(name for name in exclude if name not in index)
+    _refuse_commas(table, {name: values for name, values in columns.items() if name not in exclude})
     options = ProfileOptions(
         bins,
         score_bins,
@@ -106,6 +113,8 @@ def command(
         rest = f"; for want of room without {', '.join(left_out)}" if left_out else ""
         size = len(next(iter(reference.sample.values())))
         click.echo(f"sample for joint drift: {size:,} rows of bin numbers over {len(reference.sample)} features{rest}")
+    if index:
+        click.echo("note: left out the index of pandas, which has no name: write files with index=False")
     if broken:
         click.echo(f"note: {broken:,} broken rows left out")
     if incomplete := sorted(
@@ -114,6 +123,14 @@ def command(
         click.echo(f"note: more than 10,000 further names, so unseen ones are not told apart: {', '.join(incomplete)}")
     if model_task == Task.BINARY and reference.score is None:
         click.echo(f"note: no column {score_column!r}: AUC will use logit-spaced bins, score drift is not measured")
+
+
+def _refuse_commas(table: Path, columns: Columns) -> None:
+    """Numbers with a decimal comma would be taken for names. Raises ConfigError."""
+    if found := comma_columns({name: values[:_FIRST] for name, values in columns.items()}):
+        named = ", ".join(f"{name} ({example})" for name, example in list(found.items())[:_NAMED])
+        hint = "export with a point: df.to_csv(PATH, index=False, decimal='.'); or --exclude the column"
+        raise ConfigError(f"{table}: found numbers with a comma in {named}; allowed: a decimal point", hint=hint)
 
 
 def _summary(output: Path, reference: Reference, columns: Columns) -> Iterator[str]:
@@ -125,19 +142,19 @@ def _summary(output: Path, reference: Reference, columns: Columns) -> Iterator[s
     for kind, names in (("numeric", numeric), ("categorical", others)):
         if names:
             more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-            yield f"  {kind}: {', '.join(name or '(no name)' for name in names[:_NAMED])}{more}"
-    if doubtful := [name for name in reference.features if _names_rows(name, columns[name])]:
-        named = ", ".join(name or "(no name)" for name in doubtful)
+            yield f"  {kind}: {', '.join(names[:_NAMED])}{more}"
+    if doubtful := [name for name in reference.features if _names_rows(columns[name])]:
+        named = ", ".join(doubtful)
         yield f"note: by the look of them no features, since every row has its own: {named}; see --exclude"
 
 
-def _names_rows(name: str, values: Sequence[Any]) -> bool:
-    """Whether a column tells rows apart: an index without a name, ids, addresses, times; not numbers with fractions."""
+def _names_rows(values: Sequence[Any]) -> bool:
+    """Whether a column tells rows apart: ids, addresses, times; not numbers with fractions."""
     whole = all(
         isinstance(value, str) or (isinstance(value, int | float) and float(value).is_integer())
         for value in values[:_FIRST]
     )
-    return not name or (len(values) >= _FIRST and whole and len(set(values)) == len(values))
+    return len(values) >= _FIRST and whole and len(set(values)) == len(values)
 
 
 def _show_progress(rows: int) -> None:

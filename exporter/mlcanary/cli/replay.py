@@ -177,12 +177,35 @@ def _print_table(result: Replay, seconds: float) -> None:
         )
     if any("±" in text for row in rows for text in row):
         click.echo("±: what the bins of scores may hide; chance comes on top")
+    for said in (*_positive_classes(result), *_unlike_classes(result)):
+        click.echo(said)
     if not any(figures["labels"] for figures in result.versions.values()):
         click.echo("no prediction has a label: give the file with the labels by another --log.path")
     for key, figures in result.versions.items():
         if moved := list(_moved(figures)):
             click.echo(
                 f"{key.model}/{key.version} furthest from the reference, PSI (by chance): {', '.join(moved[:_TOP])}"
+            )
+
+
+def _positive_classes(result: Replay) -> Iterator[str]:
+    """Which class precision, recall and F1 are of; the others are in the JSON, by class."""
+    found = {key.model: f["positive_class"] for key, f in result.versions.items() if "positive_class" in f}
+    for model, name in found.items():
+        of_model = f"{model}: " if len(found) > 1 else ""
+        yield f"{of_model}precision, recall and f1 are of the positive class, {name}; --output json has every class"
+
+
+def _unlike_classes(result: Replay) -> Iterator[str]:
+    """Versions of which no answer has a class that a label has."""
+    for key, figures in result.versions.items():
+        answers, truths = figures.get("class_precision", {}), figures.get("class_recall", {})
+        enough = answers and truths and max(len(answers), len(truths)) > 1
+        if enough and not answers.keys() & truths.keys():
+            named = ", ".join(sorted(answers)), ", ".join(sorted(truths))
+            yield (
+                f"{key.model}/{key.version}: no answer can be right: answers are called {named[0]}, labels {named[1]}; "
+                "set positive_class and negative_class of the model to the names of the labels"
             )
 
 

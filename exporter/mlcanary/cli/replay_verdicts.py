@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from mlcanary.catalog import Verdict
 from mlcanary.cli.explain import columns, evidence
 from mlcanary.errors import ConfigError
 from mlcanary.judge.contract import Plan
@@ -83,6 +84,9 @@ def _canary(canary: JudgedRelease) -> Iterator[str]:
     found = canary.decision
     if found is None:
         yield f"verdict    {end.verdict} ({end.reason}) at the end"
+        if end.verdict is Verdict.NO_DATA and len(canary.changes) > 1:
+            former, last = canary.changes[-2:]
+            yield f"before     {former.verdict} ({former.reason}) until {when(last.at)}: {former.text}"
         yield f"after      {_spent(end.judged - key.start, canary.requests)}"
         yield f"why        {end.text}"
     else:
@@ -94,6 +98,7 @@ def _canary(canary: JudgedRelease) -> Iterator[str]:
             yield f"later      {end.verdict} ({end.reason}): {end.text}"
     yield f"judged     {when(key.start)} to {when(end.judged)}{_ended(canary)}"
     yield from (f"held by    {gate.gate}: {gate.why}" for gate in end.gates)
+    yield from (f"log ended  before {what}" for what in canary.missing)
     if len(canary.changes) > 1 or (found is None and canary.changes):
         rows = [_row(change) for change in canary.changes]
         yield from columns(("changes", "hours", "verdict", "reason", "leading", "canary n"), rows)

@@ -21,7 +21,7 @@ from mlcanary.doctor.reading import Reading
 from mlcanary.doctor.recognition import Candidate
 from mlcanary.doctor.sample import Sample
 from mlcanary.measures.plan import ModelPlan
-from mlcanary.records import Prediction
+from mlcanary.records import Label, Prediction
 from mlcanary.sources.patterns import pattern_key
 
 _PLAIN = re.compile(r"[A-Za-z_/$.][\w./$*?\[\]-]*")
@@ -106,19 +106,29 @@ def _models(readings: Sequence[Reading]) -> Iterator[str]:
                 _, versions, classes = by_model.setdefault(each.record.key.model, (reading.task, {}, set()))
                 if each.version is not None:
                     versions[each.version] = None
-                classes.update(name for name in (each.record.predicted, each.record.label) if name is not None)
+                answered = each.record.predicted if each.row.prediction is not None else None
+                classes.update(name for name in (answered, each.record.label) if name is not None)
+    told = {each.record.label for reading in readings for each in reading.labels if isinstance(each.record, Label)}
     for model, (task, versions, classes) in list(by_model.items())[:_MOST_MODELS]:
         yield f"  - name: {scalar(model)}"
         if task is not Task.BINARY:
             yield f"    task: {task.value}   # by the look of the answers"
-        elif any(ModelPlan().is_positive(name) is None for name in classes) and len(classes) == _TWO:
-            negative, positive = sorted(classes)
-            yield f"    positive_class: {scalar(positive)}   # decide: which class is the event"
-            yield f"    negative_class: {scalar(negative)}"
+        else:
+            yield from _classes(classes | {label for label in told if label is not None})
         yield from _roles(list(versions))
         if len(delays) >= _ENOUGH_DELAYS:
             yield from _maturity(delays, covered, len(delays) / len(times))
         yield "    # reference: model.profile.json   # mlcanary profile validation.csv --output model.profile.json"
+
+
+def _classes(names: set[str]) -> Iterator[str]:
+    """How the classes are called where they are not 1 and 0: a score alone would be called by these."""
+    if len(names) != _TWO or names == {"0", "1"}:
+        return
+    negative, positive = sorted(names, key=lambda name: (ModelPlan().is_positive(name) or False, name))
+    why = "which class is the event; an answer that is a score alone is called by these names"
+    yield f"    positive_class: {scalar(positive)}   # decide: {why}"
+    yield f"    negative_class: {scalar(negative)}"
 
 
 def _maturity(delays: Sequence[float], covered: float, labeled: float) -> Iterator[str]:

@@ -14,6 +14,7 @@ from mlcanary.doctor.findings import Coverage, Finding, Level, coverage, finding
 from mlcanary.doctor.reading import Reading
 from mlcanary.doctor.recognition import Candidate, best_reading, contenders, recognise
 from mlcanary.doctor.sample import Sample
+from mlcanary.doctor.tables import broken_table
 from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.registry import FORMATS
 
@@ -119,7 +120,9 @@ def _sample_findings(part: Part) -> list[Finding]:
     lines = [line for log in sample.logs for line in log.lines]
     if part.chosen is None:
         what = f"{sample.pattern}: no format understands these lines"
-        if lines and lines[0].strip() in _PRETTY:
+        if (broken := broken_table(lines)) is not None:
+            what, remedy = f"{what}: {broken.what}", broken.remedy
+        elif lines and lines[0].strip() in _PRETTY:
             remedy = (
                 "this is JSON over several lines: the exporter needs one record a line, such as `jq -c . FILE` writes"
             )
@@ -136,6 +139,8 @@ def _sample_findings(part: Part) -> list[Finding]:
         found.append(Finding(Level.NOTE, "lines", what, costs))
     found += [Finding(Level.NOTE, "files", note) for note in sample.notes]
     guess = part.chosen.guess if part.chosen is not None else None
+    for odd in guess.oddities if guess is not None else ():
+        found.append(Finding(Level.TRAP if odd.doubt else Level.NOTE, "export", odd.what, odd.costs, odd.remedy))
     if guess is not None and "timezone" in guess.mapping:
         what = "the times name no zone, and are read as UTC here"
         costs = "a wrong zone moves every record by the offset"

@@ -14,9 +14,11 @@ from enum import StrEnum
 
 from mlcanary.catalog import Task
 from mlcanary.doctor.reading import Reading, Seen
+from mlcanary.doctor.tables import comma_columns, time_oddity
 from mlcanary.records import Label, Prediction
 
 _MANY = 50
+_SHOWN_CLASSES = 4
 _OFTEN_NULL = 0.2
 _MOST_FEATURES = 200
 _DAY = 86_400.0
@@ -112,7 +114,12 @@ def _lines(readings: Sequence[Reading]) -> Iterator[Finding]:
             )
         if reading.rejects["timestamp"]:
             what = f"{reading.rejects['timestamp']} times cannot be read, or lie more than an hour in the future"
-            yield Finding(Level.TRAP, "time", what, "these rows are lost", "check the clock, the zone and the unit")
+            texts = [row.ts for row in reading.tried if isinstance(row.ts, str)]
+            odd = time_oddity("PATH", texts)
+            remedy = "check the clock, the zone and the unit" if odd is None else odd.remedy
+            yield Finding(
+                Level.TRAP, "time", what if odd is None else f"{what}; {odd.what}", "these rows are lost", remedy
+            )
         if reading.waiting and reading.seen:
             what = f"{reading.waiting} lines wait for their other half or a schema"
             yield Finding(Level.NOTE, "pairs", what, "given up after 5 minutes of event time, counted as `unpaired`")
@@ -181,6 +188,7 @@ def _outcomes(rows: Sequence[Seen], labels: Sequence[Seen], share: dict[str, flo
             "traffic, latency and drift work; accuracy, F1, AUC and the like need labels",
             "add the log of labels as a source: one more --log.path shows whether the ids meet",
         )
+    yield from _unlike_classes(rows, labels)
     ids = {each.record.id for each in rows}
     lost = [each for each in labels if each.record.id not in ids]
     if lost:
@@ -194,6 +202,19 @@ def _outcomes(rows: Sequence[Seen], labels: Sequence[Seen], share: dict[str, flo
             "they join nothing unless their prediction lies outside the sample",
             "use the same id; row n of a batch is <id>/n" if level is Level.TRAP else "",
         )
+
+
+def _unlike_classes(rows: Sequence[Seen], labels: Sequence[Seen]) -> Iterator[Finding]:
+    """Answers that say a class which no label has, so that none is ever right."""
+    answers = {s.record.predicted for s in rows if isinstance(s.record, Prediction) and s.row.prediction is not None}
+    truths = {s.record.label for s in (*rows, *labels)} - {None}
+    answers.discard(None)
+    several = answers and truths and 1 < max(len(answers), len(truths)) <= _MANY
+    if several and not answers & truths:
+        named = (", ".join(sorted(map(str, each))[:_SHOWN_CLASSES]) for each in (answers, truths))
+        what = "answers are called {}, and labels {}".format(*named)
+        remedy = "log both by the same names"
+        yield Finding(Level.TRAP, "classes", what, "no answer can be right: accuracy is 0", remedy)
 
 
 def _times(rows: Sequence[Seen], now: float) -> Iterator[Finding]:
@@ -267,7 +288,12 @@ def _odd_features(values: dict[str, list[object]], rows: int) -> Iterator[Findin
         yield Finding(
             Level.TRAP, "features", what, "they count as unusable, no drift", "log numbers, texts, true or false"
         )
-    names = [n for n, v in values.items() if _is_name(v)]
+    commas = comma_columns(values)
+    if commas:
+        what = f"texts that are numbers with a comma: {_some([f'{n} ({example})' for n, example in commas.items()])}"
+        remedy = '`decimal: ","` in the `mapping` of a CSV; else log numbers'
+        yield Finding(Level.TRAP, "features", what, "each is a category of its own, no distribution", remedy)
+    names = [n for n, v in values.items() if n not in commas and _is_name(v)]
     if names:
         what = f"texts that hardly ever repeat: {_some(names)}"
         yield Finding(Level.TRAP, "features", what, "an id or free text is no category", "leave them out of `features`")

@@ -6,7 +6,6 @@ says why. Pure.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,14 +16,13 @@ import msgspec
 
 from mlcanary.doctor.guessed_answers import Claims, answers, features
 from mlcanary.doctor.paths import Outline, Place, is_time, mostly, outline_of
+from mlcanary.doctor.tables import Oddity, table_of, time_format, time_oddity
 from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.json_path import decode
-from mlcanary.formats.mapped_fields import cell
-from mlcanary.formats.mapping import MappingFormat, csv_cells
+from mlcanary.formats.mapping import MappingFormat
 from mlcanary.formats.rows import Rejected
 
 _MOST_DOCUMENTS = 300
-_DELIMITERS = ",;\t|"
 _OWNERS = frozenset(
     {"user", "customer", "account", "session", "model", "version", "deployment", "endpoint", "client"}
 ) | {
@@ -39,12 +37,13 @@ _ID_WORDS = ("prediction", "inference", "request", "correlation", "transaction",
 
 @dataclass(frozen=True)
 class Guess:
-    """A proposed mapping: entries in their order, and why each of them."""
+    """A proposed mapping: entries in their order, and why each of them; `oddities`: what of the lines is unusual."""
 
     mapping: dict[str, Any]
     why: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     is_csv: bool = False
+    oddities: tuple[Oddity, ...] = ()
 
 
 def guess_mapping(lines: Sequence[bytes]) -> Guess | None:
@@ -52,23 +51,36 @@ def guess_mapping(lines: Sequence[bytes]) -> Guess | None:
     documents = _json(lines[:_MOST_DOCUMENTS])
     if documents:
         return _guess(outline_of(documents), {}, {})
-    found = _csv(lines[:_MOST_DOCUMENTS])
-    if found is None:
+    table = table_of(lines[:_MOST_DOCUMENTS])
+    if table is None:
         return None
-    columns, delimiter, rows, named = found
-    head: dict[str, Any] = {"csv": columns}
-    why = {"csv": "the first line" if named else "decide: the lines have no names, these are by the look of the values"}
-    if delimiter != ",":
-        head["delimiter"] = delimiter
-    return _guess(outline_of(rows), head, why)
+    head: dict[str, Any] = {"csv": list(table.columns)}
+    why = {"csv": "the first line"}
+    if not table.named:
+        why["csv"] = "decide: the lines have no names, these are by the look of the values"
+    if table.delimiter != ",":
+        head["delimiter"] = table.delimiter
+    if table.comma:
+        head["decimal"] = ","
+        why["decimal"] = "numbers have a decimal comma"
+    return _guess(outline_of(table.rows), head, why, table.oddities)
 
 
-def _guess(outline: Outline, head: dict[str, Any], why: dict[str, str]) -> Guess | None:
+def _guess(
+    outline: Outline, head: dict[str, Any], why: dict[str, str], oddities: tuple[Oddity, ...] = ()
+) -> Guess | None:
     claims = Claims(outline)
     for key, pick in _PICKS:
         claims.take(key, pick(claims))
     answers(claims)
     features(claims, columns="csv" in head)
+    if "ts" in claims.mapping:
+        times = outline.places[claims.paths["ts"]]
+        if (odd := time_oddity(times.path, times.plain)) is not None:
+            oddities = (*oddities, odd)
+            layout, either = time_format(times.plain) or ("", False)
+            claims.mapping["ts"] = {"path": times.path, "format": layout}
+            claims.why["ts"] += "; decide: day or month first" if either else ""
     if "ts" in claims.mapping and _naive(outline, claims.paths["ts"]):
         claims.mapping["timezone"] = "UTC"
         claims.why["timezone"] = "decide: the times name no zone; this one, or the server's such as Europe/Berlin"
@@ -85,7 +97,7 @@ def _guess(outline: Outline, head: dict[str, Any], why: dict[str, str]) -> Guess
         MappingFormat(FormatOptions("mapping", mapping=mapping))
     except ValueError:
         return None
-    return Guess(mapping, {**why, **claims.why}, tuple(claims.notes), "csv" in head)
+    return Guess(mapping, {**why, **claims.why}, tuple(claims.notes), "csv" in head, oddities)
 
 
 def _columns(entry: Any) -> Any:
@@ -135,7 +147,7 @@ def _id(claims: Claims) -> tuple[Place, str] | None:
 
 def _ts(claims: Claims) -> tuple[Place, str] | None:
     def rank(place: Place) -> int | None:
-        if not place.scalar or not mostly(map(is_time, place.plain)):
+        if not place.scalar or not (mostly(map(is_time, place.plain)) or time_format(place.plain)):
             return None
         words = set(place.words)
         if words & {"received", "recorded", "logged", "logging", "created", "ingested", "updated", "end", "finished"}:
@@ -234,7 +246,8 @@ def _naive(outline: Outline, path: str) -> bool:
     try:
         return any(datetime.fromisoformat(text).tzinfo is None for text in texts)
     except ValueError:
-        return False
+        found = time_format(texts)
+        return found is not None and "%z" not in found[0]
 
 
 def _json(lines: Sequence[bytes]) -> list[Any]:
@@ -248,53 +261,3 @@ def _json(lines: Sequence[bytes]) -> list[Any]:
         if isinstance(document, dict):
             found.append(document)
     return found if 2 * len(found) >= len(lines) else []
-
-
-def _csv(lines: Sequence[bytes]) -> tuple[list[str], str, list[dict[str, Any]], bool] | None:
-    """Columns, delimiter, rows, and whether the first line names the columns."""
-    try:
-        texts = [line.decode() for line in lines]
-    except UnicodeDecodeError:
-        return None
-    if len(texts) < 2 or texts[0].lstrip().startswith(("{", "[")):
-        return None
-    for delimiter in sorted(_DELIMITERS, key=lambda mark: -texts[0].count(mark)):
-        table = _table(texts, delimiter)
-        if table is None:
-            continue
-        first = table[0]
-        named = len(set(first)) == len(first) and all(
-            each and isinstance(cell(each), str) and not is_time(each) for each in first
-        )
-        columns = first if named else _names(table)
-        rows = [dict(zip(columns, map(cell, cells), strict=True)) for cells in table[named:]]
-        return columns, delimiter, rows, named
-    return None
-
-
-def _names(table: Sequence[Sequence[str]]) -> list[str]:
-    """Names of columns that have none, by their look: a time, an id, a share; the others are counted."""
-    names = [f"column{i}" for i in range(1, len(table[0]) + 1)]
-    free: dict[str, Callable[[list[Any]], bool]] = {
-        "ts": lambda values: mostly(map(is_time, values)),
-        "id": lambda values: all(isinstance(v, str) for v in values) and len(set(values)) == len(values),
-        "score": lambda values: all(isinstance(v, float) and 0 <= v <= 1 for v in values),
-    }
-    for i in range(len(names)):
-        values = [cell(row[i]) for row in table]
-        found = next((name for name, fits in free.items() if fits(values)), None)
-        if found is not None:
-            names[i] = found
-            del free[found]
-    return names
-
-
-def _table(texts: Sequence[str], delimiter: str) -> list[list[str]] | None:
-    """The cells, if nearly all lines have as many as the first, and more than one."""
-    try:
-        rows = [csv_cells(text, delimiter) for text in texts]
-    except (Rejected, csv.Error):
-        return None
-    width = len(rows[0])
-    fitting = [row for row in rows if len(row) == width]
-    return fitting if width > 1 and len(fitting) >= 0.9 * len(rows) else None

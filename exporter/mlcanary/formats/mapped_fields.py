@@ -28,6 +28,11 @@ NUMBERS = ("score", "latency_ms", "queue_ms", "value", "weight")
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 
+_COMMA_NUMBER = re.compile(
+    r"\s*[+-]?([0-9]+,[0-9]+|[1-9][0-9]{0,2}(\.[0-9]{3})+(,[0-9]+)?)([eE][+-]?[0-9]+)?\s*", re.ASCII
+)
+_SOME_TIME = datetime(2026, 11, 26, 13, 14, 15)
+
 Convert = Callable[[Any], Any]
 
 
@@ -51,28 +56,35 @@ class MappedField:
         return self.constant, False
 
 
-def compile_field(key: str, entry: Any, zone: tzinfo | None, columns: tuple[str, ...] | None = None) -> MappedField:
+def compile_field(
+    key: str, entry: Any, zone: tzinfo | None, columns: tuple[str, ...] | None = None, *, comma: bool = False
+) -> MappedField:
     """What `key` of a row is read from. `columns`: those of a CSV line, which the document holds. Raises ValueError.
 
     `entry` is a path, a list of paths of which the first with a value counts, or an object with `path` or `const`, and
-    `unit` for a time, a latency, or a weight, which may be given as the sampled fraction.
+    `unit` for a time, a latency, or a weight, which may be given as the sampled fraction; a time that is no RFC 3339
+    has its `format` instead. `comma`: numbers have a decimal comma.
     """
     if isinstance(entry, Mapping):
         allowed = {"path", "const"} | ({"unit"} if key in ("ts", "latency_ms", "queue_ms", "weight") else set())
+        allowed |= {"format"} if key == "ts" else set()
         if not entry or entry.keys() - allowed:
             raise ValueError(f"{key}: found {sorted(map(str, entry))}; allowed: {', '.join(sorted(allowed))}")
-        constant, unit = entry.get("const"), entry.get("unit")
+        constant, unit, layout = entry.get("const"), entry.get("unit"), entry.get("format")
         paths = _paths(key, entry.get("path", []), columns)
         if not isinstance(constant, str | int | float | bool | None) or (not paths and constant is None):
             raise ValueError(f"{key}: found {shown(dict(entry))}; allowed: `path`, or `const` with a text or number")
     else:
-        constant, unit, paths = None, None, _paths(key, entry, columns)
+        constant, unit, layout, paths = None, None, None, _paths(key, entry, columns)
         if not paths:
             raise ValueError(f"{key}: found {shown(entry)}; allowed: a path, a list of paths, or an object with `path`")
     units = (FRACTION,) if key == "weight" else tuple(UNITS)
     if unit is not None and unit not in units:
         raise ValueError(f"{key}.unit: found {shown(unit)}; allowed: {', '.join(units)}")
-    return MappedField(paths, constant, _convert(key, unit, zone, columns is not None))
+    if layout is not None:
+        return MappedField(paths, constant, _laid_out(layout, unit, zone))
+    convert = _convert(key, unit, zone, columns is not None)
+    return MappedField(paths, constant, _pointing(key, convert) if comma else convert)
 
 
 def time_zone(name: Any) -> tzinfo | None:
@@ -115,6 +127,17 @@ def number(value: Any) -> Any:
     return int(text) if text.lstrip("+-").isdigit() and len(text) < 18 else float(text)
 
 
+def pointed(value: Any) -> Any:
+    """A number with a decimal comma as one with a point; points are thousands separators. Anything else as it is.
+
+    >>> pointed("0,53"), pointed("1.234,5"), pointed("1.234"), pointed("26.11.2026"), pointed("a,b"), pointed("12")
+    ('0.53', '1234.5', '1234', '26.11.2026', 'a,b', '12')
+    """
+    if not isinstance(value, str) or len(value) > 64 or _COMMA_NUMBER.fullmatch(value) is None:
+        return value
+    return value.replace(".", "").replace(",", ".")
+
+
 def cell(value: Any) -> Any:
     """A cell of a CSV line: a number, a truth value, a text, or None where it is empty."""
     if value in ("True", "true", "False", "false"):
@@ -154,6 +177,35 @@ def _convert(key: str, unit: str | None, zone: tzinfo | None, cells: bool) -> Co
     if cells:
         return lambda value: None if value == "" else value
     return None
+
+
+def _pointing(key: str, convert: Convert | None) -> Convert | None:
+    """The same for numbers with a decimal comma; names, versions and ids stay as they are."""
+    if convert is None or key not in (*NUMBERS, "ts", "prediction", "label"):
+        return convert
+    return lambda value: convert(pointed(value))
+
+
+def _laid_out(layout: Any, unit: str | None, zone: tzinfo | None) -> Convert:
+    """Texts of a time in a format of their own as Unix seconds. Raises ValueError for one that tells no day."""
+    try:
+        fits = unit is None and datetime.strptime(_SOME_TIME.strftime(layout), layout).date() == _SOME_TIME.date()
+    except (ValueError, TypeError, re.error):
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"ts.format: found {shown(layout)}; allowed: codes of Python's strptime for year, month and day, and no "
+            "`unit`, such as '%d.%m.%Y %H:%M:%S'"
+        )
+
+    def read(value: Any) -> Any:
+        try:
+            when = datetime.strptime(value, layout)
+            return (when if when.tzinfo else when.replace(tzinfo=zone or UTC)).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            return value
+
+    return read
 
 
 def _time(value: Any, scale: float | None, zone: tzinfo | None) -> Any:

@@ -16,7 +16,7 @@ that cannot be used are told when the format is made, by the key and what is all
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlcanary.formats.batch import (
@@ -30,14 +30,14 @@ from mlcanary.formats.batch import (
 )
 from mlcanary.formats.contract import FormatOptions
 from mlcanary.formats.json_path import Document, JsonPath, decode, shown
-from mlcanary.formats.mapped_fields import FIELDS, MappedField, cell, compile_field, time_zone
+from mlcanary.formats.mapped_fields import FIELDS, MappedField, cell, compile_field, pointed, time_zone
 from mlcanary.formats.rows import Rejected, Row
 from mlcanary.formats.shipped_mappings import SHIPPED
 from mlcanary.records import Reject
 
 _PAYLOADS = ("request", "response")
 _OTHER = (
-    *("features", "feature_names", "class_names", "output", "timezone", "csv", "delimiter", "left_out"),
+    *("features", "feature_names", "class_names", "output", "timezone", "csv", "delimiter", "decimal", "left_out"),
     *_PAYLOADS,
 )
 _OK = "200"
@@ -54,8 +54,11 @@ class MappingFormat:
         zone = time_zone(mapping.get("timezone", "UTC"))
         self._columns = names_of("csv", mapping["csv"]) if "csv" in mapping else None
         self._delimiter = _delimiter(mapping.get("delimiter", ","), self._columns)
-        self._fields = {key: compile_field(key, mapping[key], zone, self._columns) for key in FIELDS if key in mapping}
-        self._features = _Features(mapping, self._columns)
+        comma = _decimal_comma(mapping.get("decimal", "."), self._columns)
+        self._fields = {
+            key: compile_field(key, mapping[key], zone, self._columns, comma=comma) for key in FIELDS if key in mapping
+        }
+        self._features = _Features(mapping, self._columns, comma=comma)
         self._bodies = {key: compile_field(key, mapping[key], None) for key in _PAYLOADS if key in mapping}
         self._plan = payload_plan(mapping)
         self._options = options
@@ -102,7 +105,7 @@ class MappingFormat:
         if self._columns is None:
             return Document(decode(line))
         cells = csv_cells(line.decode(), self._delimiter)
-        if tuple(cells) == self._columns:
+        if _are_names(cells, self._columns):
             return None
         if len(cells) != len(self._columns):
             raise Rejected("type", f"found {len(cells)} cells, the mapping names {len(self._columns)} columns")
@@ -126,11 +129,12 @@ class MappingFormat:
 class _Features:
     """The `features` of a mapping: an object, a list with names, or a path for each feature."""
 
-    def __init__(self, mapping: Mapping[str, Any], columns: tuple[str, ...] | None) -> None:
+    def __init__(self, mapping: Mapping[str, Any], columns: tuple[str, ...] | None, *, comma: bool) -> None:
         entry = mapping.get("features")
         self.given = entry is not None
         self._names = names_of("feature_names", mapping["feature_names"]) if "feature_names" in mapping else None
         self._cells = columns is not None
+        self._comma = comma
         self._each: dict[str, MappedField] = {}
         self._paths: tuple[JsonPath, ...] = ()
         if isinstance(entry, Mapping):
@@ -153,7 +157,8 @@ class _Features:
             return None, False
         values = {name: field.find(document) for name, field in self._each.items()}
         if self._cells:
-            return {name: cell(value) for name, (value, _) in values.items()}, False
+            texts = ((name, pointed(value) if self._comma else value) for name, (value, _) in values.items())
+            return {name: cell(text) for name, text in texts}, False
         starred = {name: column for name, (column, is_column) in values.items() if is_column}
         if not starred:
             return {name: value for name, (value, _) in values.items()}, False
@@ -188,7 +193,19 @@ def csv_cells(text: str, delimiter: str = ",") -> list[str]:
         raise Rejected("type", f"no line of CSV: {error}") from error
 
 
+def _are_names(cells: Sequence[str], columns: Sequence[str]) -> bool:
+    """Whether a line names the columns; the first, an index, may be without a name there."""
+    return tuple(cells[1:]) == tuple(columns[1:]) and cells[:1] in ([columns[0]], [""])
+
+
 def _delimiter(entry: Any, columns: tuple[str, ...] | None) -> str:
     if not isinstance(entry, str) or len(entry) != 1 or entry in '"\r\n' or (entry != "," and columns is None):
         raise ValueError(f"delimiter: found {shown(entry)}; allowed: one character, together with `csv`")
     return entry
+
+
+def _decimal_comma(entry: Any, columns: tuple[str, ...] | None) -> bool:
+    """Whether numbers of the cells have a comma where others have a point."""
+    if entry not in (".", ",") or (entry == "," and columns is None):
+        raise ValueError(f"decimal: found {shown(entry)}; allowed: '.', or ',' together with `csv`")
+    return bool(entry == ",")

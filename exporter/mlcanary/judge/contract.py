@@ -128,7 +128,8 @@ class MeasureAssessment(msgspec.Struct, frozen=True):
     """One measure of a canary now. Differences: canary minus baseline, positive is worse, unit as `unit` says.
 
     `log_e`: evidence for a rollback; `log_e_noninferior`: against "worse by the margin", None where there is no margin.
-    Figures are None while nothing is known. `change_log_r`: None where the measure has no detector.
+    Figures are None while nothing is known. `change_log_r`: None where the measure has no detector. `of_class`: the
+    class that the figures are of, the one with most evidence; "" where a measure is not about one class.
     """
 
     name: str
@@ -148,6 +149,7 @@ class MeasureAssessment(msgspec.Struct, frozen=True):
     blocks: int
     design_effect: float
     change_log_r: float | None = None
+    of_class: str = ""
 
 
 class FamilyAssessment(msgspec.Struct, frozen=True):

@@ -128,13 +128,13 @@ def compared(measure: MeasureAssessment) -> str:
     """Both figures, the difference with its interval, and the sample sizes."""
     m = measure
     if m.difference is None or m.canary is None or m.baseline is None:
-        return f"{spelled(m.name)}: nothing to compare yet."
+        return f"{titled(m)}: nothing to compare yet."
     side = "worse" if m.difference > 0 else "better"
     between = ""
     if m.lower is not None and m.upper is not None:
         between = f" (between {difference(m, m.lower)} and {difference(m, m.upper)})"
     return (
-        f"{spelled(m.name)}: canary {figure(m, m.canary)}, baseline {figure(m, m.baseline)}, "
+        f"{titled(m)}: canary {figure(m, m.canary)}, baseline {figure(m, m.baseline)}, "
         f"{side} by {difference(m, abs(m.difference))}{between}, "
         f"from {count(m.trials_canary)} and {count(m.trials_baseline)} observations."
     )
@@ -175,6 +175,11 @@ def evidence(log_e: float, threshold: float | None) -> str:
 def spelled(name: str) -> str:
     """A name of the catalogue as people write it."""
     return _SPELLED.get(name, name.replace("_", " "))
+
+
+def titled(measure: MeasureAssessment) -> str:
+    """A measure as people write it, with the class that its figures are of."""
+    return spelled(measure.name) + (f" of class {measure.of_class}" if measure.of_class else "")
 
 
 def count(value: float) -> str:

@@ -6,7 +6,8 @@ judge` with one exporter that is scraped at just those times. The same logs give
 An A/A run needs two exporters of the baseline, a log is one: `aa_period` is taken to be 0.
 
 While nothing is written for long the judge looks on, until every label has matured; times after that are left out, and
-what follows falls into the next step, as after a long outage.
+what follows falls into the next step, as after a long outage. After the last record nobody looks on: the last verdict
+is that of the first grid time at or after it, and `JudgedRelease.missing` says what the log ended before.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from mlcanary.judge.publish.view import JudgedCanary
 from mlcanary.judge.settings import PlanSettings, Settings
 from mlcanary.judge.store import NewRecord
 from mlcanary.judged_replay.archive import MemoryArchive, MonitorReader
+from mlcanary.judged_replay.ending import Waiting, missing
 from mlcanary.judged_replay.joint_features import JointEvidence, JointFeatures
 from mlcanary.judged_replay.timeline import Progress, Timeline
 from mlcanary.records import ModelKey, Prediction, Record
@@ -56,13 +58,15 @@ class Change(msgspec.Struct, frozen=True):
 class JudgedRelease(msgspec.Struct, frozen=True):
     """A canary. `assessment`: at the end, of the log or of the canary; `ended`: why it ended before, else "".
 
-    `requests`: of canary and baseline, all. `skipped`: steps left out, by reason.
+    `requests`: of canary and baseline, all. `skipped`: steps left out, by reason. `missing`: what the log ended before,
+    where it came to no decision, clause by clause.
     """
 
     key: CanaryKey
     plan: Plan
     assessment: Assessment
     ended: str
+    missing: tuple[str, ...]
     changes: tuple[Change, ...]
     requests: tuple[float, float]
     skipped: dict[str, int]
@@ -113,8 +117,8 @@ class _Run:
 
     def __init__(self, settings: ExporterSettings, judge: Settings) -> None:
         self._interval = judge.interval
-        self._maturity = max(policy.maturity for policy in settings.plan.join_policies.values())
-        self._patience = max(judge.catch_up, self._maturity)
+        maturities = (policy.maturity for policy in settings.plan.join_policies.values())
+        self._patience = max(judge.catch_up, *maturities)
         self._monitor = whole_log_monitor(settings)
         self._reader, self._archive = MonitorReader(self._monitor), MemoryArchive()
         self._judge = Judge(self._reader, self._archive, judge, __version__, lambda: 0.0)
@@ -136,16 +140,17 @@ class _Run:
         self._newest = max(self._newest, written)
 
     def finish(self, result: Replay) -> JudgedReplay:
-        """The logs are read: look on until the last label has matured, and sum up."""
+        """The logs are read: judge what came since the last look, and sum up."""
         if self._look is None:
             raise InputError("no record tells a time, so nothing can be judged", hint="give each record a `ts`")
-        while self._fresh or (self._look - 1) * self._interval < self._newest + self._maturity:
+        if self._fresh:
             self._close(self._look)
         last = (self._look - 1) * self._interval
         if not self._archive.plans:
             raise self._nobody(last)
         shown = self._judge.run_once().canaries  # nothing is due: it only says how things stand
-        canaries = tuple(self._release(key, shown.get(key)) for key in self._archive.plans)
+        pending = self._pending(last)
+        canaries = tuple(self._release(key, shown.get(key), pending) for key in self._archive.plans)
         conclude(result, self._monitor, last)
         first = self._first * self._interval
         return JudgedReplay(result, self._interval, self._looks, first, last, canaries, tuple(self._archive.records))
@@ -175,7 +180,12 @@ class _Run:
             else:
                 joint.take(canary, baseline)
 
-    def _release(self, key: CanaryKey, shown: JudgedCanary | None) -> JudgedRelease:
+    def _pending(self, last: float) -> dict[ModelKey, float]:
+        """Predictions that wait for their outcome, by version."""
+        waiting = (s for s in self._monitor.samples(last) if s.name == "mlcanary_label_join_pending")
+        return {ModelKey(*s.labels): s.value for s in waiting}
+
+    def _release(self, key: CanaryKey, shown: JudgedCanary | None, pending: dict[ModelKey, float]) -> JudgedRelease:
         """Everything about a canary; one that has ended is judged once more, up to its last step."""
         plan, steps = self._archive.plans[key], list(self._archive.steps(key))
         if shown is None:
@@ -183,12 +193,15 @@ class _Run:
             for step in steps:
                 canary.advance(step)
             shown = JudgedCanary(canary.assess(), plan, canary.curve, dict(canary.skipped))
-        joint = self._joint.get(key)
+        joint, ended = self._joint.get(key), self._archive.ended.get(key, "")
+        of_canary, of_baseline = (pending.get(ModelKey(key.model, v), 0.0) for v in (key.version, key.baseline))
+        waiting = Waiting(of_canary, of_baseline, self._monitor.plan.model(key.model).join.maturity)
         return JudgedRelease(
             key=key,
             plan=plan,
             assessment=shown.assessment,
-            ended=self._archive.ended.get(key, ""),
+            ended=ended,
+            missing=() if ended else missing(shown.assessment, plan, steps, waiting),
             changes=tuple(_change(record, steps) for record in self._archive.records if record.key == key),
             requests=_requests(steps),
             skipped=dict(shown.skipped),

@@ -26,11 +26,13 @@ PREDICTION_FIELDS = (
     pa.field("id", pa.string()),
     pa.field("version", pa.string()),
     pa.field("prediction", pa.string()),
+    pa.field("prediction_number", pa.float64()),
     pa.field("score", pa.float64()),
     pa.field("latency_seconds", pa.float64()),
     pa.field("queue_seconds", pa.float64()),
     pa.field("error", pa.string()),
     pa.field("label", pa.string()),
+    pa.field("label_number", pa.float64()),
     pa.field("scores", pa.string()),
     pa.field("items", pa.string()),
     pa.field("user_hash", pa.int64()),
@@ -38,7 +40,8 @@ PREDICTION_FIELDS = (
     pa.field("features_read", pa.bool_()),
     pa.field(OTHER_FEATURES, pa.string()),
 )
-"""Columns of predictions beside those of their features; `scores` and `items` are JSON.
+"""Columns of predictions beside those of their features; `scores` and `items` are JSON. Those of `class_numbers` are
+made with the segment.
 
 `features_read` is false where sampling or shedding stepped over the features."""
 
@@ -47,6 +50,7 @@ OUTCOME_FIELDS = (
     pa.field("arrived", TIME),
     pa.field("id", pa.string()),
     pa.field("label", pa.string()),
+    pa.field("label_number", pa.float64()),
     pa.field("event", pa.string()),
     pa.field("value", pa.float64()),
 )

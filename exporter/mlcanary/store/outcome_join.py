@@ -20,12 +20,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mlcanary.store.batches import TIME
+from mlcanary.store.class_numbers import numbers_of
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 JOINED_FIELDS = (
     pa.field("label", pa.string()),
+    pa.field("label_number", pa.float64()),
     pa.field("label_ts", TIME),
     pa.field("label_arrived", TIME),
     pa.field("label_assumed", pa.bool_()),
@@ -73,6 +75,7 @@ def with_outcomes(
     table, sides, ts = table.take(kept), sides.take(kept), ts[kept]
     pairs = _pairs(sides, ts, found, terms)
     columns = _labels(table, ts, found, pairs, terms)
+    columns["label_number"] = numbers_of(columns["label"])
     columns["events"] = _events(table.num_rows, found, pairs)
     for name in schema.names:
         columns.setdefault(name, table[name] if name in table.column_names else None)

@@ -18,6 +18,7 @@ from pyarrow import parquet
 
 from mlcanary.errors import ConfigError
 from mlcanary.store.batches import OUTCOME_FIELDS, PREDICTION_FIELDS, times
+from mlcanary.store.class_numbers import NUMBER_OF, numbers_of
 from mlcanary.store.feature_kinds import PREFIX
 from mlcanary.store.layout import DATASETS, PREDICTIONS, Segment, segments
 
@@ -99,6 +100,8 @@ def _under(batch: pa.RecordBatch, model: str | None, schema: pa.Schema) -> pa.Re
             arrays.append(pa.array([model] * batch.num_rows, pa.string()))
         elif field.name in there:
             arrays.append(batch.column(field.name).cast(field.type))
+        elif NUMBER_OF.get(field.name) in there:  # a segment of schema 1
+            arrays.append(numbers_of(batch.column(NUMBER_OF[field.name])))
         else:
             arrays.append(pa.nulls(batch.num_rows, field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -21,11 +21,15 @@ from pyarrow import parquet
 
 from mlcanary.durable import sync_directory
 from mlcanary.store.batches import OUTCOME_FIELDS, PREDICTION_FIELDS
+from mlcanary.store.class_numbers import NUMBER_OF, numbers_of
 from mlcanary.store.feature_kinds import OTHER_FEATURES, PREFIX
 from mlcanary.store.journal import Frame, Group, frames, read
 from mlcanary.store.layout import DATASETS, HOUR, PREDICTIONS, Segment, segment_path, segments
 
 log = logging.getLogger(__name__)
+
+SCHEMA = {b"mlcanary.schema": b"2"}
+"""In the metadata of a segment. 2: with `label_number` and `prediction_number`; segments without a word are 1."""
 
 _GROUP_ROWS = 16_384
 _GROUP_BYTES = 8 << 20
@@ -126,7 +130,7 @@ def _schema(handle: IO[bytes], found: Sequence[Frame], dataset: str) -> pa.Schem
     fields = {field.name: field for field in (PREDICTION_FIELDS if dataset == PREDICTIONS else OUTCOME_FIELDS)}
     for frame in found:
         fields.update((f.name, f) for f in read(handle, frame).schema if f.name.startswith(PREFIX))
-    return pa.schema(list(fields.values()))
+    return pa.schema(list(fields.values()), metadata=SCHEMA)
 
 
 def _row_groups(handle: IO[bytes], found: Sequence[Frame], schema: pa.Schema) -> Iterator[pa.Table]:
@@ -141,9 +145,14 @@ def _row_groups(handle: IO[bytes], found: Sequence[Frame], schema: pa.Schema) ->
 
 
 def fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The batch under another schema: columns that it lacks are null."""
+    """The batch under another schema: columns that it lacks are null, but for the numbers of labels and predictions."""
     there = set(batch.schema.names)
-    arrays = [
-        batch.column(field.name) if field.name in there else pa.nulls(batch.num_rows, field.type) for field in schema
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    def column(field: pa.Field) -> pa.Array:
+        if field.name in there:
+            return batch.column(field.name)
+        if NUMBER_OF.get(field.name) in there:
+            return numbers_of(batch.column(NUMBER_OF[field.name]))
+        return pa.nulls(batch.num_rows, field.type)
+
+    return pa.RecordBatch.from_arrays([column(field) for field in schema], schema=schema)

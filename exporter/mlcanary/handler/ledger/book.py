@@ -115,6 +115,11 @@ class Book:
         query = audit.SELECT + f"target=? AND at>=? AND ({named}) ORDER BY id"
         return [audit.AuditRow(*found) for found in self._all(query, (target, since, *names))]
 
+    def audit_of_kind(self, target: str, kind: str, since: float, count: int) -> list[audit.AuditRow]:
+        """The newest rows of a kind about a target since a time, newest first."""
+        query = audit.SELECT + "target=? AND at>=? AND kind=? ORDER BY at DESC, id DESC LIMIT ?"
+        return [audit.AuditRow(*found) for found in self._all(query, (target, since, kind, count))]
+
     def verify_audit(self) -> int | None:
         """The first audit row of all that does not fit, None if all do."""
         with self._reading():

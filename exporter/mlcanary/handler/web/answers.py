@@ -237,10 +237,32 @@ class OrderAnswer(Told, frozen=True):
     note: str
 
 
+class DecisionAnswer(Told, frozen=True):
+    """A decision on an alert that changed nothing. `dry_run`: only because of the mode observe.
+
+    `destination`, `desired` (weights) and `plan` are what would be done, where it was rehearsed; `note`: what the
+    target said of that. `text` is for people.
+    """
+
+    at: float
+    target: str
+    version: str
+    measure: str
+    decision: str
+    reason: str
+    destination: str
+    desired: dict[str, int] | None
+    plan: str
+    dry_run: bool
+    note: str
+    text: str
+
+
 class TargetAnswer(Told, frozen=True):
     """The state of a target. `observed`: whether its weights could be read last time.
 
-    `evidence`: what the judge says of the open release, and what it waits for.
+    `evidence`: what the judge says of the open release, and what it waits for. `decision`: the newest one of the last
+    week that changed nothing.
     """
 
     name: str
@@ -256,12 +278,19 @@ class TargetAnswer(Told, frozen=True):
     action: ActionAnswer | None
     verification: VerificationAnswer | None
     capacity: CapacityAnswer
+    decision: DecisionAnswer | None = None
 
 
 class TargetList(Told, frozen=True):
     """Every configured target."""
 
     targets: list[TargetAnswer]
+
+
+class DecisionList(Told, frozen=True):
+    """Newest first."""
+
+    decisions: list[DecisionAnswer]
 
 
 class IncidentList(Told, frozen=True):

@@ -75,6 +75,10 @@ class Api:
         """`GET /v1/targets/{target}`."""
         return json_answer(self._views.target(self._views.plan(request.match_info["target"])))
 
+    async def decisions(self, request: web.Request) -> web.Response:
+        """`GET /v1/decisions`."""
+        return json_answer(answers.DecisionList(self._views.decisions(request.query.get("target", ""))))
+
     async def incidents(self, request: web.Request) -> web.Response:
         """`GET /v1/incidents`."""
         return json_answer(answers.IncidentList(self._views.incidents(request.query.get("target", ""))))
@@ -177,6 +181,16 @@ ROUTES: tuple[Route[Api], ...] = (
     Route("GET", "/v1/targets", Scope.READ, "Every target.", Api.targets, answers.TargetList),
     Route(
         "GET", "/v1/targets/{target}", Scope.READ, "A target.", Api.target, answers.TargetAnswer, refusals=_NOT_FOUND
+    ),
+    Route(
+        "GET",
+        "/v1/decisions",
+        Scope.READ,
+        "Decisions of the last week that changed nothing, newest first: why, and in mode observe what would be done.",
+        Api.decisions,
+        answers.DecisionList,
+        query=(_TARGET,),
+        refusals=_NOT_FOUND,
     ),
     Route(
         "GET",

@@ -13,6 +13,7 @@ from mlcanary.handler.core.releases import FreezeLevel
 from mlcanary.handler.ledger.store import EVERYTHING
 from mlcanary.handler.web.answers import (
     AuditAnswer,
+    DecisionAnswer,
     FreezeAnswer,
     IncidentAnswer,
     ReleaseAnswer,
@@ -83,6 +84,20 @@ def incident_line(incident: IncidentAnswer) -> str:
     return f"{about} {tag(incident.state.replace('_', ' '), kind)}"
 
 
+def decision_line(decision: DecisionAnswer) -> str:
+    """What was decided and not done, with its time; what would be done stands out."""
+    told = escape(f"{when(decision.at)}: {decision.text}")
+    return f"{tag('dry run')} {told}" if decision.dry_run else told
+
+
+def decision_table(decisions: Sequence[DecisionAnswer]) -> str:
+    """Decisions that changed nothing."""
+    rows = [
+        (when(d.at), d.version, d.measure, "dry run" if d.dry_run else d.decision, d.text, d.plan) for d in decisions
+    ]
+    return table(("time", "version", "because of", "decision", "what", "plan"), rows, long=("what",))
+
+
 def release_line(release: ReleaseAnswer) -> str:
     """What a release is about, with its state."""
     kind = "good" if release.state in GOOD_ENDS else "bad" if release.state in BAD_ENDS else ""
@@ -139,6 +154,7 @@ def _card(target: TargetAnswer) -> str:
         "evidence": escape(target.evidence),
         "incident": "" if incident is None else incident_line(incident),
         "note": "" if incident is None else escape(_note(target, incident)),
+        "last decision": "" if target.decision is None else decision_line(target.decision),
     }
     return (
         f'<section class="card"><h3>{name} {tag(target.mode)} {level} {seen}</h3>'

@@ -70,7 +70,8 @@ class Pages:
         newest = None if target.incident is None else self._views.incident_detail(target.incident.id)
         incidents, releases = self._views.incidents(name)[:_RECENT], self._views.releases(name)[:_RECENT]
         story = self._views.release_detail(releases[0].id).timeline if releases else []
-        return _html(target_page.target_page(target, incidents, releases, newest, story, self._viewer(request)))
+        viewer, decisions = self._viewer(request), self._views.decisions(name, _RECENT)
+        return _html(target_page.target_page(target, incidents, releases, newest, story, viewer, decisions))
 
     async def confirm(self, request: web.Request) -> web.Response:
         """`GET /targets/{target}/confirm`."""

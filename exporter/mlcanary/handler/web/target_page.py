@@ -11,6 +11,7 @@ from mlcanary.handler.core.machines import IncidentState
 from mlcanary.handler.core.releases import OrderState, VersionStatus
 from mlcanary.handler.web.answers import (
     ActionAnswer,
+    DecisionAnswer,
     ErrorAnswer,
     FreezeAnswer,
     IncidentAnswer,
@@ -45,6 +46,8 @@ from mlcanary.handler.web.forms import (
 )
 from mlcanary.handler.web.page import (
     audit_table,
+    decision_line,
+    decision_table,
     freeze_form,
     freeze_line,
     incident_line,
@@ -64,8 +67,11 @@ def target_page(
     newest: IncidentDetail | None,
     story: Sequence[TimelineEntry],
     viewer: Viewer,
+    decisions: Sequence[DecisionAnswer] = (),
 ) -> str:
     """A target: its state, what can be done, the timelines of the newest incident and release, and the earlier ones.
+
+    `decisions` are those that changed nothing, such as what mode observe would have done.
 
     `story` is the timeline of the newest release.
     """
@@ -77,6 +83,8 @@ def target_page(
     if releases:
         body += [f"<h2>Newest release: {release_line(releases[0])}</h2>", timeline_table(story)]
         body += ["<h2>Releases</h2>", _releases(releases)]
+    if decisions:
+        body += ["<h2>Decided, and nothing changed</h2>", decision_table(decisions)]
     if newest is None and not releases:
         body.append("<p>No incident and no release yet.</p>")
     return whole(target.name, f"model {target.model} · mode {target.mode}", viewer, body)
@@ -182,6 +190,7 @@ def _state(target: TargetAnswer) -> Iterator[str]:
             "release": "" if release is None else release_line(release) + (steps(release) if release.open else ""),
             "evidence": escape(target.evidence),
             "incident": "" if incident is None else incident_line(incident),
+            "last decision": "" if target.decision is None else decision_line(target.decision),
             "proof": "" if target.verification is None else escape(target.verification.note),
             "capacity": "" if limit is None else f"{limit:g} requests/s of one server, headroom {capacity.headroom:g}",
             "does not fit": percent(capacity.missing_ratio) if capacity.missing_ratio else "",

@@ -13,6 +13,7 @@ from mlcanary.handler.ledger.audit import AuditRow
 from mlcanary.handler.ledger.store import EVERYTHING
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.web import answers
+from mlcanary.handler.web.decisions import KIND, decision_of
 from mlcanary.handler.web.routing import RequestError
 from mlcanary.handler.web.timeline import release_timeline, timeline
 
@@ -23,6 +24,7 @@ NEWEST = 100
 """How many rows a list has at most."""
 
 
+_DECISIONS_SECONDS = 7 * 86400.0
 _CLOCK_SLACK = 3600.0
 """Rows are looked for from so many seconds before something began, as a clock may have gone back."""
 
@@ -69,6 +71,7 @@ class Views:
             capacity=answers.CapacityAnswer(
                 capacity.requests_per_second, capacity.headroom, metrics.value("capacity_missing_ratio", name)
             ),
+            decision=next(iter(self.decisions(name, 1)), None),
         )
 
     def _evidence(self, name: str, release: Release | None) -> str:
@@ -97,6 +100,13 @@ class Views:
         return answers.VerificationAnswer(
             progress.passed, plan.verification.windows, str(progress.verdict), progress.note
         )
+
+    def decisions(self, target: str, count: int = NEWEST) -> list[answers.DecisionAnswer]:
+        """The newest decisions of the last week that changed nothing, of a target, or of all with an empty name."""
+        plans = [self.plan(target)] if target else list(self.plans)
+        since, ledger = self._service.now() - _DECISIONS_SECONDS, self._service.ledger
+        rows = [row for plan in plans for row in ledger.audit_of_kind(plan.name, KIND, since, count)]
+        return [decision_of(row) for row in sorted(rows, key=lambda row: -row.id)[:count]]
 
     def incidents(self, target: str) -> list[answers.IncidentAnswer]:
         """The newest incidents of a target, or of all with an empty name."""

@@ -84,6 +84,7 @@ def assessment(
     blocks: int,
     design_effect: float = 1.0,
     change_log_r: float | None = None,
+    of_class: str = "",
 ) -> MeasureAssessment:
     """A measure's assessment. `against_margin`: log e-value, 0 where there is a margin and nothing is known yet."""
     return MeasureAssessment(
@@ -104,6 +105,7 @@ def assessment(
         blocks=blocks,
         design_effect=design_effect,
         change_log_r=change_log_r,
+        of_class=of_class,
     )
 
 

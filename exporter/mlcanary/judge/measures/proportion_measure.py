@@ -39,7 +39,8 @@ class ProportionMeasure:
     """One share, or several side by side (edges of latency, classes) whose mean is the evidence.
 
     `split`: counts to the trials and bad events of each part. `primary`: the part that is shown and has the margin;
-    None: the one with most evidence is shown, and there is no margin. `rates`: the baseline's before the first block.
+    None: the one with most evidence is shown, and there is no margin. `classes`: names of the parts, () where they have
+    none. `rates`: the baseline's before the first block.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ProportionMeasure:
     history: Floats
     plan: Plan
     primary: int | None = 0
+    classes: tuple[str, ...] = ()
     rates: list[float] = field(init=False, default_factory=list)
     pending: Pending = field(init=False)
     parts: list[ProportionEvidence] = field(init=False, default_factory=list)
@@ -150,6 +152,7 @@ class ProportionMeasure:
             blocks=int(part.blocks),
             design_effect=looks[place].phi,
             change_log_r=self._change_log_r(),
+            of_class=self.classes[place] if self.classes else "",
         )
 
     def _not_worse(self, look: Look) -> float | None:

@@ -37,7 +37,8 @@ def measures_of(name: str, structure: Structure, known: Mapping[str, Structure],
         classes = len(structure.cells)
         yield ProportionMeasure("accuracy", Family.QUALITY, partial(_wrong, classes), history, plan)
         for measure, split in (("recall", _missed), ("precision", _mistaken), ("f1", _either)):
-            yield ProportionMeasure(measure, Family.QUALITY, partial(split, classes), history, plan, None)
+            shares, named = partial(split, classes), structure.cells[:-1]
+            yield ProportionMeasure(measure, Family.QUALITY, shares, history, plan, None, named)
     elif name in {"log_loss", "squared_error", "ndcg"}:
         unit = {"log_loss": "nats", "squared_error": "squared"}.get(name, "ratio")
         sign = -1.0 if name == "ndcg" else 1.0

@@ -48,6 +48,11 @@ def interval(measure: MeasureAssessment) -> str:
     return f"{_number(measure, measure.lower)} … {_number(measure, measure.upper)}"
 
 
+def named(measure: MeasureAssessment) -> str:
+    """The name of a measure, with the class that its figures are of."""
+    return f"{measure.name} of {measure.of_class}" if measure.of_class else measure.name
+
+
 def _number(measure: MeasureAssessment, value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return NOTHING

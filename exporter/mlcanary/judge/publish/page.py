@@ -19,6 +19,7 @@ from mlcanary.judge.publish.figures import (
     interval,
     leading,
     log_evidence,
+    named,
     nearest,
     signed,
     when,
@@ -44,7 +45,7 @@ _NOTE = (
     "log E is the natural logarithm of an e-value: evidence that may be looked at as often as you like. Over its "
     "threshold a healthy canary gets with at most the chance that the plan allows, ever. Intervals hold at every look "
     "at once. Worse by: above 0 the canary is worse, also where more is better. Recall, precision and F1 are of the "
-    "class with most evidence."
+    "class with most evidence, which is named."
 )
 
 
@@ -145,7 +146,7 @@ def _row(key: CanaryKey, found: Assessment) -> list[Cell]:
     return [
         name._replace(text=f"{name.text}\n{place}") if place else name,
         Mark(f"{_WORDS[found.verdict]}\n{when(found.since)}", _KINDS[found.verdict]),
-        f"{measure.name} {signed(measure, measure.difference)}\n{interval(measure)}"
+        f"{named(measure)} {signed(measure, measure.difference)}\n{interval(measure)}"
         if measure
         else found.leading or NOTHING,
         "\n".join(count(trials) for trials in found.trials),
@@ -234,7 +235,7 @@ def _measures(found: Assessment) -> Iterator[str]:
             f"{signed(m, m.difference)}\n{interval(m)}",
         ]
         evidence = [signed(m, m.margin), log_evidence(m.log_e), Mark(shown, "good") if safe else shown]
-        rows.append([f"{m.name}\n{m.family}", *arms, *evidence, f"{m.design_effect:.2f}"])
+        rows.append([f"{named(m)}\n{m.family}", *arms, *evidence, f"{m.design_effect:.2f}"])
     yield "<h2>Measures</h2>"
     yield _lines(table(headings, rows, numbers=headings[1:]))
     if tolerances := ", ".join(f"{m.name} {signed(m, m.tolerance)}" for m in found.measures if m.tolerance):
