@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inlined import inlined
 from panels import (
     BY_VERSION,
     FEATURE,
@@ -27,7 +28,8 @@ from panels import (
 _SHIFT = steps((None, "green"), (0.1, "orange"), (0.2, "red"))
 _CELLS = steps((None, "transparent"), (0.1, "orange"), (0.2, "red"))
 _VALUE = "model_version_feature:mlcanary_feature_value:"
-_ONE = f'{VERSION}, feature="$feature"'
+_THE_FEATURE = ', feature="$feature"'
+_ONE = VERSION + _THE_FEATURE
 
 
 def features() -> list[Json]:
@@ -58,11 +60,11 @@ def features() -> list[Json]:
             f"{BY_VERSION}, feature",
             ("PSI", "none", psi),
             ("critical PSI", "none", over_hour(f"{FEATURE}psi_critical")),
-            ("vs baseline", "none", over_hour(f"{FEATURE}psi_baseline")),
-            ("KS", "none", over_hour(f"{FEATURE}ks")),
-            ("chi-square", "none", over_hour(f"{FEATURE}chisquare")),
+            ("vs baseline", "none", _of_chosen(f"{FEATURE}psi_baseline1h")),
+            ("KS", "none", _of_chosen(f"{FEATURE}ks1h")),
+            ("chi-square", "none", _of_chosen(f"{FEATURE}chisquare1h")),
             ("critical chi-square", "none", over_hour(f"{FEATURE}chisquare_critical")),
-            ("distance", "none", over_hour(f"{FEATURE}wasserstein")),
+            ("distance", "none", _of_chosen(f"{FEATURE}wasserstein1h")),
             ("missing", "percentunit", missing),
         ),
         table(
@@ -112,9 +114,14 @@ def features() -> list[Json]:
     )
 
 
+def _of_chosen(recorded: str) -> str:
+    """What a rule says of the chosen versions."""
+    return f"{inlined(recorded)} and on ({BY_VERSION}) mlcanary_model_info{{{VERSION}}}"
+
+
 def _quantile(percentile: str) -> str:
-    """Of the chosen feature. Not recorded: it costs little for one feature, and much for all of a fleet."""
-    below = over_hour("model_version_feature_bin:mlcanary_feature_below:ratio_rate", _ONE)
+    """Of the chosen feature."""
+    below = inlined("model_version_feature_bin:mlcanary_feature_below:ratio_rate1h", _THE_FEATURE)
     inside = over_hour("model_version_feature_bin:mlcanary_feature_bin:ratio_rate", _ONE)
     buckets = f'sum by ({BY_VERSION}, le) (label_replace({below} + {inside}, "le", "$1", "bin", "(.+)"))'
     return f"histogram_quantile(0.{percentile}, {buckets})"
@@ -122,10 +129,10 @@ def _quantile(percentile: str) -> str:
 
 def one_feature() -> list[Json]:
     """The distribution of the chosen feature."""
-    bin_ = f'{MODEL}, feature="$feature"'
+    bin_ = MODEL + _THE_FEATURE
     live = over_hour("model_version_feature_bin:mlcanary_feature_bin:ratio_rate", _ONE)
     beside = f"0 * {live} + on (cluster, namespace, model, bin) group_left ()"
-    baseline = over_hour("model_feature_bin:mlcanary_feature_baseline:ratio", bin_)
+    baseline = inlined("model_feature_bin:mlcanary_feature_baseline:ratio1h", _THE_FEATURE)
     reference = f"model_feature_bin:mlcanary_feature_reference_ratio:max{{{bin_}}}"
     shares = ("now", "baseline", "reference")
     return section(
@@ -158,7 +165,7 @@ def one_feature() -> list[Json]:
             "Mean",
             "Mean of the numbers of the feature.",
             "none",
-            query(over_hour(f"{_VALUE}mean", _ONE)),
+            query(inlined(f"{_VALUE}mean1h", _THE_FEATURE)),
             width=12,
         ),
         lines(

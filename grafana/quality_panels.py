@@ -19,6 +19,7 @@ from panels import (
     limit_query,
     lines,
     of_version,
+    over_hour,
     quantile_of,
     query,
     section,
@@ -80,7 +81,7 @@ def quality() -> list[Json]:
             "Average precision",
             "Area under the precision-recall curve; its baseline is the share of positives.",
             "none",
-            query(of_version(f"{SCORE}average_precision")),
+            query(over_hour(f"{SCORE}average_precision")),
             width=6,
             decimals=3,
         ),
@@ -88,15 +89,15 @@ def quality() -> list[Json]:
             "Separation of scores",
             "Kolmogorov-Smirnov distance between the scores of positives and of negatives.",
             "none",
-            query(of_version(f"{SCORE}ks")),
+            query(over_hour(f"{SCORE}ks")),
             width=6,
             decimals=3,
         ),
         lines(
             "Calibration error",
-            "Expected calibration error over the score bins: mean distance between score and frequency.",
+            "Over an hour, expected calibration error over the score bins: mean distance between score and frequency.",
             "percentunit",
-            query(of_version(f"{SCORE}ece")),
+            query(over_hour(f"{SCORE}ece")),
             width=6,
             min=0,
         ),
@@ -179,24 +180,24 @@ def without_labels() -> list[Json]:
         "No estimate: the model gives no scores, or nothing was answered in this time range.",
         lines(
             "Estimated accuracy",
-            "Accuracy that the scores promise, without labels; right if they are calibrated and the concept "
+            "Accuracy that the scores of an hour promise, without labels; right if they are calibrated and the concept "
             "has not moved.",
             "percentunit",
-            query(of_version(f"{estimated}accuracy")),
+            query(over_hour(f"{estimated}accuracy")),
         ),
         lines(
             "Estimated AUC",
-            "Area under the ROC curve that the scores promise, under the same conditions.",
+            "Area under the ROC curve that the scores of an hour promise, under the same conditions.",
             "none",
-            query(of_version(f"{estimated}auc")),
+            query(over_hour(f"{estimated}auc")),
             decimals=3,
         ),
         lines(
             "Estimate less actual, in standard errors",
-            "Accuracy by the scores less accuracy by the labels of the same predictions. Beyond 3: do not "
+            "Accuracy by the scores less that by the labels of the same predictions, over an hour. Beyond 3: do not "
             "trust estimates.",
             "none",
-            query(of_version(f"{check}_zscore")),
+            query(over_hour(f"{check}_zscore")),
             decimals=1,
         ),
     )

@@ -225,6 +225,11 @@ class Block:
     name: str
     text: str
 
+    @property
+    def expression(self) -> str:
+        """The expression in one line."""
+        return " ".join(self.text.partition(f"{self.name} :=")[2].split())
+
 
 def blocks(text: str) -> list[Block]:
     """The rules of a text, in order."""
@@ -271,7 +276,11 @@ def rules(text: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    for file, content in render().items():
+    files = render()
+    for path in Path(__file__).parent.rglob("*.recording.yml"):
+        if str(path.relative_to(Path(__file__).parent)) not in files:
+            path.unlink()
+    for file, content in files.items():
         path = Path(__file__).parent / file
         path.parent.mkdir(exist_ok=True)
         path.write_text(content, encoding="utf-8")

@@ -85,7 +85,7 @@ model_version_feature:mlcanary_feature:noise<x><W> :=
     + <feature> 1 / (<n> > 0)<only>
 model_version_feature:mlcanary_feature:degrees<x><W> :=
     count without (bin) (
-      model_version_feature_bin:mlcanary_feature_bin:rate<W> + <reference> <count> > 0) - 1
+      model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W> + <reference> <q> > 0) - 1
     and model_version_feature:mlcanary_feature:noise<x><W>
 # Kolmogorov-Smirnov: at the edges, and the most that it can be inside the bins. Half of (p + q + |...|) is the larger
 # of two differences: one side at the top of the bin, the other at its bottom. A bin of one number has no inside.
@@ -138,9 +138,7 @@ model_version_feature:mlcanary_feature:bin_zscore<x><W> :=
       asin(sqrt(
         (model_version_feature_bin:mlcanary_feature_bin:rate<W> * <S> + 0.375)
         / ignoring (bin) group_left () (model_version_feature:mlcanary_feature_bin:count<W> + 0.75)))
-      - <reference> asin(sqrt(
-        (<count> + 0.375)
-        / ignoring (bin) group_left () (<n> + 0.75))))
+      - <reference> <arcsine>)
     / sqrt(
       1 / (model_version_feature:mlcanary_feature_bin:count<W> + 0.5)
       + <feature> 1 / (<n> + 0.5))
@@ -235,7 +233,11 @@ _REFERENCE = {
     "<x>": "",
     "<q>": "model_feature_bin:mlcanary_feature_reference_ratio:max",
     "<below>": "model_feature_bin:mlcanary_feature_reference_below_ratio:max",
-    "<count>": "model_feature_bin:mlcanary_feature_reference:count",
+    "<count>": (
+        "(model_feature_bin:mlcanary_feature_reference_ratio:max"
+        " * on (<model>, feature) group_left () model_feature:mlcanary_feature_reference_observations:max)"
+    ),
+    "<arcsine>": "model_feature_bin:mlcanary_feature_reference:arcsine",
     "<n>": "model_feature:mlcanary_feature_reference_observations:max",
     "<negentropy>": "model_feature:mlcanary_feature_reference:negentropy",
     "<spread>": "model_feature:mlcanary_feature_reference:wasserstein_spread",
@@ -248,6 +250,9 @@ _BASELINE = {
     "<q>": "model_feature_bin:mlcanary_feature_baseline:ratio<W>",
     "<below>": "model_feature_bin:mlcanary_feature_baseline:below_ratio<W>",
     "<count>": "model_feature_bin:mlcanary_feature_baseline:count<W>",
+    "<arcsine>": """asin(sqrt(
+        (model_feature_bin:mlcanary_feature_baseline:count<W> + 0.375)
+        / ignoring (bin) group_left () (model_feature:mlcanary_feature_baseline:count<W> + 0.75)))""",
     "<n>": "model_feature:mlcanary_feature_baseline:count<W>",
     "<negentropy>": "model_feature:mlcanary_feature_baseline:negentropy<W>",
     "<spread>": "model_feature:mlcanary_feature_baseline:wasserstein_spread<W>",
