@@ -172,7 +172,9 @@ def placed(file: str, window: str, name: str, asked: bool, drawn: bool) -> Place
     interval = _interval(window, part, urgent=file == "objectives" or (asked and file == "canary"))
     if file in DIVIDED and not (asked or drawn):
         stem = f"{part}-{window or 'facts'}" if file == "canary" else f"{file}-{window}"
-        return Place(f"{FURTHER}{file}.recording.yml", f"mlcanary-further-{stem}", _interval(window, part, urgent=False))
+        return Place(
+            f"{FURTHER}{file}.recording.yml", f"mlcanary-further-{stem}", _interval(window, part, urgent=False)
+        )
     if file != "canary":
         return Place(f"{file}.recording.yml", f"mlcanary-{file}-{window}", interval)
     title = "recording" if asked else "details"
@@ -198,7 +200,7 @@ def read_by_alerts() -> set[str]:
 
 
 def read_by_dashboards() -> set[str]:
-    """Recorded names in the queries of the dashboards, for each window that can be chosen; and what these are made of."""
+    """Recorded names in the queries of the dashboards, for each window there; and what these are made of."""
     boards = sorted(Path(__file__).parents[1].glob("grafana/dashboards/*.json"))
     queries = "".join(path.read_text(encoding="utf-8") for path in boards)
     return _closed(set().union(*(_recorded(queries.replace("${window}", window)) for window in WINDOWS)))

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 from business_alert_scenarios import of_the_business
-from judge_alert_scenarios import of_the_judge, of_the_tiers
-from model_alert_scenarios import comparisons, information, labels_that_prove_nothing
-from objective_alert_scenarios import of_the_objectives
-from process_alert_scenarios import of_exporters, of_the_handler
-=======
 from exporter_alert_scenarios import of_exporters
 from handler_alert_scenarios import of_the_handler
 from judge_alert_scenarios import of_the_judge, of_the_tiers
 from model_alert_scenarios import comparisons, information, labels_that_prove_nothing
->>>>>>> main
+from objective_alert_scenarios import of_the_objectives
 from split_alert_scenarios import of_the_split
 
 SCENARIOS = [

@@ -1,10 +1,9 @@
-"""What the shipped rules cost a Prometheus that watches a fleet: 300 models, 2 versions, 30 features, 2 sidecars each.
+"""What the shipped rules cost a Prometheus that watches a fleet: 300 models, 2 versions, 30 features.
 
-Run as `python tests/bench/rule_cost.py [--models 6] [--for 300] [--sidecars 2]`: lines of Markdown. A fleet of some
-models is written (see `fleet.py`), and a Prometheus with the shipped rules evaluates all groups some times at one pace.
-Its CPU time per round is shared out over the groups by the time that each took, and scaled to the models of `--for`:
-all that a rule does is per series. What matters is the sum of CPU per interval of a group, in cores: a quarter of two
-is 0.5.
+Run as `python tests/bench/rule_cost.py [--models 4 12] [--for 300] [--sidecars 1]`: lines of Markdown. Fleets of two
+sizes are written (see `fleet.py`), and a Prometheus with the shipped rules evaluates all groups some times at one pace.
+Its CPU time per round is shared out over the groups by the time that each took; a line through the two sizes tells what
+the models of `--for` cost. What matters is the sum of CPU per interval of a group, in cores: a quarter of two is 0.5.
 """
 
 from __future__ import annotations
@@ -73,6 +72,10 @@ class Cost:
     cpu: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
 
+    def share(self, name: str) -> float:
+        """CPU seconds of an evaluation of a group: of the round, as much as it took of the time."""
+        return median(self.groups[name]) / sum(median(times) for times in self.groups.values()) * self.cpu
+
     def look(self, url: str, names: Collection[str]) -> bool:
         """Take in what has been evaluated since; whether every group has been, so many times."""
         found = get(f"{url}/api/v1/rules")
@@ -135,30 +138,48 @@ def _own(url: str, name: str) -> float:
     return float(found[1])
 
 
-def report(fleet: Fleet, models: int, cost: Cost, groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def fitted(small: Cost, large: Cost, sizes: tuple[int, int], models: int) -> dict[str, float]:
+    """CPU seconds of an evaluation of each group for so many models: a straight line through two sizes.
+
+    A rule costs something even where there is nothing: scaled from one size, that would be taken for a cost per model.
+    """
+    found = {}
+    for name in large.groups:
+        few, many = small.share(name), large.share(name)
+        slope = max((many - few) / (sizes[1] - sizes[0]), 0.0)
+        found[name] = many + slope * (models - sizes[1])
+    return found
+
+
+def report(
+    fleet: Fleet, small: Cost, large: Cost, sizes: tuple[int, int], models: int, groups: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
     """Tables in Markdown. CPU is shared out over groups and rules by the time that each took."""
     interval = {group["name"]: seconds(group.get("interval")) for group in groups}
-    taken = {name: median(times) for name, times in cost.groups.items()}
-    each = cost.cpu / sum(taken.values()) * models / fleet.models
-    yield f"{models} models of 2 versions, {fleet.features} features, {fleet.sidecars} sidecars; from {fleet.models}."
-    yield ""
-    yield "| group | rules | interval, s | CPU of an evaluation, s | cores |"
-    yield "| --- | --- | --- | --- | --- |"
     rules = {group["name"]: len(group["rules"]) for group in groups}
-    for name in sorted(taken, key=lambda name: -taken[name] / interval[name]):
-        cpu = taken[name] * each
-        yield f"| {name} | {rules[name]} | {interval[name]:.0f} | {cpu:.2f} | {cpu / interval[name]:.3f} |"
-    total = sum(taken[name] * each / interval[name] for name in taken)
-    yield f"| all | {sum(rules.values())} | | | {total:.3f} |"
+    cpu = fitted(small, large, sizes, models)
+    scraped = f"scraped every {fleet.step:.0f} s, {fleet.sidecars} exporters of each version"
+    yield f"{models} models of 2 versions, {fleet.features} features, {scraped}; a line through {sizes} models."
     yield ""
-    yield f"All together {total:.2f} cores, {total / CORES:.0%} of {CORES}."
-    raw = cost.counts["raw"] / fleet.models / 2 / fleet.sidecars
-    yield f"Series of a model: {raw:.0f} that rules read from each sidecar, "
-    yield f"{cost.counts['recorded'] / fleet.models:.0f} recorded, alerts included."
+    yield f"| group | rules | interval, s | CPU of an evaluation, s: {sizes[0]} | {sizes[1]} | {models} | cores |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for name in sorted(cpu, key=lambda name: -cpu[name] / interval[name]):
+        yield (
+            f"| {name} | {rules[name]} | {interval[name]:.0f} | {small.share(name):.3f} | {large.share(name):.3f}"
+            f" | {cpu[name]:.2f} | {cpu[name] / interval[name]:.3f} |"
+        )
+    total = sum(cpu[name] / interval[name] for name in cpu)
+    yield f"| all | {sum(rules.values())} | | | | | {total:.3f} |"
     yield ""
-    yield "Dearest rules, CPU ms per model:"
+    rounds = f"{small.cpu:.1f} and {large.cpu:.1f} s"
+    yield f"All together {total:.2f} cores, {total / CORES:.0%} of {CORES}. Once all groups: {rounds}."
+    raw, recorded = large.counts["raw"] / sizes[1], large.counts["recorded"] / sizes[1]
+    yield f"Series of a model: {raw:.0f} that rules read, {recorded:.0f} recorded, alerts included."
     yield ""
-    single = {name: 1000 * median(times) * each / models for name, times in cost.rules.items()}
+    yield f"Dearest rules, CPU ms per model, of {sizes[1]}:"
+    yield ""
+    whole = sum(median(times) for times in large.groups.values())
+    single = {name: 1000 * median(times) / whole * large.cpu / sizes[1] for name, times in large.rules.items()}
     for name in sorted(single, key=lambda name: -single[name])[:DEAREST]:
         yield f"- {single[name]:.2f} {name}"
 
@@ -166,17 +187,19 @@ def report(fleet: Fleet, models: int, cost: Cost, groups: Sequence[Mapping[str, 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=int, default=6)
+    parser.add_argument("--models", type=int, nargs=2, default=(4, 12), metavar=("FEW", "MANY"))
     parser.add_argument("--for", type=int, default=300, dest="scaled")
     parser.add_argument("--sidecars", type=int, default=1, help="of each version")
     parser.add_argument("--step", type=float, default=30.0, help="seconds between scrapes")
     parser.add_argument("--further", action="store_true", help="with the rules that nothing shipped reads")
     asked = parser.parse_args(arguments)
     groups = measured_groups(asked.further)
-    fleet = Fleet(asked.models, asked.sidecars, step=asked.step, names=names_read(groups))
-    with tempfile.TemporaryDirectory() as folder:
-        for line in report(fleet, asked.scaled, evaluated(Path(folder), fleet, groups), groups):
-            print(line)
+    costs = []
+    for models in asked.models:
+        fleet = Fleet(models, asked.sidecars, step=asked.step, names=names_read(groups))
+        with tempfile.TemporaryDirectory() as folder:
+            costs.append(evaluated(Path(folder), fleet, groups))
+    print("\n".join(report(fleet, *costs, tuple(asked.models), asked.scaled, groups)))
 
 
 if __name__ == "__main__":
