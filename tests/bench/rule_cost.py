@@ -39,7 +39,7 @@ DEFAULT_INTERVAL = 30.0
 CPU = "process_cpu_seconds_total"
 WARM_ROUNDS, ROUNDS, SECONDS_PER_MODEL = 2, 1, 6.0
 CORES, DEAREST = 2, 60
-SECONDS_PER_SAMPLE = 4e-6
+SECONDS_PER_SAMPLE = 20e-6
 """How long writing may take, on a busy machine: the history ends that much later, for it is seen for 5 minutes."""
 
 TIME_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     groups = measured_groups(asked.further)
     costs = []
     for models in asked.models:
-        fleet = Fleet(models, asked.sidecars, step=asked.step, names=names_read(groups))
+        fleet = Fleet(models, asked.sidecars, history=3900.0, step=asked.step, names=names_read(groups))
         with tempfile.TemporaryDirectory() as folder:
             costs.append(evaluated(Path(folder), fleet, groups))
     print("\n".join(report(fleet, *costs, tuple(asked.models), asked.scaled, groups)))

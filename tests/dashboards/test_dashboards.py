@@ -39,6 +39,10 @@ ALL = {**CHOSEN, "cluster": ".*", "namespace": ".*", "version": ".*"}
 UNITS = {"none", "short", "percentunit", "s", "reqps", "ops", "bytes"}
 
 
+OVER_AN_HOUR = ("Drift", "Distribution", "Mean", "Quantiles")
+"""Panels about features, which read counters over the hour that rules use too."""
+
+
 def panels() -> list[Any]:
     """All panels that show something, each with a readable id."""
     return [
@@ -51,7 +55,7 @@ def panels() -> list[Any]:
 
 def filled(text: str, values: Mapping[str, str]) -> str:
     """A query with its variables replaced, as Grafana does."""
-    return re.sub(r"\$\{?(\w+)\}?", lambda found: values[found[1]], text)
+    return re.sub(r"\$\{?([a-z_]\w*)\}?", lambda found: values[found[1]], text)
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,8 @@ def test_queries_follow_the_conventions(panel: Mapping[str, Any]) -> None:
         assert target["datasource"]["uid"] == "${datasource}"
         assert 'cluster=~"$cluster", namespace=~"$namespace"' in expr
         for counter in re.findall(r"\bmlcanary_\w+_(?:total|bucket)\b", expr):
-            assert re.search(rf"(?:rate|increase)\({counter}\{{[^}}]*\}}\[\$__rate_interval\]\)", expr), counter
+            over = r"\$__rate_interval" if panel["title"] not in OVER_AN_HOUR else "1h"
+            assert re.search(rf"(?:rate|increase)\({counter}\{{[^}}]*\}}\[{over}\]\)", expr), counter
         assert "topk" not in expr or target.get("instant") or "@ end()" in expr, "a line of topk flickers"
 
 
@@ -157,6 +162,31 @@ def test_every_query_has_an_answer(past: Past, panel: Mapping[str, Any], choice:
             expr = filled(target["expr"], {**choice, **INTERVALS, "window": window})
             expr = re.sub(r" offset \d+[hdm]", "", expr)  # the rules have not recorded for so long
             assert _answer(past, expr, instant=target.get("instant", False)), expr
+
+
+@pytest.mark.parametrize(
+    ("column", "recorded"),
+    [("vs baseline", "psi_baseline"), ("KS", "ks"), ("chi-square", "chisquare"), ("distance", "wasserstein")],
+)
+def test_what_the_dashboard_of_features_asks_itself_is_what_the_further_rules_record(
+    past: Past, column: str, recorded: str
+) -> None:
+    """But for the second by which the rules are older."""
+    (drift,) = [panel.values[0] for panel in panels() if panel.id == "drift-Drift"]
+    names = {of["refId"]: of["expr"] for of in drift["targets"]}
+    renamed = next(of["options"]["renameByName"] for of in drift["transformations"] if of["id"] == "organize")
+    (ref,) = [key.removeprefix("Value #") for key, name in renamed.items() if name == column]
+    values = {**ALL, **INTERVALS}
+    asked = by_feature(past, filled(names[ref], values))
+    kept = by_feature(past, f'model_version_feature:mlcanary_feature:{recorded}1h{{model="{ALL["model"]}"}}')
+    assert asked.keys() == kept.keys() != set()
+    assert asked == pytest.approx(kept, rel=0.02, abs=0.002)
+
+
+def by_feature(past: Past, expr: str) -> dict[tuple[str, str], float]:
+    """The answer at the moment of the past, by version and feature."""
+    found = get(f"{past.url}/api/v1/query", query=expr, time=str(past.now))["data"]["result"]
+    return {(row["metric"]["version"], row["metric"]["feature"]): float(row["value"][1]) for row in found}
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
