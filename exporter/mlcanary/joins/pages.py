@@ -186,11 +186,13 @@ class PageNotes:
         return rows, ((last >> PAGE_BITS) + 1) << PAGE_BITS
 
     def _plain(self, ring: RowRing, pages: set[int] | None) -> Rows:
-        slots = ring.ordered()
-        slots = slots[(ring.rows["flags"][slots] & ODD) == 0]
-        if pages is not None:
-            slots = slots[np.isin(ring.rows["seq"][slots] >> PAGE_BITS, np.array(sorted(pages), dtype=np.int64))]
-        return ring.read(slots)
+        if pages is None:
+            slots = ring.ordered()
+        else:
+            numbers = np.array(sorted(pages), dtype=np.int64)
+            slots = ring.numbered(numbers << PAGE_BITS, 1 << PAGE_BITS)
+            slots = slots[np.isin(ring.rows["seq"][slots] >> PAGE_BITS, numbers)]
+        return ring.read(slots[(ring.rows["flags"][slots] & ODD) == 0])
 
 
 def thinned(chunks: Iterable[tuple[int, bytes]], keep: bytes) -> tuple[int, bytes]:
