@@ -25,7 +25,7 @@ class KeptJoin:
             self.odd.clear()
         for page, rows in changes.pages:
             if rows is not None:
-                self.pages[page] = rows
+                self.pages[page] = bytes(rows)
                 continue
             del self.pages[page]
             for first in self._of(page):

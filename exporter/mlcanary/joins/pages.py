@@ -53,7 +53,7 @@ class JoinChanges(NamedTuple):
     """
 
     whole: bool = False
-    pages: Sequence[tuple[int, bytes | None]] = ()
+    pages: Sequence[tuple[int, bytes | memoryview | None]] = ()
     ids: Sequence[tuple[int, bytes]] = ()
     thin: Sequence[tuple[int, bytes]] = ()
     odd: Sequence[tuple[Key, bytes | None, int]] = ()
@@ -122,7 +122,7 @@ class PageNotes:
             if len(part) * 4 + 8 < self._on_disk.get(page, 0):
                 thin.append((page, _low_bits(part["seq"])))
                 self._on_disk[page] = len(part)
-        pages = [*((page, None) for page in gone), *((page, part.tobytes()) for page, part in parts.items())]
+        pages = [*((page, None) for page in gone), *((page, part.view(np.uint8).data) for page, part in parts.items())]
         changes = JoinChanges(self._whole, pages, ids, thin, fresh=self._ids, counts=before)
         self._whole, self._ids, self._dirty = False, {}, set()
         return changes
