@@ -25,7 +25,7 @@ class KeptJoin:
             self.odd.clear()
         for page, rows in changes.pages:
             if rows is not None:
-                self.pages[page] = bytes(rows)
+                self.pages[page] = rows
                 continue
             del self.pages[page]
             for first in self._of(page):

@@ -88,6 +88,11 @@ class RowRing:
         """Memory of rows and table."""
         return self.rows.nbytes + self._due.nbytes + self._table.nbytes
 
+    @property
+    def first_seq(self) -> int:
+        """The number of the oldest live row; of the next row if there is none."""
+        return int(self.rows["seq"][self._head % len(self.rows)]) if self.live else self.next_seq
+
     def find(self, hashes: Hashes) -> Slots:
         """Slot of each hash, -1 where it is not remembered."""
         return self._table.find(hashes, self._words.reshape(-1), _WORDS)  # the hash is the first word

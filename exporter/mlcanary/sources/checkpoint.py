@@ -152,7 +152,7 @@ class Checkpoint:
         self._lock.close()
 
 
-def _sealed(value: bytes | memoryview, *place: object) -> bytes:
+def _sealed(value: bytes, *place: object) -> bytes:
     """A value behind the checksum of itself and of where it stands."""
     return zlib.crc32(value, zlib.crc32(repr(place).encode())).to_bytes(_CHECKSUM_BYTES) + value
 
