@@ -1,6 +1,6 @@
 # Every target sets itself up: a virtual environment, and what .ci/setup lists from the distribution.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench soak figures sim proof servers fuzz sanitize pictures
+.PHONY: help setup demo test check fix bench soak figures sim proof servers fuzz sanitize pictures versions
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -70,3 +70,6 @@ pictures: setup ## the dashboards as PNG, by Grafana's own panels (npm, 450 MB t
 
 servers: setup ## real model servers for tests/servers, 2.5 GB (some minutes); SERVERS=mlserver: that one alone
 	@PYTHON="$(PYTHON)" .ci/servers
+
+versions: setup ## rules, routes and bundle with Prometheus 2.53 and 3.5, Alertmanager 0.28 and 0.33 (needs apt-get)
+	@.ci/versions

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from exporter_alert_scenarios import of_exporters
+from handler_alert_scenarios import of_the_handler
 from judge_alert_scenarios import of_the_judge, of_the_tiers
 from model_alert_scenarios import comparisons, information, labels_that_prove_nothing
-from process_alert_scenarios import of_exporters, of_the_handler
 from split_alert_scenarios import of_the_split
 
 SCENARIOS = [

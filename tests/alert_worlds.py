@@ -204,6 +204,7 @@ def judge(
     read: Course | None = None,
     up: Course = ((0, 1.0),),
     leads: Course = ((0, 1.0),),
+    info: Course = ((0, 1.0),),
     deadline: float = 86400.0,
 ) -> Series:
     """A judge of the canary that holds, or says what `verdicts` say from their minutes on; None ends what it says.
@@ -217,7 +218,7 @@ def judge(
         said |= gauge("mlcanary_judge_verdict", {**of, "verdict": name}, (0, float(name is Verdict.HOLD)), *course)
     return said | {
         **gauge("up", JUDGE, *up),
-        **gauge("mlcanary_judge_build_info", {**JUDGE, "version": "1"}, (0, 1.0)),
+        **gauge("mlcanary_judge_build_info", {**JUDGE, "version": "1"}, *info),
         **gauge("mlcanary_judge_leader", JUDGE, *leads),
         **gauge("mlcanary_judge_canary_start_timestamp_seconds", {**of, "baseline": "v1"}, (0, 0.0)),
         **gauge("mlcanary_judge_deadline_seconds", of, (0, deadline)),

@@ -198,6 +198,7 @@ def _down() -> list[Scenario]:
     alert, down = "MLCanaryJudgeDown", {**JUDGE, **WARNING}
     stuck: Course = tuple((minute, float(min(minute, 30) if minute < 60 else minute)) for minute in range(125))
     other = {"job": "mlcanary-judge", "instance": "standby:10878"}
+    gone: Course = ((0, 1.0), (30, None), (60, 1.0))
     return [
         fires(alert, "the judge does not answer", HEALTHY | judge(up=OUTAGE), (40, (down,)), resolved=61),
         fires(
@@ -213,6 +214,22 @@ def _down() -> list[Scenario]:
             HEALTHY | judge(leads=OUTAGE),
             (40, ({"job": "mlcanary-judge", **WARNING},)),
             resolved=61,
+        ),
+        fires(
+            alert,
+            "gone from discovery: told once, by the job",
+            HEALTHY | judge(up=gone, leads=gone, info=gone),
+            (42, ({"job": "mlcanary-judge", **WARNING},)),
+            resolved=61,
+        ),
+        silent(
+            alert,
+            "one of two judges is taken away, the other leads",
+            HEALTHY
+            | judge(up=((0, 1.0), (30, None)), leads=((0, 0.0), (30, None)), info=((0, 1.0), (30, None)))
+            | gauge("mlcanary_judge_leader", other, (0, 1.0))
+            | gauge("mlcanary_judge_read_timestamp_seconds", other, *((m, 60.0 * m) for m in range(130)))
+            | gauge("mlcanary_judge_build_info", {**other, "version": "1"}, (0, 1.0)),
         ),
         silent(
             alert,

@@ -20,7 +20,7 @@ from kept_joins import KeptJoin
 from mlcanary.catalog import BY_NAME, Kind
 from mlcanary.monitor.monitor import Monitor, MonitorPlan
 from mlcanary.records import Label, Record, Sample
-from promtool_cases import Labels, Values, case, check, expression, series_name
+from promtool_cases import Labels, Values, case, check, expression, near, series_name
 
 REPLICAS, STEP, END, WARM_UP = 7, 15, 3600, 1800
 START = 1_800_000_000.0
@@ -90,13 +90,8 @@ def windows_of(records: Sequence[Record]) -> dict[str, list[Record]]:
 def hold(folder: Path, series: Mapping[str, Values], expected: Sequence[Expected]) -> None:
     """Have promtool evaluate the shipped rules over the series and compare every expected value."""
     tests = [
-        # promtool compares floats exactly, so closeness is part of the expression; scalar() wants exactly one series.
-        expression(
-            f"abs(vector(scalar({series_name(e.name, e.labels)})) - ({float(e.value)!r}))"
-            f" <= bool {float(e.within * max(1.0, abs(e.value)))!r}",
-            "1h",
-            ({}, 1.0),
-        )
+        # scalar() wants exactly one series.
+        expression(near(f"vector(scalar({series_name(e.name, e.labels)}))", e.value, e.within), "1h", ({}, 1.0))
         for e in expected
     ]
     check(folder, "20m", [case(f"{STEP}s", series, tests)], records={e.name for e in expected})

@@ -15,16 +15,20 @@ import yaml
 
 import operator_contract
 from cluster_objects import OPERATOR, RELEASES, Object, check_core, named, objects, read
+from handler_service import handling
+from handler_world import until
 from mlcanary import bundle
 from mlcanary.cli.main import cli
-from mlcanary.handler.settings import parse_settings
+from mlcanary.handler.settings import parse_settings, require_two_people
 from mlcanary.judge.settings import parse_settings as parse_judge
+from mlcanary.webserver.config import WebConfigFile
 from prometheus_tools import ROOT, RULE_FILES, run
 
 PLACE = bundle.Place("watch", {"release": "prometheus"})
 FOR_OPERATOR = objects(bundle.contents("prometheus-operator", PLACE))
 KUSTOMIZE = bundle.contents("kustomize", PLACE)
 FOR_KUSTOMIZE = objects(KUSTOMIZE)
+HANDLER = KUSTOMIZE[Path("handler/handler.yml")].decode()
 ALL = [*FOR_OPERATOR, *FOR_KUSTOMIZE]
 OF_THE_CORE = [each for each in ALL if OPERATOR not in each["apiVersion"]]
 OF_THE_OPERATOR = [each for each in ALL if OPERATOR in each["apiVersion"]]
@@ -202,8 +206,50 @@ def test_the_sidecar_is_a_native_one_that_never_takes_its_server_out_of_service(
 def test_the_configurations_are_valid() -> None:
     judge = parse_judge(KUSTOMIZE[Path("judge/judge.yml")].decode(), "judge.yml")
     assert judge.prometheus.url == "http://prometheus-operated:9090"
-    handler = parse_settings(KUSTOMIZE[Path("handler/handler.yml")].decode(), "handler.yml")
-    assert [target.mode for target in handler.targets] == ["observe"]
+    handler = parse_settings(HANDLER, "handler.yml")
+    assert [(target.name, target.mode) for target in handler.targets] == [("example", "observe")]
+    yours = parse_settings(re.sub("^#  ", "  ", HANDLER, flags=re.MULTILINE), "handler.yml")
+    assert [(target.name, target.mode) for target in yours.targets] == [("example", "observe"), ("clicks", "observe")]
+
+
+async def test_the_target_of_the_example_wakes_nobody(tmp_path: Path) -> None:
+    text = HANDLER.replace("prometheus-operated:9090", "127.0.0.1:1").replace(
+        "alertmanager-operated:9093", "127.0.0.1:1"
+    )
+    async with handling(tmp_path, text) as handler:
+        await until(lambda: handler.count("target_up", "example") == 1.0)
+        assert handler.service.ready() == ""
+        assert handler.count("rollbacks_total", "example", "example", "failed") == 0.0
+
+
+def test_the_people_of_the_example_are_two(tmp_path: Path) -> None:
+    document = yaml.safe_load(KUSTOMIZE[Path("handler/web.yml")])
+    for number, each in enumerate(document["principals"]):
+        each["bearer_token_file"] = f"{tmp_path}/{each['name']}"
+        (tmp_path / each["name"]).write_text(f"a-token-of-the-tests-only-{number}")
+    (tmp_path / "web.yml").write_text(json.dumps(document))
+    careful = HANDLER.replace("mode: observe", "approval: {required: true, four_eyes: true}", 1)
+    require_two_people(parse_settings(careful, "handler.yml"), WebConfigFile(tmp_path / "web.yml").current())
+
+
+def test_policies_let_in_who_scrapes_and_nobody_out_of_the_model_server() -> None:
+    labels = {
+        name: named(FOR_KUSTOMIZE, "Deployment", f"mlcanary-{name}")["spec"]["template"]["metadata"]["labels"]
+        for name in ("judge", "handler")
+    }
+    for name, port in {"judge": 10878, "handler": 10879}.items():
+        spec = named(FOR_KUSTOMIZE, "NetworkPolicy", f"mlcanary-{name}")["spec"]
+        assert labels[name].items() >= spec["podSelector"]["matchLabels"].items()
+        assert [each["port"] for rule in spec["ingress"] for each in rule["ports"]] == [port]
+    spec = named(FOR_KUSTOMIZE, "NetworkPolicy", "mlcanary-exporter")["spec"]
+    scrape, others = spec["ingress"]
+    monitor = named(FOR_KUSTOMIZE, "PodMonitor", "mlcanary-exporter")["spec"]
+    assert spec["podSelector"] == monitor["selector"]
+    assert scrape["from"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "watch"}
+    assert [each["port"] for each in scrape["ports"]] == [10877]
+    open_ports = [range(p["port"], p["endPort"] + 1) for p in others["ports"] if p["protocol"] == "TCP"]
+    assert {port for each in open_ports for port in each} == set(range(1, 65536)) - {10877}
+    assert "from" not in others
 
 
 def test_tokens_are_keys_of_one_secret() -> None:

@@ -73,5 +73,19 @@ def test_the_component_gives_a_model_server_its_exporter(folder: Path) -> None:
     assert "/var/log/model/" in named(found, "ConfigMap", configuration)["data"]["exporter.yml"]
 
 
+def test_policies_are_off_until_a_kustomization_names_them(folder: Path, tmp_path: Path) -> None:
+    assert "components:" not in re.sub("(?m)^#.*", "", (folder / "kustomization.yaml").read_text())
+    assert "policy" not in (folder / "example" / "kustomization.yaml").read_text()
+    for name, component in (("watch", "network-policies"), ("models", "exporter-network-policy")):
+        one = tmp_path / name
+        one.mkdir()
+        place = f"{'../' * len(one.parts)}{folder.relative_to('/')}/{component}"
+        (one / "kustomization.yaml").write_text(f"namespace: {name}\ncomponents: [{place}]\n")
+        found = built(one)
+        assert {(each["kind"], each["metadata"]["namespace"]) for each in found} == {("NetworkPolicy", name)}
+        for each in found:
+            check_core(each, RELEASES[0])
+
+
 def test_rights_stay_in_the_namespace_of_the_models(folder: Path) -> None:
     assert {each["metadata"]["namespace"] for each in built(folder / "handler-rbac")} == {"models"}

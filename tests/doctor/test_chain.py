@@ -70,6 +70,7 @@ async def test_a_real_chain(tmp_path: Path) -> None:
             prometheus(tmp_path, prometheus_configuration(exporter.address, alerts), port) as url,
         ):
             plan = ChainPlan(f"http://{exporter.address}", url, alerts, handler.url, token=TOKEN, rules=RULES)
+            plan = replace(plan, inhibitions=yaml.safe_load(SHIPPED))
 
             await sound(
                 plan, but="watchdog"
@@ -84,6 +85,7 @@ async def test_a_real_chain(tmp_path: Path) -> None:
             assert "router (react)" in found["handler access"].what
             assert "goes to receiver mlcanary-handler" in found["route"].what
             assert "goes to receiver mlcanary-watchdog" in found["route watchdog"].what
+            assert found["inhibitions"].what == "all 9 are in force"
             await breaks(plan, tmp_path)
 
 

@@ -43,6 +43,7 @@ ROWS: list[Row] = [
     (Reason.RESOLVED, {"firing": False}, {}, {}),
     (Reason.FROZEN, {}, {"level": FreezeLevel.ALL}, {}),
     (Reason.JUDGED, {}, {}, {"judged": True}),
+    (Reason.SILENCED, {}, {}, {"silenced": "silence 5f2a"}),
     (Reason.SOURCE_BROKEN, {}, {}, {"sources_up": False}),
     (Reason.ROLE_CONFLICT, {}, {}, {"roles": (("v1", "baseline"), ("v2", "canary"), ("v2", "shadow"))}),
     (Reason.STALE_EVIDENCE, {}, {}, {"violated": False}),
@@ -200,6 +201,7 @@ ORDER = dataclasses.replace(QUESTION, ordered=True)
 SKIPPED = {
     Reason.FROZEN,
     Reason.JUDGED,
+    Reason.SILENCED,
     Reason.SOURCE_BROKEN,
     Reason.ROLE_CONFLICT,
     Reason.STALE_EVIDENCE,

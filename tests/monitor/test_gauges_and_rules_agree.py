@@ -9,7 +9,7 @@ from mlcanary.catalog import BY_NAME
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.records import ModelKey, Sample
 from monitored_traffic import CANARY, STABLE, START, plan, traffic
-from promtool_cases import case, check, expression, series_name
+from promtool_cases import case, check, expression, near, series_name
 
 STEP, END = 15, 600
 
@@ -95,8 +95,8 @@ def test_gauges_and_recorded_series_agree_on_one_sidecar(tmp_path: Path) -> None
             if sample.name in _OF_POSITIVE_CLASS:
                 labels["class"] = "1"
             wanted = series_name(RECORDED[sample.name], labels)
-            near = f"abs(vector(scalar({wanted})) - ({sample.value!r})) <= bool {1e-9 * max(1.0, sample.value)!r}"
-            expected.append((sample, expression(near, f"{END}s", ({}, 1.0))))
+            told = near(f"vector(scalar({wanted}))", sample.value)
+            expected.append((sample, expression(told, f"{END}s", ({}, 1.0))))
     for key in (STABLE, CANARY):
         _assert_complete(key, [sample for sample, _ in expected])
     check(tmp_path, "10m", [case(f"{STEP}s", series, [test for _, test in expected])])

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 BIN = Path(sys.executable).parent
 ONE_SHOT = {"train", "profile"}
+IDLE = {"loopback"}
 
 
 def command_line(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -62,6 +63,14 @@ def test_every_mounted_file_exists(compose: dict[str, Any]) -> None:
     assert [mount for mount in mounts if mount.startswith("./") and not mount.endswith(":ro")] == []
 
 
+def test_every_configuration_is_a_file(compose: dict[str, Any]) -> None:
+    """A read-only container takes no inline `content`: Compose copies it in, and fails."""
+    assert compose["configs"]
+    for name, config in compose["configs"].items():
+        assert list(config) == ["file"], name
+        assert (ROOT / config["file"]).is_file(), name
+
+
 def test_every_named_volume_is_declared_and_used(compose: dict[str, Any]) -> None:
     mounts = [mount for service in compose["services"].values() for mount in service.get("volumes", ())]
     assert {mount.split(":")[0] for mount in mounts if not mount.startswith("./")} == set(compose["volumes"])
@@ -69,7 +78,7 @@ def test_every_named_volume_is_declared_and_used(compose: dict[str, Any]) -> Non
 
 def test_every_lasting_service_has_a_health_check_and_no_privileges(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
-        assert ("healthcheck" in service) != (name in ONE_SHOT), name
+        assert ("healthcheck" in service) != (name in ONE_SHOT | IDLE), name
         assert service["cap_drop"] == ["ALL"], name
         assert service["read_only"] is True, name
 
@@ -87,18 +96,29 @@ def test_every_foreign_image_is_pinned(compose: dict[str, Any]) -> None:
 
 
 def test_every_command_that_the_image_runs_exists(compose: dict[str, Any]) -> None:
-    started = [s["command"][0] for s in compose["services"].values() if s["image"] == "mlcanary:latest"]
+    working = [service for name, service in compose["services"].items() if name not in IDLE]
+    started = [service["command"][0] for service in working if service["image"] == "mlcanary:latest"]
     assert started
     assert set(started) <= set(COMMANDS)
 
 
-def test_the_handler_accepts_its_inline_configuration(compose: dict[str, Any]) -> None:
-    (target,) = parse_settings(compose["configs"]["handler"]["content"], "docker-compose.yml").targets
+def configuration(compose: dict[str, Any], name: str) -> str:
+    """The text of a configuration that the compose file mounts."""
+    return (ROOT / str(compose["configs"][name]["file"])).read_text(encoding="utf-8")
+
+
+def test_the_handler_accepts_its_configuration(compose: dict[str, Any]) -> None:
+    (target,) = parse_settings(configuration(compose, "handler"), "handler.yml").targets
     assert (target.model, target.mode, target.versions) == (MODEL, "react", ("v1", "v2"))
 
 
-def test_the_judge_accepts_its_inline_configuration(compose: dict[str, Any]) -> None:
-    settings = parse_judge_settings(compose["configs"]["judge"]["content"], "docker-compose.yml")
+def test_the_handler_asks_for_the_token_that_is_mounted(compose: dict[str, Any]) -> None:
+    web = yaml.safe_load(configuration(compose, "handler-web"))
+    assert web == {"bearer_token_file": f"/run/secrets/{compose['services']['handler']['secrets'][0]}"}
+
+
+def test_the_judge_accepts_its_configuration(compose: dict[str, Any]) -> None:
+    settings = parse_judge_settings(configuration(compose, "judge"), "judge.yml")
     assert settings.prometheus.url == "http://prometheus:9090"
 
 
@@ -109,6 +129,15 @@ def test_prometheus_scrapes_services_of_the_compose_file(compose: dict[str, Any]
     assert hosts <= set(compose["services"])
     secrets = {job["authorization"]["credentials_file"] for job in document["scrape_configs"] if "authorization" in job}
     assert secrets == {"/run/secrets/handler_token"}
+
+
+def test_alertmanager_and_handler_share_a_loopback_that_neither_takes_away(compose: dict[str, Any]) -> None:
+    """A container that joined the network of another one has none when that one restarts; it still looks healthy."""
+    services = compose["services"]
+    names = {name for name, service in services.items() if "network_mode" in service}
+    assert names == {"alertmanager", "handler"}
+    assert {services[name]["network_mode"] for name in names} == {"service:loopback"}
+    assert set(services["loopback"]["networks"]["default"]["aliases"]) == names
 
 
 def test_every_variable_of_the_haproxy_template_is_set(compose: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ def set_up(bare: Path, *what: str, **environment: str) -> subprocess.CompletedPr
 def test_make_alone_lists_every_target() -> None:
     done = subprocess.run(["make"], capture_output=True, text=True, timeout=30, cwd=ROOT, check=True)
     names = [line.split()[1] for line in done.stdout.splitlines()]
-    wanted = "help setup demo test check fix bench soak figures sim proof fuzz sanitize pictures servers"
+    wanted = "help setup demo test check fix bench soak figures sim proof fuzz sanitize pictures servers versions"
     assert names == wanted.split()
 
 

@@ -11,7 +11,7 @@ from mlcanary.catalog import Verdict
 from promtool_cases import case, check, expression
 
 ACTIVE = "model_version:mlcanary_judge:active"
-LOOKS = (1, 19, 24, 26, 40)
+LOOKS = (1, 19, 23, 26, 40)
 STOPPED = tuple((minute, float(min(minute, 20))) for minute in range(MINUTES))
 
 
@@ -21,9 +21,9 @@ STOPPED = tuple((minute, float(min(minute, 20))) for minute in range(MINUTES))
         pytest.param(judge(), LOOKS, id="a judge that leads and reads"),
         pytest.param(judge((20, Verdict.ROLLBACK)), LOOKS, id="whatever it says"),
         pytest.param(
-            judge(read=STOPPED), (1, 19, 24), id="it reads nothing from 20 on: 5 minutes later it does not count"
+            judge(read=STOPPED), (1, 19, 23), id="it reads nothing from 20 on: 5 minutes later it does not count"
         ),
-        pytest.param(judge((20, None)), (1, 19, 24), id="its series end at 20 and are stale 5 minutes later"),
+        pytest.param(judge((20, None)), (1, 19, 23), id="its series end at 20 and are stale 5 minutes later"),
         pytest.param(judge(leads=((0, 1.0), (20, 0.0))), (1, 19), id="it loses the lead at 20"),
         pytest.param({}, (), id="no judge"),
     ],

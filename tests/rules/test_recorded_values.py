@@ -13,7 +13,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
 from mlcanary.catalog import OTHER
-from promtool_cases import case, check, expression, series_name
+from promtool_cases import case, check, expression, near, series_name
 from simulated_release import (
     AMOUNT_EDGES,
     BASELINE,
@@ -80,11 +80,10 @@ def test_recorded_series_equal_the_raw_events(tmp_path: Path, releases: tuple[Ev
         expected += _of_version(baseline, window)
         expected += _of_version(canary, window)
         expected += _comparison(canary, baseline, window)
-    # promtool compares floats exactly, so closeness is part of the expression; scalar() wants exactly one series.
+    # scalar() wants exactly one series.
     tests = [
         expression(
-            f"abs(vector(scalar({series_name(e.name, {'model': MODEL, **e.labels})})) - ({float(e.value)!r}))"
-            f" <= bool {float(e.within * max(1.0, abs(e.value)))!r}",
+            near(f"vector(scalar({series_name(e.name, {'model': MODEL, **e.labels})}))", e.value, e.within),
             "1h",
             ({}, 1.0),
         )

@@ -19,7 +19,7 @@ from mlcanary.catalog import Role, Task
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.monitor.monitor import MonitorPlan
 from mlcanary.records import ModelKey, Prediction, Record
-from promtool_cases import Values, case, check, expression, recorded_names, shipped_groups
+from promtool_cases import Values, case, check, expression, near, recorded_names, shipped_groups
 from replicated_release import END, START, WARM_UP, WINDOWS, Expected, hold, scraped, windows_of
 
 MODEL, QUANTILE = "price", 0.9
@@ -156,8 +156,7 @@ def test_sums_of_sidecars_that_chose_other_centers_add_up(
             squares = ((y - 1e7) ** 2).sum()
             wanted = (y.size * per_second, y.sum() * per_second, squares * per_second, y.mean(), y.mean())
             for text, value in zip(about_centers(version, w), wanted, strict=True):
-                near = f"abs(({text}) - {float(value)!r}) <= bool {1e-9 * float(value)!r}"
-                tests.append(expression(near, "1h", ({}, 1.0)))
+                tests.append(expression(near(text, value), "1h", ({}, 1.0)))
             centers = f'count(model_version_center:mlcanary_target_observations:rate{w}{{version="{version}"}} > 0)'
             tests.append(expression(f"{centers} >= bool 7", "1h", ({}, 1.0)))
     check(tmp_path, "20m", [case("15s", series, tests)])

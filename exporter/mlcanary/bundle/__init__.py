@@ -5,6 +5,7 @@ Guarantee: the same version, format and flags give the same bytes; a file that d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from mlcanary.bundle.place import Place, labels_of
 from mlcanary.bundle.shipped import FOLDERS, files, own, root
 from mlcanary.errors import ConfigError
 
-__all__ = ["FOLDERS", "FORMATS", "Place", "contents", "export", "files", "labels_of", "root"]
+__all__ = ["FOLDERS", "FORMATS", "RUNBOOKS", "Place", "contents", "export", "files", "labels_of", "moved", "root"]
 
 FORMATS = ("plain", "prometheus-operator", "kustomize")
+RUNBOOKS = "https://github.com/mlcanary/mlcanary/blob/main/docs/runbooks.md"
+"""Where the shipped alerts and dashboards look for their runbooks; the alert's name in small letters is the anchor."""
 _OWN = ("systemd", "prometheus")
+_URL = re.compile(r"https?://[A-Za-z0-9\[][A-Za-z0-9._~:/?@!$&()*+,;=%\[\]-]*")
 
 
 def contents(kind: str = "plain", place: Place | None = None) -> dict[Path, bytes]:
@@ -39,6 +43,19 @@ def contents(kind: str = "plain", place: Place | None = None) -> dict[Path, byte
     made = {name: (base / name).read_bytes() for name in files()}
     made |= {Path(folder) / name: data for folder in _OWN for name, data in own(folder).items()}
     return dict(sorted(made.items()))
+
+
+def moved(contents: Mapping[Path, bytes], runbooks: str) -> dict[Path, bytes]:
+    """The same files, with every link to the runbooks leading to a page of a site's own, `runbooks`.
+
+    Raises ConfigError for what is no URL, or has an anchor: the alert's name becomes that.
+    """
+    if not _URL.fullmatch(runbooks):
+        raise ConfigError(
+            f"--runbook-url: found {runbooks!r}; allowed: http:// or https:// and an address without an anchor",
+            hint="give the page that has docs/runbooks.md; `#` and the alert's name in small letters are put behind it",
+        )
+    return {path: data.replace(RUNBOOKS.encode(), runbooks.encode()) for path, data in contents.items()}
 
 
 def export(target: Path, wanted: Mapping[Path, bytes] | None = None) -> list[Path]:

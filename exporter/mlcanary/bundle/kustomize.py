@@ -21,8 +21,10 @@ _IMAGES = [{"name": "mlcanary", "newName": "registry.example.org/mlcanary", "new
 _TOP = """\
 kubectl apply --server-side -k .
 Leave out what you do not want: judge, handler, or monitoring where no Prometheus operator runs.
-Not in here: handler-rbac/ (rights in the models' namespaces; take the types that you use), exporter-sidecar/ (a
-component for your own model servers) and example/ (how such a server looks)."""
+Not in here: handler-rbac/ (rights in the models' namespaces; take the types that you use), exporter-sidecar/ and
+exporter-network-policy/ (components for your own model servers) and example/ (how such a server looks).
+Off until you add `components: [network-policies]`: who may reach judge and handler."""
+_POLICY = Path("exporter-network-policy/policy.yaml")
 
 
 def contents(place: Place) -> dict[Path, bytes]:
@@ -30,12 +32,19 @@ def contents(place: Place) -> dict[Path, bytes]:
     made = {name: data for name, data in own("kubernetes").items() if name.name != "monitors.yaml"}
     made |= _monitoring(place)
     made[Path("handler-rbac/handler-rbac.yaml")] = _rights(place)
+    made[_POLICY] = _policy(made[_POLICY].decode(), place)
     for folder, kustomization, comment in (
         (".", _top(place), _TOP),
         ("judge", _with_files("judge", "judge.yml"), ""),
         ("handler", _with_files("handler", "handler.yml", "web.yml"), ""),
         ("handler-rbac", {**_API, "resources": ["handler-rbac.yaml"]}, ""),
         ("exporter-sidecar", _sidecar(), "Patches every Deployment of the kustomization that names it."),
+        ("network-policies", {**_COMPONENT, "resources": ["policies.yaml"]}, ""),
+        (
+            "exporter-network-policy",
+            {**_COMPONENT, "resources": ["policy.yaml"]},
+            "In the kustomization of your model servers, beside exporter-sidecar/: one policy for its namespace.",
+        ),
         ("example", {**_API, "resources": ["clicks.yaml"], "components": ["../exporter-sidecar"]}, ""),
     ):
         made[Path(folder) / "kustomization.yaml"] = dumped([kustomization], comment)
@@ -94,6 +103,14 @@ def _sidecar() -> dict[str, Any]:
         "patches": [{"path": "sidecar.yaml", "target": {"kind": "Deployment"}}],
         "images": _IMAGES,
     }
+
+
+def _policy(text: str, place: Place) -> bytes:
+    """The exporter's policy, with the namespace where Prometheus is."""
+    (document,) = loaded(text)
+    prometheus = document["spec"]["ingress"][0]["from"][0]
+    prometheus["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] = place.namespace
+    return dumped([document], comment_of(text))
 
 
 def _rights(place: Place) -> bytes:

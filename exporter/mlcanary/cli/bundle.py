@@ -57,7 +57,13 @@ def list_files(kind: str, namespace: str | None, labels: tuple[str, ...]) -> Non
 @command.command("export")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @_choice
-def export(directory: Path, kind: str, namespace: str | None, labels: tuple[str, ...]) -> None:
+@click.option(
+    "--runbook-url",
+    metavar="URL",
+    help=f"Your copy of docs/runbooks.md, for networks that do not reach {bundle.RUNBOOKS}.",
+)
+def export(directory: Path, kind: str, namespace: str | None, labels: tuple[str, ...], runbook_url: str | None) -> None:
     """Write the files of a format into DIRECTORY. A file there that differs is never overwritten."""
-    for path in bundle.export(directory, _chosen(kind, namespace, labels)):
+    wanted = _chosen(kind, namespace, labels)
+    for path in bundle.export(directory, wanted if runbook_url is None else bundle.moved(wanted, runbook_url)):
         click.echo(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import click
 import msgspec
+import yaml
 
 from mlcanary import bundle
 from mlcanary.catalog import Task
@@ -132,6 +133,7 @@ def command(
             token_of(exporter_token),
             bundle.root() / "rules",
             send_test_alert,
+            yaml.safe_load((bundle.root() / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8")),
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error

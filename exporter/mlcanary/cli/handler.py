@@ -13,7 +13,7 @@ import click
 from mlcanary.cli.handler_client import COMMANDS
 from mlcanary.cli.options import logging_options, set_up_logging, web_options
 from mlcanary.handler.service import RunOptions, serve
-from mlcanary.handler.settings import load_settings, require_safe_exposure
+from mlcanary.handler.settings import load_settings, require_safe_exposure, require_two_people
 from mlcanary.webserver.config import WebConfigFile
 from mlcanary.webserver.server import ListenAddress
 
@@ -47,8 +47,8 @@ def command(
     """Receive alerts, take traffic back from a bad canary, and prove it from the traffic.
 
     With --config.file it runs. Targets are in mode observe, and nothing is ever written to them, until the
-    configuration says react or drive. With a command it asks a running handler; exit status 0 done, 1 refused,
-    2 wrong usage or no answer.
+    configuration says react or drive. With a command it asks a running handler; exit status 0 done, or taken where
+    --wait is left out, 1 refused, 2 wrong usage or no answer, 3 it waits for the approval of a person.
     """
     if context.invoked_subcommand is not None:
         if config_file is not None:
@@ -76,6 +76,8 @@ def _run(
         loaded = WebConfigFile(web_config_file).current() if web_config_file else None
         exposed = [address for address in listen if not ListenAddress.parse(address).loopback]
         require_safe_exposure(settings, exposed, loaded is not None and loaded.authenticates)
+        if loaded is not None:  # without the file nobody can tell who is there
+            require_two_people(settings, loaded)
         modes = ", ".join(f"{target.name} ({target.mode})" for target in settings.targets)
         click.echo(f"configuration is valid: {len(settings.targets)} target(s): {modes}")
         return

@@ -14,12 +14,15 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from mlcanary.cli.handler_tables import waiting
 from mlcanary.errors import ConfigError, MLCanaryError
 
 SECONDS = 30.0
 _POLL = 0.2
 _LONGEST = 3600.0
-OPEN_STATES = ("awaiting_approval", "acting", "verifying")
+_TAKEN = 5.0
+AWAITING = "awaiting_approval"
+OPEN_STATES = (AWAITING, "acting", "verifying")
 
 
 class Unreachable(MLCanaryError):
@@ -107,16 +110,10 @@ def follow(caller: Caller, order: Mapping[str, Any], tell: Callable[[str], None]
 
     A release is followed to its start only: its steps take as long as its evidence.
     """
-    deadline, last = time.monotonic() + _LONGEST, ""
-    while time.monotonic() < deadline:
-        status, found = caller.ask("GET", f"/v1/orders/{order['id']}")
-        if status >= 400:
-            return Ended(False, str(found.get("error", f"HTTP {status}")))
-        if found["state"] != "pending":
-            break
-        last = _once(f"order {order['id']}: pending", last, tell)
-        time.sleep(_POLL)
-    else:
+    deadline, last = time.monotonic() + _LONGEST, f"order {order['id']}: pending"
+    tell(last)
+    found = taken(caller, order, _LONGEST)
+    if found["state"] == "pending":
         return Ended(False, f"order {order['id']} still waits")
     note = f": {found['note']}" if found["note"] else ""
     _once(f"order {order['id']}: {found['state']}{note}", last, tell)
@@ -125,8 +122,28 @@ def follow(caller: Caller, order: Mapping[str, Any], tell: Callable[[str], None]
     return _follow_incident(caller, found, tell, deadline)
 
 
+def taken(caller: Caller, order: Mapping[str, Any], seconds: float = _TAKEN) -> Mapping[str, Any]:
+    """The order once the target's worker has taken it, or as it is after so long. Raises Unreachable."""
+    deadline = time.monotonic() + seconds
+    while True:
+        status, found = caller.ask("GET", f"/v1/orders/{order['id']}")
+        if status >= 400:
+            return {**order, "state": "refused", "note": str(found.get("error", f"HTTP {status}"))}
+        if found["state"] != "pending" or time.monotonic() > deadline:
+            return dict(found)
+        time.sleep(_POLL)
+
+
+def waits_for(caller: Caller, order: Mapping[str, Any]) -> str:
+    """Who has to approve what a rollback has opened, by what and until when; empty if it waits for nobody."""
+    status, found = caller.ask("GET", f"/v1/incidents/{order['id']}") if order["order"] == "rollback" else (404, {})
+    if status >= 400 or found["incident"]["state"] != AWAITING:
+        return ""
+    return waiting(found)
+
+
 def _follow_incident(caller: Caller, order: Mapping[str, Any], tell: Callable[[str], None], deadline: float) -> Ended:
-    last = ""
+    last, told = "", False
     while time.monotonic() < deadline:
         status, target = caller.ask("GET", f"/v1/targets/{order['target']}")
         if status >= 400:
@@ -136,6 +153,10 @@ def _follow_incident(caller: Caller, order: Mapping[str, Any], tell: Callable[[s
             return Ended(True, "")
         note = (proof["note"] if proof else "") or incident["note"]
         last = _once(f"incident {incident['id']}: {incident['state']}" + (f", {note}" if note else ""), last, tell)
+        if incident["state"] == AWAITING and not told:
+            told = True
+            status, found = caller.ask("GET", f"/v1/incidents/{incident['id']}")
+            tell(waiting(found) if status < 400 else "it waits for the approval of a person")
         if incident["state"] not in OPEN_STATES:
             return Ended(incident["state"] == "resolved", f"the incident is {incident['state']}: {incident['note']}")
         time.sleep(_POLL)

@@ -1,7 +1,8 @@
 """`mlcanary handler COMMAND`: what a person asks of a running handler, over its API.
 
-Exit status: 0 done, 1 refused (the handler said no, or what was waited for ended otherwise), 2 wrong usage or no
-answer. Secrets come from files only.
+Exit status: 0 done, or taken where `--wait` is left out; 1 refused (the handler said no, or what was waited for ended
+otherwise); 2 wrong usage or no answer; 3 taken, and nothing happens until another person approves it. Secrets come from
+files only.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Any
 import click
 
 from mlcanary.cli import handler_tables as tables
-from mlcanary.cli.handler_calls import Caller, Unreachable, follow
+from mlcanary.cli.handler_calls import Caller, Unreachable, follow, taken, waits_for
 from mlcanary.errors import ConfigError
 
-REFUSED, UNREACHABLE = 1, 2
+REFUSED, UNREACHABLE, AWAITS_APPROVAL = 1, 2, 3
 _DEFAULT_URL = "http://127.0.0.1:10879"
 Command = Callable[..., None]
 Body = Mapping[str, object]
@@ -159,14 +160,22 @@ def _order(name: str, about: str, *, planned: bool, forced: bool = False) -> cli
 
 
 def _given(caller: Caller, order: Mapping[str, Any], *, wait: bool) -> None:
-    """Tell of an order that was taken; with `wait`, how it ended."""
-    if not wait:
-        click.echo(f"order {order['id']} waits for the target's worker")
+    """Tell of an order that was given: whether the target's worker has taken it; with `wait`, how it ended."""
+    if wait:
+        ended = follow(caller, order, click.echo)
+        if not ended.done:
+            _refused({"error": ended.note})
         return
-    ended = follow(caller, order, click.echo)
-    if not ended.done:
-        click.echo(f"refused: {ended.note}", err=True)
-        click.get_current_context().exit(REFUSED)
+    found = taken(caller, order)
+    if found["state"] == "pending":
+        click.echo(f"order {order['id']} waits for the target's worker; --wait follows it")
+        return
+    if found["state"] != "done":
+        _refused({"error": found["note"]})
+    click.echo(f"order {order['id']}: taken" + (f", {found['note']}" if found["note"] else ""))
+    if awaited := waits_for(caller, found):
+        click.echo(awaited)
+        click.get_current_context().exit(AWAITS_APPROVAL)
 
 
 def _ruling(name: str, about: str) -> click.Command:

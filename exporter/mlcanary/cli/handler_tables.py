@@ -94,6 +94,7 @@ def incident(answer: Row) -> str:
         "asked by": found["actor"],
         "plan": found["plan"],
         "expires": when(found["expires"]) if found["expires"] else "",
+        "approvers": ", ".join(answer["approvers"]),
         "seen by": found["acknowledged_by"] or "nobody",
         "proof": f"{proof['passed']} of {proof['windows']} windows: {proof['note']}" if proof else "",
         "note": found["note"],
@@ -105,6 +106,21 @@ def incident(answer: Row) -> str:
         lines += ["", "evidence at the decision"]
         lines += [f"  {name}: {_line(_value(value))}" for name, value in answer["evidence"].items()]
     return "\n".join(lines)
+
+
+def waiting(answer: Row) -> str:
+    """What an incident that waits for a person waits for: who may approve it, with which command, until when."""
+    found, names = answer["incident"], answer["approvers"]
+    order = f"{_line(found['id'])} --plan {_line(found['plan'])}"
+    who = ", ".join(map(_line, names)) or "nobody: no principal of the web configuration has the scope approve"
+    return "\n".join(
+        (
+            f"waits for approval until {when(found['expires'])}; the version keeps its traffic until then",
+            f"  may approve: {who}",
+            f"  approve:     mlcanary handler approve {order} --wait",
+            f"  refuse:      mlcanary handler refuse {order}",
+        )
+    )
 
 
 def _value(value: Any) -> str:

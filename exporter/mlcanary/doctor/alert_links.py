@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from mlcanary.doctor.asking import Asker
+from mlcanary.doctor.inhibitions import inhibition_link
 from mlcanary.doctor.links import Link, bad, good
 from mlcanary.doctor.routing import Hook, hooks, receivers_of
 
@@ -24,8 +25,13 @@ _WATCHDOG = {"alertname": "MLCanaryWatchdog", "severity": "none"}
 _EXAMPLE = "take the routes of alertmanager/alertmanager.yml over (mlcanary bundle export)"
 
 
-async def alertmanager_links(asker: Asker, url: str, prometheus: str, handler: str) -> AsyncIterator[Link]:
-    """Those from Prometheus to Alertmanager, and from there to the handler."""
+async def alertmanager_links(
+    asker: Asker, url: str, prometheus: str, handler: str, shipped: Mapping[str, Any] | None = None
+) -> AsyncIterator[Link]:
+    """Those from Prometheus to Alertmanager, and from there to the handler.
+
+    Input: `shipped` is the shipped configuration, whose inhibitions are looked for.
+    """
     if prometheus:
         yield await _known(asker, url, prometheus)
     answer = await asker.get(f"{url}/api/v2/status")
@@ -44,6 +50,8 @@ async def alertmanager_links(asker: Asker, url: str, prometheus: str, handler: s
         return
     for name, labels in (("route", _ROLLBACK), ("route watchdog", _WATCHDOG)):
         yield route_link(name, configuration, labels, handler, resolved=name == "route")
+    if shipped is not None:
+        yield inhibition_link(configuration, shipped)
     yield await _silences(asker, url)
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from mlcanary.doctor.alert_links import alertmanager_links, send_test_alert
@@ -27,7 +28,10 @@ _STALE_CHECKPOINT = 300.0
 
 @dataclass(frozen=True)
 class ChainPlan:
-    """Where everything is; an empty text leaves a link out. `rules`: the shipped rule files that should be loaded."""
+    """Where everything is; an empty text leaves a link out. `rules`: the shipped rule files that should be loaded.
+
+    `inhibitions`: the shipped configuration of Alertmanager, whose inhibitions should be in force.
+    """
 
     exporter: str = "http://127.0.0.1:10877"
     prometheus: str = "http://127.0.0.1:9090"
@@ -38,6 +42,7 @@ class ChainPlan:
     exporter_token: str | None = field(default=None, repr=False)
     rules: Path | None = None
     test_alert: bool = False
+    inhibitions: Mapping[str, Any] | None = None
 
 
 async def links(plan: ChainPlan, asker: Asker, now: Callable[[], float] = time.time) -> AsyncIterator[Link]:
@@ -51,7 +56,7 @@ async def links(plan: ChainPlan, asker: Asker, now: Callable[[], float] = time.t
         async for link in prometheus_links(asker, plan.prometheus, plan.rules, judged=bool(plan.judge)):
             yield link
     if plan.alertmanager:
-        async for link in alertmanager_links(asker, plan.alertmanager, plan.prometheus, plan.handler):
+        async for link in alertmanager_links(asker, plan.alertmanager, plan.prometheus, plan.handler, plan.inhibitions):
             yield link
     if plan.handler:
         async for link in _handler(plan, asker, now()):

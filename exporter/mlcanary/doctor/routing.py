@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _MATCHER = re.compile(r"""\s*"?([\w:.-]+)"?\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|'[^']*'|[^",}]*)\s*""")
+Matcher = tuple[str, str, str]
+"""Label, operator, value."""
 _ESCAPE = re.compile(r"\\(.)")
 
 
@@ -30,8 +32,8 @@ class Hook:
 def hooks(configuration: Mapping[str, Any]) -> list[Hook]:
     """Every webhook of a configuration."""
     found = []
-    for receiver in _mappings(configuration.get("receivers")):
-        for hook in _mappings(receiver.get("webhook_configs")):
+    for receiver in mappings(configuration.get("receivers")):
+        for hook in mappings(receiver.get("webhook_configs")):
             url = hook.get("url")
             http = hook.get("http_config") or {}
             found.append(
@@ -55,7 +57,7 @@ def receivers_of(configuration: Mapping[str, Any], labels: Mapping[str, str]) ->
 def _follow(route: Mapping[str, Any], labels: Mapping[str, str], inherited: str) -> list[str]:
     receiver = str(route.get("receiver") or inherited)
     found: list[str] = []
-    for child in _mappings(route.get("routes")):
+    for child in mappings(route.get("routes")):
         if not _matches(child, labels):
             continue
         found += _follow(child, labels, receiver)
@@ -65,14 +67,20 @@ def _follow(route: Mapping[str, Any], labels: Mapping[str, str], inherited: str)
 
 
 def _matches(route: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    texts = route.get("matchers") or []
-    parts = [part for text in (texts if isinstance(texts, list) else [texts]) for part in _parse(str(text))]
-    parts += [(name, "=", str(value)) for name, value in (route.get("match") or {}).items()]
-    parts += [(name, "=~", str(value)) for name, value in (route.get("match_re") or {}).items()]
-    return all(_holds(labels.get(name, ""), operator, value) for name, operator, value in parts)
+    return all(holds(labels.get(name, ""), operator, value) for name, operator, value in matchers_of(route))
 
 
-def _parse(text: str) -> list[tuple[str, str, str]]:
+def matchers_of(part: Mapping[str, Any], side: str = "") -> list[Matcher]:
+    """The matchers of a route, or of a side, `source` or `target`, of an inhibition; in every spelling."""
+    prefix = f"{side}_" if side else ""
+    texts = part.get(f"{prefix}matchers") or []
+    found = [matcher for text in (texts if isinstance(texts, list) else [texts]) for matcher in _parse(str(text))]
+    found += [(name, "=", str(value)) for name, value in (part.get(f"{prefix}match") or {}).items()]
+    found += [(name, "=~", str(value)) for name, value in (part.get(f"{prefix}match_re") or {}).items()]
+    return found
+
+
+def _parse(text: str) -> list[Matcher]:
     """Matchers of one text.
 
     >>> _parse('{a="x", b=~"y|z"}'), _parse("measure=verdict")
@@ -88,7 +96,8 @@ def _parse(text: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def _holds(label: str, operator: str, value: str) -> bool:
+def holds(label: str, operator: str, value: str) -> bool:
+    """Whether a label has what a matcher asks for. A regular expression that Python does not know holds nothing."""
     if operator in ("=", "!="):
         return (label == value) is (operator == "=")
     try:
@@ -97,5 +106,6 @@ def _holds(label: str, operator: str, value: str) -> bool:
         return False
 
 
-def _mappings(value: Any) -> Sequence[Mapping[str, Any]]:
+def mappings(value: Any) -> Sequence[Mapping[str, Any]]:
+    """The mappings of a list, none of anything else."""
     return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []

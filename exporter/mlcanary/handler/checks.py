@@ -54,6 +54,8 @@ def check(document: HandlerSettings, text: str, source: str) -> None:
     _check_durations(document.defaults, text, source, ("defaults",))
     _check_release(document.defaults.release, text, source, ("defaults", "release"))
     _check_url(document.prometheus.url, text, source, ("prometheus", "url"))
+    if document.alertmanager is not None:
+        _check_url(document.alertmanager.url, text, source, ("alertmanager", "url"))
 
 
 def _check_named(target: TargetSettings, text: str, source: str, place: Place) -> None:

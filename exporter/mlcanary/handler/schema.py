@@ -32,6 +32,16 @@ class PrometheusSettings(Schema, frozen=True):
     ca_file: str = ""
 
 
+class AlertmanagerSettings(Schema, frozen=True):
+    """Where silences and inhibitions are asked for. `unanswered`: what happens while there is no answer."""
+
+    url: Url
+    timeout: Seconds = Seconds(5.0)
+    bearer_token_file: str = ""
+    ca_file: str = ""
+    unanswered: Literal["act", "hold"] = "act"
+
+
 class ServedSettings(Schema, frozen=True):
     """GET `url` of the model server: at `pointer` it tells which artefact it serves; `values` by version."""
 
@@ -154,6 +164,7 @@ class HandlerSettings(Schema, frozen=True):
     targets: Annotated[tuple[TargetSettings, ...], msgspec.Meta(min_length=1)]
     defaults: DefaultSettings = DefaultSettings()
     storm: StormSettings = StormSettings()
+    alertmanager: AlertmanagerSettings | None = None
     notify: tuple[NotifySettings, ...] = ()
     grafana: GrafanaSettings | None = None
     freeze_file: str = ""

@@ -17,16 +17,18 @@ from mlcanary.handler.core.incidents import ActionKind, Incident
 from mlcanary.handler.core.machines import ActionState, IncidentState
 from mlcanary.handler.core.releases import OrderState
 from mlcanary.handler.evidence.prometheus import Prometheus
+from mlcanary.handler.evidence.silences import Alertmanager
 from mlcanary.handler.ledger.store import Checkpoint, Ledger
 from mlcanary.handler.metrics import HandlerMetrics
-from mlcanary.handler.settings import Settings, TargetPlan, require_safe_exposure
+from mlcanary.handler.settings import Settings, TargetPlan, approvers, require_safe_exposure, require_two_people
 from mlcanary.handler.targets.registry import create
 from mlcanary.handler.web import api, gates, openapi, operators, pages, webhook
 from mlcanary.handler.web.admission import admission
 from mlcanary.handler.work.effect import PATIENT, Environment, Pace
 from mlcanary.handler.work.notices import Notifier
 from mlcanary.handler.work.worker import TargetWorker
-from mlcanary.webserver.config import WebConfigFile
+from mlcanary.webserver.config import LoadedWebConfig, WebConfigFile
+from mlcanary.webserver.identity import Scope
 from mlcanary.webserver.server import ListenAddress, create_application, serving
 
 log = logging.getLogger(__name__)
@@ -170,6 +172,7 @@ class HandlerService:
             raise ConfigError("freeze_file changes at a restart only")
         exposed = [a for a in self._options.listen if not ListenAddress.parse(a).loopback]
         require_safe_exposure(settings, exposed, self.authenticates())
+        require_two_people(settings, self._loaded_web())
         await self._stop_messages()
         await self._replace_workers(settings)
         log.info("configuration loaded again", extra={"digest": settings.digest})
@@ -177,6 +180,18 @@ class HandlerService:
     def authenticates(self) -> bool:
         """Whether callers must prove who they are."""
         return self._web_config is not None and self._web_config.current().authenticates
+
+    def approvers(self, plan: TargetPlan, ordered_by: str) -> tuple[str, ...]:
+        """Who may approve what `ordered_by` has ordered on a target, by name."""
+        loaded = self._loaded_web()
+        if loaded is None:
+            return ()
+        if not plan.approval.four_eyes:
+            return loaded.holders(Scope.APPROVE)
+        return tuple(name for name in approvers(loaded) if name != ordered_by)
+
+    def _loaded_web(self) -> LoadedWebConfig | None:
+        return self._web_config.current() if self._web_config is not None else None
 
     # --- workers and messages
 
@@ -190,7 +205,7 @@ class HandlerService:
         await asyncio.wait({self._messages})
 
     def _environment(self) -> Environment:
-        options = self._options
+        options, alertmanager = self._options, self.settings.alertmanager
         return Environment(
             ledger=self.ledger,
             prometheus=Prometheus(self.settings.prometheus),
@@ -200,6 +215,7 @@ class HandlerService:
             checkpoint=options.checkpoint,
             pace=options.pace,
             tell=self._tell,
+            alertmanager=None if alertmanager is None else Alertmanager(alertmanager),
         )
 
     def _tell(self, kind: str, target: str, body: Mapping[str, object]) -> None:
@@ -295,6 +311,7 @@ async def serve(
     exposed = [address for address in options.listen if not ListenAddress.parse(address).loopback]
     authenticates = web_config is not None and web_config.current().authenticates
     require_safe_exposure(settings, exposed, authenticates)
+    require_two_people(settings, web_config.current() if web_config is not None else None)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

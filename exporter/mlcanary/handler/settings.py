@@ -26,6 +26,7 @@ from mlcanary.documents import Schema, Seconds, load_document
 from mlcanary.errors import ConfigError
 from mlcanary.handler.checks import check
 from mlcanary.handler.schema import (
+    AlertmanagerSettings,
     DefaultSettings,
     GrafanaSettings,
     HandlerSettings,
@@ -37,6 +38,9 @@ from mlcanary.handler.schema import (
     TargetSettings,
 )
 from mlcanary.handler.targets.registry import TargetKind
+from mlcanary.webserver.config import ANY_CERTIFICATE, LoadedWebConfig
+from mlcanary.webserver.identity import Scope
+from mlcanary.webserver.principals import TOKEN_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,7 @@ class Settings:
     """A checked configuration. `digest` names it in the audit."""
 
     prometheus: PrometheusSettings
+    alertmanager: AlertmanagerSettings | None
     targets: tuple[TargetPlan, ...]
     notify: tuple[NotifySettings, ...]
     grafana: GrafanaSettings | None
@@ -182,6 +187,7 @@ def parse_settings(text: str, source: str) -> Settings:
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Settings(
         prometheus=document.prometheus,
+        alertmanager=document.alertmanager,
         targets=tuple(_plan(target, document.defaults, document.storm, digest) for target in document.targets),
         notify=document.notify,
         grafana=document.grafana,
@@ -202,6 +208,31 @@ def require_safe_exposure(settings: Settings, exposed: Sequence[str], authentica
             hint="set bearer_token_file or basic_auth_users in --web.config.file, "
             "or --web.listen-address=127.0.0.1:10879, or mode: observe",
         )
+
+
+def require_two_people(settings: Settings, web: LoadedWebConfig | None) -> None:
+    """Raise ConfigError if `four_eyes` asks for two people where the web configuration knows no two.
+
+    One has to order, another one to approve; the token of the top-level `bearer_token_file` is nobody's.
+    """
+    target = next((t for t in settings.targets if t.approval.four_eyes), None)
+    if target is None:
+        return
+    ordering = () if web is None else web.holders(Scope.OPERATE)
+    approving = () if web is None else approvers(web)
+    if ANY_CERTIFICATE in approving or any(a != o for o in ordering for a in approving):
+        return
+    may = f"{', '.join(approving) or 'nobody'} may approve, {', '.join(ordering) or 'nobody'} may order"
+    raise ConfigError(
+        f"target {target.name} has approval.four_eyes, but no two people for it: {may}",
+        hint="give two people a token or a password of their own: principals in --web.config.file, one with the scope "
+        "operate, another with approve; or four_eyes: false",
+    )
+
+
+def approvers(web: LoadedWebConfig) -> tuple[str, ...]:
+    """Who may approve under `four_eyes`, before it is known who ordered."""
+    return tuple(name for name in web.holders(Scope.APPROVE) if name != TOKEN_NAME)
 
 
 def _plan(target: TargetSettings, defaults: DefaultSettings, storm: StormSettings, digest: str) -> TargetPlan:

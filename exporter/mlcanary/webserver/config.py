@@ -24,6 +24,7 @@ import msgspec
 
 from mlcanary.documents import Schema, error_at, load_document
 from mlcanary.errors import ConfigError
+from mlcanary.webserver.identity import Scope
 from mlcanary.webserver.principals import Directory, PrincipalConfig, check, directory
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 HeaderValue = Annotated[str, msgspec.Meta(pattern=r"^[\x20-\x7e]*$")]
 HeaderName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]+$")]
 MIN_TOKEN_LENGTH = 16
+ANY_CERTIFICATE = "whoever has a verified certificate"
+"""Stands among names for those whom only their certificate names."""
 
 
 class TLSServerConfig(Schema, frozen=True):
@@ -95,6 +98,12 @@ class LoadedWebConfig:
         """Whether every connection carries a verified client certificate."""
         tls = self.config.tls_server_config
         return tls is not None and tls.client_auth_type == "RequireAndVerifyClientCert"
+
+    def holders(self, scope: Scope) -> tuple[str, ...]:
+        """Who has a scope, by name; `ANY_CERTIFICATE` stands for all whom their certificate alone names."""
+        strangers = self.mutual and not (self.directory.users or self.directory.tokens)
+        anybody = strangers and scope in self.directory.unnamed
+        return (*self.directory.holders(scope), *((ANY_CERTIFICATE,) if anybody else ()))
 
 
 class WebConfigFile:

@@ -51,6 +51,11 @@ class Directory:
         names = set(subject_names(certificate))
         return next((identity for san, identity in self.sans.items() if san in names), None)
 
+    def holders(self, scope: Scope) -> tuple[str, ...]:
+        """The names that have a scope, in order; those of strangers with a certificate are not known."""
+        known = [*(identity for _, identity in self.tokens), *self.users.values(), *self.sans.values()]
+        return tuple(sorted({identity.name for identity in known if scope in identity.scopes}))
+
     def stranger(self, name: str) -> Identity:
         """A sender whose proof is right, and whom no principal names."""
         return Identity(f"certificate {name}" if name in _RESERVED else name, self.unnamed, proven=True)

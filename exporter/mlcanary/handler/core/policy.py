@@ -8,24 +8,25 @@ Precedence, first match decides:
      4  frozen           a person stopped automatic action
      5  no_evidence      Prometheus or the target did not answer, or an answer is missing or ambiguous
      6  judged           a judge judges the version, and this is an alert of a windowed rule: the verdict acts
-     7  source_broken    a log of this model cannot be read, or its exporter is far behind: the figures prove nothing
-     8  role_conflict    not exactly one role per version, more than one baseline, or this is no canary
-     9  stale_evidence   the alert is not firing, or the figures are old, or nothing is violated now
-    10  not_serving      the version gets no traffic, or the target gives it none
-    11  shared_cause     the baseline fell too: going back to it would not help
-    12  quarantined      the version to go back to was itself taken back once, by the digest of its artefact
-    13  no_good_version  no configured version is known to be good and ready to serve
-    14  cooldown         the target was changed a short time ago, or is being changed for another version
-    15  budget           too many automatic actions in 24 hours
-    16  dry_run          all of the above passed, and the target's mode is observe
+     7  silenced         every such alert is silenced or inhibited in Alertmanager, where the handler may ask it
+     8  source_broken    a log of this model cannot be read, or its exporter is far behind: the figures prove nothing
+     9  role_conflict    not exactly one role per version, more than one baseline, or this is no canary
+    10  stale_evidence   the alert is not firing, or the figures are old, or nothing is violated now
+    11  not_serving      the version gets no traffic, or the target gives it none
+    12  shared_cause     the baseline fell too: going back to it would not help
+    13  quarantined      the version to go back to was itself taken back once, by the digest of its artefact
+    14  no_good_version  no configured version is known to be good and ready to serve
+    15  cooldown         the target was changed a short time ago, or is being changed for another version
+    16  budget           too many automatic actions in 24 hours
+    17  dry_run          all of the above passed, and the target's mode is observe
 
 `duplicate` is decided earlier, by the unique delivery key of the ledger.
 
 The version to go back to is the configured one, else the stable one of the release under way, else the baseline, else
 the only proven one. It has traffic, or it is proven (or that stable one) and its sidecar is up.
 
-The order of a person skips rows 4, 6 to 9, 11, 15 and the times of 14. Without evidence it may go to a proven or
-configured version only. With `force` rows 12 and 13 let any other configured version pass.
+The order of a person skips rows 4, 6 to 10, 12, 16 and the times of 15. Without evidence it may go to a proven or
+configured version only. With `force` rows 13 and 14 let any other configured version pass.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Reason(StrEnum):
     FROZEN = "frozen"
     NO_EVIDENCE = "no_evidence"
     JUDGED = "judged"
+    SILENCED = "silenced"
     SOURCE_BROKEN = "source_broken"
     ROLE_CONFLICT = "role_conflict"
     STALE_EVIDENCE = "stale_evidence"
@@ -131,7 +133,7 @@ class Evidence:
     """What the handler found by itself. `values` and `recovery` as in `Finding`, for the audit and the verification.
 
     `serving`: versions with traffic; `warm`: versions whose sidecars are up. `judged`: a judge judges the version, and
-    the alert is none of its own.
+    the alert is none of its own. `silenced`: what holds the alert in Alertmanager, empty if nothing does.
     """
 
     sources_up: bool
@@ -143,6 +145,7 @@ class Evidence:
     bad_weight: int | None
     shared_cause: bool
     judged: bool = False
+    silenced: str = ""
     warm: frozenset[str] = frozenset()
     values: tuple[tuple[str, float], ...] = ()
     recovery: str = ""
@@ -202,7 +205,7 @@ def decide(question: Question, view: LedgerView, evidence: Evidence | None, now:
 
 
 def _limits(question: Question, view: LedgerView, now: float) -> Reason | None:
-    """Rows 14 and 15. A clock that went back makes an action look recent: that holds, which is safe."""
+    """Rows 15 and 16. A clock that went back makes an action look recent: that holds, which is safe."""
     if view.open_version is not None:
         return Reason.COOLDOWN
     if question.ordered:
@@ -215,7 +218,7 @@ def _limits(question: Question, view: LedgerView, now: float) -> Reason | None:
 
 
 def _against(version: str, evidence: Evidence, *, ordered: bool) -> Reason | None:
-    """Rows 6 to 11."""
+    """Rows 6 to 12."""
     unserved = evidence.bad_weight == 0 or (version not in evidence.serving and not ordered)
     doubted = None if ordered else _doubted(version, evidence)
     if doubted is not None or unserved:
@@ -224,9 +227,11 @@ def _against(version: str, evidence: Evidence, *, ordered: bool) -> Reason | Non
 
 
 def _doubted(version: str, evidence: Evidence) -> Reason | None:
-    """Rows 6 to 9."""
+    """Rows 6 to 10."""
     if evidence.judged:
         return Reason.JUDGED
+    if evidence.silenced:
+        return Reason.SILENCED
     if not evidence.sources_up:
         return Reason.SOURCE_BROKEN
     if _conflict(version, evidence.roles):
@@ -255,7 +260,7 @@ def _chosen(question: Question, view: LedgerView, evidence: Evidence | None) -> 
 
 
 def _unfit(chosen: str | None, question: Question, view: LedgerView, evidence: Evidence | None) -> Reason | None:
-    """Rows 12 and 13: why the chosen version may not take the traffic."""
+    """Rows 13 and 14: why the chosen version may not take the traffic."""
     if chosen is None or chosen == question.version or chosen not in question.versions:
         return Reason.NO_GOOD_VERSION
     if question.force:

@@ -8,6 +8,7 @@ import msgspec
 
 from mlcanary.errors import StateError
 from mlcanary.handler.core.incidents import Event
+from mlcanary.handler.core.policy import Reason
 from mlcanary.handler.intake.payload import Alert
 from mlcanary.handler.ledger import tables
 from mlcanary.handler.ledger.book import Book
@@ -102,6 +103,20 @@ class EventRows(Book):
             (target, alert.version, alert.measure, alert.window, since),
         )
         return found is not None
+
+    def reopen_rehearsed(self, target: str, alert: Alert, since: float, now: float) -> bool:
+        """Let the same wait for a decision again, if it came in since then and the last one was: only rehearsed."""
+        with self._transaction("event"):
+            found = self._db.execute(
+                "UPDATE event SET state='pending', since=:now, next_try=:now WHERE id = (SELECT MAX(id) FROM event"
+                " WHERE target=:t AND version=:v AND measure=:m AND window=:w AND since >= :since)"
+                " AND state='decided' AND reason=:reason",
+                {
+                    **{"now": now, "t": target, "v": alert.version, "m": alert.measure, "w": alert.window},
+                    **{"since": since, "reason": Reason.DRY_RUN},
+                },
+            )
+            return bool(found.rowcount)
 
     def prune(self, now: float) -> None:
         """Drop decided events that nobody repeats any more, and notices that were sent."""

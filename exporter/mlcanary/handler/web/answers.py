@@ -193,7 +193,7 @@ class AuditAnswer(Told, frozen=True):
 
 
 class IncidentDetail(Told, frozen=True):
-    """All that is known of an incident."""
+    """All that is known of an incident. `approvers`: who may approve its plan, by name, while it waits for that."""
 
     incident: IncidentAnswer
     evidence: dict[str, Any]
@@ -201,6 +201,7 @@ class IncidentDetail(Told, frozen=True):
     verification: VerificationAnswer | None
     timeline: list[TimelineEntry]
     audit: list[AuditAnswer]
+    approvers: list[str] = []
 
 
 class ReleaseDetail(Told, frozen=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from mlcanary.handler.core.incidents import Action, Incident
+from mlcanary.handler.core.machines import IncidentState
 from mlcanary.handler.core.releases import Freeze, Order, Release, Version, VersionStatus
 from mlcanary.handler.ledger.audit import AuditRow
 from mlcanary.handler.ledger.store import EVERYTHING
@@ -131,7 +132,13 @@ class Views:
             verification=proof,
             timeline=timeline(incident, rows),
             audit=[audit_of(row) for row in rows],
+            approvers=self._approvers(plan, incident),
         )
+
+    def _approvers(self, plan: TargetPlan | None, incident: Incident) -> list[str]:
+        if plan is None or incident.state is not IncidentState.AWAITING_APPROVAL:
+            return []
+        return list(self._service.approvers(plan, incident.actor))
 
     def release_detail(self, name: str) -> answers.ReleaseDetail:
         """All that is known of a release."""

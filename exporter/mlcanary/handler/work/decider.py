@@ -71,7 +71,9 @@ class Decider:
         if decision is None:
             try:
                 observed = await self._effector.observe()
-                found = await self.gather(events[0].version, events[0].measure, events[0].window, observed)
+                found = await self._silenced(
+                    events[0], await self.gather(events[0].version, events[0].measure, events[0].window, observed)
+                )
                 decision = decide(question, view, found, self._env.clock())
                 if isinstance(decision, Act):
                     proposal = await self._shift.propose(events[0].version, decision.destination, observed)
@@ -104,6 +106,23 @@ class Decider:
         case = evidence_of.Case(version, Measure(measure), Window(window))
         weight = observed.weight(version) if isinstance(observed, State) else None
         return await evidence_of.gather(self._env.prometheus, self.plan, case, weight)
+
+    async def _silenced(self, event: Event, found: Evidence) -> Evidence:
+        """The evidence with what holds the alert in Alertmanager. Raises EvidenceError if no answer means: hold.
+
+        Else the handler acts on what it has found: an Alertmanager that is down wakes nobody, and a bad version stays.
+        """
+        asked = self._env.alertmanager
+        if asked is None:
+            return found
+        try:
+            by = await asked.held_by(self.plan, event.version, event.measure, event.window)
+        except EvidenceError as error:
+            if asked.holds_unanswered:
+                raise
+            log.warning("silences cannot be read", extra={"target": self.plan.name, "why": str(error)})
+            return dataclasses.replace(found, values=(*found.values, ("silences_unread", 1.0)))
+        return dataclasses.replace(found, silenced=by)
 
     def view(self) -> LedgerView:
         """What the ledger knows of the target now. Raises StateError."""
@@ -242,5 +261,6 @@ def facts(found: Evidence | None) -> dict[str, object]:
         "firing": found.firing,
         "violated": found.violated,
         **({"recovery": found.recovery} if found.recovery else {}),
+        **({"silenced": found.silenced} if found.silenced else {}),
         **dict(found.values),
     }

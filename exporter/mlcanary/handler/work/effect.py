@@ -31,6 +31,7 @@ from mlcanary.handler.core.machines import ActionState, IncidentState
 from mlcanary.handler.core.plans import Plan
 from mlcanary.handler.core.releases import Release
 from mlcanary.handler.evidence.prometheus import Prometheus
+from mlcanary.handler.evidence.silences import Alertmanager
 from mlcanary.handler.ledger.incidents import Dispatch
 from mlcanary.handler.ledger.store import Checkpoint, Ledger
 from mlcanary.handler.metrics import HandlerMetrics
@@ -63,7 +64,8 @@ _LONGEST_LOOK = 5.0
 class Environment:
     """What the workers share. `clock` gives Unix seconds, `new_id` a fresh random name, `sleep` waits for seconds.
 
-    `tell` queues a message to people: its kind (`notices.SENTENCES`), the target, and what there is to say.
+    `tell` queues a message to people: its kind (`notices.SENTENCES`), the target, and what there is to say. Without an
+    `alertmanager` nobody asks for silences.
     """
 
     ledger: Ledger
@@ -75,6 +77,7 @@ class Environment:
     pace: Pace = PATIENT
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     tell: Callable[[str, str, Mapping[str, object]], None] = lambda _kind, _target, _body: None
+    alertmanager: Alertmanager | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from mlcanary.handler.core.policy import DAY
 from mlcanary.handler.core.releases import FreezeLevel
 from mlcanary.handler.evidence.missed import firing
 from mlcanary.handler.evidence.prometheus import EvidenceError
+from mlcanary.handler.intake.payload import Alert
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.targets.contract import State, Unobservable
 from mlcanary.handler.work.effect import Effector, Environment
@@ -56,13 +57,33 @@ class Keeper:
         for one in found:
             patience = _PATIENCE * self.plan.reconcile
             first = min(self._unheard.setdefault(one.alert.delivery_key, now), now)
-            if now - first < patience or self._env.ledger.heard(
-                self.plan.name, one.alert, (one.since or first - DAY) - _SKEW
-            ):
+            since = (one.since or first - DAY) - _SKEW
+            if now - first < patience:
+                continue
+            if self._env.ledger.heard(self.plan.name, one.alert, since):
+                self._take_up(one.alert, since, now)
+                continue
+            if await self._silenced(one.alert):
                 continue
             if self._env.ledger.receive([(one.alert, self.plan.name)], now) == [True]:
                 self._env.metrics.add("missed_webhooks_total", self.plan.name)
                 log.error("no webhook came for an alert", extra={"target": self.plan.name, "alert": one.alert.name})
+
+    def _take_up(self, alert: Alert, since: float, now: float) -> None:
+        """What was only rehearsed, in mode observe, and still fires is decided again once the mode lets it act."""
+        if self.plan.acts and self._env.ledger.reopen_rehearsed(self.plan.name, alert, since, now):
+            log.warning("a rehearsed alert still fires", extra={"target": self.plan.name, "alert": alert.name})
+
+    async def _silenced(self, alert: Alert) -> bool:
+        """Whether no webhook was to come. Without an answer it is taken in, and whoever decides asks again."""
+        asked = self._env.alertmanager
+        if asked is None:
+            return False
+        try:
+            return bool(await asked.held_by(self.plan, alert.version, alert.measure, alert.window))
+        except EvidenceError as error:
+            log.warning("silences cannot be read", extra={"target": self.plan.name, "why": str(error)})
+            return False
 
     async def _reconcile(self) -> None:
         """Look at the target; set the state of a recent incident again if another writer undid it."""

@@ -1,4 +1,4 @@
-"""Scenarios of the alerts about mlcanary itself."""
+"""Scenarios of the alerts about the handler, its targets and the way of an alert."""
 
 from __future__ import annotations
 
@@ -7,153 +7,18 @@ from alert_worlds import (
     EXPORTER,
     HANDLER,
     HEALTHY,
-    INFO,
     MINUTES,
     MODEL,
-    SOURCE,
     WARNING,
     Course,
     Scenario,
     Series,
     counter,
-    exporter,
     fires,
     gauge,
-    handler,
     silent,
 )
 from promtool_cases import Labels, series_name
-
-
-def of_exporters() -> list[Scenario]:
-    """Alerts about exporters and their sources."""
-    measured = {**EXPORTER, "model": MODEL}
-    idle = {"job": "mlcanary-exporter", "instance": "idle:10877"}
-    outage: Course = ((0, 1.0), (30, 0.0), (60, 1.0))
-    lines: Course = ((0, 1.0), (30, 200.0), (60, 1.0))
-    left_out = {**EXPORTER, "reason": "segments"}
-    limited, lost = {**EXPORTER, "reason": "versions"}, {**SOURCE, "reason": "compressed"}
-    hole: Course = ((0, 0.0), (30, 1e8), (34, 0.0))
-    return [
-        fires(
-            "MLCanaryExporterDown",
-            "the exporter of a model does not answer",
-            HEALTHY | gauge("up", EXPORTER, *outage),
-            (40, ({**measured, **CRITICAL},)),
-            resolved=61,
-        ),
-        fires(
-            "MLCanaryExporterDown",
-            "an exporter that has measured no model yet does not answer",
-            HEALTHY | exporter(idle) | gauge("up", idle, *outage),
-            (40, ({**idle, **CRITICAL},)),
-            resolved=61,
-        ),
-        Scenario("MLCanaryExporterDown", "there is no exporter at all", handler(), ((10, (CRITICAL,)),), (1,)),
-        silent(
-            "MLCanaryExporterDown",
-            "somebody else's target is down",
-            HEALTHY | gauge("up", {"job": "node", "instance": "node:9100"}, (0, 0.0)),
-        ),
-        fires(
-            "MLCanarySourceUnreadable",
-            "the log of a measured model cannot be read",
-            HEALTHY | gauge("mlcanary_up", SOURCE, *outage),
-            (45, ({**measured, **CRITICAL},)),
-            resolved=61,
-        ),
-        fires(
-            "MLCanarySourceUnreadable",
-            "the log could never be read, so no model is known",
-            HEALTHY | exporter(idle) | gauge("mlcanary_up", {**idle, "source": "/nowhere"}, (0, 0.0), (30, 1.0)),
-            (20, ({**idle, **CRITICAL},)),
-            resolved=31,
-        ),
-        silent(
-            "MLCanarySourceUnreadable",
-            "the log was away for two minutes, as in a rotation",
-            HEALTHY | gauge("mlcanary_up", SOURCE, (0, 1.0), (30, 0.0), (32, 1.0)),
-        ),
-        fires(
-            "MLCanarySourceLagging",
-            "the exporter stays 100 MB behind",
-            HEALTHY | gauge("mlcanary_log_lag_bytes", SOURCE, (0, 0.0), (30, 1e8), (70, 0.0)),
-            (55, ({**measured, **WARNING},)),
-            resolved=71,
-        ),
-        silent(
-            "MLCanarySourceLagging",
-            "a burst that is worked off",
-            HEALTHY | gauge("mlcanary_log_lag_bytes", SOURCE, *hole),
-        ),
-        fires(
-            "MLCanaryParseErrors",
-            "a fifth of the lines cannot be used",
-            HEALTHY | counter("mlcanary_log_parse_errors_total", {**SOURCE, "reason": "json"}, *lines),
-            (50, ({**SOURCE, **WARNING},)),
-            resolved=85,
-        ),
-        silent("MLCanaryParseErrors", "one line in a thousand is broken", HEALTHY),
-        silent(
-            "MLCanaryParseErrors",
-            "a fifth of the calls fail and have no response",
-            HEALTHY | counter("mlcanary_log_parse_errors_total", {**SOURCE, "reason": "unpaired"}, *lines),
-        ),
-        fires(
-            "MLCanaryLogLost",
-            "one rotated log was compressed before its end was read",
-            HEALTHY | counter("mlcanary_log_lost_total", lost, (0, 0.0), (30, 1.0), (31, 0.0)),
-            (35, ({**lost, **WARNING},)),
-            resolved=50,
-        ),
-        fires(
-            "MLCanaryLogLost",
-            "the same before the first scrape of its counter",
-            HEALTHY | gauge("mlcanary_log_lost_total", lost, (30, 1.0)),
-            (35, ({**lost, **WARNING},)),
-            resolved=50,
-        ),
-        silent("MLCanaryLogLost", "every rotated log was read to its end", HEALTHY),
-        fires(
-            "MLCanarySeriesLimited",
-            "names are folded for a minute",
-            HEALTHY | counter("mlcanary_series_limited_total", limited, (0, 0.0), (30, 5.0), (31, 0.0)),
-            (35, ({**limited, **WARNING},)),
-            resolved=50,
-        ),
-        fires(
-            "MLCanarySeriesLimited",
-            "names are folded before the first scrape of a new exporter",
-            HEALTHY | gauge("mlcanary_series_limited_total", limited, (30, 5.0)),
-            (35, ({**limited, **WARNING},)),
-            resolved=50,
-        ),
-        silent("MLCanarySeriesLimited", "nothing is folded", HEALTHY),
-        fires(
-            "MLCanaryPageOverBudget",
-            "segments do not fit on the page until the limit is raised",
-            HEALTHY | gauge("mlcanary_series_dropped", left_out, (0, 0.0), (20, 4818.0), (60, 0.0)),
-            (35, ({**left_out, **INFO},)),
-            resolved=61,
-        ),
-        silent("MLCanaryPageOverBudget", "all fits", HEALTHY | gauge("mlcanary_series_dropped", left_out, (0, 0.0))),
-        fires(
-            "MLCanaryConfigReloadFailed",
-            "a wrong configuration is loaded and mended later",
-            HEALTHY | gauge("mlcanary_config_last_reload_successful", EXPORTER, *outage),
-            (50, ({**EXPORTER, **WARNING},)),
-            resolved=61,
-        ),
-        silent("MLCanaryConfigReloadFailed", "the configuration is good", HEALTHY),
-        fires(
-            "MLCanaryCheckpointFailing",
-            "the disk is full for ten minutes",
-            HEALTHY | counter("mlcanary_checkpoint_errors_total", EXPORTER, (0, 0.0), (30, 6.0), (40, 0.0)),
-            (40, ({**EXPORTER, **WARNING},)),
-            resolved=60,
-        ),
-        silent("MLCanaryCheckpointFailing", "checkpoints succeed", HEALTHY),
-    ]
 
 
 def of_the_handler() -> list[Scenario]:
@@ -170,7 +35,7 @@ def of_the_handler() -> list[Scenario]:
             (40, ({**HANDLER, **CRITICAL},)),
             resolved=61,
         ),
-        silent("MLCanaryHandlerDown", "an exporter is down, not the handler", HEALTHY | gauge("up", EXPORTER, *outage)),
+        *_of_a_handler_that_is_gone(),
         fires(
             "MLCanaryAlertsNotDelivered",
             "the watchdog does not come for half an hour",
@@ -247,6 +112,48 @@ def of_the_handler() -> list[Scenario]:
             "always, even without any data",
             {},
             tuple((m, ({"severity": "none"},)) for m in (1, 60)),
+        ),
+    ]
+
+
+def _of_a_handler_that_is_gone() -> list[Scenario]:
+    """The handler is no longer in discovery, or another pod has taken its place."""
+    alert, job = "MLCanaryHandlerDown", {"job": HANDLER["job"]}
+    build, place = "mlcanary_handler_build_info", {"cluster": "c", "namespace": "m"}
+    elsewhere = {**HANDLER, **place}
+    pod = {**HANDLER, "instance": "10.0.0.7:10879"}
+    left: Course = ((0, 1.0), (30, None))
+
+    def with_info(labels: Labels, *course: tuple[int, float | None]) -> Series:
+        return gauge("up", labels, *course) | gauge(build, {**labels, "version": "1"}, *course)
+
+    return [
+        silent(alert, "an exporter is down, not the handler", HEALTHY | gauge("up", EXPORTER, (0, 1.0), (30, 0.0))),
+        fires(
+            alert,
+            "scaled to 0 and back: no series of its job is left, while the same job of another namespace goes on",
+            HEALTHY | with_info(HANDLER, *left, (60, 1.0)) | with_info(elsewhere, (0, 1.0)),
+            (42, ({**job, **CRITICAL},)),
+            resolved=61,
+        ),
+        fires(
+            alert,
+            "gone from a namespace, beside an exporter in the same job",
+            HEALTHY | with_info(elsewhere, *left, (60, 1.0)) | gauge("up", {**elsewhere, "instance": "e"}, (0, 1.0)),
+            (42, ({**job, **place, **CRITICAL},)),
+            resolved=61,
+        ),
+        fires(
+            alert,
+            "the pod that takes its place never answers",
+            HEALTHY | with_info(HANDLER, *left) | gauge("up", pod, (0, None), (30, 0.0)) | with_info(pod, (60, 1.0)),
+            (42, ({**job, **CRITICAL},)),
+            resolved=61,
+        ),
+        silent(
+            alert,
+            "another pod takes its place within four minutes",
+            HEALTHY | with_info(HANDLER, *left) | with_info(pod, (34, 1.0)),
         ),
     ]
 
