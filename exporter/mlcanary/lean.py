@@ -17,7 +17,7 @@ _LARGE = 1 << 20
 _SPARE = 4 << 20
 """Free memory at the end of the heap that is kept: arrays of a batch come and go there, and new pages cost time."""
 
-TRIM_SECONDS = 10.0
+TRIM_SECONDS = 2.0
 """Between two times at which free memory inside the heap is given back."""
 
 

@@ -43,6 +43,8 @@ PAGE_BITS = 8
 _LOOSE_IDS = 4096
 """Ids that are held as strings; more are packed, as a save may be many thousand rows away."""
 
+_PAGES_AT_ONCE = 64
+
 _PLAIN = LIVE | DONE | MATURED | ASSUMED | HAS_USER
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE = msgspec.msgpack.Decoder(tuple[bytes, list[str]]).decode
@@ -143,9 +145,7 @@ class PageNotes:
         """What changed since the last call; the first one, without a `restore`, gives everything."""
         if not self._stored:
             return JoinChanges()
-        slots = _plain(ring, None if self._whole else self._dirty)
-        numbers, starts = np.unique(ring.rows["seq"][slots] >> PAGE_BITS, return_index=True)
-        parts = dict(zip(numbers.tolist(), np.split(slots, starts[1:]), strict=False)) if len(slots) else {}
+        parts = _by_page(ring, None if self._whole else self._dirty)
         before = {page: self._on_disk.get(page, 0) for page in self._dirty | parts.keys()}
         gone = [page for page in sorted(self._dirty) if page not in parts and page in self._on_disk]
         for page in gone:
@@ -185,7 +185,7 @@ class PageNotes:
             self._on_disk.pop(page, None)
             if count:
                 self._on_disk[page] = count
-        living = set((ring.rows["seq"][_plain(ring, None)] >> PAGE_BITS).tolist())
+        living = _by_page(ring, None).keys()
         self._dirty = {p for p in self._dirty | changes.counts.keys() if p in living or p in self._on_disk}
 
     def restore(self, stored: StoredJoin, names: Names, odd: Sequence[tuple[int, Key]]) -> tuple[Rows, int]:
@@ -224,16 +224,26 @@ class PageNotes:
         return rows, ((last >> PAGE_BITS) + 1) << PAGE_BITS
 
 
-def _plain(ring: RowRing, pages: set[int] | None) -> Slots:
-    """Slots of the plain rows of some pages, None: of all, oldest first."""
-    if pages is None:
-        slots = ring.ordered()
-    else:
-        numbers = np.array(sorted(pages), dtype=np.int64)
-        slots = ring.numbered(numbers << PAGE_BITS, 1 << PAGE_BITS)
-        slots = slots[np.isin(ring.rows["seq"][slots] >> PAGE_BITS, numbers)]
-    found: Slots = slots[(ring.rows["flags"][slots] & ODD) == 0]
-    return found
+def _by_page(ring: RowRing, pages: set[int] | None) -> dict[int, Slots]:
+    """Slots of the plain rows of some pages, None: of all; oldest first."""
+    parts: dict[int, Slots] = {}
+    for slots in _plain(ring, pages):
+        numbers, starts = np.unique(ring.rows["seq"][slots] >> PAGE_BITS, return_index=True)
+        parts.update(zip(numbers.tolist(), np.split(slots, starts[1:]), strict=False))
+    return parts
+
+
+def _plain(ring: RowRing, pages: set[int] | None) -> Iterator[Slots]:
+    """Slots of the plain rows of some pages, of a few at a time; None: of all at once."""
+    numbers = np.array([] if pages is None else sorted(pages), dtype=np.int64)
+    for start in range(0, len(numbers), _PAGES_AT_ONCE):
+        few = numbers[start : start + _PAGES_AT_ONCE]
+        slots = ring.numbered(few << PAGE_BITS, 1 << PAGE_BITS)
+        slots = slots[np.isin(ring.rows["seq"][slots] >> PAGE_BITS, few)]
+        if len(slots := slots[(ring.rows["flags"][slots] & ODD) == 0]):
+            yield slots
+    if pages is None and len(slots := ring.ordered()):
+        yield slots[(ring.rows["flags"][slots] & ODD) == 0]
 
 
 def thinned(chunks: Iterable[tuple[int, bytes]], keep: bytes) -> tuple[int, bytes]:
