@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -42,3 +43,41 @@ def test_the_collector_rests_and_the_allocator_obeys_the_operator(
     command = [sys.executable, "-c", SCRIPT.replace("{library}", library)]
     done = subprocess.run(command, env=kept | environment, capture_output=True, text=True, check=True)
     assert done.stdout == f"10000 True {calls}\n"
+
+
+HOLES = """
+import ctypes
+from pathlib import Path
+from mlcanary.lean import TRIM_SECONDS, HeapTrim, keep_lean
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+keep_lean()
+malloc, free = ctypes.CDLL(None).malloc, ctypes.CDLL(None).free
+malloc.restype, malloc.argtypes, free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+taken = [malloc(100_000) for _ in range(400)]
+for address in taken:
+    ctypes.memset(address, 1, 100_000)
+for address in taken[::2]:
+    free(address)
+heap, seen = HeapTrim(), [resident()]
+for now in (0.0, TRIM_SECONDS / 2, TRIM_SECONDS):
+    heap.at(now)
+    seen.append(resident())
+    if now == 0.0:
+        for address in taken[1::4]:
+            free(address)
+print([round((before - after) / 1e7) for before, after in zip(seen, seen[1:])])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can give back what lies inside its heap")
+@pytest.mark.parametrize(
+    ("environment", "megabytes"), [({}, "[2, 0, 1]"), ({"MALLOC_ARENA_MAX": "1"}, "[0, 0, 0]")], ids=["ours", "theirs"]
+)
+def test_holes_in_the_heap_go_back_now_and_then(environment: dict[str, str], megabytes: str) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    command = [sys.executable, "-c", HOLES]
+    done = subprocess.run(command, env=kept | environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{megabytes}\n"

@@ -94,7 +94,7 @@ def test_a_save_writes_what_changed_and_ids_once() -> None:
     join.label_records([Label("r300", 1.0, label="1")])
     second = join.drain()
     assert (second.whole, [page for page, _ in second.pages], list(second.ids)) == (False, [1], [])
-    assert join.drain().pages == []
+    assert list(join.drain().pages) == []
 
 
 @pytest.mark.parametrize("fault", ["cut", "flags", "class", "no ids", "order", "garbage ids", "unknown model"])
@@ -130,6 +130,31 @@ def test_a_smaller_capacity_after_a_restart_keeps_the_newest() -> None:
     assert (len(other), other.pending) == (10, {KEY: 10})
     kept.keep(other.drain())
     assert list(kept.odd) == [("m", "r999")]
+
+
+def test_ids_of_many_new_rows_are_held_as_they_will_be_stored() -> None:
+    join = Join(POLICIES, capacity=50_000, early_ttl=10.0, stored=True)
+    for start in range(0, 30_000, 1000):
+        join.predict_many([columns(predictions(start, 1000))])
+    assert len(join._rows.notes._ids) <= 5000
+    kept = KeptJoin().keep(join.drain())
+    other = Join(POLICIES, capacity=50_000, early_ttl=10.0, stored=True)
+    other.restore(join.names(), kept.stored())
+    assert len(other) == 30_000
+    assert not any(mask.any() for mask in other.predict_many([columns(predictions(0, 30_000))]))
+
+
+def test_ids_of_rows_that_never_were_stored_and_are_gone_are_forgotten() -> None:
+    join = Join(POLICIES, capacity=1000, early_ttl=10.0, stored=True)
+    for start in range(0, 30_000, 1000):
+        join.predict_many([columns(predictions(start, 1000))])
+    assert sum(chunk.rows for chunk in join._rows.notes._packed) <= 6000
+    changes = join.drain()
+    assert sum(chunk.rows for chunk in changes.fresh) <= 1000 + 2 * 256
+    join.redrain(changes)
+    again = join.drain()
+    assert (list(again.pages), again.ids) == (list(changes.pages), changes.ids)
+    assert {page for page, _ in KeptJoin().keep(again).pages.items()} == {first >> 8 for first, _ in again.ids}
 
 
 def test_nobody_who_stores_means_no_notes() -> None:

@@ -48,10 +48,10 @@ class ColumnRows:
         if odd.any():
             plain = np.flatnonzero(~odd)
             self._hold(rows["key"][plain], 1)
-            self.notes.add(rows["seq"][plain], take_list(ids, plain))
+            self.notes.add(rows["seq"][plain], take_list(ids, plain), self.ring.first_seq)
         else:
             self._hold(rows["key"], 1)
-            self.notes.add(rows["seq"], ids)
+            self.notes.add(rows["seq"], ids, self.ring.first_seq)
         return slots
 
     def offer(self, slots: Slots, ts: Times, label: Codes) -> None:

@@ -35,11 +35,24 @@ class IdTable:
     def __init__(self, rows: int, core: Any = ID_TABLE) -> None:
         """`rows`: how many live rows it is made for. `core`: the compiled loops, None for those of numpy."""
         self._core = core
+        self._make(rows)
+
+    def _make(self, rows: int) -> None:
+        self._rows = rows
         self._buckets = max(2, int(rows * _ENTRIES_PER_ROW / _WIDTH) + 1)
         self._marks = np.zeros((self._buckets, _WIDTH), dtype=np.uint16)
         self._slots = np.zeros((self._buckets, _WIDTH), dtype=np.int32)
         self._flat_marks, self._flat_slots = self._marks.reshape(-1), self._slots.reshape(-1)
         self._used = 0
+
+    def renew(self, rows: int) -> None:
+        """Hold nothing, and be made for so many rows; in the same memory where their number stays."""
+        if rows == self._rows:
+            self._flat_marks[:] = 0
+            self._used = 0
+        else:
+            self._make(0)  # the former memory goes before the next comes
+            self._make(rows)
 
     @property
     def nbytes(self) -> int:

@@ -2,14 +2,14 @@
 
 Guarantee: what `drain` gives, applied in order, is always the whole truth of the plain rows: `restore` makes the same
 rows of it. The ids of a page are written once, when its rows are new; after that they are on disk only, so that memory
-holds ids of rows that were never stored, and no others. Ids of rows that are gone are dropped from a page's list once
+holds ids of pages that were never stored, and no others. Ids of rows that are gone are dropped from a page's list once
 they outnumber the living by four to one.
 Cost: 16 KB per changed page, and each id once. What could not be stored is bounded by the rows that live.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from types import MappingProxyType
 from typing import NamedTuple
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlcanary.columns import NONE
+from mlcanary.joins.id_table import Slots
 from mlcanary.joins.names import Names
 from mlcanary.joins.row_ring import (
     ASSUMED,
@@ -39,9 +40,43 @@ from mlcanary.joins.rows import Changes, Key
 PAGE_BITS = 8
 """A page is the rows whose sequence numbers differ in these low bits only."""
 
+_LOOSE_IDS = 4096
+"""Ids that are held as strings; more are packed, as a save may be many thousand rows away."""
+
+_PAGES_AT_ONCE = 64
+
 _PLAIN = LIVE | DONE | MATURED | ASSUMED | HAS_USER
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE = msgspec.msgpack.Decoder(tuple[bytes, list[str]]).decode
+
+
+class Chunk(NamedTuple):
+    """Ids of new rows of one page as they are stored; `first`: the least of their numbers."""
+
+    page: int
+    first: int
+    ids: bytes
+    rows: int
+
+
+class LivePages(Collection[tuple[int, bytes | None]]):
+    """Pages that are gone, then those of rows in the ring, which are read one page at a time."""
+
+    def __init__(self, ring: RowRing, gone: Sequence[int], parts: Mapping[int, Slots]) -> None:
+        self._ring, self._gone, self._parts = ring, gone, parts
+
+    def __len__(self) -> int:
+        return len(self._gone) + len(self._parts)
+
+    def __contains__(self, item: object) -> bool:
+        return any(item == each for each in self)
+
+    def __iter__(self) -> Iterator[tuple[int, bytes | None]]:
+        yield from ((page, None) for page in self._gone)
+        for page, slots in self._parts.items():
+            rows = self._ring.read(slots)
+            rows["hash"] = 0
+            yield page, rows.tobytes()
 
 
 class JoinChanges(NamedTuple):
@@ -50,15 +85,16 @@ class JoinChanges(NamedTuple):
     `pages` of rows, None where the page and its ids are gone; `ids` by first sequence number; `thin`: page and the low
     bits of the rows whose ids it still needs. `odd`: rows of the machine with their sequence number, -1 without one;
     None for a row that is gone. `whole`, `odd_whole`: there is nothing but these. The rest is for `redrain`.
+    `pages` read the rows when they are asked for: store them before anything else is joined.
     """
 
     whole: bool = False
-    pages: Sequence[tuple[int, bytes | None]] = ()
+    pages: Collection[tuple[int, bytes | None]] = ()
     ids: Sequence[tuple[int, bytes]] = ()
     thin: Sequence[tuple[int, bytes]] = ()
     odd: Sequence[tuple[Key, bytes | None, int]] = ()
     odd_whole: bool = False
-    fresh: Mapping[int, str | None] = MappingProxyType({})
+    fresh: Sequence[Chunk] = ()
     counts: Mapping[int, int] = MappingProxyType({})
     machine: Changes = Changes(False, [])
 
@@ -79,14 +115,18 @@ class PageNotes:
         self._stored = stored
         self._whole = True
         self._ids: dict[int, str | None] = {}
+        self._packed: list[Chunk] = []
         self._dirty: set[int] = set()
         self._on_disk: dict[int, int] = {}
 
-    def add(self, seqs: NDArray[np.int64], ids: Sequence[str | None]) -> None:
-        """New rows, in rising order of their numbers."""
+    def add(self, seqs: NDArray[np.int64], ids: Sequence[str | None], oldest: int = 0) -> None:
+        """New rows, in rising order of their numbers; `oldest`: the least number of a row that is remembered."""
         if self._stored and len(seqs):
             self._ids.update(zip(seqs.tolist(), ids, strict=True))
             self._dirty.update(range(int(seqs[0]) >> PAGE_BITS, (int(seqs[-1]) >> PAGE_BITS) + 1))
+            if len(self._ids) > _LOOSE_IDS:
+                self._pack()
+                self._packed = [chunk for chunk in self._packed if chunk.page >= oldest >> PAGE_BITS]
 
     def touch(self, seqs: NDArray[np.int64]) -> None:
         """Rows that changed."""
@@ -98,56 +138,54 @@ class PageNotes:
         if self._stored:
             self.touch(seqs)
             if self._ids:
-                for seq in seqs.tolist():
+                for seq in seqs[seqs >= next(iter(self._ids))].tolist():
                     self._ids.pop(seq, None)
 
     def drain(self, ring: RowRing) -> JoinChanges:
         """What changed since the last call; the first one, without a `restore`, gives everything."""
         if not self._stored:
             return JoinChanges()
-        rows = self._plain(ring, None if self._whole else self._dirty)
-        rows["hash"] = 0
-        numbers, starts = np.unique(rows["seq"] >> PAGE_BITS, return_index=True)
-        parts = dict(zip(numbers.tolist(), np.split(rows, starts[1:]), strict=False)) if len(rows) else {}
+        parts = _by_page(ring, None if self._whole else self._dirty)
         before = {page: self._on_disk.get(page, 0) for page in self._dirty | parts.keys()}
         gone = [page for page in sorted(self._dirty) if page not in parts and page in self._on_disk]
         for page in gone:
             del self._on_disk[page]
-        ids = []
-        for page, seqs, texts in self._fresh_ids():
-            ids.append((int(seqs[0]), _ENCODE((_low_bits(seqs), texts))))
-            self._on_disk[page] = self._on_disk.get(page, 0) + len(seqs)
+        self._pack()
+        # Ids that were packed are not taken out when their rows go, but those of a page without rows are of no use.
+        fresh = [chunk for chunk in self._packed if chunk.page in parts]
+        for chunk in fresh:
+            self._on_disk[chunk.page] = self._on_disk.get(chunk.page, 0) + chunk.rows
         thin = []
         for page, part in parts.items():
             if len(part) * 4 + 8 < self._on_disk.get(page, 0):
-                thin.append((page, _low_bits(part["seq"])))
+                thin.append((page, _low_bits(ring.rows["seq"][part])))
                 self._on_disk[page] = len(part)
-        pages = [*((page, None) for page in gone), *((page, part.tobytes()) for page, part in parts.items())]
-        changes = JoinChanges(self._whole, pages, ids, thin, fresh=self._ids, counts=before)
-        self._whole, self._ids, self._dirty = False, {}, set()
+        ids = [(chunk.first, chunk.ids) for chunk in fresh]
+        pages = LivePages(ring, gone, parts)
+        changes = JoinChanges(self._whole, pages, ids, thin, fresh=fresh, counts=before)
+        self._whole, self._packed, self._dirty = False, [], set()
         return changes
 
-    def _fresh_ids(self) -> Iterator[tuple[int, NDArray[np.int64], list[str | None]]]:
-        """Ids that are not on disk yet by page, in rising order of their numbers."""
+    def _pack(self) -> None:
+        """Ids that are not on disk yet as they will be, a sixth of the memory: by page, in rising order of numbers."""
         seqs, texts = np.fromiter(self._ids, dtype=np.int64, count=len(self._ids)), list(self._ids.values())
-        if (np.diff(seqs) < 0).any():
-            order = np.argsort(seqs)
-            seqs, texts = seqs[order], [texts[i] for i in order.tolist()]
         pages, starts = np.unique(seqs >> PAGE_BITS, return_index=True)
         for page, (start, end) in zip(pages.tolist(), pairwise([*starts.tolist(), len(seqs)]), strict=True):
-            yield page, seqs[start:end], texts[start:end]
+            ids = _ENCODE((_low_bits(seqs[start:end]), texts[start:end]))
+            self._packed.append(Chunk(page, int(seqs[start]), ids, end - start))
+        self._ids = {}
 
     def redrain(self, changes: JoinChanges, ring: RowRing) -> None:
         """Give these out again at the next `drain`: they could not be stored."""
         if not self._stored:
             return
         self._whole |= changes.whole
-        self._ids = {**changes.fresh, **self._ids}
+        self._packed = [*changes.fresh, *self._packed]
         for page, count in changes.counts.items():
             self._on_disk.pop(page, None)
             if count:
                 self._on_disk[page] = count
-        living = set((self._plain(ring, None)["seq"] >> PAGE_BITS).tolist())
+        living = _by_page(ring, None).keys()
         self._dirty = {p for p in self._dirty | changes.counts.keys() if p in living or p in self._on_disk}
 
     def restore(self, stored: StoredJoin, names: Names, odd: Sequence[tuple[int, Key]]) -> tuple[Rows, int]:
@@ -185,12 +223,27 @@ class PageNotes:
         # A page that was begun is never gone on with: its ids on disk may be those of rows that are gone.
         return rows, ((last >> PAGE_BITS) + 1) << PAGE_BITS
 
-    def _plain(self, ring: RowRing, pages: set[int] | None) -> Rows:
-        slots = ring.ordered()
-        slots = slots[(ring.rows["flags"][slots] & ODD) == 0]
-        if pages is not None:
-            slots = slots[np.isin(ring.rows["seq"][slots] >> PAGE_BITS, np.array(sorted(pages), dtype=np.int64))]
-        return ring.read(slots)
+
+def _by_page(ring: RowRing, pages: set[int] | None) -> dict[int, Slots]:
+    """Slots of the plain rows of some pages, None: of all; oldest first."""
+    parts: dict[int, Slots] = {}
+    for slots in _plain(ring, pages):
+        numbers, starts = np.unique(ring.rows["seq"][slots] >> PAGE_BITS, return_index=True)
+        parts.update(zip(numbers.tolist(), np.split(slots, starts[1:]), strict=False))
+    return parts
+
+
+def _plain(ring: RowRing, pages: set[int] | None) -> Iterator[Slots]:
+    """Slots of the plain rows of some pages, of a few at a time; None: of all at once."""
+    numbers = np.array([] if pages is None else sorted(pages), dtype=np.int64)
+    for start in range(0, len(numbers), _PAGES_AT_ONCE):
+        few = numbers[start : start + _PAGES_AT_ONCE]
+        slots = ring.numbered(few << PAGE_BITS, 1 << PAGE_BITS)
+        slots = slots[np.isin(ring.rows["seq"][slots] >> PAGE_BITS, few)]
+        if len(slots := slots[(ring.rows["flags"][slots] & ODD) == 0]):
+            yield slots
+    if pages is None and len(slots := ring.ordered()):
+        yield slots[(ring.rows["flags"][slots] & ODD) == 0]
 
 
 def thinned(chunks: Iterable[tuple[int, bytes]], keep: bytes) -> tuple[int, bytes]:
