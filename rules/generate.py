@@ -173,7 +173,7 @@ def placed(file: str, window: str, name: str, asked: bool, drawn: bool) -> Place
     if file in DIVIDED and not (asked or drawn):
         stem = f"{part}-{window or 'facts'}" if file == "canary" else f"{file}-{window}"
         return Place(
-            f"{FURTHER}{file}.recording.yml", f"mlcanary-further-{stem}", _interval(window, part, urgent=False)
+            f"{FURTHER}further-{file}.recording.yml", f"mlcanary-further-{stem}", _interval(window, part, urgent=False)
         )
     if file != "canary":
         return Place(f"{file}.recording.yml", f"mlcanary-{file}-{window}", interval)

@@ -22,7 +22,7 @@ from mlcanary.cli.main import cli
 from mlcanary.handler.settings import parse_settings, require_two_people
 from mlcanary.judge.settings import parse_settings as parse_judge
 from mlcanary.webserver.config import WebConfigFile
-from prometheus_tools import ROOT, RULE_FILES, run
+from prometheus_tools import LOADED_RULES, ROOT, run
 
 PLACE = bundle.Place("watch", {"release": "prometheus"})
 FOR_OPERATOR = objects(bundle.contents("prometheus-operator", PLACE))
@@ -84,7 +84,7 @@ def test_namespace_and_labels_are_on_every_object_for_the_operator() -> None:
 
 
 def test_rules_are_the_shipped_groups_and_promtool_takes_them(tmp_path: Path) -> None:
-    shipped = {path.stem: yaml.safe_load(path.read_text()) for path in RULE_FILES}
+    shipped = {path.stem: yaml.safe_load(path.read_text()) for path in LOADED_RULES}
     assert {each["metadata"]["name"] for each in FOR_OPERATOR if each["kind"] == "PrometheusRule"} == {
         f"mlcanary-{stem.replace('.', '-')}" for stem in shipped
     }

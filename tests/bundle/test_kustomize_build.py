@@ -77,14 +77,27 @@ def test_policies_are_off_until_a_kustomization_names_them(folder: Path, tmp_pat
     assert "components:" not in re.sub("(?m)^#.*", "", (folder / "kustomization.yaml").read_text())
     assert "policy" not in (folder / "example" / "kustomization.yaml").read_text()
     for name, component in (("watch", "network-policies"), ("models", "exporter-network-policy")):
-        one = tmp_path / name
-        one.mkdir()
-        place = f"{'../' * len(one.parts)}{folder.relative_to('/')}/{component}"
-        (one / "kustomization.yaml").write_text(f"namespace: {name}\ncomponents: [{place}]\n")
-        found = built(one)
+        found = added(folder / component, tmp_path / name)
         assert {(each["kind"], each["metadata"]["namespace"]) for each in found} == {("NetworkPolicy", name)}
         for each in found:
             check_core(each, RELEASES[0])
+
+
+def test_the_further_rules_are_off_until_a_kustomization_names_them(folder: Path, tmp_path: Path) -> None:
+    further = {f"mlcanary-further-{part}-recording" for part in ("canary", "estimated", "users", "values")}
+    assert {each["metadata"]["name"] for each in built(folder)} & further == set()
+    found = added(folder / "further-rules", tmp_path / "watch")
+    assert {(each["kind"], each["metadata"]["name"]) for each in found} == {
+        ("PrometheusRule", name) for name in further
+    }
+
+
+def added(component: Path, one: Path) -> list[Object]:
+    """What a kustomization of only this component would apply."""
+    one.mkdir()
+    place = f"{'../' * len(one.parts)}{component.relative_to('/')}"
+    (one / "kustomization.yaml").write_text(f"namespace: {one.name}\ncomponents: [{place}]\n")
+    return built(one)
 
 
 def test_rights_stay_in_the_namespace_of_the_models(folder: Path) -> None:

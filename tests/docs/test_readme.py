@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.records import Label, Prediction
 from mlcanary.settings import ExporterDocument
 from mlcanary.webserver.config import WebConfig
+from prometheus_tools import LOADED_RULES
 
 TEXT = README.read_text(encoding="utf-8")
 BOUNDED = {
@@ -76,10 +78,21 @@ def indicator_table() -> str:
     lines = ["| indicator | metric | recorded series | exact or bound | source |", "|---|---|---|---|---|"]
     for row in INDICATORS:
         metric = f"`mlcanary_{row.metric}`" if row.metric else "–"
-        recorded = "<br>".join(f"`{name}`" for name in row.recorded) or "–"
+        recorded = "<br>".join(f"`{name}`{_only_further(name)}" for name in row.recorded) or "–"
         cells = (row.name, metric, recorded, row.exact, row.source)
         lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
     return "\n".join(lines)
+
+
+def _only_further(name: str) -> str:
+    """The marks that the guide explains: ¹ over 5m only by the further rules, ² over each window."""
+    loaded = [window for window in ("5m", "1h") if name.replace("<W>", window) in _loaded()]
+    return {(): " ²", ("1h",): " ¹"}.get(tuple(loaded), "")
+
+
+@cache
+def _loaded() -> frozenset[str]:
+    return frozenset(name for path in LOADED_RULES for name in re.findall(r"record: (\S+)", path.read_text()))
 
 
 def objective_table() -> str:

@@ -23,7 +23,7 @@ from mlcanary.doctor.asking import Asker
 from mlcanary.doctor.chain import ChainPlan, checked_url, links
 from mlcanary.doctor.links import Link as Found
 from mlcanary.doctor.routing import receivers_of
-from prometheus_tools import ROOT, RULE_FILES, RULES, alertmanager, prometheus
+from prometheus_tools import LOADED_RULES, ROOT, RULES, alertmanager, prometheus
 
 SHIPPED = (ROOT / "alertmanager" / "alertmanager.yml").read_text()
 HANDLER = "http://127.0.0.1:10879"
@@ -53,7 +53,7 @@ def shipped_alertmanager(folder: Path, handler: str) -> Path:
 def prometheus_configuration(exporter: str, alerts: str) -> dict[str, object]:
     return {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(path) for path in RULE_FILES],
+        "rule_files": [str(path) for path in LOADED_RULES],
         "scrape_configs": [{"job_name": "mlcanary", "static_configs": [{"targets": [exporter]}]}],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alerts.removeprefix("http://")]}]}]},
     }
@@ -85,7 +85,7 @@ async def test_a_real_chain(tmp_path: Path) -> None:
             assert "router (react)" in found["handler access"].what
             assert "goes to receiver mlcanary-handler" in found["route"].what
             assert "goes to receiver mlcanary-watchdog" in found["route watchdog"].what
-            assert found["inhibitions"].what == "all 9 are in force"
+            assert found["inhibitions"].what == "all 13 are in force"
             await breaks(plan, tmp_path)
 
 
@@ -104,7 +104,7 @@ async def breaks(plan: ChainPlan, folder: Path) -> None:
     assert broken(elsewhere) == ["route", "route watchdog", "handler"]
     assert "not to http://127.0.0.1:9/v1/alerts" in elsewhere["route"].what
     assert broken(await probed(replace(plan, judge=plan.handler))) == ["verdicts"]
-    for path in RULE_FILES:
+    for path in LOADED_RULES:
         (folder / path.name).write_text(path.read_text())
     more = "\n      - {record: a_new:rule, expr: vector(1)}\n"
     (folder / "meta.alerts.yml").write_text((RULES / "meta.alerts.yml").read_text().rstrip() + more)

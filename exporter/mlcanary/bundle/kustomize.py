@@ -23,7 +23,8 @@ kubectl apply --server-side -k .
 Leave out what you do not want: judge, handler, or monitoring where no Prometheus operator runs.
 Not in here: handler-rbac/ (rights in the models' namespaces; take the types that you use), exporter-sidecar/ and
 exporter-network-policy/ (components for your own model servers) and example/ (how such a server looks).
-Off until you add `components: [network-policies]`: who may reach judge and handler."""
+Off until you add `components: [network-policies, further-rules]`: who may reach judge and handler; what no dashboard
+reads, such as drift over 5m, for as much again of Prometheus' time."""
 _POLICY = Path("exporter-network-policy/policy.yaml")
 
 
@@ -31,6 +32,8 @@ def contents(place: Place) -> dict[Path, bytes]:
     """All files of `--format kustomize`."""
     made = {name: data for name, data in own("kubernetes").items() if name.name != "monitors.yaml"}
     made |= _monitoring(place)
+    further = operator.prometheus_rules(place, "rules/further")
+    made |= {Path("further-rules") / name: data for name, data in further.items()}
     made[Path("handler-rbac/handler-rbac.yaml")] = _rights(place)
     made[_POLICY] = _policy(made[_POLICY].decode(), place)
     for folder, kustomization, comment in (
@@ -39,6 +42,7 @@ def contents(place: Place) -> dict[Path, bytes]:
         ("handler", _with_files("handler", "handler.yml", "web.yml"), ""),
         ("handler-rbac", {**_API, "resources": ["handler-rbac.yaml"]}, ""),
         ("exporter-sidecar", _sidecar(), "Patches every Deployment of the kustomization that names it."),
+        ("further-rules", {**_COMPONENT, "resources": sorted(map(str, further))}, ""),
         ("network-policies", {**_COMPONENT, "resources": ["policies.yaml"]}, ""),
         (
             "exporter-network-policy",

@@ -26,10 +26,10 @@ The alerts have the namespaces of the models: Alertmanager must not match this o
 or, from operator 0.79 on, `OnNamespaceExceptForAlertmanagerNamespace` with these objects beside Alertmanager."""
 
 
-def prometheus_rules(place: Place) -> dict[Path, bytes]:
-    """One PrometheusRule per rule file, by the name of its file."""
+def prometheus_rules(place: Place, folder: str = "rules") -> dict[Path, bytes]:
+    """One PrometheusRule per rule file of a folder of the bundle, by the name of its file."""
     made = {}
-    for path in sorted((root() / "rules").glob("*.yml")):
+    for path in _sorted(folder, "*.yml"):
         text = path.read_text(encoding="utf-8")
         name = f"mlcanary-{path.stem.replace('.', '-')}"
         document = {
