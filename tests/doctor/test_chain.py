@@ -85,7 +85,7 @@ async def test_a_real_chain(tmp_path: Path) -> None:
             assert "router (react)" in found["handler access"].what
             assert "goes to receiver mlcanary-handler" in found["route"].what
             assert "goes to receiver mlcanary-watchdog" in found["route watchdog"].what
-            assert found["inhibitions"].what == "all 13 are in force"
+            assert found["inhibitions"].what == "all 11 are in force"
             await breaks(plan, tmp_path)
 
 

@@ -36,6 +36,8 @@ class _Case:
         cause = self.source["alertname"] + (f" of the {self.source['role']}" if "role" in self.source else "")
         if self.source["alertname"] == "MLCanaryRollbackVerdict":
             return f"beside {cause} people are told of the {self.target['window']} windows of the same version too"
+        if severity := self.target.get("severity"):
+            return f"beside {cause} people are told of the same by a {severity} too"
         which = "by AUC " if self.target["measure"] == "auc" else ""
         whose = "the same version" if "version" in self.equal else "the same model"
         return f"while {cause} fires, rollbacks {which}of {whose} are asked for, on figures that prove nothing"
@@ -69,6 +71,8 @@ def _cases(shipped: Mapping[str, Any]) -> Iterator[_Case]:
     for rule in mappings(shipped.get("inhibit_rules")):
         sources, targets = _examples(matchers_of(rule, "source")), _examples(matchers_of(rule, "target"))
         for source, target in itertools.product(sources, targets):
+            if any(source.get(name) != target.get(name) for name in rule["equal"]):
+                continue  # two alerts that the rule itself keeps apart
             yield _Case({**_CAUSE, **source}, {**_HELD, **target}, tuple(map(str, rule["equal"])))
 
 
