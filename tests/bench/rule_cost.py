@@ -15,12 +15,10 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -30,14 +28,14 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from fleet import SHARES, Fleet, sidecar_series  # noqa: E402 - beside this file, not installed
-from prometheus_tools import LOADED_RULES, RULE_FILES, get, prometheus, wait_for  # noqa: E402
+from prometheus_tools import LOADED_RULES, RULE_FILES, get, prometheus  # noqa: E402
 from remote_write import Body  # noqa: E402
 
 DEFAULT_INTERVAL = 30.0
 """Evaluation interval of groups without one of their own; half of Prometheus' default."""
 
 CPU = "process_cpu_seconds_total"
-WARM_ROUNDS, ROUNDS, SECONDS_PER_MODEL = 2, 1, 6.0
+WARM_ROUNDS, SECONDS_PER_MODEL = 2, 5.0
 CORES, DEAREST = 2, 60
 SECONDS_PER_SAMPLE = 20e-6
 """How long writing may take, on a busy machine: the history ends that much later, for it is seen for 5 minutes."""
@@ -64,29 +62,23 @@ def names_read(groups: Sequence[Mapping[str, Any]]) -> set[str]:
 
 @dataclass
 class Cost:
-    """What was measured: wall seconds of each evaluation by group and by "group/number/rule"; CPU of one round."""
+    """What was measured: wall seconds of the last evaluation by group and by "group/number/rule"; CPU of one round."""
 
-    groups: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    rules: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    seen: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, float] = field(default_factory=dict)
+    rules: dict[str, float] = field(default_factory=dict)
     cpu: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
 
     def share(self, name: str) -> float:
         """CPU seconds of an evaluation of a group: of the round, as much as it took of the time."""
-        return median(self.groups[name]) / sum(median(times) for times in self.groups.values()) * self.cpu
+        return self.groups[name] / sum(self.groups.values()) * self.cpu
 
-    def look(self, url: str, names: Collection[str]) -> bool:
-        """Take in what has been evaluated since; whether every group has been, so many times."""
-        found = get(f"{url}/api/v1/rules")
-        for group in found["data"]["groups"] if found else ():
-            name, last = group["name"], group["lastEvaluation"]
-            if last != self.seen.get(name) and not last.startswith("0"):
-                self.seen[name] = last
-                self.groups[name].append(group["evaluationTime"])
-                for i, rule in enumerate(group["rules"]):
-                    self.rules[f"{name}/{i}/{rule['name']}"].append(rule["evaluationTime"])
-        return all(len(self.groups[name]) >= ROUNDS for name in names)
+    def look(self, url: str) -> None:
+        """Take in what the last evaluation of each group took."""
+        for group in get(f"{url}/api/v1/rules")["data"]["groups"]:
+            self.groups[group["name"]] = group["evaluationTime"]
+            for i, rule in enumerate(group["rules"]):
+                self.rules[f"{group['name']}/{i}/{rule['name']}"] = rule["evaluationTime"]
 
 
 def evaluated(folder: Path, fleet: Fleet, groups: Sequence[Mapping[str, Any]]) -> Cost:
@@ -104,7 +96,7 @@ def evaluated(folder: Path, fleet: Fleet, groups: Sequence[Mapping[str, Any]]) -
     seconds = max(25.0, fleet.models * SECONDS_PER_MODEL)
     rules = folder / "rules.json"
     rules.write_text(json.dumps({"groups": [{**group, "interval": f"{seconds:.0f}s"} for group in groups]}))
-    cost, names = Cost(), [group["name"] for group in groups]
+    cost = Cost()
     flags = ("--web.enable-remote-write-receiver", "--web.enable-lifecycle")
     with prometheus(folder, {}, environment={}, flags=flags) as url:
         end = time.time() + raw * slices * SECONDS_PER_SAMPLE
@@ -119,19 +111,16 @@ def evaluated(folder: Path, fleet: Fleet, groups: Sequence[Mapping[str, Any]]) -
         (folder / "prometheus.yml").write_text(json.dumps({"rule_files": [str(rules)]}))
         urllib.request.urlopen(urllib.request.Request(f"{url}/-/reload", method="POST"), timeout=60).close()
         time.sleep(WARM_ROUNDS * seconds)
-        cost.look(url, names)
-        cost.groups.clear()
-        cost.rules.clear()
-        before, begun = _own(url, CPU), time.monotonic()
-        wait_for("evaluations", lambda: cost.look(url, names), 3 * seconds)
-        time.sleep(max(0.0, begun + seconds - time.monotonic()))
-        cost.cpu = (_own(url, CPU) - before) / (time.monotonic() - begun) * seconds
+        before = _own(url, CPU)
+        time.sleep(seconds)  # asking for the rules costs more than evaluating those of a few models
+        cost.cpu = _own(url, CPU) - before
+        cost.look(url)
         cost.counts = {"recorded": int(_own(url, "prometheus_tsdb_head_series")) - raw, "raw": raw}
     return cost
 
 
 def _own(url: str, name: str) -> float:
-    """A figure of Prometheus about itself. What is in its head is what rules made: all else lies in blocks."""
+    """A figure of Prometheus about itself."""
     with urllib.request.urlopen(f"{url}/metrics", timeout=60) as answer:
         found = re.search(rf"^{name} (\S+)$", answer.read().decode(), re.MULTILINE)
     assert found
@@ -178,8 +167,8 @@ def report(
     yield ""
     yield f"Dearest rules, CPU ms per model, of {sizes[1]}:"
     yield ""
-    whole = sum(median(times) for times in large.groups.values())
-    single = {name: 1000 * median(times) / whole * large.cpu / sizes[1] for name, times in large.rules.items()}
+    each = 1000 * large.cpu / sum(large.groups.values()) / sizes[1]
+    single = {name: taken * each for name, taken in large.rules.items()}
     for name in sorted(single, key=lambda name: -single[name])[:DEAREST]:
         yield f"- {single[name]:.2f} {name}"
 
