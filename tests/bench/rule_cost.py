@@ -188,7 +188,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fleet = Fleet(models, asked.sidecars, history=3900.0, step=asked.step, names=names_read(groups))
         with tempfile.TemporaryDirectory() as folder:
             costs.append(evaluated(Path(folder), fleet, groups))
-    print("\n".join(report(fleet, *costs, tuple(asked.models), asked.scaled, groups)))
+    small, large = costs
+    few, many = asked.models
+    print("\n".join(report(fleet, small, large, (few, many), asked.scaled, groups)))
 
 
 if __name__ == "__main__":
