@@ -110,6 +110,18 @@ def labels_that_prove_nothing() -> list[Scenario]:
             "the difference is large but may be chance",
             world(baseline(), canary(per_minute=steady(5.0), accuracy=((0, 0.9), (60, 0.86)))),
         ),
+        *(
+            silent(
+                alert,
+                "the difference is large but may be chance",
+                world(baseline(), canary(per_minute=steady(5.0), **{figure: ((0, good), (60, bad))})),
+                until=95,
+            )
+            for alert, figure, good, bad in (
+                ("MLCanaryAUCBelowBaseline", "ranking", 0.85, 0.7),
+                ("MLCanaryLogLossAboveBaseline", "log_loss", 0.3, 0.6),
+            )
+        ),
         silent(
             "MLCanaryAUCBelowBaseline",
             "two sidecars count in different bins",
