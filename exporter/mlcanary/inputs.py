@@ -43,7 +43,7 @@ class Inputs:
         saved: Mapping[str, Any] | None = None,
         *,
         complete: bool = False,
-        block_bytes: int = 11 << 16,
+        block_bytes: int = 1 << 19,
         feeds: Mapping[str, Feed] = MappingProxyType({}),
         columns: bool = True,
         whole: bool = False,

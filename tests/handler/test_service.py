@@ -311,7 +311,7 @@ async def test_traffic_that_moved_without_the_measure_is_ineffective(
     tmp_path: Path, haproxy: HAProxy, api: QueryAPI
 ) -> None:
     api.release.accuracy_after = 0.5
-    text = configuration(api.url, haproxy.section()).replace("deadline: 40s", "deadline: 4s")
+    text = configuration(api.url, haproxy.section()).replace("deadline: 40s", "deadline: 8s")
     async with handling(tmp_path, text) as handler:
         await handler.post(payload())
         await until(lambda: handler.state() == "ineffective")
@@ -320,7 +320,7 @@ async def test_traffic_that_moved_without_the_measure_is_ineffective(
 async def test_a_required_measure_without_labels_is_never_resolved(
     tmp_path: Path, haproxy: HAProxy, api: QueryAPI
 ) -> None:
-    text = configuration(api.url, haproxy.section()).replace("deadline: 40s", "deadline: 4s, measure: required")
+    text = configuration(api.url, haproxy.section()).replace("deadline: 40s", "deadline: 8s, measure: required")
     text = text.replace("min_labels: 50", "min_labels: 1000000")
     async with handling(tmp_path, text) as handler:
         await handler.post(payload())

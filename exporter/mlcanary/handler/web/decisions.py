@@ -28,6 +28,7 @@ _WHY: Mapping[str, str] = {
     Reason.SHARED_CAUSE: "the baseline fell too",
     Reason.QUARANTINED: "the version to go back to is quarantined",
     Reason.NO_GOOD_VERSION: "no healthy version to go back to",
+    Reason.SILENCED: "the alert is silenced or inhibited in Alertmanager",
     Reason.COOLDOWN: "the target was changed a short time ago",
     Reason.BUDGET: "too many automatic changes in 24 hours",
 }
