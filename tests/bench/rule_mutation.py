@@ -176,12 +176,14 @@ def report(pairs: Sequence[tuple[Subject, Mutant]]) -> Iterator[str]:
     """Survivors, and a table by kind."""
     dead: Counter[str] = Counter()
     every: Counter[str] = Counter()
-    for subject, mutant in pairs:
+    for done, (subject, mutant) in enumerate(pairs):
+        print(f"\r{done} of {len(pairs)} tried, {done - dead.total()} survive", end="", file=sys.stderr, flush=True)
         every[mutant.kind] += 1
         if killed(subject, mutant):
             dead[mutant.kind] += 1
         else:
             yield f"survives: {subject.rule.get('alert') or subject.rule['record']} ({subject.group}) {mutant.what}"
+    print(file=sys.stderr)
     for kind, count in sorted(every.items()):
         yield f"| {kind} | {dead[kind]} | {count} |"
     yield f"| all | {dead.total()} | {every.total()} | {dead.total() / max(1, every.total()):.1%}"
