@@ -25,7 +25,7 @@ _LAST = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 
 def over_hour(recorded: str, labels: str = VERSION) -> str:
-    """A recorded series of features, which are only recorded over an hour: 5 minutes hold too few values."""
+    """A recorded series over an hour, whatever window is chosen: 5 minutes hold too few values, or cost too much."""
     return f"{recorded}1h{{{labels}}}"
 
 

@@ -54,8 +54,8 @@ BURN: Mapping[str, int] = {"30m": 1800, "2h": 7200}
 
 BRISK, SLOW, SLOWEST = "1m", "2m", "4m"
 """Intervals of groups; without one, the evaluation interval of Prometheus. An evaluation that fails ends series that
-are made every 4 minutes for 3: that is what features and windows of 6 hours have, which nothing is decided on within
-minutes."""
+are made every 4 minutes for 3: features, users, estimates and windows of 6 hours, which alerts wait on for 10 minutes
+and more."""
 
 OF_THE_HANDLER = tuple(
     f"model_version:mlcanary_{figure}{suffix}{window}"
@@ -120,7 +120,7 @@ PARTS: Mapping[str, str] = {
 """What the rules of a file are about, where that is dear or urgent; those of `canary` are told apart by their names."""
 
 FURTHER = "further/"
-"""Folder of what nothing that is shipped reads. It is for people, and costs as much as all else together."""
+"""Folder of what nothing that is shipped reads: for people, and dear for a fleet."""
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ class Cost:
 
 
 def evaluated(folder: Path, fleet: Fleet, groups: Sequence[Mapping[str, Any]]) -> Cost:
-    """Evaluate all groups once per `round` over series in the head, as a Prometheus has them that scrapes the fleet.
+    """Evaluate all groups once a round over series in the head, as a Prometheus has them that scrapes the fleet.
 
     Only the last round counts: in the first ones what groups read of each other is not all there.
     """

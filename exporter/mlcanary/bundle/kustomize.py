@@ -24,7 +24,7 @@ Leave out what you do not want: judge, handler, or monitoring where no Prometheu
 Not in here: handler-rbac/ (rights in the models' namespaces; take the types that you use), exporter-sidecar/ and
 exporter-network-policy/ (components for your own model servers) and example/ (how such a server looks).
 Off until you add `components: [network-policies, further-rules]`: who may reach judge and handler; what no dashboard
-reads, such as drift over 5m, for as much again of Prometheus' time."""
+reads, such as drift over 5m, which is dear for many models."""
 _POLICY = Path("exporter-network-policy/policy.yaml")
 
 
