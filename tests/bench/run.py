@@ -272,6 +272,11 @@ def dashboards(sizes: Sizes) -> list[str]:
     return said("dashboard_cost.py", *sizes.dashboards).splitlines()
 
 
+def rules(_: Sizes) -> list[str]:
+    """CPU of the shipped recording and alert rules for a fleet."""
+    return said("rule_cost.py").splitlines()
+
+
 def soak(sizes: Sizes) -> list[str]:
     """Rotation, late labels, kill -9; exact counts."""
     return said("soak.py", *sizes.soak).splitlines()
@@ -293,12 +298,13 @@ PARTS: dict[str, tuple[str, Callable[[Sizes], list[str]]]] = {
     "store": ("The store", store),
     "sampling": ("Sampling", sampling),
     "busy": ("The page under traffic", busy_page),
+    "rules": ("The rules", rules),
     "dashboards": ("The dashboards", dashboards),
     "soak": ("Soak", soak),
 }
 
 
-LONG = ("soak", "dashboards")
+LONG = ("soak", "dashboards", "rules")
 """Parts that are measured only where they are named."""
 
 

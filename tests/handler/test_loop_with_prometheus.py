@@ -39,8 +39,10 @@ groups:
     expr: >-
       model_version:mlcanary_labeled_predictions:accuracy_delta5m{{model="{MODEL}"}} < -0.1
       and model_version:mlcanary_labeled_predictions:accuracy_zscore5m{{model="{MODEL}"}} < -6
+    keep_firing_for: 5m
     labels: {{action: rollback, measure: accuracy, window: 5m, severity: critical}}
 """
+"""Without a floor of labels it fires on a second of data, of which `rate` makes the more the shorter it is: kept up."""
 SECTION = "{type: file, path: /srv/current, values: {v1: a, v2: b}}"
 LOSSES = {GOOD: 0.3, BAD: 0.9}
 
