@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from mlcanary.catalog import NEGATIVE, OBJECTIVES, POSITIVE, Verdict
 from promtool_cases import Labels, Values, series_name
@@ -29,18 +30,23 @@ def at(course: Course, minute: int) -> float | None:
     return value
 
 
+def every_minute(course: Course) -> list[float | None]:
+    """The value in force at each minute."""
+    values: list[float | None] = [None] * MINUTES
+    for start, then in course:
+        values[start:] = [then] * (MINUTES - start)
+    return values
+
+
 def gauge(name: str, labels: Labels, *course: tuple[int, float | None]) -> Series:
     """A gauge; None stands for a series that is not there."""
-    return {series_name(name, labels): [at(course, minute) for minute in range(MINUTES)]}
+    return {series_name(name, labels): every_minute(course)}
 
 
 def counter(name: str, labels: Labels, *course: tuple[int, float | None], born: int = 0) -> Series:
     """A counter that grows per minute as the course says, and is not there before minute `born`."""
-    total, values = 0.0, []
-    for minute in range(MINUTES):
-        values.append(total if minute >= born else None)
-        total += at(course, minute) or 0.0
-    return {series_name(name, labels): values}
+    totals = list(accumulate((grown or 0.0 for grown in every_minute(course)[:-1]), initial=0.0))
+    return {series_name(name, labels): [None] * born + totals[born:]}
 
 
 def steady(value: float) -> Course:

@@ -1,17 +1,15 @@
 """Whether the scenarios of the alerts notice small faults in the rules.
 
 Run as `python tests/bench/rule_mutation.py [--alert NAME ...] [--recorded 100] [--sample N] [--seed 1]`: a line per
-survivor, then killed and all by kind. Every alert's expression and `for` is mutated (see `rule_mutants.py`), and a
-seeded sample of the recording rules that alerts read; each mutant is run through the scenarios of the alerts that read
-it, one after the other, until one notices. Beside the scenarios each alert has worlds apart: one in which it fires, and
-beside it one in which it does not, which differs in cluster, namespace or model.
+survivor, then killed and all by kind and stage. Every alert's expression and `for` is mutated (see `rule_mutants.py`),
+and a seeded sample of the recording rules that alerts read; mutants are run through the scenarios of the alerts that
+read them, many at once. Then come their texts, and worlds apart: one in which an alert fires, and beside it one in
+which it does not, which differs in cluster, namespace or model.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
-import json
 import random
 import re
 import sys
@@ -23,24 +21,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from alert_expectations import EVERY, expectations  # noqa: E402 - beside this file, not installed
 from alert_scenarios import ALWAYS, SCENARIOS  # noqa: E402 - beside this file, not installed
 from alert_worlds import Scenario  # noqa: E402
-from prometheus_tools import run  # noqa: E402
-from promtool_cases import (  # noqa: E402
-    case,
-    evaluation_order,
-    excerpt,
-    read_by,
-    recorded_names,
-    shipped_groups,
-)
+from mutant_runs import noticed, sound  # noqa: E402
+from promtool_cases import recorded_names, shipped_groups  # noqa: E402
 from rule_mutants import Mutant, mutants  # noqa: E402
 
-Groups = list[dict[str, Any]]
+TEXTS = HERE.parent / "rules" / "alert_texts.yml"
+STAGES = ("scenarios", "texts", "apart")
+"""What the tests run, the texts that they read, and worlds beside each other, which only this file makes."""
+
 APART = ("cluster", "namespace", "model", "version", "job", "instance", "target")
 """Labels by which two worlds are apart."""
 
@@ -56,6 +51,9 @@ class Subject:
     group: str
     place: int
     rule: Mapping[str, Any]
+
+
+Pair = tuple[Subject, Mutant]
 
 
 def of_alerts(names: Sequence[str]) -> list[Subject]:
@@ -97,10 +95,8 @@ def of_records(names: Sequence[str]) -> list[Subject]:
 
 @cache
 def told(alert: str) -> tuple[Scenario, ...]:
-    """Scenarios of an alert, firing ones first, then its worlds apart."""
-    own = sorted((s for s in SCENARIOS if s.alert == alert), key=lambda s: not s.firing)
-    quiet = [s for s in own if not s.firing and s.series]
-    return (*own, *(two for other in quiet for label in APART if (two := apart(own[0], other, label))))
+    """Scenarios of an alert, firing ones first."""
+    return tuple(sorted((s for s in SCENARIOS if s.alert == alert), key=lambda s: not s.firing))
 
 
 def apart(firing: Scenario, quiet: Scenario, label: str) -> Scenario | None:
@@ -123,70 +119,64 @@ def _with(series: str, labels: Mapping[str, str]) -> str:
     return series
 
 
-def passes(groups: Groups, scenarios: Sequence[Scenario], folder: Path) -> bool:
-    """Whether all of these hold over these rules."""
-    text = json.dumps({"groups": groups})
-    (folder / "rules.json").write_text(text)
-    for minutes in sorted({scenario.minutes for scenario in scenarios}):
-        tests = [
-            read_by(text, case(f"{minutes}m", scenario.series, expectations(scenario)))
-            for scenario in scenarios
-            if scenario.minutes == minutes
-        ]
-        document = {
-            "rule_files": [str(folder / "rules.json")],
-            "evaluation_interval": f"{EVERY[minutes]}m",
-            "group_eval_order": evaluation_order(),
-            "tests": tests,
-        }
-        (folder / "promtool.json").write_text(json.dumps(document))
-        if run("promtool", "test", "rules", folder / "promtool.json")[0] != 0:
-            return False
-    return True
-
-
-@cache
-def sound(alert: str) -> tuple[Scenario, ...]:
-    """The scenarios that hold over the shipped rules: worlds apart need not, where a label is not kept on purpose."""
+def survivors(pairs: Sequence[Pair], stages: Sequence[str] = STAGES) -> dict[int, str | None]:
+    """By the place of each mutant, the first stage that notices it; None where none does."""
+    found: dict[int, str | None] = dict.fromkeys(range(len(pairs)))
     with tempfile.TemporaryDirectory() as name:
-        groups = excerpt([alert])
-        return tuple(s for s in told(alert) if not s.because.startswith("beside") or passes(groups, [s], Path(name)))
+        for alert in dict.fromkeys(alert for subject, _ in pairs for alert in subject.alerts):
+            for stage in stages:
+                left = {
+                    place + 1: (subject.rule, mutant)
+                    for place, (subject, mutant) in enumerate(pairs)
+                    if found[place] is None and alert in subject.alerts
+                }
+                scenarios = of_stage(alert, stage, Path(name)) if left else []
+                texts = texts_of(alert) if stage == "texts" else None
+                for place in noticed(alert, scenarios, left, Path(name), texts) if scenarios else ():
+                    found[place - 1] = stage
+            tried = sum(alert in subject.alerts for subject, _ in pairs)
+            print(f"{alert}: {tried} tried, {sum(v is None for v in found.values())} left", file=sys.stderr, flush=True)
+    return found
 
 
-def killed(subject: Subject, mutant: Mutant, most: int = 3) -> bool:
-    """Whether a scenario of the first alerts that read the rule notices."""
-    with tempfile.TemporaryDirectory() as name:
-        for alert in subject.alerts[:most]:
-            groups = copy.deepcopy(excerpt([alert]))
-            for group in groups:
-                group["rules"] = [mutant.rule if rule == subject.rule else rule for rule in group["rules"]]
-            if not passes(groups, sound(alert), Path(name)):
-                return True
-    return False
+def of_stage(alert: str, stage: str, folder: Path) -> Sequence[Scenario]:
+    """The scenarios of an alert that are run in a stage."""
+    own = told(alert)
+    if stage == "scenarios":
+        return own
+    if stage == "texts":
+        return own[:1] if own[0].firing else ()
+    quiet = [s for s in own if not s.firing and s.series]
+    return sound(alert, [two for other in quiet for label in APART if (two := apart(own[0], other, label))], folder)
 
 
-def chosen(subjects: Sequence[Subject], sample: int | None, seed: int) -> list[tuple[Subject, Mutant]]:
+def texts_of(alert: str) -> dict[str, Any]:
+    """The annotations that the alert has in its first scenario."""
+    rule = next(rule for group in shipped_groups() for rule in group["rules"] if rule.get("alert") == alert)
+    return {"runbook_url": rule["annotations"]["runbook_url"], **yaml.safe_load(TEXTS.read_text())[alert]}
+
+
+def chosen(subjects: Sequence[Subject], sample: int | None, seed: int) -> list[Pair]:
     """All mutants of some rules, or a seeded sample of them."""
     recorded = frozenset(rule["record"] for group in shipped_groups() for rule in group["rules"] if "record" in rule)
     every = [(subject, mutant) for subject in subjects for mutant in mutants(subject.rule, recorded)]
     return every if sample is None else random.Random(seed).sample(every, min(sample, len(every)))
 
 
-def report(pairs: Sequence[tuple[Subject, Mutant]]) -> Iterator[str]:
+def report(pairs: Sequence[Pair], stages: Sequence[str]) -> Iterator[str]:
     """Survivors, and a table by kind."""
-    dead: Counter[str] = Counter()
-    every: Counter[str] = Counter()
-    for done, (subject, mutant) in enumerate(pairs):
-        print(f"\r{done} of {len(pairs)} tried, {done - dead.total()} survive", end="", file=sys.stderr, flush=True)
-        every[mutant.kind] += 1
-        if killed(subject, mutant):
-            dead[mutant.kind] += 1
+    found = survivors(pairs, stages)
+    dead: Counter[tuple[str, str]] = Counter()
+    for place, (subject, mutant) in enumerate(pairs):
+        if stage := found[place]:
+            dead[mutant.kind, stage] += 1
         else:
             yield f"survives: {subject.rule.get('alert') or subject.rule['record']} ({subject.group}) {mutant.what}"
-    print(file=sys.stderr)
-    for kind, count in sorted(every.items()):
-        yield f"| {kind} | {dead[kind]} | {count} |"
-    yield f"| all | {dead.total()} | {every.total()} | {dead.total() / max(1, every.total()):.1%}"
+    every = Counter(mutant.kind for _, mutant in pairs)
+    yield f"| kind | {' | '.join(stages)} | killed | all | |"
+    for kind, count in (*sorted(every.items()), ("all", len(pairs))):
+        by = [sum(n for (k, s), n in dead.items() if s == stage and kind in {k, "all"}) for stage in stages]
+        yield f"| {kind} | {' | '.join(map(str, by))} | {sum(by)} | {count} | {sum(by) / max(1, count):.1%} |"
 
 
 def main() -> None:
@@ -196,11 +186,14 @@ def main() -> None:
     parser.add_argument("--recorded", type=int, default=0, help="mutants of recording rules")
     parser.add_argument("--sample", type=int, default=None, help="mutants of alerts; default: all")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--stages", nargs="*", default=STAGES, choices=STAGES)
     asked = parser.parse_args()
-    pairs = chosen(of_alerts(asked.alert), asked.sample, asked.seed)
-    pairs += chosen(of_records(asked.alert), asked.recorded, asked.seed)
-    for line in report(pairs):
-        print(line, flush=True)
+    for title, pairs in (
+        ("rules of alerts", chosen(of_alerts(asked.alert), asked.sample, asked.seed)),
+        ("recording rules", chosen(of_records(asked.alert), asked.recorded, asked.seed)),
+    ):
+        if pairs:
+            print(f"# {title}", *report(pairs, asked.stages), sep="\n", flush=True)
 
 
 if __name__ == "__main__":
