@@ -17,12 +17,13 @@ import yaml
 
 from alert_worlds import Scenario
 from prometheus_tools import run
-from promtool_cases import case, evaluation_order, excerpt, expression, read_by
+from promtool_cases import Labels, case, evaluation_order, excerpt, expression, read_by, series_name
 
 DURATIONS = Path(__file__).with_name("rules") / "alert_durations.yml"
 EVERY = {1: 2, 4: 60}
 """Minutes between evaluations, by the minutes between the samples of a scenario."""
 
+NOWHERE: Labels = {}
 Durations = dict[str, dict[str, dict[str, int]]]
 
 
@@ -38,24 +39,28 @@ def last(scenario: Scenario) -> int:
     return max((*(minute for minute, _ in scenario.firing), *scenario.quiet))
 
 
-def counted(scenario: Scenario) -> str:
+def counted(scenario: Scenario, place: Labels = NOWHERE) -> str:
     """How often each label set was pending or firing."""
-    return f'count_over_time(ALERTS{{alertname="{scenario.alert}"}}[{last(scenario) + 1}m])'
+    return f"count_over_time({_alerts(scenario, place)}[{last(scenario) + 1}m])"
 
 
-def expectations(scenario: Scenario) -> list[dict[str, Any]]:
-    """All that is tested of a scenario."""
-    firing = f'ALERTS{{alertname="{scenario.alert}",alertstate="firing"}}'
+def _alerts(scenario: Scenario, place: Labels, **more: str) -> str:
+    return series_name("ALERTS", {"alertname": scenario.alert, **more, **place})
+
+
+def expectations(scenario: Scenario, place: Labels = NOWHERE) -> list[dict[str, Any]]:
+    """All that is tested of a scenario, and of nothing else: of its alerts with the labels of its place."""
+    firing = _alerts(scenario, place, alertstate="firing")
     common = {"__name__": "ALERTS", "alertname": scenario.alert, "alertstate": "firing"}
     tests = [
-        expression(firing, f"{minute}m", *(({**common, **labels}, 1.0) for labels in label_sets))
+        expression(firing, f"{minute}m", *(({**common, **labels, **place}, 1.0) for labels in label_sets))
         for minute, label_sets in scenario.firing
     ]
     tests += [expression(firing, f"{minute}m") for minute in scenario.quiet]
     kept = durations().get(scenario.alert, {})
     if scenario.because in kept:
-        sets = [(dict(_pairs(labels)), float(times)) for labels, times in kept[scenario.because].items()]
-        tests.append(expression(counted(scenario), f"{last(scenario)}m", *sets))
+        sets = [({**dict(_pairs(labels)), **place}, float(times)) for labels, times in kept[scenario.because].items()]
+        tests.append(expression(counted(scenario, place), f"{last(scenario)}m", *sets))
     return tests
 
 

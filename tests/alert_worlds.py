@@ -45,8 +45,9 @@ def gauge(name: str, labels: Labels, *course: tuple[int, float | None]) -> Serie
 
 def counter(name: str, labels: Labels, *course: tuple[int, float | None], born: int = 0) -> Series:
     """A counter that grows per minute as the course says, and is not there before minute `born`."""
-    totals = list(accumulate((grown or 0.0 for grown in every_minute(course)[:-1]), initial=0.0))
-    return {series_name(name, labels): [None] * born + totals[born:]}
+    totals: list[float | None] = list(accumulate((grown or 0.0 for grown in every_minute(course)[:-1]), initial=0.0))
+    totals[:born] = [None] * born
+    return {series_name(name, labels): totals}
 
 
 def steady(value: float) -> Course:

@@ -132,26 +132,27 @@ def weeks(
     then = per_minute if per_minute_then is None else per_minute_then
     now = per_minute if per_minute_now is None else per_minute_now
     for version, share in (("v1", 0.9), ("v2", 0.1)):
-        totals: dict[str, float] = {}
+        names = [
+            _of("predictions_total", version, predicted="1"),
+            _of("business_events_total", version, event="click"),
+            _of("business_events_total", version, event="purchase"),
+            _of("business_value_total", version, event="purchase", sign=POSITIVE),
+            _of("business_value_total", version, event="purchase", sign=NEGATIVE),
+            _of("business_value_squares_total", version, event="purchase"),
+        ]
+        columns: list[list[float | None]] = [[] for _ in names]
+        totals = [0.0] * len(names)
         for minute in minutes:
             asked = share * (then if minute <= 720 else now if minute >= WEEK - 120 else 0.0)
             lost = LOST <= minute < FOUND
             clicks = asked * 0.2 * (clicked if lost else 1.0)
             bought = clicks * 0.25 * (converted if lost else 1.0)
             paid = 20.0 * (price if lost else 1.0)
-            grown = {
-                _of("predictions_total", version, predicted="1"): asked,
-                _of("business_events_total", version, event="click"): clicks,
-                _of("business_events_total", version, event="purchase"): bought,
-                _of("business_value_total", version, event="purchase", sign=POSITIVE): bought * paid,
-                _of("business_value_total", version, event="purchase", sign=NEGATIVE): 0.0,
-                _of("business_value_squares_total", version, event="purchase"): bought * paid**2 * 1.25,
-            }
-            for name, value in grown.items():
-                values = series.setdefault(name, [])
-                assert isinstance(values, list)
-                values.append(totals.get(name, 0.0) if minute <= 720 or minute >= WEEK - 120 else None)
-                totals[name] = totals.get(name, 0.0) + STEP * value
+            scraped = minute <= 720 or minute >= WEEK - 120
+            for i, grown in enumerate((asked, clicks, bought, bought * paid, 0.0, bought * paid**2 * 1.25)):
+                columns[i].append(totals[i] if scraped else None)
+                totals[i] += STEP * grown
+        series |= dict(zip(names, columns, strict=True))
     facts: Series = {}
     of = {**EXPORTER, "model": MODEL}
     for event, meaning in (("click", "click"), ("purchase", "conversion")):

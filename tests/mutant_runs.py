@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from alert_expectations import EVERY, durations, expectations
-from alert_worlds import Scenario
 from prometheus_tools import run
-from promtool_cases import case, evaluation_order, excerpt, recorded_names
+from promtool_cases import evaluation_order, excerpt, recorded_names
 from rule_mutants import Mutant
 
 Groups = list[dict[str, Any]]
 AT_ONCE = 40
-PLACE = "no_such_label"
+ROW = "no_such_label"
 SHIPPED = 0
 """The number of the rules without a fault."""
 
@@ -70,112 +69,63 @@ def named(name: str, number: int) -> str:
 
 def noticed(
     alert: str,
-    scenarios: Sequence[Scenario],
+    tests: Sequence[Mapping[str, Any]],
+    every: int,
     mutants: Mapping[int, tuple[Mapping[str, Any], Mutant]],
     folder: Path,
-    texts: Mapping[str, Any] | None = None,
 ) -> set[int]:
-    """Numbers of the mutants that some scenario tells from the shipped rules, which hold in it.
+    """Numbers of the mutants that promtool's tests of an alert tell from the shipped rules, evaluated so many minutes.
 
-    `texts`: the annotations of the alert in the first minute in which it fires in the scenario, then the only one.
+    What does not hold over the shipped rules either tells nothing.
     """
     found: set[int] = set()
     left = dict(mutants)
     while left:
         batch = dict(list(left.items())[:AT_ONCE])
-        groups = beside(alert, batch)
-        broken, failed = _outcome(alert, groups, scenarios, (SHIPPED, *batch), folder, texts)
-        assert SHIPPED not in broken, "shipped rules that cannot be evaluated"
-        unsound = {scenario for scenario, number in failed if number == SHIPPED}
+        broken, failed = _outcome(alert, beside(alert, batch), tests, every, (SHIPPED, *batch), folder)
+        assert SHIPPED not in broken, f"{alert}: shipped rules that cannot be evaluated"
         found |= broken
         if broken:
             left = {number: mutant for number, mutant in left.items() if number not in broken}
             continue  # Where one cannot be evaluated, promtool says nothing of the others.
-        found |= {number for scenario, number in failed if scenario not in unsound}
+        unsound = {row for row, number in failed if number == SHIPPED}
+        found |= {number for row, number in failed if row not in unsound}
         left = {number: mutant for number, mutant in left.items() if number not in batch}
     return found
 
 
-def sound(alert: str, scenarios: Sequence[Scenario], folder: Path) -> list[Scenario]:
-    """Those of the scenarios that hold over the shipped rules."""
-    groups = excerpt([alert])
-    broken, failed = _outcome(alert, groups, scenarios, (SHIPPED,), folder, None)
-    if broken:
-        half = len(scenarios) // 2
-        parts = (scenarios[:half], scenarios[half:]) if half else ()
-        return [one for part in parts for one in sound(alert, part, folder)]
-    unsound = {place for place, _ in failed}
-    return [scenario for place, scenario in enumerate(scenarios) if place not in unsound]
-
-
 def _outcome(
-    alert: str,
-    groups: Groups,
-    scenarios: Sequence[Scenario],
-    numbers: Iterable[int],
-    folder: Path,
-    texts: Mapping[str, Any] | None,
+    alert: str, groups: Groups, tests: Sequence[Mapping[str, Any]], every: int, numbers: Sequence[int], folder: Path
 ) -> tuple[set[int], set[tuple[int, int]]]:
-    """Numbers of rules that cannot be evaluated; and which scenario fails for which number."""
+    """Numbers of rules that cannot be evaluated; and which row of the tests fails for which number."""
     text = json.dumps({"groups": groups})
     (folder / "rules.json").write_text(text)
-    names = set(re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", text))
-    broken: set[int] = set()
-    failed: set[tuple[int, int]] = set()
-    for minutes in sorted({scenario.minutes for scenario in scenarios}):
-        tests = []
-        for place, scenario in enumerate(scenarios):
-            if scenario.minutes != minutes:
-                continue
-            asked = [] if texts else [row for number in numbers for row in _asked(scenario, alert, number, place)]
-            told = [_told(scenario, alert, number, texts) for number in numbers] if texts else []
-            series = {name: values for name, values in scenario.series.items() if name.partition("{")[0] in names}
-            tests.append(case(f"{minutes}m", series, asked, **({"alert_rule_test": told} if told else {})))
-        document = {
-            "rule_files": [str(folder / "rules.json")],
-            "evaluation_interval": "1m" if texts and minutes == 1 else f"{EVERY[minutes]}m",
-            "group_eval_order": evaluation_order(),
-            "tests": tests,
-        }
-        (folder / "promtool.json").write_text(json.dumps(document))
-        status, output = run("promtool", "test", "rules", folder / "promtool.json")
-        if status:
-            of_broken, of_failed = _read(output, alert)
-            assert of_broken or of_failed, output
-            broken |= of_broken
-            failed |= of_failed
+    rows = count()
+    document = {
+        "rule_files": [str(folder / "rules.json")],
+        "evaluation_interval": f"{every}m",
+        "group_eval_order": evaluation_order(),
+        "tests": [_of_numbers(test, alert, numbers, rows) for test in tests],
+    }
+    (folder / "promtool.json").write_text(json.dumps(document))
+    status, output = run("promtool", "test", "rules", folder / "promtool.json")
+    broken = {int(number or SHIPPED) for number in re.findall(r"^\s*rule: [\w:]*?(?:__(\d+))?, time", output, re.M)}
+    of_row = rf'expr: .*?\\"{alert}(?:__(\d+))?\\",{ROW}!=\\"(\d+)'
+    failed = {(int(row), int(number or SHIPPED)) for number, row in re.findall(of_row, output)}
+    told = re.findall(rf"^\s*alertname: {alert}(?:__(\d+))?, time", output, re.M)
+    failed |= {(-1, int(number or SHIPPED)) for number in told}
+    assert bool(status) == bool(broken or failed), output
     return broken, failed
 
 
-def _asked(scenario: Scenario, alert: str, number: int, place: int) -> list[dict[str, Any]]:
-    kept = scenario.because in durations().get(scenario.alert, {})
-    rows = expectations(scenario)
-    if kept and not scenario.firing:
-        rows = rows[-1:]  # That it is never pending holds more than that it does not fire at some minutes.
-    old, own = f'alertname="{alert}"', f'alertname="{named(alert, number)}"'
-    of_place = f'{own},{PLACE}!="{place}"'  # promtool tells of an expression that fails, not of the test it is in.
-
-    return [
-        {
-            **row,
-            "expr": row["expr"].replace(old, of_place),
-            "exp_samples": [{**sample, "labels": sample["labels"].replace(old, own)} for sample in row["exp_samples"]],
-        }
-        for row in rows
-    ]
-
-
-def _told(scenario: Scenario, alert: str, number: int, texts: Mapping[str, Any] | None) -> dict[str, Any]:
-    minute, label_sets = scenario.firing[0]
-    alerts = [{"exp_labels": dict(labels), "exp_annotations": texts} for labels in label_sets]
-    return {"eval_time": f"{minute}m", "alertname": named(alert, number), "exp_alerts": alerts}
-
-
-def _read(output: str, alert: str) -> tuple[set[int], set[tuple[int, int]]]:
-    broken = {int(number or SHIPPED) for number in re.findall(r"^\s*rule: [\w:]*?(?:__(\d+))?, time", output, re.M)}
-    failed = {
-        (int(place), int(number or SHIPPED))
-        for number, place in re.findall(rf'expr: .*?{alert}(?:__(\d+))?\\",{PLACE}!=\\"(\d+)', output)
-    }
-    told = re.findall(rf"^\s*alertname: {alert}(?:__(\d+))?, time", output, re.M)
-    return broken, failed | {(0, int(number or SHIPPED)) for number in told}
+def _of_numbers(test: Mapping[str, Any], alert: str, numbers: Sequence[int], rows: Iterator[int]) -> dict[str, Any]:
+    """A test of the alert as one of all these numbers."""
+    asked = []
+    for row, place in zip(test["promql_expr_test"], rows, strict=False):
+        for number in numbers:
+            old, new = f'alertname="{alert}"', f'alertname="{named(alert, number)}"'
+            samples = [{**sample, "labels": sample["labels"].replace(old, new)} for sample in row["exp_samples"]]
+            # promtool tells of an expression that fails, not of the test it is in.
+            asked.append({**row, "expr": row["expr"].replace(old, f'{new},{ROW}!="{place}"'), "exp_samples": samples})
+    told = [{**row, "alertname": named(alert, n)} for row in test.get("alert_rule_test", ()) for n in numbers]
+    return {**test, "promql_expr_test": asked, **({"alert_rule_test": told} if told else {})}

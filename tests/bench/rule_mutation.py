@@ -3,8 +3,7 @@
 Run as `python tests/bench/rule_mutation.py [--alert NAME ...] [--recorded 100] [--sample N] [--seed 1]`: a line per
 survivor, then killed and all by kind and stage. Every alert's expression and `for` is mutated (see `rule_mutants.py`),
 and a seeded sample of the recording rules that alerts read; mutants are run through the scenarios of the alerts that
-read them, many at once. Then come their texts, and worlds apart: one in which an alert fires, and beside it one in
-which it does not, which differs in cluster, namespace or model.
+read them, many at once. Then come their texts, and the scenarios in places that differ in one label only.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,21 +25,19 @@ import yaml
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from alert_scenarios import ALWAYS, SCENARIOS  # noqa: E402 - beside this file, not installed
+from alert_expectations import EVERY  # noqa: E402 - beside this file, not installed
+from alert_scenarios import ALWAYS, SCENARIOS  # noqa: E402
 from alert_worlds import Scenario  # noqa: E402
-from mutant_runs import noticed, sound  # noqa: E402
-from promtool_cases import recorded_names, shipped_groups  # noqa: E402
+from mutant_runs import noticed  # noqa: E402
+from promtool_cases import case, excerpt, recorded_names, shipped_groups  # noqa: E402
 from rule_mutants import Mutant, mutants  # noqa: E402
+from side_by_side import PLACES, stays_alone, worlds  # noqa: E402
 
 TEXTS = HERE.parent / "rules" / "alert_texts.yml"
-STAGES = ("scenarios", "texts", "apart")
-"""What the tests run, the texts that they read, and worlds beside each other, which only this file makes."""
+STAGES = ("scenarios", "texts", "cluster", "namespace", "model")
+"""What the tests run, the texts that they read; and scenarios that differ in one label, which only this file runs."""
 
-APART = ("cluster", "namespace", "model", "version", "job", "instance", "target")
-"""Labels by which two worlds are apart."""
-
-PLACES = ("cluster", "namespace")
-"""Those that every series may have; the others are changed where they are."""
+NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
 @dataclass(frozen=True)
@@ -99,26 +96,6 @@ def told(alert: str) -> tuple[Scenario, ...]:
     return tuple(sorted((s for s in SCENARIOS if s.alert == alert), key=lambda s: not s.firing))
 
 
-def apart(firing: Scenario, quiet: Scenario, label: str) -> Scenario | None:
-    """The first scenario beside the second one, under another label; None where they cannot be told apart so."""
-    if firing.minutes != quiet.minutes or not (label in PLACES or any(f'{label}="' in s for s in quiet.series)):
-        return None
-    mine = {label: "a"} if label in PLACES else {}
-    both = {_with(series, mine): values for series, values in firing.series.items()}
-    both |= {_with(series, {label: "b"}): values for series, values in quiet.series.items()}
-    expected = tuple((minute, tuple({**of, **mine} for of in sets)) for minute, sets in firing.firing)
-    return replace(firing, because=f"beside another {label}: {quiet.because}", series=both, firing=expected)
-
-
-def _with(series: str, labels: Mapping[str, str]) -> str:
-    for name, value in labels.items():
-        if f'{name}="' in series:
-            series = re.sub(rf'\b{name}="[^"]*"', f'{name}="{value}"', series)
-        elif name in PLACES:
-            series = series.replace("}", f',{name}="{value}"}}').replace("{,", "{")
-    return series
-
-
 def survivors(pairs: Sequence[Pair], stages: Sequence[str] = STAGES) -> dict[int, str | None]:
     """By the place of each mutant, the first stage that notices it; None where none does."""
     found: dict[int, str | None] = dict.fromkeys(range(len(pairs)))
@@ -130,24 +107,37 @@ def survivors(pairs: Sequence[Pair], stages: Sequence[str] = STAGES) -> dict[int
                     for place, (subject, mutant) in enumerate(pairs)
                     if found[place] is None and alert in subject.alerts
                 }
-                scenarios = of_stage(alert, stage, Path(name)) if left else []
-                texts = texts_of(alert) if stage == "texts" else None
-                for place in noticed(alert, scenarios, left, Path(name), texts) if scenarios else ():
+                tests, every = of_stage(alert, stage) if left else ([], 1)
+                for place in noticed(alert, tests, every, left, Path(name)) if tests else ():
                     found[place - 1] = stage
             tried = sum(alert in subject.alerts for subject, _ in pairs)
             print(f"{alert}: {tried} tried, {sum(v is None for v in found.values())} left", file=sys.stderr, flush=True)
     return found
 
 
-def of_stage(alert: str, stage: str, folder: Path) -> Sequence[Scenario]:
-    """The scenarios of an alert that are run in a stage."""
-    own = told(alert)
-    if stage == "scenarios":
-        return own
+def of_stage(alert: str, stage: str) -> tuple[list[dict[str, Any]], int]:
+    """promtool's tests of an alert in a stage, and the minutes from one evaluation to the next."""
+    scenarios = told(alert)
+    names = {name for group in excerpt([alert]) for rule in group["rules"] for name in NAME.findall(rule["expr"])}
     if stage == "texts":
-        return own[:1] if own[0].firing else ()
-    quiet = [s for s in own if not s.firing and s.series]
-    return sound(alert, [two for other in quiet for label in APART if (two := apart(own[0], other, label))], folder)
+        every = 1 if scenarios[0].minutes == 1 else EVERY[scenarios[0].minutes]
+        minute, label_sets = scenarios[0].firing[0]
+        alerts = [{"exp_labels": dict(labels), "exp_annotations": texts_of(alert)} for labels in label_sets]
+        asked = {"eval_time": f"{minute}m", "alertname": alert, "exp_alerts": alerts}
+        tests = [case(f"{scenarios[0].minutes}m", scenarios[0].series, [], alert_rule_test=[asked])]
+    else:
+        every = EVERY[scenarios[0].minutes]
+        company = sum(not stays_alone(scenario) for scenario in scenarios) > 1
+        has_it = stage in PLACES or any(f'{stage}="' in name for name in scenarios[0].series)
+        apart = worlds(scenarios, [stage])[:1] if company and has_it else []
+        tests = worlds(scenarios) if stage == "scenarios" else apart
+    return [read_only(test, names) for test in tests], every
+
+
+def read_only(test: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The test without series that have none of these names."""
+    series = [row for row in test["input_series"] if row["series"].partition("{")[0] in names]
+    return {**test, "input_series": series}
 
 
 def texts_of(alert: str) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from alert_expectations import EVERY, durations, expectations
+from alert_expectations import EVERY, durations
 from alert_scenarios import ALWAYS, SCENARIOS
-from alert_worlds import HEALTHY, Scenario, judge
+from alert_worlds import HEALTHY, judge
 from mlcanary.catalog import ACTION_ROLLBACK
 from promtool_cases import asks_for_rollback, case, check, expression, shipped_groups
+from side_by_side import worlds
 
 ALERTS = [rule for group in shipped_groups() for rule in group["rules"] if "alert" in rule]
 NAMES = sorted({rule["alert"] for rule in ALERTS})
@@ -23,7 +24,7 @@ TEXTS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("alert_texts.yml
 def test_alert_behaves_in_every_scenario(tmp_path: Path, name: str) -> None:
     scenarios = [scenario for scenario in SCENARIOS if scenario.alert == name]
     (interval,) = {EVERY[scenario.minutes] for scenario in scenarios}
-    check(tmp_path, f"{interval}m", [_case(scenario) for scenario in scenarios], name)
+    check(tmp_path, f"{interval}m", worlds(scenarios), name)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -72,7 +73,3 @@ def test_texts_read_well_at_night(tmp_path: Path, name: str) -> None:
     test = {"eval_time": f"{minute}m", "alertname": name, "exp_alerts": alerts}
     every = 1 if scenario.minutes == 1 else EVERY[scenario.minutes]
     check(tmp_path, f"{every}m", [case(f"{scenario.minutes}m", scenario.series, [], alert_rule_test=[test])], name)
-
-
-def _case(scenario: Scenario) -> dict[str, Any]:
-    return case(f"{scenario.minutes}m", scenario.series, expectations(scenario), name=scenario.because)
