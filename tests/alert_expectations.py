@@ -20,7 +20,7 @@ from prometheus_tools import run
 from promtool_cases import Labels, case, evaluation_order, excerpt, expression, read_by, series_name
 
 DURATIONS = Path(__file__).with_name("rules") / "alert_durations.yml"
-EVERY = {1: 2, 4: 60}
+EVERY = {1: 2, 4: 60, 20: 20}
 """Minutes between evaluations, by the minutes between the samples of a scenario."""
 
 NOWHERE: Labels = {}

@@ -6,6 +6,7 @@ from business_alert_scenarios import of_the_business
 from exporter_alert_scenarios import of_exporters
 from handler_alert_scenarios import of_the_handler
 from judge_alert_scenarios import of_the_judge, of_the_tiers
+from long_alert_scenarios import of_days
 from model_alert_scenarios import comparisons, information, labels_that_prove_nothing
 from objective_alert_scenarios import of_the_objectives
 from split_alert_scenarios import of_the_split
@@ -21,5 +22,6 @@ SCENARIOS = [
     *of_the_handler(),
     *of_the_judge(),
     *of_the_tiers(),
+    *of_days(),
 ]
 ALWAYS = "MLCanaryWatchdog"

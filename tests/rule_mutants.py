@@ -32,6 +32,9 @@ _RANGE = re.compile(r"\[(\d+)([smhd])")
 _WINDOW = re.compile(r"(?<=[a-z_])(5m|30m|1h|2h|6h|1d)\b")
 _LABELS = re.compile(r"\b(by|on|without|ignoring) \(([^()]*)\)")
 _AGGREGATION = re.compile(r"\b(sum|max|min|group|avg) (?=by|without)")
+_RIGHT_SIDE = re.compile(r"\b(?:and|unless)(?: on \([^()]*\))?\s+(?:\(\s*)?$")
+_TOKEN_FIRST = re.compile(r"\s*(?:[><+*/-]|[=!]=)")
+_AGAINST_ZERO = re.compile(r"\s*(?:==|>) 0(?![.\d])")
 _FLIPPED = {"=": "!=", "!=": "=", "=~": "!~", "!~": "=~"}
 OTHER_WINDOW = {"5m": "1h", "1h": "5m", "30m": "6h", "6h": "30m", "2h": "1d", "1d": "2h"}
 
@@ -54,11 +57,42 @@ def mutants(rule: Rule, recorded: frozenset[str]) -> Iterator[Mutant]:
                 changed = text[: found.start()] + new + text[found.end() :]
                 if kind == "window" and not _names(changed) <= recorded:
                     continue
+                if kind == "aggregation" and _equal(rule, found, new.strip()):
+                    continue
                 where = text[: found.start()].count("\n") + 1
                 yield Mutant({**rule, "expr": changed}, kind, f"line {where}: {found[0]} -> {new}")
     if "for" in rule:
         for new in ("0s", f"{3 * int(rule['for'][:-1])}{rule['for'][-1]}"):
             yield Mutant({**rule, "for": new}, "for", f"for: {rule['for']} -> {new}")
+
+
+def _equal(rule: Rule, found: re.Match[str], new: str) -> bool:
+    """Whether another aggregation makes no difference in an alert, whatever the series are.
+
+    An alert fires by which series are left, not by their values, unless something compares or computes with these or
+    a text shows them. So `group` and `count` differ only in the value, 1 or more. And the sum of what is never
+    negative (counts, shares, seconds, 0 or 1) is 0, or above 0, exactly where its maximum is.
+    """
+    if "alert" not in rule:
+        return False
+    text = rule["expr"]
+    shown = any("$value" in told for told in (*rule.get("annotations", {}).values(), *rule.get("labels", {}).values()))
+    if shown and not _RIGHT_SIDE.search(text[: found.start()]):
+        return False
+    behind = text[_end(text, text.index("(", text.index(")", found.end()))) :]
+    if {found[1], new} == {"group", "count"}:
+        return _TOKEN_FIRST.match(behind) is None
+    return {found[1], new} == {"max", "sum"} and _AGAINST_ZERO.match(behind) is not None
+
+
+def _end(text: str, opening: int) -> int:
+    """Just behind the bracket that closes the one at `opening`."""
+    depth = 0
+    for place in range(opening, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[place], 0)
+        if depth == 0:
+            return place + 1
+    raise ValueError(text)
 
 
 def _names(text: str) -> set[str]:

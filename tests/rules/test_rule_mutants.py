@@ -25,6 +25,20 @@ def test_no_series_is_named_that_nobody_records() -> None:
     assert not any("y:z5m" in mutant.rule["expr"] for mutant in found)
 
 
+def test_an_aggregation_is_changed_only_where_it_makes_a_difference() -> None:
+    def changed(expr: str, text: str = "It is down.", kind: str = "alert") -> bool:
+        rule = {kind: "A", "expr": expr, "annotations": {"description": text}}
+        return any(mutant.kind == "aggregation" for mutant in mutants(rule, frozenset()))
+
+    assert not changed("group by (job) (up == 0) unless on (job) x")
+    assert not changed("x > 1 unless on (job) max by (job) (share) == 0", "{{ $value }}")
+    assert not changed('(\n  sum by (job) (open{a!="b"}) > 0\n)')
+    for expr in ("group by (job) (up) * x", "max by (job) (up) == 1", "max by (job) (up) > 0.5"):
+        assert changed(expr), expr
+    assert changed("group by (job) (up == 0)", "{{ $value }}")
+    assert changed("group by (job) (up == 0)", kind="record")
+
+
 def test_scenarios_notice_faults() -> None:
     pairs = chosen(of_alerts(["MLCanaryRoleConflict", "MLCanaryTargetDown"]), 5, seed=2)
     assert survivors(pairs, ["scenarios"]) == dict.fromkeys(range(5), "scenarios")
