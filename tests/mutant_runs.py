@@ -18,7 +18,7 @@ from promtool_cases import evaluation_order, excerpt, recorded_names
 from rule_mutants import Mutant
 
 Groups = list[dict[str, Any]]
-AT_ONCE = 40
+AT_ONCE = 30
 ROW = "no_such_label"
 SHIPPED = 0
 """The number of the rules without a fault."""
@@ -108,7 +108,7 @@ def _outcome(
         "tests": [_of_numbers(test, alert, numbers, rows) for test in tests],
     }
     (folder / "promtool.json").write_text(json.dumps(document))
-    status, output = run("promtool", "test", "rules", folder / "promtool.json")
+    status, output = run("promtool", "test", "rules", folder / "promtool.json", seconds=1800.0)
     broken = {int(number or SHIPPED) for number in re.findall(r"^\s*rule: [\w:]*?(?:__(\d+))?, time", output, re.M)}
     of_row = rf'expr: .*?\\"{alert}(?:__(\d+))?\\",{ROW}!=\\"(\d+)'
     failed = {(int(row), int(number or SHIPPED)) for number, row in re.findall(of_row, output)}

@@ -38,13 +38,13 @@ def program(*names: str) -> str:
     )
 
 
-def run(name: str, *arguments: str | Path) -> tuple[int, str]:
-    """Exit status and output of a one-shot program."""
+def run(name: str, *arguments: str | Path, seconds: float = 120.0) -> tuple[int, str]:
+    """Exit status and output of a one-shot program; an error when it takes longer than so many seconds."""
     done = subprocess.run(
         [program(name), *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=seconds,
         check=False,
         env=os.environ | QUICK,
     )

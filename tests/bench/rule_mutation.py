@@ -97,7 +97,7 @@ def told(alert: str) -> tuple[Scenario, ...]:
 
 
 def survivors(pairs: Sequence[Pair], stages: Sequence[str] = STAGES) -> dict[int, str | None]:
-    """By the place of each mutant, the first stage that notices it; None where none does."""
+    """By the place of each mutant, the first stage that notices it; None where none does, which is printed."""
     found: dict[int, str | None] = dict.fromkeys(range(len(pairs)))
     with tempfile.TemporaryDirectory() as name:
         for alert in dict.fromkeys(alert for subject, _ in pairs for alert in subject.alerts):
@@ -110,8 +110,10 @@ def survivors(pairs: Sequence[Pair], stages: Sequence[str] = STAGES) -> dict[int
                 tests, every = of_stage(alert, stage) if left else ([], 1)
                 for place in noticed(alert, tests, every, left, Path(name)) if tests else ():
                     found[place - 1] = stage
-            tried = sum(alert in subject.alerts for subject, _ in pairs)
-            print(f"{alert}: {tried} tried, {sum(v is None for v in found.values())} left", file=sys.stderr, flush=True)
+            for place, (subject, mutant) in enumerate(pairs):
+                if found[place] is None and subject.alerts[-1] == alert:
+                    print(f"survives: {subject.rule.get('alert') or subject.rule['record']} {mutant.what}", flush=True)
+            print(f"{alert}: {sum(v is None for v in found.values())} left", file=sys.stderr, flush=True)
     return found
 
 
@@ -154,14 +156,12 @@ def chosen(subjects: Sequence[Subject], sample: int | None, seed: int) -> list[P
 
 
 def report(pairs: Sequence[Pair], stages: Sequence[str]) -> Iterator[str]:
-    """Survivors, and a table by kind."""
+    """A table by kind; survivors are printed as they are found."""
     found = survivors(pairs, stages)
     dead: Counter[tuple[str, str]] = Counter()
-    for place, (subject, mutant) in enumerate(pairs):
+    for place, (_, mutant) in enumerate(pairs):
         if stage := found[place]:
             dead[mutant.kind, stage] += 1
-        else:
-            yield f"survives: {subject.rule.get('alert') or subject.rule['record']} ({subject.group}) {mutant.what}"
     every = Counter(mutant.kind for _, mutant in pairs)
     yield f"| kind | {' | '.join(stages)} | killed | all | |"
     for kind, count in (*sorted(every.items()), ("all", len(pairs))):
@@ -183,7 +183,8 @@ def main() -> None:
         ("recording rules", chosen(of_records(asked.alert), asked.recorded, asked.seed)),
     ):
         if pairs:
-            print(f"# {title}", *report(pairs, asked.stages), sep="\n", flush=True)
+            print(f"# {title}")
+            print(*report(pairs, asked.stages), sep="\n", flush=True)
 
 
 if __name__ == "__main__":
