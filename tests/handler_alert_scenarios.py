@@ -26,12 +26,15 @@ def of_the_handler() -> list[Scenario]:
     target = {**HANDLER, "target": "router"}
     outage: Course = ((0, 1.0), (30, 0.0), (60, 1.0))
     ended = {**target, "model": MODEL}
+    second = {**HANDLER, "instance": "second:10879"}
     open_incident = {**target, "state": "verifying"}
     return [
         fires(
             "MLCanaryHandlerDown",
-            "the handler does not answer",
-            HEALTHY | gauge("up", HANDLER, *outage),
+            "the handler does not answer, so none of its series are there: told once, by its name",
+            HEALTHY
+            | gauge("up", HANDLER, *outage)
+            | gauge("mlcanary_handler_build_info", {**HANDLER, "version": "1"}, (0, 1.0), (30, None), (60, 1.0)),
             (40, ({**HANDLER, **CRITICAL},)),
             resolved=61,
         ),
@@ -56,6 +59,22 @@ def of_the_handler() -> list[Scenario]:
             (1,),
         ),
         silent("MLCanaryAlertsNotDelivered", "the watchdog comes every minute", HEALTHY),
+        fires(
+            "MLCanaryAlertsNotDelivered",
+            "a handler restarts while the watchdog no longer comes to it, but to a second one",
+            HEALTHY
+            | gauge("mlcanary_handler_build_info", {**HANDLER, "instance": "second:10879", "version": "1"}, (0, 1.0))
+            | {
+                series_name("mlcanary_watchdog_last_received_timestamp_seconds", HANDLER): [
+                    60.0 * m if m < 30 or m > 60 else None for m in range(MINUTES)
+                ],
+                series_name("mlcanary_watchdog_last_received_timestamp_seconds", second): [
+                    60.0 * m for m in range(MINUTES)
+                ],
+            },
+            (42, ({**HANDLER, **CRITICAL},)),
+            resolved=63,
+        ),
         fires(
             "MLCanaryTargetDown",
             "the router's socket is away",
@@ -129,6 +148,12 @@ def _of_a_handler_that_is_gone() -> list[Scenario]:
 
     return [
         silent(alert, "an exporter is down, not the handler", HEALTHY | gauge("up", EXPORTER, (0, 1.0), (30, 0.0))),
+        silent(
+            alert,
+            "the handler works; a probe of its port fails, and a pod of its job has not started yet",
+            HEALTHY | gauge("up", {**HANDLER, "job": "probe"}, (30, 0.0)) | gauge("up", pod, (30, 0.0)),
+        ),
+        silent(alert, "a target that has never said that it is a handler", gauge("up", HANDLER, (0, 0.0))),
         fires(
             alert,
             "scaled to 0 and back: no series of its job is left, while the same job of another namespace goes on",
@@ -229,6 +254,17 @@ def _of_releases(target: Labels, ended: Labels) -> list[Scenario]:
             (75, ({**ended, **WARNING},)),
             resolved=96,
         ),
+        fires(
+            "MLCanaryReleaseHeld",
+            "one of four releases: of the others one may be held for two hours, one soaks on, one on another handler",
+            HEALTHY
+            | _release(ended, "hold", held_since=30, until=90)
+            | _release({**ended, "target": "patient"}, "hold", held_since=30, until=90, at_most=7200.0)
+            | _release({**ended, "target": "soaking"}, "soak", held_since=30, until=90)
+            | _release({**ended, "instance": "second:10879"}, "soak", held_since=30, until=90),
+            (75, ({**ended, **WARNING},)),
+            resolved=96,
+        ),
         silent("MLCanaryReleaseHeld", "a release soaks", HEALTHY | _release(ended, "soak", held_since=30, until=90)),
         fires(
             "MLCanaryReleaseStuck",
@@ -271,13 +307,13 @@ def _of_releases(target: Labels, ended: Labels) -> list[Scenario]:
     ]
 
 
-def _release(ended: Labels, state: str, *, held_since: int, until: int) -> Series:
-    """A release in one state for a while, with a deadline for holds of half an hour."""
+def _release(ended: Labels, state: str, *, held_since: int, until: int, at_most: float = 1800.0) -> Series:
+    """A release in one state for a while, with a deadline for holds."""
     target = {name: value for name, value in ended.items() if name != "model"}
     shown: Course = ((0, None), (held_since, 1.0), (until, None))
     entered: Course = ((0, None), (held_since, 60.0 * held_since), (until, None))
     return (
         gauge("mlcanary_release_state", {**ended, "state": state}, *shown)
         | gauge("mlcanary_release_state_timestamp_seconds", ended, *entered)
-        | gauge("mlcanary_release_hold_deadline_seconds", target, (0, 1800.0))
+        | gauge("mlcanary_release_hold_deadline_seconds", target, (0, at_most))
     )

@@ -91,6 +91,13 @@ def _rollback() -> list[Scenario]:
             (30, (verdict,)),
             resolved=70,
         ),
+        fires(
+            alert,
+            "two judges come to the same verdict: told once",
+            HEALTHY | _two(judge(*says) | _evidence("quality", 9.1)),
+            (30, (verdict,)),
+            resolved=70,
+        ),
         silent(alert, "the judge holds", HEALTHY | judge()),
         silent(alert, "the judge promotes", HEALTHY | judge((30, Verdict.PROMOTE))),
         silent(
@@ -109,6 +116,13 @@ def _promotion() -> list[Scenario]:
             alert,
             "the canary is not worse by any measure; later a change for the worse shows",
             HEALTHY | judge((30, Verdict.PROMOTE), (60, Verdict.ROLLBACK)) | _evidence("quality", 0.2),
+            (31, ({**CANARY, **INFO, "action": "promote"},)),
+            resolved=64,
+        ),
+        fires(
+            alert,
+            "two judges come to the same verdict: told once",
+            HEALTHY | _two(judge((30, Verdict.PROMOTE), (60, Verdict.ROLLBACK)) | _evidence("quality", 0.2)),
             (31, ({**CANARY, **INFO, "action": "promote"},)),
             resolved=64,
         ),
@@ -151,6 +165,18 @@ def _stuck() -> list[Scenario]:
             (65, (held,)),
             resolved=111,
         ),
+        fires(
+            alert,
+            "two judges wait for labels, and neither decides until after its deadline",
+            HEALTHY
+            | _two(
+                judge((120, Verdict.PROMOTE), deadline=3600.0) | gate("label_coverage", (0, 0.0), (30, 1.0), (80, 0.0))
+            ),
+            (64, (held,)),
+            (70, (late, held)),
+            (110, (late,)),
+            resolved=121,
+        ),
         silent(
             alert,
             "twenty minutes suspended",
@@ -185,6 +211,13 @@ def _change() -> list[Scenario]:
             (31, ({**CANARY, **WARNING, "measure": "errors"},)),
             resolved=80,
         ),
+        fires(
+            alert,
+            "two judges find the same change: told once",
+            HEALTHY | _two(judge() | limit | risen),
+            (31, ({**CANARY, **WARNING, "measure": "errors"},)),
+            resolved=80,
+        ),
         silent(alert, "as much as chance brings about", HEALTHY | judge() | limit | gauge(*_R, *steady(10.0))),
         silent(alert, "the verdict says so already", HEALTHY | judge((29, Verdict.ROLLBACK)) | limit | risen),
         silent(alert, "a judge that cannot read", HEALTHY | judge(read=((0, -10.0),)) | limit | risen),
@@ -199,8 +232,33 @@ def _down() -> list[Scenario]:
     stuck: Course = tuple((minute, float(min(minute, 30) if minute < 60 else minute)) for minute in range(125))
     other = {"job": "mlcanary-judge", "instance": "standby:10878"}
     gone: Course = ((0, 1.0), (30, None), (60, 1.0))
+    left: Course = gone[:2]
     return [
-        fires(alert, "the judge does not answer", HEALTHY | judge(up=OUTAGE), (40, (down,)), resolved=61),
+        fires(
+            alert,
+            "the judge does not answer, so none of its series are there: told once, by its name",
+            HEALTHY | judge(up=OUTAGE, leads=gone, info=gone),
+            (40, (down,)),
+            resolved=61,
+        ),
+        silent(
+            alert,
+            "a judge works; a probe of its port fails, and a pod of its job has not started yet",
+            HEALTHY
+            | judge()
+            | gauge("up", {**JUDGE, "job": "probe"}, (30, 0.0))
+            | gauge("up", {**JUDGE, "instance": "new:10878"}, (30, 0.0)),
+        ),
+        silent(alert, "a target that has never said that it is a judge", HEALTHY | gauge("up", JUDGE, (0, 0.0))),
+        fires(
+            alert,
+            "gone from discovery; the pod that takes its place never answers",
+            HEALTHY
+            | judge(up=left, leads=left, info=left)
+            | gauge("up", {**JUDGE, "instance": "new:10878"}, (30, 0.0)),
+            (42, ({"job": "mlcanary-judge", **WARNING},)),
+            resolved=20,
+        ),
         fires(
             alert,
             "the judge answers but cannot read Prometheus",
@@ -239,6 +297,11 @@ def _down() -> list[Scenario]:
         silent(alert, "nobody runs a judge", HEALTHY),
         silent(alert, "a restart of three minutes", HEALTHY | judge(up=((0, 1.0), (30, 0.0), (33, 1.0)))),
     ]
+
+
+def _two(series: Series) -> Series:
+    """What a judge says, and a second one beside it."""
+    return series | {name.replace(JUDGE["instance"], "second:10878"): values for name, values in series.items()}
 
 
 def _evidence(family: str, log_e: float) -> Series:

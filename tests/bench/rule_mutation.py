@@ -107,9 +107,10 @@ def survivors(pairs: Sequence[Pair], stages: Sequence[str] = STAGES) -> dict[int
                     for place, (subject, mutant) in enumerate(pairs)
                     if found[place] is None and alert in subject.alerts
                 }
-                tests, every = of_stage(alert, stage) if left else ([], 1)
-                for place in noticed(alert, tests, every, left, Path(name)) if tests else ():
-                    found[place - 1] = stage
+                for tests, every in of_stage(alert, stage) if left else ():
+                    for place in noticed(alert, tests, every, left, Path(name)):
+                        found[place - 1] = stage
+                        del left[place]
             for place, (subject, mutant) in enumerate(pairs):
                 if found[place] is None and subject.alerts[-1] == alert:
                     print(f"survives: {subject.rule.get('alert') or subject.rule['record']} {mutant.what}", flush=True)
@@ -117,7 +118,7 @@ def survivors(pairs: Sequence[Pair], stages: Sequence[str] = STAGES) -> dict[int
     return found
 
 
-def of_stage(alert: str, stage: str) -> tuple[list[dict[str, Any]], int]:
+def of_stage(alert: str, stage: str) -> Iterator[tuple[list[dict[str, Any]], int]]:
     """promtool's tests of an alert in a stage, and the minutes from one evaluation to the next."""
     scenarios = told(alert)
     names = {name for group in excerpt([alert]) for rule in group["rules"] for name in NAME.findall(rule["expr"])}
@@ -126,14 +127,16 @@ def of_stage(alert: str, stage: str) -> tuple[list[dict[str, Any]], int]:
         minute, label_sets = scenarios[0].firing[0]
         alerts = [{"exp_labels": dict(labels), "exp_annotations": texts_of(alert)} for labels in label_sets]
         asked = {"eval_time": f"{minute}m", "alertname": alert, "exp_alerts": alerts}
-        tests = [case(f"{scenarios[0].minutes}m", scenarios[0].series, [], alert_rule_test=[asked])]
-    else:
-        every = EVERY[scenarios[0].minutes]
-        company = sum(not stays_alone(scenario) for scenario in scenarios) > 1
-        has_it = stage in PLACES or any(f'{stage}="' in name for name in scenarios[0].series)
-        apart = worlds(scenarios, [stage])[:1] if company and has_it else []
-        tests = worlds(scenarios) if stage == "scenarios" else apart
-    return [read_only(test, names) for test in tests], every
+        test = case(f"{scenarios[0].minutes}m", scenarios[0].series, [], alert_rule_test=[asked])
+        yield [read_only(test, names)], every
+        return
+    for minutes in sorted({scenario.minutes for scenario in scenarios}):
+        group = [scenario for scenario in scenarios if scenario.minutes == minutes]
+        company = sum(not stays_alone(scenario) for scenario in group) > 1
+        has_it = stage in PLACES or any(f'{stage}="' in name for name in group[0].series)
+        if stage == "scenarios" or (company and has_it):
+            tests = worlds(group) if stage == "scenarios" else worlds(group, [stage])[:1]
+            yield [read_only(test, names) for test in tests], EVERY[minutes]
 
 
 def read_only(test: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
