@@ -181,8 +181,9 @@ def world(*versions: Version, target: Labels = EXPORTER, limits: Mapping[str, fl
     for version in versions:
         series |= version.series()
     for row in OBJECTIVES:
-        limit = {**target, "model": MODEL, "objective": row.name}
-        series |= gauge("mlcanary_objective_threshold", limit, (0, (limits or {}).get(row.name, row.default)))
+        for model, own in ((MODEL, limits or {}), ("other", {})):  # Limits of models that are not mixed up.
+            limit = {**target, "model": model, "objective": row.name}
+            series |= gauge("mlcanary_objective_threshold", limit, (0, own.get(row.name, row.default)))
     series |= gauge("mlcanary_bin_edges_info", {**target, "model": MODEL, "edges": "5f2a"}, (0, 1.0))
     for event, meaning in (("click", "click"), ("purchase", "conversion")):
         of = {**target, "model": MODEL, "event": event, "meaning": meaning}
@@ -234,6 +235,7 @@ def judge(
     leads: Course = ((0, 1.0),),
     info: Course = ((0, 1.0),),
     deadline: float = 86400.0,
+    start: float = 0.0,
 ) -> Series:
     """A judge of the canary that holds, or says what `verdicts` say from their minutes on; None ends what it says.
 
@@ -248,7 +250,7 @@ def judge(
         **gauge("up", JUDGE, *up),
         **gauge("mlcanary_judge_build_info", {**JUDGE, "version": "1"}, *info),
         **gauge("mlcanary_judge_leader", JUDGE, *leads),
-        **gauge("mlcanary_judge_canary_start_timestamp_seconds", {**of, "baseline": "v1"}, (0, 0.0)),
+        **gauge("mlcanary_judge_canary_start_timestamp_seconds", {**of, "baseline": "v1"}, (0, start)),
         **gauge("mlcanary_judge_deadline_seconds", of, (0, deadline)),
         series_name("mlcanary_judge_read_timestamp_seconds", JUDGE): [
             60.0 * (minute if read is None else at(read, minute) or 0.0) for minute in range(MINUTES)

@@ -167,13 +167,16 @@ def _stuck() -> list[Scenario]:
         ),
         fires(
             alert,
-            "two judges wait for labels, and neither decides until after its deadline",
+            "two judges wait for labels; of the traffic that a handler has taken none is of this version",
             HEALTHY
             | _two(
-                judge((120, Verdict.PROMOTE), deadline=3600.0) | gate("label_coverage", (0, 0.0), (30, 1.0), (80, 0.0))
-            ),
+                judge((120, Verdict.PROMOTE), deadline=3600.0, start=1200.0)
+                | gate("label_coverage", (0, 0.0), (30, 1.0), (100, 0.0))
+            )
+            | gauge("mlcanary_target_share_ratio", {**share, "version": "v1"}, (0, 0.0))
+            | gauge("mlcanary_target_share_ratio", {**share, "model": "other", "version": "v2"}, (0, 0.0)),
             (64, (held,)),
-            (70, (late, held)),
+            (90, (late, held)),
             (110, (late,)),
             resolved=121,
         ),
@@ -215,6 +218,21 @@ def _change() -> list[Scenario]:
             alert,
             "two judges find the same change: told once",
             HEALTHY | _two(judge() | limit | risen),
+            (31, ({**CANARY, **WARNING, "measure": "errors"},)),
+            resolved=80,
+        ),
+        fires(
+            alert,
+            "of three canaries with a change one is told: one has its verdict, one is no longer judged",
+            HEALTHY
+            | judge()
+            | limit
+            | risen
+            | {
+                name.replace('"v2"', '"v3"'): values
+                for name, values in (judge((29, Verdict.ROLLBACK)) | limit | risen).items()
+            }
+            | {name.replace('"v2"', '"v4"'): values for name, values in (limit | risen).items()},
             (31, ({**CANARY, **WARNING, "measure": "errors"},)),
             resolved=80,
         ),

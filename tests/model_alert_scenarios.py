@@ -122,6 +122,29 @@ def labels_that_prove_nothing() -> list[Scenario]:
                 ("MLCanaryLogLossAboveBaseline", "log_loss", 0.3, 0.6),
             )
         ),
+        *(
+            scenario
+            for alert, figure, measure, good, plainly, slightly in (
+                ("MLCanaryAccuracyBelowBaseline", "accuracy", "accuracy", 0.9, 0.6, 0.85),
+                ("MLCanaryAUCBelowBaseline", "ranking", "auc", 0.85, 0.6, 0.80),
+                ("MLCanaryLogLossAboveBaseline", "log_loss", "log_loss", 0.3, 0.9, 0.36),
+            )
+            for scenario in (
+                fires(
+                    alert,
+                    "labels become few when it breaks: the fast rule waits for more, the hour has enough",
+                    world(baseline(), canary(covered=((0, 0.9), (60, 0.45)), **{figure: ((0, good), (60, plainly))})),
+                    (85, ({**SLOW, **ROLLBACK, "measure": measure},)),
+                    resolved=30,
+                ),
+                silent(
+                    alert,
+                    "labels have come for ten minutes; most of the hour has none",
+                    world(baseline(), canary(covered=((0, 0.1), (80, 0.95)), **{figure: steady(slightly)})),
+                    until=95,
+                ),
+            )
+        ),
         silent(
             "MLCanaryAUCBelowBaseline",
             "two sidecars count in different bins",
@@ -154,6 +177,7 @@ def information() -> list[Scenario]:
     stopped: Course = ((0, 100.0), (60, 0.0))
     share = {**HANDLER, "target": "router", "model": MODEL, "version": "v2"}
     feature = {"feature": "amount"}
+    second = {**EXPORTER, "instance": "second:10877"}
     return [
         fires(
             "MLCanaryFeatureDrift",
@@ -264,8 +288,11 @@ def information() -> list[Scenario]:
         ),
         fires(
             "MLCanaryNoPredictions",
-            "the canary falls silent; after an hour more it counts as gone",
-            world(baseline(), canary(per_minute=stopped)),
+            "the canary falls silent, seen by two sidecars; after an hour more it counts as gone",
+            world(baseline(), canary(per_minute=stopped))
+            | gauge("mlcanary_model_info", {**second, **CANARY, "role": "canary", "task": "binary"}, (0, 1.0))
+            | gauge("mlcanary_target_share_ratio", {**share, "version": "v1"}, (0, 0.0))
+            | gauge("mlcanary_target_share_ratio", {**share, "model": "other"}, (0, 0.0)),
             (80, ({**CANARY, "role": "canary", **WARNING},)),
             (130, ({**CANARY, "role": "canary", **WARNING},)),
             resolved=140,

@@ -44,6 +44,13 @@ def of_the_split() -> list[Scenario]:
             (85, ({**CANARY, **WARNING},)),
             resolved=170,
         ),
+        fires(
+            ALERT,
+            "the same while a handler has taken all traffic from a version of another model",
+            _split(50.0, 950.0, routed) | gauge("mlcanary_target_share_ratio", {**share, "model": "other"}, (0, 0.0)),
+            (90, ({**CANARY, **WARNING},)),
+            resolved=190,
+        ),
         silent(ALERT, "the split is as configured", _split(50.0, 950.0, steady(50.0))),
         silent(ALERT, "1000 requests an hour may be so far off by chance", _split(1.0, 16.0, ((0, 0.9), (60, 1.1)))),
         silent(ALERT, "certain, but less than 5 % off", _split(50.0, 950.0, steady(52.0))),
