@@ -6,6 +6,7 @@ from business_alert_scenarios import of_the_business
 from exporter_alert_scenarios import of_exporters
 from handler_alert_scenarios import of_the_handler
 from judge_alert_scenarios import of_the_judge, of_the_tiers
+from label_alert_scenarios import of_labels
 from long_alert_scenarios import of_days
 from model_alert_scenarios import comparisons, information, labels_that_prove_nothing
 from objective_alert_scenarios import of_the_objectives
@@ -15,6 +16,7 @@ SCENARIOS = [
     *comparisons(),
     *labels_that_prove_nothing(),
     *information(),
+    *of_labels(),
     *of_the_objectives(),
     *of_the_business(),
     *of_the_split(),

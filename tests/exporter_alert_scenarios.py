@@ -42,8 +42,8 @@ def of_exporters() -> list[Scenario]:
         fires(
             "MLCanaryExporterDown",
             "an exporter that has measured no model yet does not answer",
-            HEALTHY | exporter(idle) | gauge("up", idle, *outage),
-            (40, ({**idle, **CRITICAL},)),
+            handler() | exporter() | gauge("up", EXPORTER, *outage),
+            (40, ({**EXPORTER, **CRITICAL},)),
             resolved=61,
         ),
         Scenario("MLCanaryExporterDown", "there is no exporter at all", handler(), ((10, (CRITICAL,)),), (1,)),
@@ -51,6 +51,11 @@ def of_exporters() -> list[Scenario]:
             "MLCanaryExporterDown",
             "somebody else's target is down",
             HEALTHY | gauge("up", {"job": "node", "instance": "node:9100"}, (0, 0.0)),
+        ),
+        silent(
+            "MLCanaryExporterDown",
+            "a target that has never said that it is an exporter",
+            handler() | exporter(idle) | gauge("up", EXPORTER, (0, 0.0)),
         ),
         fires(
             "MLCanarySourceUnreadable",
@@ -62,8 +67,8 @@ def of_exporters() -> list[Scenario]:
         fires(
             "MLCanarySourceUnreadable",
             "the log could never be read, so no model is known",
-            HEALTHY | exporter(idle) | gauge("mlcanary_up", {**idle, "source": "/nowhere"}, (0, 0.0), (30, 1.0)),
-            (20, ({**idle, **CRITICAL},)),
+            handler() | exporter() | gauge("mlcanary_up", SOURCE, (0, 0.0), (30, 1.0)),
+            (20, ({**EXPORTER, **CRITICAL},)),
             resolved=31,
         ),
         silent(
@@ -74,9 +79,17 @@ def of_exporters() -> list[Scenario]:
         fires(
             "MLCanarySourceLagging",
             "the exporter stays 100 MB behind",
-            HEALTHY | gauge("mlcanary_log_lag_bytes", SOURCE, (0, 0.0), (30, 1e8), (70, 0.0)),
+            HEALTHY
+            | gauge("mlcanary_log_lag_bytes", SOURCE, (0, 0.0), (30, 1e8), (70, 0.0))
+            | gauge("mlcanary_log_lag_bytes", {**idle, "source": "/var/log/idle.jsonl"}, (0, 0.0))
+            | gauge("mlcanary_model_info", {**idle, "model": MODEL, "version": "v1", "role": "baseline"}, (0, 1.0)),
             (55, ({**measured, **WARNING},)),
             resolved=71,
+        ),
+        silent(
+            "MLCanarySourceLagging",
+            "it stays 60 MB behind, less than a minute of a busy log",
+            HEALTHY | gauge("mlcanary_log_lag_bytes", SOURCE, (0, 0.0), (30, 6e7)),
         ),
         silent(
             "MLCanarySourceLagging",
@@ -99,7 +112,20 @@ def of_exporters() -> list[Scenario]:
             (50, ({**SOURCE, **WARNING},)),
             resolved=85,
         ),
-        silent("MLCanaryParseErrors", "one line in a thousand is broken", HEALTHY),
+        fires(
+            "MLCanaryParseErrors",
+            "a busy log becomes a slow one, of which a fifth cannot be used",
+            HEALTHY
+            | counter("mlcanary_log_lines_total", SOURCE, (0, 1000.0), (30, 30.0))
+            | counter("mlcanary_log_parse_errors_total", {**SOURCE, "reason": "json"}, (0, 1.0), (30, 6.0), (70, 0.0)),
+            (55, ({**SOURCE, **WARNING},)),
+            resolved=95,
+        ),
+        silent(
+            "MLCanaryParseErrors",
+            "one line in two hundred is broken",
+            HEALTHY | counter("mlcanary_log_parse_errors_total", {**SOURCE, "reason": "json"}, (0, 5.0)),
+        ),
         silent(
             "MLCanaryParseErrors",
             "a fifth of the calls fail and have no response",
@@ -122,8 +148,8 @@ def of_exporters() -> list[Scenario]:
         silent("MLCanaryLogLost", "every rotated log was read to its end", HEALTHY),
         fires(
             "MLCanarySeriesLimited",
-            "names are folded for a minute",
-            HEALTHY | counter("mlcanary_series_limited_total", limited, (0, 0.0), (30, 5.0), (31, 0.0)),
+            "one name is folded",
+            HEALTHY | counter("mlcanary_series_limited_total", limited, (0, 0.0), (30, 1.0), (31, 0.0)),
             (35, ({**limited, **WARNING},)),
             resolved=50,
         ),
@@ -142,6 +168,13 @@ def of_exporters() -> list[Scenario]:
             (35, ({**left_out, **INFO},)),
             resolved=61,
         ),
+        fires(
+            "MLCanaryPageOverBudget",
+            "one series does not fit",
+            HEALTHY | gauge("mlcanary_series_dropped", left_out, (0, 0.0), (20, 1.0), (60, 0.0)),
+            (35, ({**left_out, **INFO},)),
+            resolved=61,
+        ),
         silent("MLCanaryPageOverBudget", "all fits", HEALTHY | gauge("mlcanary_series_dropped", left_out, (0, 0.0))),
         fires(
             "MLCanaryConfigReloadFailed",
@@ -155,6 +188,13 @@ def of_exporters() -> list[Scenario]:
             "MLCanaryCheckpointFailing",
             "the disk is full for ten minutes",
             HEALTHY | counter("mlcanary_checkpoint_errors_total", EXPORTER, (0, 0.0), (30, 6.0), (40, 0.0)),
+            (40, ({**EXPORTER, **WARNING},)),
+            resolved=60,
+        ),
+        fires(
+            "MLCanaryCheckpointFailing",
+            "one checkpoint fails",
+            HEALTHY | counter("mlcanary_checkpoint_errors_total", EXPORTER, (0, 0.0), (30, 1.0), (31, 0.0)),
             (40, ({**EXPORTER, **WARNING},)),
             resolved=60,
         ),

@@ -170,6 +170,17 @@ def _of_a_handler_that_is_gone() -> list[Scenario]:
         ),
         fires(
             alert,
+            "two jobs: one is gone, of the other one handler is down, one is well",
+            HEALTHY
+            | with_info({"job": "a", "instance": "a:1"}, *left)
+            | gauge("up", {"job": "b", "instance": "b:1"}, (0, 1.0), (30, 0.0))
+            | gauge(build, {"job": "b", "instance": "b:1", "version": "1"}, *left)
+            | with_info({"job": "b", "instance": "b:2"}, (0, 1.0)),
+            (42, ({"job": "a", **CRITICAL}, {"job": "b", "instance": "b:1", **CRITICAL})),
+            resolved=20,
+        ),
+        fires(
+            alert,
             "the pod that takes its place never answers",
             HEALTHY | with_info(HANDLER, *left) | gauge("up", pod, (0, None), (30, 0.0)) | with_info(pod, (60, 1.0)),
             (42, ({**job, **CRITICAL},)),

@@ -25,6 +25,7 @@ from alert_worlds import (
     world,
 )
 from mlcanary.catalog import Verdict
+from promtool_cases import Labels
 
 OF = {**JUDGE, **CANARY}
 OUTAGE: Course = ((0, 1.0), (30, 0.0), (60, 1.0))
@@ -103,9 +104,13 @@ def _rollback() -> list[Scenario]:
         silent(
             alert,
             "a judge that has read nothing for ten minutes: its verdict is about another day",
-            HEALTHY | judge((30, Verdict.ROLLBACK), read=((0, -10.0),)),
+            HEALTHY | _of_another(judge((30, Verdict.ROLLBACK), read=((0, -10.0),))),
         ),
-        silent(alert, "a standby says nothing that counts", HEALTHY | judge((30, Verdict.ROLLBACK), leads=((0, 0.0),))),
+        silent(
+            alert,
+            "a standby says nothing that counts",
+            HEALTHY | _of_another(judge((30, Verdict.ROLLBACK), leads=((0, 0.0),))),
+        ),
     ]
 
 
@@ -127,7 +132,9 @@ def _promotion() -> list[Scenario]:
             resolved=64,
         ),
         silent(alert, "the judge holds", HEALTHY | judge()),
-        silent(alert, "a judge that cannot read", HEALTHY | judge((30, Verdict.PROMOTE), read=((0, -10.0),))),
+        silent(
+            alert, "a judge that cannot read", HEALTHY | _of_another(judge((30, Verdict.PROMOTE), read=((0, -10.0),)))
+        ),
     ]
 
 
@@ -238,7 +245,7 @@ def _change() -> list[Scenario]:
         ),
         silent(alert, "as much as chance brings about", HEALTHY | judge() | limit | gauge(*_R, *steady(10.0))),
         silent(alert, "the verdict says so already", HEALTHY | judge((29, Verdict.ROLLBACK)) | limit | risen),
-        silent(alert, "a judge that cannot read", HEALTHY | judge(read=((0, -10.0),)) | limit | risen),
+        silent(alert, "a judge that cannot read", HEALTHY | _of_another(judge(read=((0, -10.0),))) | limit | risen),
     ]
 
 
@@ -298,6 +305,18 @@ def _down() -> list[Scenario]:
             (42, ({"job": "mlcanary-judge", **WARNING},)),
             resolved=61,
         ),
+        fires(
+            alert,
+            "the leader cannot read, the standby can; of other judges one job is gone, one is down, one is well",
+            HEALTHY
+            | judge(read=stuck)
+            | gauge("mlcanary_judge_read_timestamp_seconds", other, *((m, 60.0 * m) for m in range(130)))
+            | _process({"job": "a", "instance": "a:1"}, ((0, 1.0), (30, None)), left)
+            | _process({"job": "b", "instance": "b:1"}, OUTAGE[:2], left)
+            | _process({"job": "c", "instance": "c:1"}, OUTAGE[:1], OUTAGE[:1]),
+            (45, (down, {"job": "a", **WARNING}, {"job": "b", "instance": "b:1", **WARNING})),
+            resolved=20,
+        ),
         silent(
             alert,
             "one of two judges is taken away, the other leads",
@@ -315,6 +334,16 @@ def _down() -> list[Scenario]:
         silent(alert, "nobody runs a judge", HEALTHY),
         silent(alert, "a restart of three minutes", HEALTHY | judge(up=((0, 1.0), (30, 0.0), (33, 1.0)))),
     ]
+
+
+def _process(labels: Labels, up: Course, info: Course) -> Series:
+    """A judge of which nothing is known but whether it answers."""
+    return gauge("up", labels, *up) | gauge("mlcanary_judge_build_info", {**labels, "version": "1"}, *info)
+
+
+def _of_another(series: Series) -> Series:
+    """What another judge says: judges are told apart by job and instance, wherever the models are that they judge."""
+    return {name.replace(JUDGE["instance"], "another:10878"): values for name, values in series.items()}
 
 
 def _two(series: Series) -> Series:

@@ -19,7 +19,6 @@ from alert_worlds import (
     Series,
     baseline,
     canary,
-    counter,
     fires,
     gauge,
     hourly,
@@ -181,8 +180,10 @@ def information() -> list[Scenario]:
     return [
         fires(
             "MLCanaryFeatureDrift",
-            "most values of the canary's feature move to the lower bin",
-            world(baseline(), canary(low=((0, 0.5), (60, 0.95), (130, 0.5)))),
+            "most values of the canary's feature move to the lower bin; another model has two sets of edges",
+            world(baseline(), canary(low=((0, 0.5), (60, 0.95), (130, 0.5))))
+            | _edges("other", "5f2a")
+            | _edges("other", "77aa"),
             (120, ({**CANARY, **feature, **WARNING},)),
             resolved=250,
         ),
@@ -190,6 +191,14 @@ def information() -> list[Scenario]:
             "MLCanaryFeatureDrift",
             "so few predictions drift that far by chance",
             world(baseline(), canary(per_minute=steady(0.5), low=((0, 0.5), (60, 0.8)))),
+        ),
+        *(
+            silent(
+                alert,
+                "the same while two sidecars count in different bins",
+                world(baseline(), canary(per_minute=steady(200.0), low=((0, 0.5), (60, 0.95)))) | _edges(MODEL, "77aa"),
+            )
+            for alert in ("MLCanaryFeatureDrift", "MLCanaryFeatureChanged")
         ),
         silent("MLCanaryFeatureDrift", "a small shift", world(baseline(), canary(low=((0, 0.5), (60, 0.65))))),
         fires(
@@ -231,55 +240,18 @@ def information() -> list[Scenario]:
         ),
         silent("MLCanaryFeatureMissing", "a few always lack it", world(baseline(), canary(missing=steady(0.04)))),
         fires(
-            "MLCanaryLabelCoverageLow",
-            "the labels of the baseline stop coming",
-            world(baseline(covered=((0, 0.9), (60, 0.05), (130, 0.9))), canary()),
-            (125, ({**BASELINE, **WARNING},)),
-            resolved=200,
-        ),
-        silent(
-            "MLCanaryLabelCoverageLow",
-            "nobody compares an unassigned version",
-            world(baseline(), canary(role="unassigned", covered=steady(0.1))),
-        ),
-        fires(
-            "MLCanaryInsufficientLabels",
-            "the canary gets two requests per minute at first",
-            world(baseline(), canary(per_minute=((0, 2.0), (100, 100.0)))),
-            (60, ({**CANARY, "severity": "info"},)),
-            resolved=120,
-        ),
-        silent(
-            "MLCanaryInsufficientLabels",
-            "a canary without traffic, as after a rollback, waits for nothing",
-            world(baseline(), canary(per_minute=steady(0.0))),
-        ),
-        silent(
-            "MLCanaryInsufficientLabels",
-            "a canary that is younger than the maturity of its labels waits for them",
-            world(baseline()) | _unlabeled_canary(maturity=7200.0, pending=500.0),
-        ),
-        fires(
-            "MLCanaryInsufficientLabels",
-            "labels have a maturity, but no prediction of the canary waits: they have no ids",
-            world(baseline()) | _unlabeled_canary(maturity=7200.0, pending=0.0, until=90),
-            (60, ({**CANARY, "severity": "info"},)),
-            resolved=120,
-        ),
-        fires(
-            "MLCanaryInsufficientLabels",
-            "labels count as they come, and none does",
-            world(baseline()) | _unlabeled_canary(maturity=0.0, pending=500.0, until=90),
-            (60, ({**CANARY, "severity": "info"},)),
-            resolved=120,
-        ),
-        fires(
             "MLCanaryBaselineMissing",
             "the baseline gets its role an hour late",
             world(baseline(role="unassigned"), canary())
             | gauge("mlcanary_model_info", {**EXPORTER, **BASELINE, "role": "baseline", "task": "binary"}, (60, 1.0)),
             (30, ({**CANARY, **WARNING},)),
             resolved=65,
+        ),
+        silent("MLCanaryBaselineMissing", "there is a baseline", HEALTHY),
+        silent(
+            "MLCanaryBaselineMissing",
+            "no version has a role yet",
+            world(baseline(role="unassigned"), canary(role="unassigned")),
         ),
         silent(
             "MLCanaryBaselineMissing",
@@ -296,6 +268,13 @@ def information() -> list[Scenario]:
             (80, ({**CANARY, "role": "canary", **WARNING},)),
             (130, ({**CANARY, "role": "canary", **WARNING},)),
             resolved=140,
+        ),
+        fires(
+            "MLCanaryNoPredictions",
+            "the canary falls silent at once",
+            world(baseline(), canary(per_minute=((0, 100.0), (5, 0.0)))),
+            (30, ({**CANARY, "role": "canary", **WARNING},)),
+            resolved=100,
         ),
         silent(
             "MLCanaryNoPredictions",
@@ -364,13 +343,5 @@ def information() -> list[Scenario]:
     ]
 
 
-def _unlabeled_canary(*, maturity: float, pending: float, until: int | None = None) -> Series:
-    """A canary with traffic, up to a minute, of which no prediction has been decided."""
-    of = {**EXPORTER, **CANARY}
-    traffic: Course = ((0, 100.0),) if until is None else ((0, 100.0), (until, 0.0))
-    return {
-        **gauge("mlcanary_model_info", {**of, "role": "canary", "task": "binary"}, (0, 1.0)),
-        **counter("mlcanary_predictions_total", {**of, "predicted": "1"}, *traffic),
-        **gauge("mlcanary_label_join_pending", of, (0, pending)),
-        **gauge("mlcanary_label_maturity_seconds", {**EXPORTER, "model": MODEL}, (0, maturity)),
-    }
+def _edges(model: str, edges: str) -> Series:
+    return gauge("mlcanary_bin_edges_info", {**EXPORTER, "model": model, "edges": edges}, (0, 1.0))

@@ -70,8 +70,9 @@ def _equal(rule: Rule, found: re.Match[str], new: str) -> bool:
     """Whether another aggregation makes no difference in an alert, whatever the series are.
 
     An alert fires by which series are left, not by their values, unless something compares or computes with these or
-    a text shows them. So `group` and `count` differ only in the value, 1 or more. And the sum of what is never
-    negative (counts, shares, seconds, 0 or 1) is 0, or above 0, exactly where its maximum is.
+    a text shows them. So all aggregations by the same labels are as good as each other where nothing reads the value.
+    And the sum of what is never negative (counts, shares, seconds, 0 or 1) is 0, or above 0, exactly where its maximum
+    is.
     """
     if "alert" not in rule:
         return False
@@ -80,8 +81,8 @@ def _equal(rule: Rule, found: re.Match[str], new: str) -> bool:
     if shown and not _RIGHT_SIDE.search(text[: found.start()]):
         return False
     behind = text[_end(text, text.index("(", text.index(")", found.end()))) :]
-    if {found[1], new} == {"group", "count"}:
-        return _TOKEN_FIRST.match(behind) is None
+    if _TOKEN_FIRST.match(behind) is None:
+        return True
     return {found[1], new} == {"max", "sum"} and _AGAINST_ZERO.match(behind) is not None
 
 

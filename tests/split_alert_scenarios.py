@@ -57,7 +57,9 @@ def of_the_split() -> list[Scenario]:
         silent(
             ALERT,
             "the handler has taken the canary's traffic",
-            _split(50.0, 950.0, gone) | gauge("mlcanary_target_share_ratio", share, (0, 0.05), (59, 0.0)),
+            _split(50.0, 950.0, gone)
+            | gauge("mlcanary_target_share_ratio", share, (0, 0.05), (59, 0.0))
+            | gauge("mlcanary_target_share_ratio", {**share, "version": "v1"}, (0, 0.95), (59, 1.0)),
         ),
         silent(ALERT, "the canary is ramped up by hand, and the configuration with it", _ramp()),
         silent(ALERT, "no split is configured", HEALTHY),
