@@ -109,7 +109,7 @@ def _rollback() -> list[Scenario]:
         silent(
             alert,
             "a standby says nothing that counts",
-            HEALTHY | _of_another(judge((30, Verdict.ROLLBACK), leads=((0, 0.0),))),
+            HEALTHY | _of_another(judge((30, Verdict.ROLLBACK), leads=((0, 0.0),)), "standby"),
         ),
     ]
 
@@ -341,9 +341,9 @@ def _process(labels: Labels, up: Course, info: Course) -> Series:
     return gauge("up", labels, *up) | gauge("mlcanary_judge_build_info", {**labels, "version": "1"}, *info)
 
 
-def _of_another(series: Series) -> Series:
+def _of_another(series: Series, name: str = "another") -> Series:
     """What another judge says: judges are told apart by job and instance, wherever the models are that they judge."""
-    return {name.replace(JUDGE["instance"], "another:10878"): values for name, values in series.items()}
+    return {key.replace(JUDGE["instance"], f"{name}:10878"): values for key, values in series.items()}
 
 
 def _two(series: Series) -> Series:
