@@ -83,10 +83,10 @@ def against_the_baseline() -> list[Scenario]:
 def against_last_week() -> list[Scenario]:
     """All versions together, the same hour a week apart."""
     scenarios = []
-    for alert, figure in (
-        ("MLCanaryCTRBelowLastWeek", "clicked"),
-        ("MLCanaryCVRBelowLastWeek", "converted"),
-        ("MLCanaryGMVBelowLastWeek", "price"),
+    for alert, figure, certain, chance in (
+        ("MLCanaryCTRBelowLastWeek", "clicked", 8.0, 3.0),
+        ("MLCanaryCVRBelowLastWeek", "converted", 60.0, 25.0),
+        ("MLCanaryGMVBelowLastWeek", "price", 60.0, 25.0),
     ):
         model = {"model": MODEL, **WARNING}
         now = WEEK + 300
@@ -99,6 +99,15 @@ def against_last_week() -> list[Scenario]:
                 (WEEK + 60, WEEK + 610),
                 STEP,
             ),
+            Scenario(
+                alert,
+                "half of it, on few requests, but more than chance takes",
+                weeks(per_minute=certain, **{figure: 0.5}),
+                ((now, (model,)),),
+                (WEEK + 60, WEEK + 610),
+                STEP,
+            ),
+            quiet(alert, "half of it, but chance may have taken it", weeks(per_minute=chance, **{figure: 0.5})),
             quiet(alert, "a tenth less is a week like others", weeks(**{figure: 0.9})),
             quiet(alert, "half of it, of a model that hardly anybody asks", weeks(per_minute=0.5, **{figure: 0.5})),
             quiet(alert, "hardly anybody asked it a week ago", weeks(per_minute_then=0.5, **{figure: 0.5})),
