@@ -100,7 +100,8 @@ def survivors(pairs: Sequence[Pair], stages: Sequence[str] = STAGES) -> dict[int
     """By the place of each mutant, the first stage that notices it; None where none does, which is printed."""
     found: dict[int, str | None] = dict.fromkeys(range(len(pairs)))
     with tempfile.TemporaryDirectory() as name:
-        for alert in dict.fromkeys(alert for subject, _ in pairs for alert in subject.alerts):
+        order = list(dict.fromkeys(alert for subject, _ in pairs for alert in subject.alerts))
+        for alert in order:
             for stage in stages:
                 left = {
                     place + 1: (subject.rule, mutant)
@@ -112,7 +113,7 @@ def survivors(pairs: Sequence[Pair], stages: Sequence[str] = STAGES) -> dict[int
                         found[place - 1] = stage
                         del left[place]
             for place, (subject, mutant) in enumerate(pairs):
-                if found[place] is None and subject.alerts[-1] == alert:
+                if found[place] is None and max(subject.alerts, key=order.index) == alert:
                     print(f"survives: {subject.rule.get('alert') or subject.rule['record']} {mutant.what}", flush=True)
             print(f"{alert}: {sum(v is None for v in found.values())} left", file=sys.stderr, flush=True)
     return found

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from rule_mutation import chosen, of_alerts, of_records, survivors
 
+from alert_scenarios import SCENARIOS
+from alert_worlds import Scenario, Series
 from rule_mutants import Mutant, mutants
+from side_by_side import beside, placed, stays_alone
 
 RULE = {"alert": "A", "expr": 'sum by (model) (rate(x_total{role="canary"}[5m])) > 3 and y:z1h < 2', "for": "10m"}
 
@@ -48,3 +51,27 @@ def test_a_rule_without_a_fault_passes() -> None:
     for subjects in (of_alerts(["MLCanaryTargetDown"]), of_records(["MLCanaryExporterDown"])[:1]):
         (subject,) = subjects
         assert survivors([(subject, Mutant(subject.rule, "none", "as shipped"))]) == {0: None}
+
+
+def test_scenarios_side_by_side_differ_from_the_first_one_in_one_label() -> None:
+    scenarios = [
+        scenario for scenario in SCENARIOS if scenario.alert == "MLCanaryHandlerDown" and scenario.minutes == 1
+    ]
+    together, alone = beside(scenarios)
+    assert len(together) + len(alone) == len(scenarios)
+    first = together[0][1]
+    assert all(sum(place[name] != first[name] for name in place) == 1 for _, place in together[1:])
+    assert len({tuple(place.values()) for _, place in together}) == len(together)
+
+
+def test_scenarios_about_all_places_stay_alone() -> None:
+    series: Series = {"up{}": [1.0]}
+    alone = (
+        Scenario("A", "nothing is there", {}),
+        Scenario("A", "it has a place", {'up{cluster="a"}': [1.0]}),
+        Scenario("A", "it fires for everything", series, ((1, ({"severity": "critical"},)),)),
+    )
+    assert all(stays_alone(scenario) for scenario in alone)
+    assert not stays_alone(Scenario("A", "it fires for a job", series, ((1, ({"job": "a"},)),)))
+    assert placed({"up{}": [1.0]}, {"cluster": "c1"}) == {'up{cluster="c1"}': [1.0]}
+    assert placed({'x{model="a"}': [1.0]}, {"model": "m1"}) == {'x{model="m1"}': [1.0]}
