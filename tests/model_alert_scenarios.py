@@ -145,6 +145,18 @@ def labels_that_prove_nothing() -> list[Scenario]:
             )
         ),
         silent(
+            "MLCanaryErrorsAboveBaseline",
+            "the difference is large but may be chance",
+            world(baseline(), canary(per_minute=steady(4.0), failed=((0, 0.002), (60, 0.018)))),
+        ),
+        fires(
+            "MLCanaryErrorsAboveBaseline",
+            "ten requests per minute are too few for the fast rule, those of an hour are enough",
+            world(baseline(), canary(per_minute=steady(10.0), failed=((0, 0.002), (60, 0.3)))),
+            (85, ({**SLOW, **ROLLBACK, "measure": "errors"},)),
+            resolved=30,
+        ),
+        silent(
             "MLCanaryAUCBelowBaseline",
             "two sidecars count in different bins",
             world(baseline(), canary(ranking=ranking)) | edges,
