@@ -147,7 +147,7 @@ def labels_that_prove_nothing() -> list[Scenario]:
         silent(
             "MLCanaryErrorsAboveBaseline",
             "the difference is large but may be chance",
-            world(baseline(), canary(per_minute=steady(4.0), failed=((0, 0.002), (60, 0.018)))),
+            world(baseline(), canary(per_minute=steady(4.0), failed=((0, 0.002), (60, 0.0145)))),
         ),
         fires(
             "MLCanaryErrorsAboveBaseline",
