@@ -47,7 +47,9 @@ def of_the_split() -> list[Scenario]:
         fires(
             ALERT,
             "the same while a handler has taken all traffic from a version of another model",
-            _split(50.0, 950.0, routed) | gauge("mlcanary_target_share_ratio", {**share, "model": "other"}, (0, 0.0)),
+            _split(50.0, 950.0, routed)
+            | gauge("mlcanary_target_share_ratio", share, (0, 0.05))
+            | gauge("mlcanary_target_share_ratio", {**share, "model": "other"}, (0, 0.0)),
             (90, ({**CANARY, **WARNING},)),
             resolved=190,
         ),
@@ -59,7 +61,7 @@ def of_the_split() -> list[Scenario]:
             "the handler has taken the canary's traffic",
             _split(50.0, 950.0, gone)
             | gauge("mlcanary_target_share_ratio", share, (0, 0.05), (59, 0.0))
-            | gauge("mlcanary_target_share_ratio", {**share, "version": "v1"}, (0, 0.95), (59, 1.0)),
+            | gauge("mlcanary_target_share_ratio", {**share, "version": "v1"}, (0, 0.95), (59, 0.99)),
         ),
         silent(ALERT, "the canary is ramped up by hand, and the configuration with it", _ramp()),
         silent(ALERT, "no split is configured", HEALTHY),
