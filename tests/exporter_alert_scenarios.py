@@ -20,6 +20,8 @@ from alert_worlds import (
     silent,
 )
 
+SEVEN: Course = ((0, 0.0), (30, 7.0), (60, 0.0))
+
 
 def of_exporters() -> list[Scenario]:
     """Alerts about exporters and their sources."""
@@ -27,7 +29,6 @@ def of_exporters() -> list[Scenario]:
     idle = {"job": "mlcanary-exporter", "instance": "idle:10877"}
     outage: Course = ((0, 1.0), (30, 0.0), (60, 1.0))
     lines: Course = ((0, 1.0), (30, 200.0), (60, 1.0))
-    seven: Course = ((0, 0.0), (30, 7.0), (60, 0.0))
     left_out = {**EXPORTER, "reason": "segments"}
     limited, lost = {**EXPORTER, "reason": "versions"}, {**SOURCE, "reason": "compressed"}
     hole: Course = ((0, 0.0), (30, 1e8), (34, 0.0))
@@ -107,8 +108,8 @@ def of_exporters() -> list[Scenario]:
             "MLCanaryParseErrors",
             "two kinds of faults, each in less than one line of a hundred, together in more",
             HEALTHY
-            | counter("mlcanary_log_parse_errors_total", {**SOURCE, "reason": "json"}, *seven)
-            | counter("mlcanary_log_parse_errors_total", {**SOURCE, "reason": "record"}, *seven),
+            | counter("mlcanary_log_parse_errors_total", {**SOURCE, "reason": "json"}, *SEVEN)
+            | counter("mlcanary_log_parse_errors_total", {**SOURCE, "reason": "record"}, *SEVEN),
             (50, ({**SOURCE, **WARNING},)),
             resolved=85,
         ),
