@@ -75,7 +75,7 @@ def _incident(target: Row) -> str:
         return f"dry run: {decision['version']} -> {decision['destination']}, {when(decision['at'])}"
     if incident is None:
         return NOTHING
-    missing = f", {_missing(target)}" if target["approvals_missing"] else ""
+    missing = f", {_missing(target)}" if target.get("approvals_missing") else ""  # an older handler does not tell
     return f"{incident['id']} {incident['bad']} -> {incident['good']}: {incident['state']}{missing}"
 
 
@@ -127,8 +127,8 @@ def incident(answer: Row) -> str:
         "asked by": found["actor"],
         "plan": found["plan"],
         "expires": when(found["expires"]) if found["expires"] else "",
-        "approved": "; ".join(f"by {each['actor']}, {when(each['at'])}" for each in answer["approvals"]),
-        "approval": _missing(answer) if answer["approvals_missing"] else "",
+        "approved": "; ".join(f"by {each['actor']}, {when(each['at'])}" for each in answer.get("approvals", ())),
+        "approval": _missing(answer) if answer.get("approvals_missing") else "",
         "seen by": found["acknowledged_by"] or "nobody",
         "proof": f"{proof['passed']} of {proof['windows']} windows: {proof['note']}" if proof else "",
         "note": found["note"],
