@@ -40,16 +40,17 @@ model_version:mlcanary_labeled_score:auc_stderr<W> :=
         - (1 - model_version:mlcanary_labeled_score:auc<W>) ^ 2)
       / ignoring (actual) (
         model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="negative"} * <S> - 1 > 0), 0))
-model_version_actual_bin:mlcanary_labeled_score_below:ratio_rate<W> :=
-    sum by (<version>, actual, bin) (rate(mlcanary_labeled_score_below_total[<W>]))
+# Those of a class from the bottom of each bin on, and their share; the Kolmogorov-Smirnov distance of both shares.
+model_version_actual_bin:mlcanary_labeled_score_from:rate<W> :=
+    model_version_actual:mlcanary_labeled_score_bin:rate<W>
+    - ignoring (bin) group_right () sum by (<version>, actual, bin) (rate(mlcanary_labeled_score_below_total[<W>]))
+model_version_actual_bin:mlcanary_labeled_score_from:ratio_rate<W> :=
+    model_version_actual_bin:mlcanary_labeled_score_from:rate<W>
     / ignoring (bin) group_left () (model_version_actual:mlcanary_labeled_score_bin:rate<W> > 0)
 model_version:mlcanary_labeled_score:ks<W> :=
     max without (bin) (abs(
-      model_version_actual_bin:mlcanary_labeled_score_below:ratio_rate<W>{actual="positive"}
-      - ignoring (actual) model_version_actual_bin:mlcanary_labeled_score_below:ratio_rate<W>{actual="negative"}))
-model_version_actual_bin:mlcanary_labeled_score_from:rate<W> :=
-    (1 - model_version_actual_bin:mlcanary_labeled_score_below:ratio_rate<W>)
-    * ignoring (bin) group_left () model_version_actual:mlcanary_labeled_score_bin:rate<W>
+      model_version_actual_bin:mlcanary_labeled_score_from:ratio_rate<W>{actual="positive"}
+      - ignoring (actual) model_version_actual_bin:mlcanary_labeled_score_from:ratio_rate<W>{actual="negative"}))
 model_version:mlcanary_labeled_score:average_precision<W> :=
     sum without (bin) (
       model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="positive"}
@@ -85,7 +86,7 @@ model_version:mlcanary_labeled_score:ks_upper_bound<W> :=
         - ignoring (actual) model_version_actual_bin:mlcanary_labeled_score:placement<W>{actual="negative"})
       + sum without (actual) (
         model_version_actual_bin:mlcanary_labeled_score:placement<W>
-        - model_version_actual_bin:mlcanary_labeled_score_below:ratio_rate<W>)), 1)
+        + model_version_actual_bin:mlcanary_labeled_score_from:ratio_rate<W> - 1)), 1)
 # Why AUC is absent while labels come.
 model_version_figure_reason:mlcanary_labeled_score:undefined<W> :=
     label_replace(label_replace(
