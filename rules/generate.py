@@ -54,8 +54,8 @@ BURN: Mapping[str, int] = {"30m": 1800, "2h": 7200}
 
 BRISK, SLOW, SLOWEST = "1m", "2m", "4m"
 """Intervals of groups; without one, the evaluation interval of Prometheus. An evaluation that fails ends series that
-are made every 4 minutes for 3: features, users, estimates and windows of 6 hours, which alerts wait on for 10 minutes
-and more."""
+are made every 4 minutes for 3: features, users, estimates, an hour of scores by bin and windows of 6 hours, which
+alerts wait on for 10 minutes and more."""
 
 OF_THE_HANDLER = tuple(
     f"model_version:mlcanary_{figure}{suffix}{window}"
@@ -187,7 +187,7 @@ def _interval(window: str, part: str, urgent: bool) -> str:
     if part == "features" or window in LONG:
         return SLOWEST
     if part in {"scores", "buckets"}:
-        return SLOW if urgent or window == "5m" else SLOWEST
+        return SLOW if window == "5m" else SLOWEST
     if urgent and part == "figures":
         return {"": "", "5m": "", "30m": BRISK, "1h": BRISK}.get(window, SLOW)
     return BRISK if window == "5m" else SLOW

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
 from scipy.stats.contingency import association
 
@@ -30,10 +29,11 @@ def of_any_kind(live: Floats, reference: Floats) -> dict[str, float]:
     table = np.array([live, reference])
     table = table[:, table.any(axis=0)]
     p, q = live / n, reference / m
+    shares = table / table.sum(axis=1, keepdims=True)
     figures = {
         "observations": n,
         "psi": _psi(np.maximum(p, FLOOR), np.maximum(q, FLOOR)),
-        "jensen_shannon_nats": float(jensenshannon(p, q)) ** 2,
+        "le_cam_ratio": stats.chi2_contingency(shares, correction=False).statistic / 2,
         "total_variation_ratio": float(np.minimum(p, q).sum() * -1 + 1),
     }
     chisquare, pvalue, degrees, _ = stats.chi2_contingency(table, correction=False)
@@ -45,7 +45,7 @@ def of_any_kind(live: Floats, reference: Floats) -> dict[str, float]:
         critical = float(stats.chi2.isf(ALPHA, degrees))
         figures["chisquare_critical"] = critical
         figures["psi_critical"] = critical * noise
-        figures["jensen_shannon_critical_nats"] = critical * noise / 8
+        figures["le_cam_critical_ratio"] = critical * noise / 4
         if (table == np.round(table)).all():
             figures["cramers_v_ratio"] = association(table.astype(int), method="cramer", correction=False)
     return figures

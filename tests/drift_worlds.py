@@ -100,7 +100,7 @@ SEEN_BY: Mapping[str, tuple[str, str]] = {
     "chi-square": ("chisquare", "chisquare_critical"),
     "Wasserstein": ("wasserstein_stddevs", "wasserstein_critical_stddevs"),
     "PSI": ("psi", "psi_critical"),
-    "Jensen-Shannon": ("jensen_shannon_nats", "jensen_shannon_critical_nats"),
+    "Le Cam": ("le_cam_ratio", "le_cam_critical_ratio"),
 }
 """A figure and the critical value that it is held against."""
 
@@ -132,9 +132,9 @@ def seen(found: Mapping[str, float]) -> dict[str, bool]:
         if value in found and limit in found
     }
     over["missing z"] = abs(found["missing_zscore"]) > MISSING_Z
-    over["MLCanaryFeatureDrift"] = over.get("Jensen-Shannon", False) and found["psi"] > LIMITS["feature_psi"]
+    over["MLCanaryFeatureDrift"] = over.get("Le Cam", False) and found["psi"] > LIMITS["feature_psi"]
     moved = found["total_variation_ratio"] > LIMITS["feature_change"]
     gone = abs(found["missing_delta_ratio"]) > LIMITS["feature_change"]
-    distribution = over["bin z"] or over.get("Jensen-Shannon", False)
+    distribution = over["bin z"] or over.get("Le Cam", False)
     over["MLCanaryFeatureChanged"] = (distribution and moved) or (over["missing z"] and gone)
     return over

@@ -55,13 +55,8 @@ model_feature:mlcanary_feature_baseline:missing_ratio<W> :=
 """
 
 _DISTRIBUTION = """
-# Sum of p ln p, where 0 ln 0 is 0: the logarithm of 1e-300 is finite. And what a Wasserstein distance in standard
-# deviations exceeds once in 1e5 windows at most, per root of the noise: its mean, sqrt(2/pi) int sqrt(F(1-F)), and
-# 4.26 standard deviations of the distribution, the normal quantile of 1e-5.
-<negentropy> :=
-    sum without (bin) (
-      <q>
-      * ln(clamp_min(<q>, 1e-300)))
+# What a Wasserstein distance in standard deviations exceeds once in 1e5 windows at most, per root of the noise: its
+# mean, sqrt(2/pi) int sqrt(F(1-F)), and 4.26 standard deviations of the distribution, the normal quantile of 1e-5.
 <spread> :=
     0.7978845608028654 * sum without (bin) (
       sqrt(clamp_min(
@@ -136,8 +131,8 @@ model_version_feature:mlcanary_feature:total_variation<x><W> :=
 model_version_feature:mlcanary_feature:bin_zscore<x><W> :=
     2 * max without (bin) (
       asin(sqrt(
-        (model_version_feature_bin:mlcanary_feature_bin:rate<W> * <S> + 0.375)
-        / ignoring (bin) group_left () (model_version_feature:mlcanary_feature_bin:count<W> + 0.75)))
+        (model_version_feature_bin:mlcanary_feature_bin:rate<W> + 0.375 / <S>)
+        / ignoring (bin) group_left () (model_version_feature:mlcanary_feature_bin:rate<W> + 0.75 / <S>)))
       - <reference> <arcsine>)
     / sqrt(
       1 / (model_version_feature:mlcanary_feature_bin:count<W> + 0.5)
@@ -149,19 +144,14 @@ model_version_feature:mlcanary_feature:psi<x><W> :=
         - <reference> clamp_min(<q>, 1e-4))
       * ln(clamp_min(model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>, 1e-4)
         / <reference> clamp_min(<q>, 1e-4)))<only>
-# Jensen-Shannon divergence in nats: the entropy of the mixture less the mean entropy of both sides.
-model_version_feature:mlcanary_feature:jensen_shannon<x><W> :=
-    clamp_min(
-      (model_version_feature:mlcanary_feature_bin:negentropy<W>
-        + <feature> <negentropy>) / 2
-      - sum without (bin) (
-        (model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
-          + <reference> <q>) / 2
-        * ln(clamp_min(
-          (model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
-            + <reference> <q>) / 2, 1e-300))), 0)<only>
+# Le Cam's distance squared, half the sum of (p - q)^2 / (p + q), is 1 less twice the sum of pq / (p + q): bins are
+# matched once, and an empty one adds nothing, for 1 / (1/0 + ...) is 0.
+model_version_feature:mlcanary_feature:le_cam<x><W> :=
+    clamp_min(1 - 2 * sum without (bin) (
+      1 / (1 / model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
+        + <reference> 1 / <q>)), 0)<only>
 # What each exceeds once in 1e5 windows without drift. Chi-square by Wilson and Hilferty; PSI / noise and
-# 8 Jensen-Shannon / noise are about chi-square; PSI has a mean of its own without any drift.
+# 4 Le Cam / noise are about chi-square; PSI has a mean of its own without any drift.
 model_version_feature:mlcanary_feature:chisquare<x>_critical<W> :=
     model_version_feature:mlcanary_feature:degrees<x><W>
     * (1
@@ -172,8 +162,8 @@ model_version_feature:mlcanary_feature:psi<x>_expected<W> :=
 model_version_feature:mlcanary_feature:psi<x>_critical<W> :=
     model_version_feature:mlcanary_feature:chisquare<x>_critical<W>
     * model_version_feature:mlcanary_feature:noise<x><W>
-model_version_feature:mlcanary_feature:jensen_shannon<x>_critical<W> :=
-    model_version_feature:mlcanary_feature:psi<x>_critical<W> / 8
+model_version_feature:mlcanary_feature:le_cam<x>_critical<W> :=
+    model_version_feature:mlcanary_feature:psi<x>_critical<W> / 4
 # A normal quantile by its asymptotic expansion: z^2 = t - ln t, where t = 2 ln(bins / (1e-5 sqrt(2 pi))).
 model_version_feature:mlcanary_feature:bin_zscore<x>_critical<W> :=
     sqrt(
@@ -222,13 +212,6 @@ model_version_feature:mlcanary_feature_missing:zscore<x><W> :=
     or model_version_feature:mlcanary_feature_missing:zscore<x>_pooled<W>
 """
 
-_NEGENTROPY = """
-model_version_feature:mlcanary_feature_bin:negentropy<W> :=
-    sum without (bin) (
-      model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>
-      * ln(clamp_min(model_version_feature_bin:mlcanary_feature_bin:ratio_rate<W>, 1e-300)))
-"""
-
 _REFERENCE = {
     "<x>": "",
     "<q>": "model_feature_bin:mlcanary_feature_reference_ratio:max",
@@ -237,9 +220,11 @@ _REFERENCE = {
         "(model_feature_bin:mlcanary_feature_reference_ratio:max"
         " * on (<model>, feature) group_left () model_feature:mlcanary_feature_reference_observations:max)"
     ),
-    "<arcsine>": "model_feature_bin:mlcanary_feature_reference:arcsine",
+    "<arcsine>": """asin(sqrt(
+        (model_feature_bin:mlcanary_feature_reference_ratio:max
+          * on (<model>, feature) group_left () model_feature:mlcanary_feature_reference_observations:max + 0.375)
+        / on (<model>, feature) group_left () (model_feature:mlcanary_feature_reference_observations:max + 0.75)))""",
     "<n>": "model_feature:mlcanary_feature_reference_observations:max",
-    "<negentropy>": "model_feature:mlcanary_feature_reference:negentropy",
     "<spread>": "model_feature:mlcanary_feature_reference:wasserstein_spread",
     "<missing>": "model_feature:mlcanary_feature_reference_missing_ratio:max",
     "<rows>": "model_feature:mlcanary_feature_reference:rows",
@@ -254,7 +239,6 @@ _BASELINE = {
         (model_feature_bin:mlcanary_feature_baseline:count<W> + 0.375)
         / ignoring (bin) group_left () (model_feature:mlcanary_feature_baseline:count<W> + 0.75)))""",
     "<n>": "model_feature:mlcanary_feature_baseline:count<W>",
-    "<negentropy>": "model_feature:mlcanary_feature_baseline:negentropy<W>",
     "<spread>": "model_feature:mlcanary_feature_baseline:wasserstein_spread<W>",
     "<missing>": "model_feature:mlcanary_feature_baseline:missing_ratio<W>",
     "<rows>": "model_feature:mlcanary_feature_baseline:rows<W>",
@@ -273,7 +257,7 @@ REFERENCE = _with(_DISTRIBUTION, _REFERENCE)
 
 TEXT = (
     _COUNTS
-    + _with(_NEGENTROPY + _AGAINST, _REFERENCE)
+    + _with(_AGAINST, _REFERENCE)
     + "# The canary against the live baseline, where the world itself may have moved."
     + _with(_DISTRIBUTION + _AGAINST, _BASELINE)
 )

@@ -34,12 +34,6 @@ model_feature_bin:mlcanary_feature_reference_position:max :=
     max by (<model>, feature, bin) (mlcanary_feature_reference_position)
 model_feature:mlcanary_feature_reference_observations:max :=
     max by (<model>, feature) (mlcanary_feature_reference_observations)
-# The share of a bin on Anscombe's arcsine scale.
-model_feature_bin:mlcanary_feature_reference:arcsine :=
-    asin(sqrt(
-      (model_feature_bin:mlcanary_feature_reference_ratio:max
-        * on (<model>, feature) group_left () model_feature:mlcanary_feature_reference_observations:max + 0.375)
-      / on (<model>, feature) group_left () (model_feature:mlcanary_feature_reference_observations:max + 0.75)))
 model_feature:mlcanary_feature_reference_missing_ratio:max :=
     max by (<model>, feature) (mlcanary_feature_reference_missing_ratio)
 model_feature:mlcanary_feature_reference:rows :=

@@ -1,21 +1,21 @@
 """What a score is worth: AUC and its error, average precision, calibration."""
 
 TEXT = """
-# AUC is the sum over bins of positives in the bin * (negatives below it + half of those in it).
+# AUC is the mean over positives of the share of negatives below them, half of those in the same bin.
 model_version_actual_bin:mlcanary_labeled_score_bin:rate<W> :=
     sum by (<version>, actual, bin) (rate(mlcanary_labeled_score_bin_total[<W>]))
-model_version_actual_bin:mlcanary_labeled_score_below:rate<W> :=
-    sum by (<version>, actual, bin) (rate(mlcanary_labeled_score_below_total[<W>]))
 model_version_actual:mlcanary_labeled_score_bin:rate<W> :=
     sum without (bin) (model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>)
+# The share of a class below the middle of each bin: half of those in it count as below.
+model_version_actual_bin:mlcanary_labeled_score:placement<W> :=
+    (sum by (<version>, actual, bin) (rate(mlcanary_labeled_score_below_total[<W>]))
+      + model_version_actual_bin:mlcanary_labeled_score_bin:rate<W> / 2)
+    / ignoring (bin) group_left () (model_version_actual:mlcanary_labeled_score_bin:rate<W> > 0)
 model_version:mlcanary_labeled_score:auc<W> :=
     sum without (bin) (
       model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="positive"}
-      * ignoring (actual) (
-        model_version_actual_bin:mlcanary_labeled_score_below:rate<W>{actual="negative"}
-        + model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="negative"} / 2))
-    / (model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="positive"}
-      * ignoring (actual) model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="negative"} > 0)
+      * ignoring (actual) model_version_actual_bin:mlcanary_labeled_score:placement<W>{actual="negative"})
+    / ignoring (actual) (model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="positive"} > 0)
 # Pairs inside a bin are unknown, so the exact AUC lies within this distance.
 model_version:mlcanary_labeled_score:auc_error_bound<W> :=
     sum without (bin) (
@@ -23,18 +23,7 @@ model_version:mlcanary_labeled_score:auc_error_bound<W> :=
       * ignoring (actual) model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="negative"}) / 2
     / (model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="positive"}
       * ignoring (actual) model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="negative"} > 0)
-model_version_actual_bin:mlcanary_labeled_score_below:ratio_rate<W> :=
-    model_version_actual_bin:mlcanary_labeled_score_below:rate<W>
-    / ignoring (bin) group_left () (model_version_actual:mlcanary_labeled_score_bin:rate<W> > 0)
-model_version:mlcanary_labeled_score:ks<W> :=
-    max without (bin) (abs(
-      model_version_actual_bin:mlcanary_labeled_score_below:ratio_rate<W>{actual="positive"}
-      - ignoring (actual) model_version_actual_bin:mlcanary_labeled_score_below:ratio_rate<W>{actual="negative"}))
 # Standard error of AUC after DeLong: the variance of the placements of each class.
-model_version_actual_bin:mlcanary_labeled_score:placement<W> :=
-    model_version_actual_bin:mlcanary_labeled_score_below:ratio_rate<W>
-    + model_version_actual_bin:mlcanary_labeled_score_bin:rate<W> / 2
-      / ignoring (bin) group_left () (model_version_actual:mlcanary_labeled_score_bin:rate<W> > 0)
 model_version:mlcanary_labeled_score:auc_stderr<W> :=
     sqrt(clamp_min(
       (sum without (bin) (
@@ -46,14 +35,22 @@ model_version:mlcanary_labeled_score:auc_stderr<W> :=
         model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="positive"} * <S> - 1 > 0)
       + (sum without (bin) (
           model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="negative"}
-          * ignoring (actual) (1 - model_version_actual_bin:mlcanary_labeled_score:placement<W>{actual="positive"}) ^ 2)
+          * ignoring (actual) model_version_actual_bin:mlcanary_labeled_score:placement<W>{actual="positive"} ^ 2)
         / ignoring (actual) (model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="negative"} > 0)
-        - model_version:mlcanary_labeled_score:auc<W> ^ 2)
+        - (1 - model_version:mlcanary_labeled_score:auc<W>) ^ 2)
       / ignoring (actual) (
         model_version_actual:mlcanary_labeled_score_bin:rate<W>{actual="negative"} * <S> - 1 > 0), 0))
+# Those of a class from the bottom of each bin on, and their share; the Kolmogorov-Smirnov distance of both shares.
 model_version_actual_bin:mlcanary_labeled_score_from:rate<W> :=
     model_version_actual:mlcanary_labeled_score_bin:rate<W>
-    - ignoring (bin) group_right () model_version_actual_bin:mlcanary_labeled_score_below:rate<W>
+    - ignoring (bin) group_right () sum by (<version>, actual, bin) (rate(mlcanary_labeled_score_below_total[<W>]))
+model_version_actual_bin:mlcanary_labeled_score_from:ratio_rate<W> :=
+    model_version_actual_bin:mlcanary_labeled_score_from:rate<W>
+    / ignoring (bin) group_left () (model_version_actual:mlcanary_labeled_score_bin:rate<W> > 0)
+model_version:mlcanary_labeled_score:ks<W> :=
+    max without (bin) (abs(
+      model_version_actual_bin:mlcanary_labeled_score_from:ratio_rate<W>{actual="positive"}
+      - ignoring (actual) model_version_actual_bin:mlcanary_labeled_score_from:ratio_rate<W>{actual="negative"}))
 model_version:mlcanary_labeled_score:average_precision<W> :=
     sum without (bin) (
       model_version_actual_bin:mlcanary_labeled_score_bin:rate<W>{actual="positive"}
@@ -89,7 +86,7 @@ model_version:mlcanary_labeled_score:ks_upper_bound<W> :=
         - ignoring (actual) model_version_actual_bin:mlcanary_labeled_score:placement<W>{actual="negative"})
       + sum without (actual) (
         model_version_actual_bin:mlcanary_labeled_score:placement<W>
-        - model_version_actual_bin:mlcanary_labeled_score_below:ratio_rate<W>)), 1)
+        + model_version_actual_bin:mlcanary_labeled_score_from:ratio_rate<W> - 1)), 1)
 # Why AUC is absent while labels come.
 model_version_figure_reason:mlcanary_labeled_score:undefined<W> :=
     label_replace(label_replace(

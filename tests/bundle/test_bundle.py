@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from mlcanary import bundle
@@ -64,6 +65,26 @@ def test_namespace_and_labels_reach_the_objects(tmp_path: Path) -> None:
     assert "team: ml" in top
 
 
+def test_what_is_asked_for_is_there_too_and_without_asking_it_is_not(tmp_path: Path) -> None:
+    asked = [flag for part in bundle.PARTS for flag in ("--with", part)]
+    flags = [str(tmp_path), "--format", "prometheus-operator", *asked]
+    assert CliRunner().invoke(command, ["export", *flags]).exit_code == 0
+    found = {path.relative_to(tmp_path) for path in tmp_path.rglob("*.yaml")}
+    more = found - set(bundle.contents("prometheus-operator"))
+    assert {path.parts[0] for path in more} == set(bundle.PARTS)
+    assert more | set(bundle.contents("prometheus-operator")) == found
+    shipped = {f"mlcanary-{path.stem.replace('.', '-')}.yaml" for path in (ROOT / "rules" / "further").glob("*.yml")}
+    assert {path.name for path in more if path.parts[0] == "further-rules"} == shipped
+
+
+def test_what_is_asked_for_is_turned_on_in_the_top_kustomization() -> None:
+    plain, top = bundle.contents("kustomize"), Path("kustomization.yaml")
+    asked = bundle.contents("kustomize", parts=("network-policies", "further-rules"))
+    assert "components" not in yaml.safe_load(plain[top])
+    assert yaml.safe_load(asked[top])["components"] == ["further-rules", "network-policies"]
+    assert {path for path in asked if asked[path] != plain.get(path)} == {top}
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
@@ -72,6 +93,11 @@ def test_namespace_and_labels_reach_the_objects(tmp_path: Path) -> None:
         (["--format", "kustomize", "--label", "a=b", "--label", "a=c"], "--label: found a twice"),
         (["--format", "kustomize", "--namespace", "Watch"], "--namespace: found 'Watch'; allowed: lower case"),
         (["--namespace", "watch"], "found with --format plain; allowed: with prometheus-operator and kustomize"),
+        (["--with", "further-rules"], "found with --format plain; allowed: with prometheus-operator and kustomize"),
+        (
+            ["--format", "kustomize", "--with", "exporter-network-policy"],
+            "--with: found exporter-network-policy with --format kustomize; allowed: network-policies, further-rules",
+        ),
     ],
 )
 def test_wrong_flags_say_what_is_allowed(flags: list[str], says: str, tmp_path: Path) -> None:

@@ -26,10 +26,12 @@ from prometheus_tools import LOADED_RULES, ROOT, run
 
 PLACE = bundle.Place("watch", {"release": "prometheus"})
 FOR_OPERATOR = objects(bundle.contents("prometheus-operator", PLACE))
+WHOLE = bundle.contents("prometheus-operator", PLACE, bundle.PARTS)
+MORE = objects({path: data for path, data in WHOLE.items() if path.parts[0] in bundle.PARTS})
 KUSTOMIZE = bundle.contents("kustomize", PLACE)
 FOR_KUSTOMIZE = objects(KUSTOMIZE)
 HANDLER = KUSTOMIZE[Path("handler/handler.yml")].decode()
-ALL = [*FOR_OPERATOR, *FOR_KUSTOMIZE]
+ALL = [*FOR_OPERATOR, *MORE, *FOR_KUSTOMIZE]
 OF_THE_CORE = [each for each in ALL if OPERATOR not in each["apiVersion"]]
 OF_THE_OPERATOR = [each for each in ALL if OPERATOR in each["apiVersion"]]
 MEBIBYTE = 1 << 20
@@ -62,7 +64,7 @@ def test_objects_of_the_operator_are_those_of_its_definitions() -> None:
 
 
 def test_names_are_ours_and_no_two_objects_share_one() -> None:
-    for found in (FOR_OPERATOR, FOR_KUSTOMIZE):
+    for found in ([*FOR_OPERATOR, *MORE], FOR_KUSTOMIZE):
         names = [(each["kind"], each["metadata"]["name"]) for each in found]
         ours = [name for name in names if name[1] not in {"any", "clicks"}]
         assert len(ours) == len(set(ours))
@@ -70,13 +72,15 @@ def test_names_are_ours_and_no_two_objects_share_one() -> None:
 
 
 def test_every_object_is_small_enough_for_the_api_server() -> None:
-    for each in FOR_OPERATOR:
+    for each in [*FOR_OPERATOR, *MORE]:
         assert len(json.dumps(each)) < MEBIBYTE
 
 
 def test_namespace_and_labels_are_on_every_object_for_the_operator() -> None:
-    for each in FOR_OPERATOR:
-        assert each["metadata"]["namespace"] == "watch"
+    for each in [*FOR_OPERATOR, *MORE]:
+        # Each but one: it goes into every namespace with models.
+        nowhere = each["metadata"]["name"] == "mlcanary-exporter" and each["kind"] == "NetworkPolicy"
+        assert each["metadata"].get("namespace") == (None if nowhere else "watch")
         assert each["metadata"]["labels"].items() >= {
             ("release", "prometheus"),
             ("app.kubernetes.io/part-of", "mlcanary"),
@@ -250,6 +254,16 @@ def test_policies_let_in_who_scrapes_and_nobody_out_of_the_model_server() -> Non
     open_ports = [range(p["port"], p["endPort"] + 1) for p in others["ports"] if p["protocol"] == "TCP"]
     assert {port for each in open_ports for port in each} == set(range(1, 65536)) - {10877}
     assert "from" not in others
+
+
+def test_what_is_asked_for_is_what_the_components_of_kustomize_hold() -> None:
+    """Policies and rules are the same in both formats, but for the namespace, which a kustomization adds."""
+    assert {each["kind"] for each in MORE} == {"NetworkPolicy", "PrometheusRule"}
+    for each in MORE:
+        kind, name = each["kind"], each["metadata"]["name"]
+        assert each["spec"] == named(FOR_KUSTOMIZE, kind, name)["spec"]
+    policies = WHOLE[Path("network-policies/policies.yaml")].decode()
+    assert "argo-rollouts" in policies, "what people are to add stands in a comment"
 
 
 def test_tokens_are_keys_of_one_secret() -> None:

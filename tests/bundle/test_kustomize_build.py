@@ -92,6 +92,15 @@ def test_the_further_rules_are_off_until_a_kustomization_names_them(folder: Path
     }
 
 
+def test_what_the_export_was_asked_for_is_applied_with_the_rest(tmp_path: Path) -> None:
+    bundle.export(tmp_path, bundle.contents("kustomize", PLACE, ("network-policies", "further-rules")))
+    found = built(tmp_path)
+    assert {each["metadata"]["namespace"] for each in found} == {"watch"}
+    assert named(found, "PrometheusRule", "mlcanary-further-canary-recording")["metadata"]["labels"]["release"]
+    for name in ("judge", "handler"):
+        check_core(named(found, "NetworkPolicy", f"mlcanary-{name}"), RELEASES[0])
+
+
 def added(component: Path, one: Path) -> list[Object]:
     """What a kustomization of only this component would apply."""
     one.mkdir()

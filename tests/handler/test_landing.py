@@ -92,7 +92,10 @@ def pages(text: str, viewer: Viewer) -> list[str]:
     one, row = target(text), answers.AuditAnswer(1, 1.7e9, text, text, text, {text: text}, text)
     action = answers.ActionAnswer(text, "rollback", text, 0, 1, {text: 1}, {text: 1}, 1.7e9, 1.7e9, text, text, text)
     entry = answers.TimelineEntry(1.7e9, text, text, text)
-    detail = answers.IncidentDetail(incident(text), {text: text}, [action], None, [entry], [row])
+    approval = answers.ApprovalAnswer(text, 1.7e9, text)
+    detail = answers.IncidentDetail(
+        incident(text), {text: text}, [action], None, [entry], [row], [text], [approval], approvals_missing=1
+    )
     plan = answers.PlanAnswer(text, "rollback", text, text, text, {text: 1}, {text: 1}, text)
     order = answers.OrderAnswer(text, text, "rollback", text, text, text, False, text, 1.7e9, "refused", text)
     version = answers.VersionAnswer(text, text, text, "quarantined", text, text, 1.7e9)

@@ -101,6 +101,20 @@ async def test_a_silenced_alert_is_neither_acted_on_nor_missed_until_the_silence
         assert handler.count("missed_webhooks_total", "router") == 0
 
 
+async def test_an_alert_silenced_from_its_start_is_acted_on_when_that_ends_and_no_webhook_was_lost(
+    tmp_path: Path, haproxy: HAProxy, api: QueryAPI, shipped: str
+) -> None:
+    fire(shipped, LABELS)
+    name = silence(shipped)
+    api.release.alerts, api.release.active_at = [dict(LABELS)], 1_700_000_000.5
+    async with handling(tmp_path, asking(api, haproxy, shipped)) as handler:
+        await until(lambda: sum(q.startswith("ALERTS{") for q in api.queries) >= 8)  # beyond the patience with webhooks
+        assert handler.incident() is None
+        expire(shipped, name)
+        await until(lambda: handler.state() == "resolved")
+        assert handler.count("missed_webhooks_total", "router") == 0
+
+
 async def test_what_the_shipped_inhibitions_hold_is_not_acted_on(
     tmp_path: Path, haproxy: HAProxy, api: QueryAPI, shipped: str
 ) -> None:

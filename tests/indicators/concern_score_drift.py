@@ -64,6 +64,6 @@ CONCERN = Concern(
         "Score drift (PSI)": oracle("psi"),
         "Prediction drift (chi-square)": oracle("chisquare"),
         "Prediction drift (Wasserstein)": oracle("wasserstein"),
-        "Prediction drift (Jensen-Shannon)": oracle("jensen_shannon_nats"),
+        "Prediction drift (Le Cam)": oracle("le_cam_ratio"),
     },
 )

@@ -45,7 +45,7 @@ RECORDED = {
     "mlcanary_window_feature_bin_zscore": f"{_FEATURE}:bin_zscore5m",
     "mlcanary_window_feature_psi": f"{_FEATURE}:psi5m",
     "mlcanary_window_feature_psi_expected": f"{_FEATURE}:psi_expected5m",
-    "mlcanary_window_feature_jensen_shannon_nats": f"{_FEATURE}:jensen_shannon5m",
+    "mlcanary_window_feature_le_cam_ratio": f"{_FEATURE}:le_cam5m",
     "mlcanary_window_feature_wasserstein": f"{_FEATURE}:wasserstein_raw5m",
     "mlcanary_window_feature_wasserstein_stddevs": f"{_FEATURE}:wasserstein5m",
     "mlcanary_window_feature_wasserstein_critical_stddevs": f"{_FEATURE}:wasserstein_critical5m",

@@ -47,7 +47,7 @@ READ = ("mlcanary_feature_", "mlcanary_prediction", "mlcanary_model_info")
 RECORDED = {
     "psi": "psi",
     "psi_expected": "psi{x}_expected",
-    "jensen_shannon_nats": "jensen_shannon",
+    "le_cam_ratio": "le_cam",
     "total_variation_ratio": "total_variation",
     "chisquare": "chisquare",
     "cramers_v_ratio": "cramers_v",
@@ -169,7 +169,7 @@ def _figures(
     critical = _critical(degrees)
     yield Expected(f"{F}chisquare{x}_critical{window}", critical, of)
     yield Expected(f"{F}psi{x}_critical{window}", critical * noise, of)
-    yield Expected(f"{F}jensen_shannon{x}_critical{window}", critical * noise / 8, of)
+    yield Expected(f"{F}le_cam{x}_critical{window}", critical * noise / 4, of)
 
 
 def _critical(degrees: int) -> float:

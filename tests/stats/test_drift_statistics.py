@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
+from scipy.spatial.distance import jensenshannon
 
 from mlcanary.stats.chi_square import chi_square_from_counts, chi_square_quantile, chi_square_tail
-from mlcanary.stats.jensen_shannon import jensen_shannon_from_counts
 from mlcanary.stats.ks import ks_critical
+from mlcanary.stats.le_cam import le_cam_from_counts
 from mlcanary.stats.psi import psi_from_counts
 from mlcanary.stats.share_change import largest_change_critical, largest_share_change, share_change
 from mlcanary.stats.total_variation import total_variation_from_counts
@@ -51,7 +52,7 @@ def test_distances_are_symmetric_and_zero_only_for_equal_shares(a: np.ndarray, b
     gaps = np.array([0.0, 1.0, 0.5, 2.0, 0.25, 1.0])
     for distance in (
         psi_from_counts,
-        jensen_shannon_from_counts,
+        le_cam_from_counts,
         total_variation_from_counts,
         lambda x, y: wasserstein_from_counts(x, y, gaps),
         lambda x, y: None if (found := chi_square_from_counts(x, y)) is None else found.statistic,
@@ -68,12 +69,14 @@ def test_distances_are_symmetric_and_zero_only_for_equal_shares(a: np.ndarray, b
 
 @given(COUNTS, COUNTS)
 def test_known_inequalities_hold_between_the_distances(a: np.ndarray, b: np.ndarray) -> None:
-    """JSD <= ln 2 TV (Lin 1991), TV^2 / 2 <= JSD (Pinsker on both halves), and V^2 <= 1."""
-    moved, divergence = total_variation_from_counts(a, b), jensen_shannon_from_counts(a, b)
+    """TV^2 <= LC <= TV (Cauchy & Schwarz), LC / 2 <= JSD <= ln 2 LC (Topsoe 2000), and V^2 <= 1."""
+    moved, distance = total_variation_from_counts(a, b), le_cam_from_counts(a, b)
     chi_square = chi_square_from_counts(a, b)
-    if moved is None or divergence is None or chi_square is None:
+    if moved is None or distance is None or chi_square is None:
         return
-    assert moved**2 / 2 - 1e-12 <= divergence <= math.log(2) * moved + 1e-12
+    assert moved**2 - 1e-12 <= distance <= moved + 1e-12
+    divergence = float(jensenshannon(a, b)) ** 2
+    assert distance / 2 - 1e-9 <= divergence <= math.log(2) * distance + 1e-9
     assert chi_square.cramers_v <= 1 + 1e-12
 
 

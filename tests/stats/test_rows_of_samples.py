@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.binned_quantile import binned_quantile, binned_quantiles
 from mlcanary.stats.chi_square import chi_square, chi_square_from_counts
-from mlcanary.stats.jensen_shannon import jensen_shannon, jensen_shannon_from_counts
 from mlcanary.stats.ks import ks, ks_critical, ks_from_counts
+from mlcanary.stats.le_cam import le_cam, le_cam_from_counts
 from mlcanary.stats.moments import Moments, means, moment_sums, variances
 from mlcanary.stats.psi import psi, psi_from_counts
 from mlcanary.stats.roc_auc import below
@@ -49,7 +49,7 @@ def filled(values: Floats, more: int, rest: float = 0.0) -> Floats:
 
 STATISTICS: dict[str, tuple[Alone, AtOnce]] = {
     "psi": (psi_from_counts, lambda a, b, _: psi(a, b)),
-    "jensen_shannon": (jensen_shannon_from_counts, lambda a, b, _: jensen_shannon(a, b)),
+    "le_cam": (le_cam_from_counts, lambda a, b, _: le_cam(a, b)),
     "total_variation": (total_variation_from_counts, lambda a, b, _: total_variation(a, b)),
     "chi_square": (chi_square_from_counts, lambda a, b, _: chi_square(a, b)),
     "ks": (

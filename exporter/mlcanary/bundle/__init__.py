@@ -6,7 +6,7 @@ Guarantee: the same version, format and flags give the same bytes; a file that d
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from mlcanary.bundle import kustomize, operator
@@ -14,30 +14,45 @@ from mlcanary.bundle.place import Place, labels_of
 from mlcanary.bundle.shipped import FOLDERS, files, own, root
 from mlcanary.errors import ConfigError
 
-__all__ = ["FOLDERS", "FORMATS", "RUNBOOKS", "Place", "contents", "export", "files", "labels_of", "moved", "root"]
+__all__ = [
+    "FOLDERS",
+    "FORMATS",
+    "PARTS",
+    "RUNBOOKS",
+    "Place",
+    "contents",
+    "export",
+    "files",
+    "labels_of",
+    "moved",
+    "root",
+]
 
 FORMATS = ("plain", "prometheus-operator", "kustomize")
+PARTS = ("network-policies", "exporter-network-policy", "further-rules")
+"""What a cluster gets only if it is asked for."""
 RUNBOOKS = "https://github.com/mlcanary/mlcanary/blob/main/docs/runbooks.md"
 """Where the shipped alerts and dashboards look for their runbooks; the alert's name in small letters is the anchor."""
 _OWN = ("systemd", "prometheus")
 _URL = re.compile(r"https?://[A-Za-z0-9\[][A-Za-z0-9._~:/?@!$&()*+,;=%\[\]-]*")
 
 
-def contents(kind: str = "plain", place: Place | None = None) -> dict[Path, bytes]:
+def contents(kind: str = "plain", place: Place | None = None, parts: Collection[str] = ()) -> dict[Path, bytes]:
     """What a format of FORMATS consists of, by path, in order.
 
     `plain`: the shipped files as they are, units for systemd, examples for Prometheus. `prometheus-operator`: objects
-    to apply. `kustomize`: the same with judge, handler and sidecar. Raises ConfigError for a place with `plain`, which
-    has none.
+    to apply. `kustomize`: the same with judge, handler and sidecar. `parts`: those of PARTS that are wanted too.
+    Raises ConfigError for a place or parts with `plain`, which has none, and for the exporter's policy with
+    `kustomize`, whose top holds no model servers.
     """
     if kind == "prometheus-operator":
-        return operator.contents(place or Place())
+        return operator.contents(place or Place(), parts)
     if kind == "kustomize":
-        return kustomize.contents(place or Place())
-    if place is not None:
+        return kustomize.contents(place or Place(), parts)
+    if place is not None or parts:
         raise ConfigError(
-            "--namespace and --label: found with --format plain; allowed: with prometheus-operator and kustomize",
-            hint="leave them out, or choose another --format",
+            "--namespace, --label, --with: found with --format plain; allowed: with prometheus-operator and kustomize",
+            hint="leave them out, or choose another --format; further rules are in rules/further/ of a plain export",
         )
     base = root()
     made = {name: (base / name).read_bytes() for name in files()}

@@ -6,6 +6,7 @@ handler.yml, web.yml, exporter.yml, dashboards) are files, and the ConfigMaps ar
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mlcanary.bundle import operator
 from mlcanary.bundle.place import PART_OF, Place
 from mlcanary.bundle.shipped import own, root
 from mlcanary.bundle.yaml_text import comment_of, dumped, loaded
+from mlcanary.errors import ConfigError
 
 _API = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 _COMPONENT = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
@@ -23,26 +25,34 @@ kubectl apply --server-side -k .
 Leave out what you do not want: judge, handler, or monitoring where no Prometheus operator runs.
 Not in here: handler-rbac/ (rights in the models' namespaces; take the types that you use), exporter-sidecar/ and
 exporter-network-policy/ (components for your own model servers) and example/ (how such a server looks).
-Off until you add `components: [network-policies, further-rules]`: who may reach judge and handler; what no dashboard
-reads, such as drift over 5m, which is dear for many models."""
+Off until you add `components: [network-policies, further-rules]` here (or export `--with` them): who may reach judge
+and handler; what no dashboard reads, such as drift over 5m, which is dear for many models."""
 _POLICY = Path("exporter-network-policy/policy.yaml")
 
 
-def contents(place: Place) -> dict[Path, bytes]:
-    """All files of `--format kustomize`."""
+def contents(place: Place, parts: Collection[str] = ()) -> dict[Path, bytes]:
+    """All files of `--format kustomize`; the top one names the components `parts`.
+
+    Raises ConfigError for the policy of exporters: it belongs into the kustomization of the model servers.
+    """
+    if _POLICY.parent.name in parts:
+        raise ConfigError(
+            f"--with: found {_POLICY.parent} with --format kustomize; allowed: network-policies, further-rules",
+            hint=f"put components: [../mlcanary/{_POLICY.parent}] into the kustomization of your model servers",
+        )
     made = {name: data for name, data in own("kubernetes").items() if name.name != "monitors.yaml"}
     made |= _monitoring(place)
-    further = operator.prometheus_rules(place, "rules/further")
-    made |= {Path("further-rules") / name: data for name, data in further.items()}
+    further = operator.further_rules(place)
+    made |= further
     made[Path("handler-rbac/handler-rbac.yaml")] = _rights(place)
-    made[_POLICY] = _policy(made[_POLICY].decode(), place)
+    made[_POLICY] = operator.exporter_policy(place)
     for folder, kustomization, comment in (
-        (".", _top(place), _TOP),
+        (".", _top(place, parts), _TOP),
         ("judge", _with_files("judge", "judge.yml"), ""),
         ("handler", _with_files("handler", "handler.yml", "web.yml"), ""),
         ("handler-rbac", {**_API, "resources": ["handler-rbac.yaml"]}, ""),
         ("exporter-sidecar", _sidecar(), "Patches every Deployment of the kustomization that names it."),
-        ("further-rules", {**_COMPONENT, "resources": sorted(map(str, further))}, ""),
+        ("further-rules", {**_COMPONENT, "resources": sorted(path.name for path in further)}, ""),
         ("network-policies", {**_COMPONENT, "resources": ["policies.yaml"]}, ""),
         (
             "exporter-network-policy",
@@ -55,11 +65,12 @@ def contents(place: Place) -> dict[Path, bytes]:
     return dict(sorted(made.items()))
 
 
-def _top(place: Place) -> dict[str, Any]:
+def _top(place: Place, parts: Collection[str]) -> dict[str, Any]:
     return {
         **_API,
         "namespace": place.namespace,
         "resources": ["monitoring", "judge", "handler"],
+        **({"components": sorted(set(parts))} if parts else {}),
         "labels": [{"pairs": {**PART_OF, **place.labels}, "includeSelectors": False}],
         "images": _IMAGES,
     }
@@ -107,14 +118,6 @@ def _sidecar() -> dict[str, Any]:
         "patches": [{"path": "sidecar.yaml", "target": {"kind": "Deployment"}}],
         "images": _IMAGES,
     }
-
-
-def _policy(text: str, place: Place) -> bytes:
-    """The exporter's policy, with the namespace where Prometheus is."""
-    (document,) = loaded(text)
-    prometheus = document["spec"]["ingress"][0]["from"][0]
-    prometheus["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] = place.namespace
-    return dumped([document], comment_of(text))
 
 
 def _rights(place: Place) -> bytes:

@@ -6,6 +6,8 @@ object is called `mlcanary-...`, and no two of a kind have one name.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +66,23 @@ def routes(place: Place) -> bytes:
     return dumped(alertmanager_configs(shipped, place), ALERTMANAGER_NOTE)
 
 
-def contents(place: Place) -> dict[Path, bytes]:
-    """All files of `--format prometheus-operator`."""
+def further_rules(place: Place) -> dict[Path, bytes]:
+    """The PrometheusRules of what no alert and no dashboard reads."""
+    return {Path("further-rules") / name: data for name, data in prometheus_rules(place, "rules/further").items()}
+
+
+def exporter_policy(place: Place) -> bytes:
+    """The exporter's NetworkPolicy. It lets the namespace of `place` in, and has none: it goes where models are."""
+    text = own("kubernetes")[Path("exporter-network-policy/policy.yaml")].decode()
+    (document,) = loaded(text)
+    prometheus = document["spec"]["ingress"][0]["from"][0]
+    prometheus["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] = place.namespace
+    document["metadata"] = {k: v for k, v in place.placed(document)["metadata"].items() if k != "namespace"}
+    return dumped([document], comment_of(text))
+
+
+def contents(place: Place, parts: Collection[str] = ()) -> dict[Path, bytes]:
+    """All files of `--format prometheus-operator`, with the `parts` that are wanted too."""
     made = {Path("rules") / name: data for name, data in prometheus_rules(place).items()}
     for name, data in dashboards().items():
         file = name.removeprefix("mlcanary-dashboard-") + ".json"
@@ -77,7 +94,27 @@ def contents(place: Place) -> dict[Path, bytes]:
         "Messages: in the Alertmanager object, configMaps: [mlcanary-alertmanager-templates]; in its configuration,\n"
         "templates: [/etc/alertmanager/configmaps/mlcanary-alertmanager-templates/*.tmpl]",
     )
+    made |= {name: data for part in parts for name, data in _part(part, place).items()}
     return dict(sorted(made.items()))
+
+
+def _part(part: str, place: Place) -> dict[Path, bytes]:
+    if part == "further-rules":
+        return further_rules(place)
+    if part == "network-policies":
+        return {Path("network-policies/policies.yaml"): _policies(place)}
+    note = f"# In each namespace with models: kubectl apply -n models -f {part}/\n#\n"
+    return {Path(part) / "policy.yaml": note.encode() + exporter_policy(place)}
+
+
+def _policies(place: Place) -> bytes:
+    """The policies of judge and handler. Text, not documents: the comments inside say what to add where."""
+    text = own("kubernetes")[Path("network-policies/policies.yaml")].decode()
+
+    def placed(found: re.Match[str]) -> str:
+        return dumped([{"metadata": place.metadata(found[1])}]).decode()
+
+    return re.sub(r"metadata:\n  name: (\S+)\n", placed, text).encode()
 
 
 def _config_map(place: Place, name: str, data: dict[str, bytes], labels: dict[str, str]) -> dict[str, Any]:

@@ -19,6 +19,14 @@ def command() -> None:
 def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option(
+            "--with",
+            "parts",
+            multiple=True,
+            type=click.Choice(bundle.PARTS),
+            help="What a cluster gets only if asked: policies of judge and handler, of exporters, rules that nothing "
+            "shipped reads. May be repeated; with kustomize all are there as components, and this turns one on.",
+        ),
+        click.option(
             "--label",
             "labels",
             multiple=True,
@@ -39,18 +47,18 @@ def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def _chosen(kind: str, namespace: str | None, labels: tuple[str, ...]) -> dict[Path, bytes]:
+def _chosen(kind: str, namespace: str | None, labels: tuple[str, ...], parts: tuple[str, ...]) -> dict[Path, bytes]:
     if namespace is None and not labels:
-        return bundle.contents(kind)
+        return bundle.contents(kind, parts=parts)
     place = bundle.Place(labels=bundle.labels_of(labels))
-    return bundle.contents(kind, place if namespace is None else bundle.Place(namespace, place.labels))
+    return bundle.contents(kind, place if namespace is None else bundle.Place(namespace, place.labels), parts)
 
 
 @command.command("list")
 @_choice
-def list_files(kind: str, namespace: str | None, labels: tuple[str, ...]) -> None:
+def list_files(kind: str, namespace: str | None, labels: tuple[str, ...], parts: tuple[str, ...]) -> None:
     """Print the files of a format."""
-    for name in _chosen(kind, namespace, labels):
+    for name in _chosen(kind, namespace, labels, parts):
         click.echo(name)
 
 
@@ -62,8 +70,15 @@ def list_files(kind: str, namespace: str | None, labels: tuple[str, ...]) -> Non
     metavar="URL",
     help=f"Your copy of docs/runbooks.md, for networks that do not reach {bundle.RUNBOOKS}.",
 )
-def export(directory: Path, kind: str, namespace: str | None, labels: tuple[str, ...], runbook_url: str | None) -> None:
+def export(
+    directory: Path,
+    kind: str,
+    namespace: str | None,
+    labels: tuple[str, ...],
+    parts: tuple[str, ...],
+    runbook_url: str | None,
+) -> None:
     """Write the files of a format into DIRECTORY. A file there that differs is never overwritten."""
-    wanted = _chosen(kind, namespace, labels)
+    wanted = _chosen(kind, namespace, labels, parts)
     for path in bundle.export(directory, wanted if runbook_url is None else bundle.moved(wanted, runbook_url)):
         click.echo(path)

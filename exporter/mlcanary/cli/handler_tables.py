@@ -75,7 +75,18 @@ def _incident(target: Row) -> str:
         return f"dry run: {decision['version']} -> {decision['destination']}, {when(decision['at'])}"
     if incident is None:
         return NOTHING
-    return f"{incident['id']} {incident['bad']} -> {incident['good']}: {incident['state']}"
+    missing = f", {_missing(target)}" if target.get("approvals_missing") else ""  # an older handler does not tell
+    return f"{incident['id']} {incident['bad']} -> {incident['good']}: {incident['state']}{missing}"
+
+
+def _missing(answer: Row) -> str:
+    """How many people have still to approve, and who may."""
+    return f"{answer['approvals_missing']} approval is missing, may approve: {_who(answer)}"
+
+
+def _who(answer: Row) -> str:
+    names = ", ".join(map(_line, answer["approvers"]))
+    return names or "nobody: no principal of the web configuration has the scope approve"
 
 
 def decisions(answer: Row) -> str:
@@ -116,7 +127,8 @@ def incident(answer: Row) -> str:
         "asked by": found["actor"],
         "plan": found["plan"],
         "expires": when(found["expires"]) if found["expires"] else "",
-        "approvers": ", ".join(answer["approvers"]),
+        "approved": "; ".join(f"by {each['actor']}, {when(each['at'])}" for each in answer.get("approvals", ())),
+        "approval": _missing(answer) if answer.get("approvals_missing") else "",
         "seen by": found["acknowledged_by"] or "nobody",
         "proof": f"{proof['passed']} of {proof['windows']} windows: {proof['note']}" if proof else "",
         "note": found["note"],
@@ -132,13 +144,12 @@ def incident(answer: Row) -> str:
 
 def waiting(answer: Row) -> str:
     """What an incident that waits for a person waits for: who may approve it, with which command, until when."""
-    found, names = answer["incident"], answer["approvers"]
+    found = answer["incident"]
     order = f"{_line(found['id'])} --plan {_line(found['plan'])}"
-    who = ", ".join(map(_line, names)) or "nobody: no principal of the web configuration has the scope approve"
     return "\n".join(
         (
             f"waits for approval until {when(found['expires'])}; the version keeps its traffic until then",
-            f"  may approve: {who}",
+            f"  may approve: {_who(answer)}",
             f"  approve:     mlcanary handler approve {order} --wait",
             f"  refuse:      mlcanary handler refuse {order}",
         )

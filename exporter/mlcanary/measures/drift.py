@@ -15,8 +15,8 @@ from mlcanary.measures.feature_stack import FeatureStack, Labels, Mask, chosen
 from mlcanary.records import Run, Shown
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.chi_square import chi_square, chi_square_quantile
-from mlcanary.stats.jensen_shannon import jensen_shannon
 from mlcanary.stats.ks import ks, ks_critical
+from mlcanary.stats.le_cam import le_cam
 from mlcanary.stats.psi import psi
 from mlcanary.stats.sample_size import sample_size
 from mlcanary.stats.share_change import largest_change_critical, largest_rise, share_change
@@ -42,8 +42,8 @@ DRIFT_FAMILIES = (
     "mlcanary_window_feature_psi",
     "mlcanary_window_feature_psi_expected",
     "mlcanary_window_feature_psi_critical",
-    "mlcanary_window_feature_jensen_shannon_nats",
-    "mlcanary_window_feature_jensen_shannon_critical_nats",
+    "mlcanary_window_feature_le_cam_ratio",
+    "mlcanary_window_feature_le_cam_critical_ratio",
     "mlcanary_window_feature_wasserstein",
     "mlcanary_window_feature_wasserstein_stddevs",
     "mlcanary_window_feature_wasserstein_critical_stddevs",
@@ -119,7 +119,7 @@ def _of_any_kind(stack: FeatureStack, counts: Floats, seen: Mask) -> Iterator[Ru
             "bin_zscore_critical": np.array([largest_change_critical(max(k, 0) + 1, FALSE_ALARM) for k in degrees]),
             "psi": psi(counts, stack.counts),
             "psi_expected": moved.degrees * noise,
-            "jensen_shannon_nats": jensen_shannon(counts, stack.counts),
+            "le_cam_ratio": le_cam(counts, stack.counts),
         },
     )
     critical = np.array([chi_square_quantile(FALSE_ALARM, max(k, 1)) for k in degrees])
@@ -129,7 +129,7 @@ def _of_any_kind(stack: FeatureStack, counts: Floats, seen: Mask) -> Iterator[Ru
         {
             "chisquare_critical": critical,
             "psi_critical": critical * noise,
-            "jensen_shannon_critical_nats": critical * noise / 8,
+            "le_cam_critical_ratio": critical * noise / 4,
         },
     )
 

@@ -51,10 +51,40 @@ async def test_without_wait_it_says_who_must_approve_and_ends_with_3(people: Peo
     assert how == f"  approve:     mlcanary handler approve {incident.id} --plan {incident.plan} --wait"
     assert otherwise == f"  refuse:      mlcanary handler refuse {incident.id} --plan {incident.plan}"
     shown = await run(people, "show", incident.id, by="rita")
-    assert "approvers: alex, alex.program, root\n" in shown.stdout
+    missing = "1 approval is missing, may approve: alex, alex.program, root"
+    assert f"approval:  {missing}\n" in shown.stdout
+    assert f"{incident.id} v2 -> v1: awaiting_approval, {missing}" in (await run(people, "status", by="rita")).stdout
     approved = await run(people, *how.split()[3:], by="alex")
     assert approved.exit_code == 0, approved.output
     assert people.handler.state() == "resolved"
+    assert "approval" not in (await run(people, "status", by="rita")).stdout
+    shown = await run(people, "show", incident.id, by="rita")
+    assert re.search(r"^approved:  by alex\.program, 20..-..-.. ..:..:..Z$", shown.stdout, re.MULTILINE)
+    assert "may approve" not in shown.stdout
+
+
+async def test_who_may_approve_and_who_did_are_on_the_pages_and_in_the_api(people: People) -> None:
+    await run(people, "rollback", "router", "v2", "--yes", "--reason", "complaints", by="root")
+    incident = people.handler.incident()
+    assert incident is not None
+    missing = "1 approval is missing; may approve: alex, alex.program, root"
+    here, at = f"/incidents/{incident.id}", people.handler.service.now()
+    for page in ("/", "/targets/router", here):
+        assert missing in (await people.ask("GET", page, by="rita")).text
+    target = (await people.ask("GET", "/v1/targets/router", by="rita")).json
+    for told in (target, (await people.ask("GET", f"/v1{here}", by="rita")).json):
+        assert (told["approvals_missing"], told["approvers"]) == (1, ["alex", "alex.program", "root"])
+    answer = await people.ask("POST", f"/v1{here}/approve", {"plan": incident.plan}, by="alex")
+    assert answer.status == 202
+    await until(lambda: people.handler.state() == "resolved")
+    told = (await people.ask("GET", f"/v1{here}", by="rita")).json
+    assert (told["approvals_missing"], told["approvers"]) == (0, [])
+    (given,) = told["approvals"]
+    assert (given["actor"], given["plan"]) == ("alex.program", incident.plan)
+    assert at <= given["at"] <= people.handler.service.now()
+    text = (await people.ask("GET", here, by="rita")).text
+    assert "<dt>approval</dt><dd>approved by alex.program, 20" in text
+    assert "may approve" not in text
 
 
 async def test_with_wait_it_says_so_at_once_and_ends_as_the_approver_decides(people: People) -> None:

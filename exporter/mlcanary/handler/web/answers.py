@@ -192,8 +192,20 @@ class AuditAnswer(Told, frozen=True):
     hash: str
 
 
+class ApprovalAnswer(Told, frozen=True):
+    """Who approved which plan, and when."""
+
+    actor: str
+    at: float
+    plan: str
+
+
 class IncidentDetail(Told, frozen=True):
-    """All that is known of an incident. `approvers`: who may approve its plan, by name, while it waits for that."""
+    """All that is known of an incident.
+
+    `approvals`: who approved its plan. While it waits for that, `approvals_missing` is how many more people have to
+    (one is enough), and `approvers` are the names of those who may; else 0 and none.
+    """
 
     incident: IncidentAnswer
     evidence: dict[str, Any]
@@ -202,6 +214,8 @@ class IncidentDetail(Told, frozen=True):
     timeline: list[TimelineEntry]
     audit: list[AuditAnswer]
     approvers: list[str] = []
+    approvals: list[ApprovalAnswer] = []
+    approvals_missing: int = 0
 
 
 class ReleaseDetail(Told, frozen=True):
@@ -262,7 +276,7 @@ class TargetAnswer(Told, frozen=True):
     """The state of a target. `observed`: whether its weights could be read last time.
 
     `evidence`: what the judge says of the open release, and what it waits for. `decision`: the newest one of the last
-    week that changed nothing.
+    week that changed nothing. `approvers` and `approvals_missing` are those of its incident: see `IncidentDetail`.
     """
 
     name: str
@@ -279,6 +293,8 @@ class TargetAnswer(Told, frozen=True):
     verification: VerificationAnswer | None
     capacity: CapacityAnswer
     decision: DecisionAnswer | None = None
+    approvers: list[str] = []
+    approvals_missing: int = 0
 
 
 class TargetList(Told, frozen=True):

@@ -132,8 +132,17 @@ def _waiting(targets: Sequence[TargetAnswer], viewer: Viewer) -> Iterator[str]:
             f"<strong>{link(target.name, path('targets', target.name))} waits for approval</strong>{escape(left)}",
             f"take the traffic of {escape(incident.bad)} to {escape(incident.good)}, "
             f'plan <code class="hash">{escape(incident.plan)}</code>',
+            escape(approval_line(target.approvals_missing, target.approvers)),
             link("look at the evidence and decide", path("incidents", incident.id)),
         )
+
+
+def approval_line(missing: int, approvers: Sequence[str]) -> str:
+    """How many people have still to approve, and who may; empty where nobody has to."""
+    if not missing:
+        return ""
+    names = ", ".join(approvers) or "nobody: no principal of the web configuration has the scope approve"
+    return f"{missing} approval is missing; may approve: {names}"
 
 
 def _freeze_of_all(everything: Sequence[FreezeAnswer], viewer: Viewer) -> Iterator[str]:

@@ -45,6 +45,7 @@ from mlcanary.handler.web.forms import (
     whole,
 )
 from mlcanary.handler.web.page import (
+    approval_line,
     audit_table,
     decision_line,
     decision_table,
@@ -99,6 +100,7 @@ def incident_page(detail: IncidentDetail, viewer: Viewer) -> str:
         "asked by": escape(incident.actor),
         "because of": escape(" over ".join(filter(None, (incident.measure, incident.window)))),
         "plan": f'<code class="hash">{escape(incident.plan)}</code>' if incident.plan else "",
+        "approval": escape(_approval(detail)),
         "proof": escape(_proof(detail)),
         "note": escape(incident.note),
         "seen by": escape(_seen(incident)),
@@ -197,7 +199,11 @@ def _state(target: TargetAnswer) -> Iterator[str]:
         }
     )
     if incident is not None and incident.state == IncidentState.AWAITING_APPROVAL:
-        yield notice("wait", f"<strong>{link('decide on it', path('incidents', incident.id))}</strong>")
+        yield notice(
+            "wait",
+            f"<strong>{link('decide on it', path('incidents', incident.id))}</strong>",
+            escape(approval_line(target.approvals_missing, target.approvers)),
+        )
 
 
 def _deeds(target: TargetAnswer, viewer: Viewer) -> Iterator[str]:
@@ -284,6 +290,11 @@ def _seen(incident: IncidentAnswer) -> str:
     if not incident.acknowledged:
         return "nobody"
     return f"{incident.acknowledged_by}, {when(incident.acknowledged)}"
+
+
+def _approval(detail: IncidentDetail) -> str:
+    given = [f"approved by {each.actor}, {when(each.at)}" for each in detail.approvals]
+    return "; ".join(filter(None, (*given, approval_line(detail.approvals_missing, detail.approvers))))
 
 
 def _proof(detail: IncidentDetail) -> str:

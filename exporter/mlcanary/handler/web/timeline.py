@@ -9,7 +9,7 @@ import msgspec
 
 from mlcanary.handler.core.incidents import Incident
 from mlcanary.handler.ledger.audit import AuditRow
-from mlcanary.handler.web.answers import TimelineEntry
+from mlcanary.handler.web.answers import ApprovalAnswer, TimelineEntry
 
 Body = Mapping[str, Any]
 
@@ -31,6 +31,15 @@ def release_timeline(rows: Sequence[AuditRow]) -> list[TimelineEntry]:
             what, note = tell(body)
             entries.append(TimelineEntry(row.at, what, row.actor, note))
     return entries
+
+
+def approvals(rows: Sequence[AuditRow]) -> list[ApprovalAnswer]:
+    """Who approved, oldest first."""
+    return [
+        ApprovalAnswer(row.actor, row.at, str(msgspec.json.decode(row.body, type=dict[str, Any]).get("plan", "")))
+        for row in rows
+        if row.kind == "approve"
+    ]
 
 
 def _entry(incident: Incident, row: AuditRow) -> TimelineEntry | None:

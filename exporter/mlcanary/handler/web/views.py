@@ -15,7 +15,7 @@ from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.web import answers
 from mlcanary.handler.web.decisions import KIND, decision_of
 from mlcanary.handler.web.routing import RequestError
-from mlcanary.handler.web.timeline import release_timeline, timeline
+from mlcanary.handler.web.timeline import approvals, release_timeline, timeline
 
 if TYPE_CHECKING:
     from mlcanary.handler.service import HandlerService
@@ -72,6 +72,8 @@ class Views:
                 capacity.requests_per_second, capacity.headroom, metrics.value("capacity_missing_ratio", name)
             ),
             decision=next(iter(self.decisions(name, 1)), None),
+            approvers=self._approvers(plan, incident),
+            approvals_missing=missing(incident),
         )
 
     def _evidence(self, name: str, release: Release | None) -> str:
@@ -143,10 +145,12 @@ class Views:
             timeline=timeline(incident, rows),
             audit=[audit_of(row) for row in rows],
             approvers=self._approvers(plan, incident),
+            approvals=approvals(rows),
+            approvals_missing=missing(incident),
         )
 
-    def _approvers(self, plan: TargetPlan | None, incident: Incident) -> list[str]:
-        if plan is None or incident.state is not IncidentState.AWAITING_APPROVAL:
+    def _approvers(self, plan: TargetPlan | None, incident: Incident | None) -> list[str]:
+        if plan is None or incident is None or not missing(incident):
             return []
         return list(self._service.approvers(plan, incident.actor))
 
@@ -191,6 +195,11 @@ class Views:
     def quarantined(self) -> list[answers.VersionAnswer]:
         """Artefacts that may get no traffic."""
         return [v for v in self.versions("") if v.status == VersionStatus.QUARANTINED]
+
+
+def missing(incident: Incident | None) -> int:
+    """How many people have still to approve the plan of an incident: one of those who may is enough."""
+    return int(incident is not None and incident.state is IncidentState.AWAITING_APPROVAL)
 
 
 def freeze_of(found: Freeze) -> answers.FreezeAnswer:

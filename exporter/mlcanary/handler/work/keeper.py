@@ -34,6 +34,7 @@ class Keeper:
         self._shift = shift
         self.next_look = 0.0
         self._unheard: dict[tuple[str, str, str], float] = {}
+        self._held: set[tuple[str, str, str]] = set()
         self._effector = effector
         self._env = environment
 
@@ -54,6 +55,7 @@ class Keeper:
             return
         keys = {one.alert.delivery_key for one in found}
         self._unheard = {key: at for key, at in self._unheard.items() if key in keys}
+        self._held &= keys
         for one in found:
             patience = _PATIENCE * self.plan.reconcile
             first = min(self._unheard.setdefault(one.alert.delivery_key, now), now)
@@ -64,10 +66,19 @@ class Keeper:
                 self._take_up(one.alert, since, now)
                 continue
             if await self._silenced(one.alert):
+                self._held.add(one.alert.delivery_key)
                 continue
             if self._env.ledger.receive([(one.alert, self.plan.name)], now) == [True]:
-                self._env.metrics.add("missed_webhooks_total", self.plan.name)
-                log.error("no webhook came for an alert", extra={"target": self.plan.name, "alert": one.alert.name})
+                self._tell(one.alert)
+
+    def _tell(self, alert: Alert) -> None:
+        """Tell that an alert came without a webhook: lost, unless none was to come until now."""
+        about = {"target": self.plan.name, "alert": alert.name}
+        if alert.delivery_key in self._held:
+            log.warning("a silence has ended, and the alert still fires", extra=about)
+            return
+        self._env.metrics.add("missed_webhooks_total", self.plan.name)
+        log.error("no webhook came for an alert", extra=about)
 
     def _take_up(self, alert: Alert, since: float, now: float) -> None:
         """What was only rehearsed, in mode observe, and still fires is decided again once the mode lets it act."""
