@@ -36,8 +36,8 @@ DEFAULT_INTERVAL = 30.0
 
 CPU = "process_cpu_seconds_total"
 WARM_ROUNDS, SECONDS_PER_MODEL = 2, 5.0
-CORES, DEAREST, SHOWN = 2, 60, 12
-SECONDS_PER_SAMPLE = 20e-6
+CORES, DEAREST, SHOWN = 2, 20, 12
+SECONDS_PER_SAMPLE = 12e-6
 """How long writing may take, on a busy machine: the history ends that much later, for it is seen for 5 minutes."""
 
 TIME_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -68,6 +68,7 @@ class Cost:
     rules: dict[str, float] = field(default_factory=dict)
     cpu: float = 0.0
     series: dict[str, int] = field(default_factory=dict)
+    version: str = ""
 
     def share(self, name: str) -> float:
         """CPU seconds of an evaluation of a group: of the round, as much as it took of the time."""
@@ -79,6 +80,7 @@ class Cost:
             self.groups[group["name"]] = group["evaluationTime"]
             for i, rule in enumerate(group["rules"]):
                 self.rules[f"{group['name']}/{i}/{rule['name']}"] = rule["evaluationTime"]
+        self.version = get(f"{url}/api/v1/status/buildinfo")["data"]["version"]
         every = get(f"{url}/api/v1/query", query='count by (__name__) ({__name__=~".+"})')["data"]["result"]
         self.series = {one["metric"]["__name__"]: int(one["value"][1]) for one in every}
 
@@ -152,7 +154,10 @@ def report(
     interval = {group["name"]: seconds(group.get("interval")) for group in groups}
     cpu = fitted(small, large, sizes, models)
     scraped = f"scraped every {fleet.step:.0f} s, {fleet.sidecars} exporters of each version"
-    yield f"{models} models of 2 versions, {fleet.features} features, {scraped}; a line through {sizes} models."
+    yield (
+        f"Prometheus {large.version}: {models} models of 2 versions, {fleet.features} features, {scraped};"
+        f" a line through {sizes[0]} and {sizes[1]} models."
+    )
     yield ""
     cpu_of = f"CPU of an evaluation, s: {sizes[0]} | {sizes[1]} | {models}"
     yield f"| group | rules | series of a model | interval, s | {cpu_of} | cores |"

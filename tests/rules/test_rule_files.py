@@ -55,6 +55,14 @@ def selectors(node: Any) -> Iterator[promql.VectorSelector]:
         yield from selectors(argument)
 
 
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda rule: rule["alert"])
+def test_what_a_text_looks_up_is_of_the_same_place(alert: Mapping[str, Any]) -> None:
+    """Two namespaces may have a model of one name: a query in a text names the place too."""
+    texts = " ".join([*alert["annotations"].values(), *alert["labels"].values()])
+    queries = re.findall(r'[^"\s{]*model=%q', texts)
+    assert set(queries) <= {"cluster=%q,namespace=%q,model=%q"}
+
+
 def test_promtool_finds_nothing_to_complain_about() -> None:
     status, output = run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES)
     assert status == 0, output
