@@ -42,6 +42,8 @@ NUMBERS, CATEGORIES = 24, 6
 BINS, SCORE_BINS, CATEGORY_NAMES = 20, 50, ("DE", "FR", "PL", "IT", "ES")
 CATEGORY_SHARES = (0.4, 0.25, 0.15, 0.12, 0.08)
 PLACE = {"cluster": "eu", "namespace": "shop"}
+MOST_SECONDS = 1800.0
+"""How long promtool may take for the blocks of hundreds of models."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,8 @@ def write_blocks(folder: Path, fleet: Fleet, end: float) -> Counter[str]:
         for i, version, sidecar in product(range(fleet.models), SHARES, range(fleet.sidecars)):
             file.writelines(_sidecar(fleet, i, version, sidecar, tails, end, written))
         file.write("# EOF\n")
-    status, output = run("promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", path, folder)
+    blocks = ("create-blocks-from", "openmetrics", "--quiet")
+    status, output = run("promtool", "tsdb", *blocks, path, folder, seconds=MOST_SECONDS)
     assert status == 0, output
     path.unlink()
     return written
