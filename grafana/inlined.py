@@ -17,9 +17,9 @@ _SCRAPED = re.compile(r"(?<![:\w])mlcanary_\w+(\{)?")
 _OF_ALL_FEATURES = ("mlcanary_feature_rows_total",)
 
 
-def inlined(recorded: str, feature: str = "") -> str:
+def inlined(recorded: str, feature: str = "", now: bool = False) -> str:
     """What the rule of this name says of the chosen model, over what alerts need anyway and over counters."""
-    if recorded in _asked():
+    if recorded in _asked() and not now:
         level = recorded.partition(":")[0]
         return f"{recorded}{{{MODEL}{feature if '_feature' in level else ''}}}"
 
@@ -28,8 +28,14 @@ def inlined(recorded: str, feature: str = "") -> str:
         of_one = name.startswith("mlcanary_feature_") and name not in _OF_ALL_FEATURES
         return f"{name}{{{MODEL}{feature if of_one else ''}{', ' if found[1] else '}'}"
 
-    text = _SCRAPED.sub(chosen, _expressions()[recorded])
-    return f"({_RECORDED.sub(lambda found: inlined(found[0], feature), text)})"
+    expression = _expressions()[recorded]
+    now = now or "rate(" in expression
+    text = _SCRAPED.sub(chosen, expression)
+    return f"({_RECORDED.sub(lambda found: inlined(found[0], feature, now and _windowed(found[0])), text)})"
+
+
+def _windowed(recorded: str) -> bool:
+    return recorded.endswith(tuple(generate.WINDOWS))
 
 
 @cache

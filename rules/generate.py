@@ -164,23 +164,20 @@ def placed(file: str, window: str, name: str, asked: bool, drawn: bool) -> Place
     """Where the rule of this name goes: `asked` by alerts or the handler, `drawn` by dashboards.
 
     Features, and scores by bin, have by far the most series: they have groups of their own, which are evaluated more
-    slowly, and beside the others.
+    slowly, and beside the others. A ratio or a difference takes both sides from one group, or neither: while an hour
+    fills, what two groups say of it may be a quarter apart.
     """
     part = PARTS.get(file, "")
     if file == "canary":
         part = "features" if "_feature" in name else "scores" if "_labeled_score" in name else "figures"
-    interval = _interval(window, part, urgent=file == "objectives" or (asked and file == "canary"))
     if file in DIVIDED and not (asked or drawn):
         stem = f"{part}-{window or 'facts'}" if file == "canary" else f"{file}-{window}"
         return Place(
             f"{FURTHER}further-{file}.recording.yml", f"mlcanary-further-{stem}", _interval(window, part, urgent=False)
         )
-    if file != "canary":
-        return Place(f"{file}.recording.yml", f"mlcanary-{file}-{window}", interval)
-    title = "recording" if asked else "details"
-    return Place(
-        f"{'canary' if asked else title}.recording.yml", f"mlcanary-{title}-{part}-{window or 'facts'}", interval
-    )
+    interval = _interval(window, part, urgent=file in {"canary", "objectives"})
+    group = f"recording-{part}-{window or 'facts'}" if file == "canary" else f"{file}-{window}"
+    return Place(f"{file}.recording.yml", f"mlcanary-{group}", interval)
 
 
 def _interval(window: str, part: str, urgent: bool) -> str:

@@ -103,12 +103,12 @@ def told_by(rule: Mapping[str, Any]) -> str:
     return " ".join((rule["expr"], *rule["labels"].values(), rule["annotations"]["description"]))
 
 
-TIERS = ("recording-", "details-", "")
+TIERS = ("recording-", "")
 LAST = 100
 
 
 def evaluation_order() -> list[str]:
-    """Groups of a cycle: facts, what alerts read, its details, other recordings, what is further; then alerts.
+    """Groups of a cycle: facts, what alerts and dashboards read, other recordings, what is further; then alerts.
 
     In a real Prometheus groups run side by side and are at most one cycle behind each other.
     """

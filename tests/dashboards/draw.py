@@ -45,7 +45,7 @@ BOARDS = ROOT / "grafana" / "dashboards"
 POINTS, WIDTH = 240, 1440
 CHOICE = {"cluster": ".*", "namespace": ".*", "model": MODEL, "version": ".*", "window": "5m", "class": "1"}
 CHOICE |= {"feature": "amount", "__rate_interval": "2m", "__interval": "1m"}
-_DEPTH = 4
+_DEPTH = 5
 """So many recorded series stand upon each other at most."""
 _HIDDEN = ("__name__", "instance", "job")
 
