@@ -8,37 +8,48 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from prometheus_tools import run
-from promtool_cases import evaluation_order, excerpt, recorded_names
+from promtool_cases import evaluation_order, excerpt, read_by, recorded_names, shipped_groups, with_left_edge
 from rule_mutants import Mutant
+from value_worlds import World
 
 Groups = list[dict[str, Any]]
+Mutants = Mapping[int, tuple[Mapping[str, Any], Mutant]]
+"""By their numbers, each a shipped rule and what takes its place."""
+Outcome = tuple[set[int], set[tuple[int, int]]]
+"""Numbers of rules that cannot be evaluated; and which row of the tests fails for which number."""
 AT_ONCE = 30
 ROW = "no_such_label"
 SHIPPED = 0
 """The number of the rules without a fault."""
 
 
-def beside(alert: str, mutants: Mapping[int, tuple[Mapping[str, Any], Mutant]]) -> Groups:
-    """The rules of an alert with these mutants beside them, each a shipped rule and what takes its place."""
-    groups = excerpt([alert])
-    rules = [rule for group in groups for rule in group["rules"]]
-    reads = {rule["record"]: recorded_names(rule["expr"]) for rule in rules if "record" in rule}
+def beside(mutants: Mutants, alerts: Sequence[str] = (), records: Collection[str] = ()) -> Groups:
+    """The rules of these alerts and records, with the mutants beside them, and what these may read instead."""
+    instead = {name for _, mutant in mutants.values() for name in recorded_names(mutant.rule["expr"])}
+    groups = excerpt(alerts, {*records, *instead})
+    reads = _reads(groups)
     for group in groups:
         with_mutants = []
         for rule in group["rules"]:
             with_mutants.append(rule)
             for number, (shipped, mutant) in mutants.items():
                 renamed = _above(shipped.get("record"), reads)
-                if rule.get("alert") == alert or rule.get("record") in renamed:
+                if "alert" in rule or rule["record"] in renamed:
                     with_mutants.append(_named(mutant.rule if rule == shipped else rule, renamed, number))
         group["rules"] = with_mutants
     return groups
+
+
+def _reads(groups: Groups) -> dict[str, set[str]]:
+    """What each recorded series is made from."""
+    rules = (rule for group in groups for rule in group["rules"])
+    return {rule["record"]: recorded_names(rule["expr"]) for rule in rules if "record" in rule}
 
 
 def _above(record: str | None, reads: Mapping[str, set[str]]) -> frozenset[str]:
@@ -50,16 +61,16 @@ def _above(record: str | None, reads: Mapping[str, set[str]]) -> frozenset[str]:
 
 
 def _named(rule: Mapping[str, Any], renamed: frozenset[str], number: int) -> dict[str, Any]:
-    def new(text: str) -> str:
-        names = recorded_names(text) & renamed
-        return re.sub(r"[a-zA-Z0-9_:]+", lambda f: named(f[0], number) if f[0] in names else f[0], text)
-
-    found = {**rule, "expr": new(rule["expr"])}
+    found = {**rule, "expr": _renamed(rule["expr"], renamed, number)}
     for key in ("labels", "annotations"):
         if key in rule:
-            found[key] = {name: new(text) for name, text in rule[key].items()}
+            found[key] = {name: _renamed(text, renamed, number) for name, text in rule[key].items()}
     key = "alert" if "alert" in rule else "record"
     return {**found, key: named(rule[key], number)}
+
+
+def _renamed(text: str, names: Collection[str], number: int) -> str:
+    return re.sub(r"[a-zA-Z0-9_:]+", lambda f: named(f[0], number) if f[0] in names else f[0], text)
 
 
 def named(name: str, number: int) -> str:
@@ -67,23 +78,51 @@ def named(name: str, number: int) -> str:
     return name if number == SHIPPED else f"{name}__{number}"
 
 
-def noticed(
-    alert: str,
-    tests: Sequence[Mapping[str, Any]],
-    every: int,
-    mutants: Mapping[int, tuple[Mapping[str, Any], Mutant]],
-    folder: Path,
-) -> set[int]:
-    """Numbers of the mutants that promtool's tests of an alert tell from the shipped rules, evaluated so many minutes.
+def noticed(alert: str, tests: Sequence[Mapping[str, Any]], every: int, mutants: Mutants, folder: Path) -> set[int]:
+    """Numbers of the mutants that promtool's tests of an alert tell from the shipped rules; `every`: minutes."""
 
-    What does not hold over the shipped rules either tells nothing.
-    """
+    def outcome(batch: Mutants) -> Outcome:
+        return _outcome(alert, beside(batch, [alert]), tests, every, (SHIPPED, *batch), folder)
+
+    return _told_apart(mutants, outcome)
+
+
+def noticed_in(world: World, mutants: Mutants, folder: Path) -> set[int]:
+    """Numbers of the mutants of recording rules for which what a world expects does not hold."""
+    reads = _reads(shipped_groups())
+    rows = [(row, recorded_names(row["expr"]) & reads.keys()) for row in world.test["promql_expr_test"]]
+    above = {number: _above(shipped.get("record"), reads) for number, (shipped, _) in mutants.items()}
+
+    def outcome(batch: Mutants) -> Outcome:
+        asked = []
+        read: set[str] = set()
+        for place, (row, names) in enumerate(rows):
+            concerned = [number for number in batch if names & above[number]]
+            read |= names if concerned else set()
+            asked += [_of_number(row, above.get(n, ()), place, n) for n in (SHIPPED, *concerned) if concerned]
+        groups = with_left_edge(json.dumps({"groups": beside(batch, records=read)}))
+        test = {**read_by(groups, world.test), "promql_expr_test": asked}
+        output = _promtool(groups, [test], world.every, world.order, folder)
+        return _found(output, {(int(p), int(n)) for p, n in re.findall(r'# (\d+) (\d+)", time', output)})
+
+    seen = {number for number, names in above.items() if any(read & names for _, read in rows)}
+    return _told_apart({number: mutants[number] for number in seen}, outcome)
+
+
+def _of_number(row: Mapping[str, Any], names: Collection[str], place: int, number: int) -> dict[str, Any]:
+    """A row that reads the series of a mutant; promtool repeats the remark where it fails."""
+    samples = [{**one, "labels": _renamed(one["labels"], names, number)} for one in row["exp_samples"]]
+    return {**row, "expr": f"{_renamed(row['expr'], names, number)}\n# {place} {number}", "exp_samples": samples}
+
+
+def _told_apart(mutants: Mutants, outcome: Callable[[Mutants], Outcome]) -> set[int]:
+    """Numbers of those that differ from the shipped rules; what does not hold over these either tells nothing."""
     found: set[int] = set()
     left = dict(mutants)
     while left:
         batch = dict(list(left.items())[:AT_ONCE])
-        broken, failed = _outcome(alert, beside(alert, batch), tests, every, (SHIPPED, *batch), folder)
-        assert SHIPPED not in broken, f"{alert}: shipped rules that cannot be evaluated"
+        broken, failed = outcome(batch)
+        assert SHIPPED not in broken, "shipped rules that cannot be evaluated"
         found |= broken
         if broken:
             left = {number: mutant for number, mutant in left.items() if number not in broken}
@@ -96,25 +135,34 @@ def noticed(
 
 def _outcome(
     alert: str, groups: Groups, tests: Sequence[Mapping[str, Any]], every: int, numbers: Sequence[int], folder: Path
-) -> tuple[set[int], set[tuple[int, int]]]:
-    """Numbers of rules that cannot be evaluated; and which row of the tests fails for which number."""
-    text = json.dumps({"groups": groups})
-    (folder / "rules.json").write_text(text)
+) -> Outcome:
     rows = count()
-    document = {
-        "rule_files": [str(folder / "rules.json")],
-        "evaluation_interval": f"{every}m",
-        "group_eval_order": evaluation_order(),
-        "tests": [_of_numbers(test, alert, numbers, rows) for test in tests],
-    }
-    (folder / "promtool.json").write_text(json.dumps(document))
-    status, output = run("promtool", "test", "rules", folder / "promtool.json", seconds=1800.0)
-    broken = {int(number or SHIPPED) for number in re.findall(r"^\s*rule: [\w:]*?(?:__(\d+))?, time", output, re.M)}
+    asked = [_of_numbers(test, alert, numbers, rows) for test in tests]
+    output = _promtool(json.dumps({"groups": groups}), asked, f"{every}m", evaluation_order(), folder)
     of_row = rf'expr: .*?\\"{alert}(?:__(\d+))?\\",{ROW}!=\\"(\d+)'
     failed = {(int(row), int(number or SHIPPED)) for number, row in re.findall(of_row, output)}
     told = re.findall(rf"^\s*alertname: {alert}(?:__(\d+))?, time", output, re.M)
-    failed |= {(-1, int(number or SHIPPED)) for number in told}
-    assert bool(status) == bool(broken or failed), output
+    return _found(output, failed | {(-1, int(number or SHIPPED)) for number in told})
+
+
+def _promtool(rules: str, tests: Sequence[Mapping[str, Any]], every: str, order: Sequence[str], folder: Path) -> str:
+    """What promtool says; nothing where all holds."""
+    (folder / "rules.json").write_text(rules)
+    document = {
+        "rule_files": [str(folder / "rules.json")],
+        "evaluation_interval": every,
+        "group_eval_order": order,
+        "tests": tests,
+    }
+    (folder / "promtool.json").write_text(json.dumps(document))
+    status, output = run("promtool", "test", "rules", folder / "promtool.json", seconds=1800.0)
+    return output if status else ""
+
+
+def _found(output: str, failed: set[tuple[int, int]]) -> Outcome:
+    of_rule = re.findall(r"^\s*rule: [\w:]*?(?:__(\d+))?, time", output, re.M)
+    broken = {int(number or SHIPPED) for number in of_rule}
+    assert bool(output) == bool(broken or failed), output
     return broken, failed
 
 

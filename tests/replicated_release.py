@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kept_joins import KeptJoin
-from mlcanary.catalog import BY_NAME, Kind
+from mlcanary.catalog import BY_NAME, Kind, Role
 from mlcanary.monitor.monitor import Monitor, MonitorPlan
 from mlcanary.records import Label, Record, Sample
 from promtool_cases import Labels, Values, case, check, expression, near, series_name
+from side_by_side import placed
 
 REPLICAS, STEP, END, WARM_UP = 7, 15, 3600, 1800
 START = 1_800_000_000.0
@@ -28,6 +30,8 @@ START = 1_800_000_000.0
 
 WINDOWS = {"5m": 300.0, "1h": 3600.0}
 RESTARTS_PER_SIDECAR = 2
+HERE = {"cluster": "here", "namespace": "here"}
+ELSEWHERE = ({"cluster": "elsewhere"}, {"namespace": "elsewhere"}, {"model": "another"})
 _GROWING = {Kind.COUNTER, Kind.HISTOGRAM, Kind.SUMMARY}
 
 
@@ -87,14 +91,59 @@ def windows_of(records: Sequence[Record]) -> dict[str, list[Record]]:
     }
 
 
+def in_company(series: Mapping[str, Values]) -> dict[str, Values]:
+    """The series with the labels of `HERE`, and the last minutes of single sidecars in places that differ in one label.
+
+    There baseline and canary change roles, and limits are a tenth. So a rule that mixes up clusters, namespaces or
+    models gives out something else, or cannot be evaluated.
+    """
+    model = min(re.findall(r'\bmodel="[^"]*"', " ".join(series)))
+    found = placed(series, HERE)
+    for replica, other in enumerate(ELSEWHERE):
+        own = {
+            _roles_changed(name): _late(values, 10 if name.startswith("mlcanary_objective_threshold{") else 1)
+            for name, values in series.items()
+            if f'"sidecar-{replica}:' in name and ("model" not in other or model in name)
+        }
+        found |= placed(own, {**HERE, **other})
+    return found
+
+
+def _roles_changed(name: str) -> str:
+    swap = {Role.BASELINE: Role.CANARY, Role.CANARY: Role.BASELINE}
+    return re.sub(r'role="(\w+)"', lambda found: f'role="{swap.get(Role(found[1]), found[1])}"', name)
+
+
+def _late(values: Values, parts: int) -> Values:
+    """Samples of the last five minutes: all that any window needs at least."""
+    late = 300 // STEP + 1
+    return [*[None] * (len(values) - late), *(None if value is None else value / parts for value in values[-late:])]
+
+
 def hold(folder: Path, series: Mapping[str, Values], expected: Sequence[Expected]) -> None:
-    """Have promtool evaluate the shipped rules over the series and compare every expected value."""
+    """Have promtool evaluate the shipped rules over the series in company and compare every expected value.
+
+    A recorded name that is expected of some versions of a model must have no other version of it.
+    """
+    check(folder, "20m", [case(f"{STEP}s", in_company(series), _asked(expected))], records={e.name for e in expected})
+
+
+def _asked(expected: Sequence[Expected]) -> list[dict[str, Any]]:
+    """What promtool is asked at the end of the hour, in the place `HERE`."""
     tests = [
         # scalar() wants exactly one series.
-        expression(near(f"vector(scalar({series_name(e.name, e.labels)}))", e.value, e.within), "1h", ({}, 1.0))
+        expression(
+            near(f"vector(scalar({series_name(e.name, {**e.labels, **HERE})}))", e.value, e.within), "1h", ({}, 1.0)
+        )
         for e in expected
     ]
-    check(folder, "20m", [case(f"{STEP}s", series, tests)], records={e.name for e in expected})
+    versions: dict[tuple[str, str], set[str]] = {}
+    for e in expected:
+        versions.setdefault((e.name, e.labels["model"]), set()).add(e.labels.get("version", ""))
+    for (name, model), held in versions.items():
+        of = series_name(name, {"model": model, **HERE})
+        tests.append(expression(f"count(group by (version) ({of}))", "1h", ({}, float(len(held)))))
+    return tests
 
 
 def _target(replica: int) -> Labels:

@@ -1,4 +1,4 @@
-"""Small faults in a rule, which some test should notice: operator, threshold, matcher, window, `for`, labels."""
+"""Small faults in a rule, which some test should notice: operator, threshold, matcher, window, labels, durations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ _AGGREGATION = re.compile(r"\b(sum|max|min|group|avg) (?=by|without)")
 _RIGHT_SIDE = re.compile(r"\b(?:and|unless)(?: on \([^()]*\))?\s+(?:\(\s*)?$")
 _TOKEN_FIRST = re.compile(r"\s*(?:[><+*/-]|[=!]=)")
 _AGAINST_ZERO = re.compile(r"\s*(?:==|>) 0(?![.\d])")
+_OF_ONE = {"sum", "max", "min", "avg"}
+"""Aggregations that leave a single value as it is."""
 _FLIPPED = {"=": "!=", "!=": "=", "=~": "!~", "!~": "=~"}
+_DURATIONS = ("for", "keep_firing_for")
 OTHER_WINDOW = {"5m": "1h", "1h": "5m", "30m": "6h", "6h": "30m", "2h": "1d", "1d": "2h"}
 
 
@@ -61,22 +64,25 @@ def mutants(rule: Rule, recorded: frozenset[str]) -> Iterator[Mutant]:
                     continue
                 where = text[: found.start()].count("\n") + 1
                 yield Mutant({**rule, "expr": changed}, kind, f"line {where}: {found[0]} -> {new}")
-    if "for" in rule:
-        for new in ("0s", f"{3 * int(rule['for'][:-1])}{rule['for'][-1]}"):
-            yield Mutant({**rule, "for": new}, "for", f"for: {rule['for']} -> {new}")
+    for key in (known for known in _DURATIONS if known in rule):
+        for new in ("0s", f"{3 * int(rule[key][:-1])}{rule[key][-1]}"):
+            yield Mutant({**rule, key: new}, key, f"{key}: {rule[key]} -> {new}")
 
 
 def _equal(rule: Rule, found: re.Match[str], new: str) -> bool:
-    """Whether another aggregation makes no difference in an alert, whatever the series are.
+    """Whether another aggregation makes no difference, whatever the series are.
 
-    An alert fires by which series are left, not by their values, unless something compares or computes with these or
-    a text shows them. So all aggregations by the same labels are as good as each other where nothing reads the value.
-    And the sum of what is never negative (counts, shares, seconds, 0 or 1) is 0, or above 0, exactly where its maximum
-    is.
+    It makes none where each series is the only one of its labels. And an alert fires by which series are left, not by
+    their values, unless something compares or computes with these or a text shows them. So all aggregations by the same
+    labels are as good as each other where nothing reads the value. And the sum of what is never negative (counts,
+    shares, seconds, 0 or 1) is 0, or above 0, exactly where its maximum is.
     """
+    text = rule["expr"]
+    inside = text[: _end(text, text.index("(", text.index(")", found.end())))][found.end() :]
+    if {found[1], new} <= _OF_ONE and _is_alone(inside):
+        return True
     if "alert" not in rule:
         return False
-    text = rule["expr"]
     shown = any("$value" in told for told in (*rule.get("annotations", {}).values(), *rule.get("labels", {}).values()))
     if shown and not _RIGHT_SIDE.search(text[: found.start()]):
         return False
@@ -84,6 +90,14 @@ def _equal(rule: Rule, found: re.Match[str], new: str) -> bool:
     if _TOKEN_FIRST.match(behind) is None:
         return True
     return {found[1], new} == {"max", "sum"} and _AGAINST_ZERO.match(behind) is not None
+
+
+def _is_alone(aggregation: str) -> bool:
+    """Whether it is by all labels of a recorded series: those in its name, and those of its place."""
+    found = re.match(r"by \(([^()]*)\) \(\s*([a-z_]+):", aggregation)
+    if found is None or re.search(r"\bor\b|group_left \(\w|label_replace", aggregation):
+        return False
+    return {"cluster", "namespace", *found[2].split("_")} <= set(found[1].split(", "))
 
 
 def _end(text: str, opening: int) -> int:

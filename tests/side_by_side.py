@@ -11,7 +11,7 @@ from typing import Any
 
 from alert_expectations import expectations
 from alert_worlds import Scenario, Series
-from promtool_cases import Labels, case
+from promtool_cases import Labels, Values, case
 
 PLACES = ("cluster", "namespace")
 """Labels that every series may have."""
@@ -56,7 +56,7 @@ def stays_alone(scenario: Scenario) -> bool:
     )
 
 
-def placed(series: Series, place: Labels) -> Series:
+def placed(series: Mapping[str, Values], place: Labels) -> Series:
     """The series with these labels: in all series where every one may have the label, else where it is there."""
     return {_with(name, place): values for name, values in series.items()}
 

@@ -1,9 +1,10 @@
 """Whether the scenarios of the alerts notice small faults in the rules.
 
 Run as `python tests/bench/rule_mutation.py [--alert NAME ...] [--recorded 100] [--sample N] [--seed 1]`: a line per
-survivor, then killed and all by kind and stage. Every alert's expression and `for` is mutated (see `rule_mutants.py`),
-and a seeded sample of the recording rules that alerts read; mutants are run through the scenarios of the alerts that
-read them, many at once. Then come their texts, and the scenarios in places that differ in one label only.
+survivor, then killed and all by kind and stage. The expression and durations of every alert are mutated (see
+`rule_mutants.py`), and a seeded sample of the recording rules that alerts read. These are first run through the worlds
+in which tests hold recorded figures against raw events. Mutants are run through the scenarios of the alerts that read
+them, many at once. Then come their texts, and the scenarios in places that differ in one label only.
 """
 
 from __future__ import annotations
@@ -28,14 +29,16 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 from alert_expectations import EVERY  # noqa: E402 - beside this file, not installed
 from alert_scenarios import ALWAYS, SCENARIOS  # noqa: E402
 from alert_worlds import Scenario  # noqa: E402
-from mutant_runs import noticed  # noqa: E402
+from mutant_runs import noticed, noticed_in  # noqa: E402
 from promtool_cases import case, excerpt, recorded_names, shipped_groups  # noqa: E402
 from rule_mutants import Mutant, mutants  # noqa: E402
 from side_by_side import PLACES, stays_alone, worlds  # noqa: E402
+from value_worlds import World, collected  # noqa: E402
 
 TEXTS = HERE.parent / "rules" / "alert_texts.yml"
-STAGES = ("scenarios", "texts", "cluster", "namespace", "model")
-"""What the tests run, the texts that they read; and scenarios that differ in one label, which only this file runs."""
+STAGES = ("values", "scenarios", "texts", "cluster", "namespace", "model")
+"""What the tests run: figures against raw events, alerts, the texts that they read; and scenarios that differ in one
+label, which only this file runs."""
 
 NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
@@ -96,13 +99,23 @@ def told(alert: str) -> tuple[Scenario, ...]:
     return tuple(sorted((s for s in SCENARIOS if s.alert == alert), key=lambda s: not s.firing))
 
 
-def survivors(pairs: Sequence[Pair], stages: Sequence[str] = STAGES) -> dict[int, str | None]:
-    """By the place of each mutant, the first stage that notices it; None where none does, which is printed."""
+def survivors(
+    pairs: Sequence[Pair], stages: Sequence[str] = STAGES, values: Sequence[World] = ()
+) -> dict[int, str | None]:
+    """By the place of each mutant, the first stage that notices it; None where none does, which is printed.
+
+    `values`: the worlds of the first stage.
+    """
     found: dict[int, str | None] = dict.fromkeys(range(len(pairs)))
     with tempfile.TemporaryDirectory() as name:
+        for world in values:
+            left = {
+                place + 1: (subject.rule, mutant) for place, (subject, mutant) in enumerate(pairs) if not found[place]
+            }
+            found |= {place - 1: "values" for place in noticed_in(world, left, Path(name))}
         order = list(dict.fromkeys(alert for subject, _ in pairs for alert in subject.alerts))
         for alert in order:
-            for stage in stages:
+            for stage in (stage for stage in stages if stage != "values"):
                 left = {
                     place + 1: (subject.rule, mutant)
                     for place, (subject, mutant) in enumerate(pairs)
@@ -161,7 +174,8 @@ def chosen(subjects: Sequence[Subject], sample: int | None, seed: int) -> list[P
 
 def report(pairs: Sequence[Pair], stages: Sequence[str]) -> Iterator[str]:
     """A table by kind; survivors are printed as they are found."""
-    found = survivors(pairs, stages)
+    recorded = any("record" in subject.rule for subject, _ in pairs)
+    found = survivors(pairs, stages, collected() if recorded and "values" in stages else ())
     dead: Counter[tuple[str, str]] = Counter()
     for place, (_, mutant) in enumerate(pairs):
         if stage := found[place]:

@@ -106,6 +106,7 @@ def test_business_series_equal_the_raw_events(tmp_path: Path) -> None:
             expected += _of_version([r for r in inside if r.version == version], version, window)
         expected += _comparison(inside, window)
         expected += _split(inside, window)
+    expected += _of_model([r for r in rows if r.ts > START])
     hold(tmp_path, series, expected)
     assert len(expected) > 150
 
@@ -170,6 +171,24 @@ def _comparison(rows: Sequence[Dated], w: str) -> Iterator[Expected]:
     for (name, one, error), (_, other, its_error) in zip(_mature(canary), _mature(baseline), strict=True):
         yield Expected(f"{V}{name}_delta{w}", one - other, of)
         yield Expected(f"{V}{name}_zscore{w}", (one - other) / np.hypot(error or 0.0, its_error or 0.0), of)
+
+
+def _of_model(rows: Sequence[Dated]) -> Iterator[Expected]:
+    """What alerts about last week and about lost events read: all versions together, and what the canary lacks."""
+    parts = [[r for r in rows if r.version == version] for version in ROLES]
+    for name, event, above, below in (
+        ("clicks:ctr", "clicked", "clicked", "answered"),
+        ("conversions:cvr", "converted", "converted", "clicked"),
+        ("conversion_value:per_prediction", "converted", "value", "all"),
+    ):
+        of, units = {"model": "shop"}, column(rows, below).sum()
+        spread = [(user_stderr(part, above, below) or 0.0) * column(part, below).sum() for part in parts]
+        yield Expected(f"model:mlcanary_{name}1h", column(rows, above).sum() / units, of)
+        yield Expected(f"model:mlcanary_{name}_stderr1h", float(np.linalg.norm(spread)) / units, of)
+        yield Expected(f"model:mlcanary_{name}_events1h", column(rows, event).sum(), of)
+        yield Expected(f"model:mlcanary_{name}_units1h", units, of)
+        theirs, ours = (column(part, above).sum() / column(part, below).sum() for part in parts)
+        yield Expected(f"{V}{name}_drop1h", 1 - ours / theirs, {**of, "version": "v2"})
 
 
 def _split(rows: Sequence[Dated], w: str) -> Iterator[Expected]:

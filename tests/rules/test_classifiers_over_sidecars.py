@@ -123,11 +123,11 @@ def test_recorded_figures_of_classifiers_equal_the_raw_events(tmp_path: Path) ->
             for model, parts in releases.items()
         }
         for model, figures in ((BINARY, of_score), (MULTI, of_probabilities)):
-            baseline, canary = ({**of_classes(rows), **figures(rows)} for rows in within[model])
+            baseline, canary = ({**of_classes(rows), **figures(rows), **of_losses(rows)} for rows in within[model])
             for version, found in (("v1", baseline), ("v2", canary)):
                 expected += told(found, model, version, window)
             expected += told(of_difference(canary, baseline), model, "v2", window)
-            expected += told(of_losses(*within[model]), model, "v2", window)
+            expected += told(of_loss_change(*within[model]), model, "v2", window)
         expected += told(of_folded(within[MANY][0]), MANY, "v2", window)
     hold(tmp_path, series, expected)
     assert len(expected) > 250
@@ -290,19 +290,22 @@ def losses(rows: Sequence[Prediction]) -> dict[str, Floats]:
     return {LOG_LOSS: -np.log(np.clip(np.where(y, s, 1 - s), 1e-7, 1 - 1e-7)), BRIER: (s - y) ** 2}
 
 
-def of_losses(baseline: Sequence[Prediction], canary: Sequence[Prediction]) -> Figures:
-    """Mean losses of the canary, and Welch's test against the baseline."""
-    ours, theirs = losses(canary), losses(baseline)
-    return {
-        key: value
-        for name, loss in ours.items()
-        for key, value in {
-            (f"{name}mean", ""): float(loss.mean()),
-            (f"{name}mean_stderr", ""): float(stats.sem(loss)),
-            (f"{name}mean_delta", ""): float(loss.mean() - theirs[name].mean()),
-            (f"{name}mean_zscore", ""): float(stats.ttest_ind(loss, theirs[name], equal_var=False).statistic),
-        }.items()
-    }
+def of_losses(rows: Sequence[Prediction]) -> Figures:
+    """Mean losses, and their standard errors."""
+    found: Figures = {}
+    for name, loss in losses(rows).items():
+        found |= {(f"{name}mean", ""): float(loss.mean()), (f"{name}mean_stderr", ""): float(stats.sem(loss))}
+    return found
+
+
+def of_loss_change(baseline: Sequence[Prediction], canary: Sequence[Prediction]) -> Figures:
+    """Mean losses of the canary against the baseline, by Welch's test."""
+    theirs = losses(baseline)
+    found: Figures = {}
+    for name, loss in losses(canary).items():
+        found[f"{name}mean_delta", ""] = float(loss.mean() - theirs[name].mean())
+        found[f"{name}mean_zscore", ""] = float(stats.ttest_ind(loss, theirs[name], equal_var=False).statistic)
+    return found
 
 
 def of_difference(canary: Figures, baseline: Figures) -> Figures:

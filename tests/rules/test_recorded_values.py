@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,9 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
 
 from mlcanary.catalog import OTHER
-from promtool_cases import case, check, expression, near, series_name
+from promtool_cases import Values, case, check, expression, series_name
+from replicated_release import HERE, Expected, hold, in_company
+from side_by_side import placed
 from simulated_release import (
     AMOUNT_EDGES,
     BASELINE,
@@ -33,6 +36,7 @@ from simulated_release import (
 )
 
 WARM_UP, END, STEP = 1800.0, 3600.0, 15.0
+SLOW = 0.05
 WINDOWS = {"5m": 300.0, "1h": 3600.0}
 RESTART = (2, 228)
 """Sidecar 2 begins again after the scrape at 57 minutes: inside both windows."""
@@ -41,15 +45,6 @@ V, C, S = "model_version:", "model_version_class:mlcanary_labeled_predictions:",
 F = "model_version_feature:mlcanary_feature:"
 Labels = Mapping[str, str]
 Ints = NDArray[np.int64]
-
-
-class Expected(NamedTuple):
-    """A recorded series, its value from the raw events, and how far the two may lie apart."""
-
-    name: str
-    value: float
-    labels: Labels
-    within: float = 1e-9
 
 
 class Score(NamedTuple):
@@ -70,28 +65,43 @@ def releases() -> tuple[Events, Events]:
     )
 
 
-def test_recorded_series_equal_the_raw_events(tmp_path: Path, releases: tuple[Events, Events]) -> None:
+@pytest.fixture(scope="module")
+def series(releases: tuple[Events, Events]) -> dict[str, Values]:
+    """What Prometheus holds of them."""
     scrapes = Scrapes(np.arange(0.0, END + 1, STEP), RESTART)
     count(scrapes, releases)
-    facts(scrapes)
+    facts(scrapes, {"latency_seconds": SLOW})
+    return {series_name(name, dict(labels)): values.tolist() for (name, labels), values in scrapes.series.items()}
+
+
+def test_recorded_series_equal_the_raw_events(
+    tmp_path: Path, releases: tuple[Events, Events], series: dict[str, Values]
+) -> None:
     expected: list[Expected] = []
     for window, seconds in WINDOWS.items():
         baseline, canary = (events.within(END - seconds, END) for events in releases)
         expected += _of_version(baseline, window)
         expected += _of_version(canary, window)
         expected += _comparison(canary, baseline, window)
-    # scalar() wants exactly one series.
-    tests = [
-        expression(
-            near(f"vector(scalar({series_name(e.name, {'model': MODEL, **e.labels})}))", e.value, e.within),
-            "1h",
-            ({}, 1.0),
-        )
-        for e in expected
-    ]
-    series = {series_name(name, dict(labels)): values.tolist() for (name, labels), values in scrapes.series.items()}
-    check(tmp_path, "20m", [case("15s", series, tests)])
+    for events in releases:
+        expected += _burnt(events)
+    hold(tmp_path, series, [e._replace(labels={"model": MODEL, **e.labels}) for e in expected])
     assert len(expected) > 150
+
+
+def test_nothing_is_compared_with_a_version_in_another_place(
+    tmp_path: Path, releases: tuple[Events, Events], series: dict[str, Values]
+) -> None:
+    compared = {e.name for w in WINDOWS for e in _comparison(releases[1], releases[0], w)}
+    names = sorted(name for name in compared if re.search("delta|zscore|comparable|psi_baseline", name))
+    every, cases = in_company(series), []
+    for role in ("baseline", "canary"):
+        roles = placed({name: values for name, values in series.items() if f'role="{role}"' in name}, HERE)
+        here = {name: values for name, values in every.items() if name not in roles}
+        assert len(here) < len(every)
+        asked = [expression(series_name(name, {"model": MODEL, **HERE}), "1h") for name in names]
+        cases.append(case("15s", here, asked))
+    check(tmp_path, "20m", cases, records=names)
 
 
 def test_score_bins_lose_little(releases: tuple[Events, Events]) -> None:
@@ -145,6 +155,16 @@ def _of_version(events: Events, w: str) -> Iterator[Expected]:
     yield Expected(f"model_version_event:mlcanary_business_value:mean_stderr{w}", stats.sem(revenue), event)
 
 
+def _burnt(events: Events) -> Iterator[Expected]:
+    """Shares of failed and of slow requests: an hour of them in longer windows, too."""
+    for window, seconds in {**WINDOWS, "30m": 1800.0, "2h": END, "6h": END, "1d": END}.items():
+        part, of = events.within(END - seconds, END), {"version": events.version}
+        if window not in WINDOWS:
+            yield Expected(f"{V}mlcanary_prediction_errors:ratio{window}", part.failed.mean(), of)
+        slow = (part.latency > SLOW).mean()
+        yield Expected(f"{V}mlcanary_prediction_latency_seconds:slow_ratio{window}", slow, of)
+
+
 def _drift(counts: Floats, feature: str, w: str, labels: Labels) -> Iterator[Expected]:
     reference, n = profile(), counts.sum()
     expected, live, degrees = reference.ratio[feature], counts / n, counts.size - 1
@@ -184,12 +204,24 @@ def _comparison(canary: Events, baseline: Events, w: str) -> Iterator[Expected]:
     yield Expected(f"{V}mlcanary_prediction_errors:ratio_delta{w}", delta, v)
     yield Expected(f"{V}mlcanary_prediction_errors:ratio_zscore{w}", z, v)
     share = canary.time.size / (canary.time.size + baseline.time.size)
-    yield Expected(f"{V}mlcanary_predictions:share{w}", share, v)
+    yield from _comparable((ours, theirs), (canary, baseline), w)
+    for version, part in ((canary.version, share), (baseline.version, 1 - share)):
+        yield Expected(f"{V}mlcanary_predictions:share{w}", part, {"version": version})
     live = {name: _bins(e.where(~e.failed)) for name, e in (("canary", canary), ("baseline", baseline))}
     for feature in ("amount", "country"):
         one, other = live["canary"][feature], live["baseline"][feature]
         psi = _psi(one / one.sum(), other / other.sum())
         yield Expected(f"{F}psi_baseline{w}", psi, {**v, "feature": feature})
+
+
+def _comparable(labeled: Sequence[Events], every: Sequence[Events], w: str) -> Iterator[Expected]:
+    """How many of both versions count, and of the canary: enough everywhere, and of each class."""
+    for name, parts in (("labeled_predictions", labeled), ("predictions", every)):
+        for events in parts:
+            of = {"version": events.version}
+            yield Expected(f"{V}mlcanary_{name}:measurable{w}", events.time.size, of)
+        yield Expected(f"{V}mlcanary_{name}:comparable{w}", parts[0].time.size, {"version": parts[0].version})
+    yield Expected(f"{S}comparable{w}", labeled[0].time.size, {"version": labeled[0].version})
 
 
 def _score(labeled: Events) -> Score:
