@@ -18,7 +18,10 @@ _OF_ALL_FEATURES = ("mlcanary_feature_rows_total",)
 
 
 def inlined(recorded: str, feature: str = "", now: bool = False) -> str:
-    """What the rule of this name says of the chosen model, over what alerts need anyway and over counters."""
+    """What the rule of this name says of the chosen model, over what alerts need anyway and over counters.
+
+    What stands beside a counter, or is wanted for `now`, is made of counters too: what was recorded is older.
+    """
     if recorded in _asked() and not now:
         level = recorded.partition(":")[0]
         return f"{recorded}{{{MODEL}{feature if '_feature' in level else ''}}}"

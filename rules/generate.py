@@ -164,8 +164,8 @@ def placed(file: str, window: str, name: str, asked: bool, drawn: bool) -> Place
     """Where the rule of this name goes: `asked` by alerts or the handler, `drawn` by dashboards.
 
     Features, and scores by bin, have by far the most series: they have groups of their own, which are evaluated more
-    slowly, and beside the others. A ratio or a difference takes both sides from one group, or neither: while an hour
-    fills, what two groups say of it may be a quarter apart.
+    slowly, and beside the others. So no rule that is loaded sets counters of now against what another group has
+    recorded: while an hour fills, both may be a quarter apart.
     """
     part = PARTS.get(file, "")
     if file == "canary":

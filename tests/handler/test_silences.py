@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import urllib.request
@@ -83,14 +84,21 @@ async def suppressed(handler: Handle, reason: Reason) -> None:
     assert handler.incident() is None
 
 
-async def test_a_silenced_alert_is_neither_acted_on_nor_missed_until_the_silence_ends(
-    tmp_path: Path, haproxy: HAProxy, api: QueryAPI, shipped: str
-) -> None:
+@contextlib.asynccontextmanager
+async def silenced(tmp_path: Path, haproxy: HAProxy, api: QueryAPI, shipped: str) -> AsyncIterator[tuple[Handle, str]]:
+    """A handler that has looked at an alert under a silence for longer than it waits for webhooks; the silence."""
     fire(shipped, LABELS)
     name = silence(shipped)
     api.release.alerts, api.release.active_at = [dict(LABELS)], 1_700_000_000.5
     async with handling(tmp_path, asking(api, haproxy, shipped)) as handler:
-        await until(lambda: sum(q.startswith("ALERTS{") for q in api.queries) >= 8)  # beyond the patience with webhooks
+        await until(lambda: sum(q.startswith("ALERTS{") for q in api.queries) >= 8)
+        yield handler, name
+
+
+async def test_a_silenced_alert_is_neither_acted_on_nor_missed_until_the_silence_ends(
+    tmp_path: Path, haproxy: HAProxy, api: QueryAPI, shipped: str
+) -> None:
+    async with silenced(tmp_path, haproxy, api, shipped) as (handler, name):
         assert handler.count("missed_webhooks_total", "router") == 0
         await handler.post(payload())  # sent right before the silence
         await suppressed(handler, Reason.SILENCED)
@@ -104,11 +112,7 @@ async def test_a_silenced_alert_is_neither_acted_on_nor_missed_until_the_silence
 async def test_an_alert_silenced_from_its_start_is_acted_on_when_that_ends_and_no_webhook_was_lost(
     tmp_path: Path, haproxy: HAProxy, api: QueryAPI, shipped: str
 ) -> None:
-    fire(shipped, LABELS)
-    name = silence(shipped)
-    api.release.alerts, api.release.active_at = [dict(LABELS)], 1_700_000_000.5
-    async with handling(tmp_path, asking(api, haproxy, shipped)) as handler:
-        await until(lambda: sum(q.startswith("ALERTS{") for q in api.queries) >= 8)  # beyond the patience with webhooks
+    async with silenced(tmp_path, haproxy, api, shipped) as (handler, name):
         assert handler.incident() is None
         expire(shipped, name)
         await until(lambda: handler.state() == "resolved")
