@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,15 @@ def files_of(path: Path) -> list[Path]:
     """The log and its rotated files, oldest first."""
     rotated = sorted(path.parent.glob(f"{path.name}.*"), key=lambda p: -int(p.suffix[1:]))
     return [*rotated, path]
+
+
+def size_of(path: Path) -> int:
+    """Bytes in the log and its rotated files, while writers may rename and remove them between two looks."""
+    total = 0
+    for file in files_of(path):
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:

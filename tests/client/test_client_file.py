@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from client_world import WRITER, decoded, files_of, ids_of, lines_of, output_of, server, wait_until
+from client_world import WRITER, decoded, files_of, ids_of, lines_of, output_of, server, size_of, wait_until
 from mlcanary.client import Client
 from mlcanary.client.rotating_file import RotatingFile
 from mlcanary.client.sinks import PREDICTIONS, Unsent
@@ -132,10 +132,8 @@ def test_killed_at_any_moment_they_leave_whole_lines_only(tmp_path: Path) -> Non
             for writer in writers:
                 assert writer.stdout is not None
                 assert writer.stdout.readline() == "ready\n"
-            size = sum(file.stat().st_size for file in files_of(path) if file.exists())
-            wait_until(
-                lambda size=size: sum(f.stat().st_size for f in files_of(path) if f.exists()) > size + 1_000_000  # type: ignore[misc]
-            )
+            size = size_of(path)
+            wait_until(lambda size=size: size_of(path) > size + 1_000_000)  # type: ignore[misc]
         finally:
             for writer in writers:
                 writer.kill()
