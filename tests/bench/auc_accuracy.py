@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from mlcanary.stats.bin_edges import logit_edges, quantile_edges
+from mlcanary.measures.plan import ModelPlan
+from mlcanary.measures.reference import Reference, numeric_reference
+from mlcanary.stats.bin_edges import quantile_edges
 from mlcanary.stats.roc_auc import ScoreBins
 
 Floats = NDArray[np.float64]
@@ -46,8 +48,8 @@ def edges_of(rng: np.random.Generator, rate: float) -> dict[str, Floats]:
     """50 quantiles of reference scores alone, and the edges that the exporter uses: those and the logit grid."""
     rich = rng.random(REFERENCE) < 0.5
     scores = _logits(rng, rate, rich, rng.random(REFERENCE) < np.where(rich, 1.8, 0.2) * rate)
-    quantiles = quantile_edges(scores, BINS)
-    return {f"{BINS} quantiles": quantiles, "shipped": np.union1d(quantiles, logit_edges())}
+    plan = ModelPlan(reference=Reference(score=numeric_reference(scores, BINS)))
+    return {f"{BINS} quantiles": quantile_edges(scores, BINS), "shipped": plan.score_edges}
 
 
 def errors(rng: np.random.Generator, rate: float, streams: int) -> Iterator[tuple[str, float, float, float]]:

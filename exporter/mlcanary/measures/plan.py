@@ -19,8 +19,8 @@ RECOGNISED_POSITIVE = frozenset({"1", "true", "yes", "y", "positive", "pos"})
 RECOGNISED_NEGATIVE = frozenset({"0", "false", "no", "n", "negative", "neg", "-1"})
 
 
-_BINS, _COARSE_BINS, _COARSE_STEP = 100, 40, 5
-"""Bins of the logit grid, for the whole and for a segment, and which of the reference's edges a segment keeps."""
+_BINS, _BINS_BESIDE_QUANTILES, _COARSE_BINS, _COARSE_STEP = 100, 50, 40, 5
+"""Bins of the logit grid alone, beside quantiles and for a segment, and which of the reference's edges a segment keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +78,12 @@ class ModelPlan:
         """Inner edges of the score bins: equally spaced logits, and the quantiles of the reference's scores.
 
         Quantiles alone go blind where live scores leave the range of the reference: all of them then share the
-        last bin, and any ranking reads 0.5.
+        last bin, and any ranking reads 0.5. Where they are, every other point of the grid is enough.
         """
-        grid = logit_edges(_COARSE_BINS if self.coarse else _BINS)
-        if self.reference is None or self.reference.score is None:
-            return grid
-        quantiles = self.reference.score.edges
+        quantiles = None if self.reference is None or self.reference.score is None else self.reference.score.edges
+        if quantiles is None:
+            return logit_edges(_COARSE_BINS if self.coarse else _BINS)
+        grid = logit_edges(_COARSE_BINS if self.coarse else _BINS_BESIDE_QUANTILES)
         edges: Floats = np.union1d(grid, quantiles[::_COARSE_STEP] if self.coarse else quantiles)
         return edges
 
