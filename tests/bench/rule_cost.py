@@ -1,6 +1,6 @@
 """What the shipped rules cost a Prometheus that watches a fleet: 300 models, 2 versions, 30 features.
 
-Run as `python tests/bench/rule_cost.py [--models 4 12] [--for 300] [--sidecars 1]`: lines of Markdown. Fleets of two
+Run as `python tests/bench/rule_cost.py [--models 4 12] [--for 300] [--pace 5]`: lines of Markdown. Fleets of two
 sizes are written (see `fleet.py`), and a Prometheus with the shipped rules evaluates all groups some times at one pace.
 Its CPU time per round is shared out over the groups by the time that each took; a line through the two sizes tells what
 the models of `--for` cost. What matters is the sum of CPU per interval of a group, in cores: a quarter of two is 0.5.
@@ -35,7 +35,7 @@ DEFAULT_INTERVAL = 30.0
 """Evaluation interval of groups without one of their own; half of Prometheus' default."""
 
 CPU = "process_cpu_seconds_total"
-WARM_ROUNDS, SECONDS_PER_MODEL = 2, 5.0
+WARM_ROUNDS = 2
 CORES, DEAREST, SHOWN = 2, 20, 12
 SECONDS_PER_SAMPLE = 12e-6
 """How long writing may take, on a busy machine: the history ends that much later, for it is seen for 5 minutes."""
@@ -89,7 +89,7 @@ class Cost:
         return sum(self.series.get(rule["record"], 0) for rule in group["rules"] if "record" in rule)
 
 
-def evaluated(folder: Path, fleet: Fleet, groups: Sequence[Mapping[str, Any]]) -> Cost:
+def evaluated(folder: Path, fleet: Fleet, groups: Sequence[Mapping[str, Any]], pace: float) -> Cost:
     """Evaluate all groups once a round over series in the head, as a Prometheus has them that scrapes the fleet.
 
     Only the last round counts: in the first ones what groups read of each other is not all there.
@@ -101,7 +101,7 @@ def evaluated(folder: Path, fleet: Fleet, groups: Sequence[Mapping[str, Any]]) -
     ]
     raw = sum(len(series) for _, series in bodies)
     slices = int(fleet.history / fleet.step)
-    seconds = max(25.0, fleet.models * SECONDS_PER_MODEL)
+    seconds = max(25.0, fleet.models * pace)
     rules = folder / "rules.json"
     rules.write_text(json.dumps({"groups": [{**group, "interval": f"{seconds:.0f}s"} for group in groups]}))
     cost = Cost()
@@ -199,6 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--for", type=int, default=300, dest="scaled")
     parser.add_argument("--sidecars", type=int, default=1, help="of each version")
     parser.add_argument("--step", type=float, default=30.0, help="seconds between scrapes")
+    parser.add_argument("--pace", type=float, default=5.0, help="seconds per model from round to round")
     parser.add_argument("--further", action="store_true", help="with the rules that nothing shipped reads")
     asked = parser.parse_args(arguments)
     groups = measured_groups(asked.further)
@@ -206,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for models in asked.models:
         fleet = Fleet(models, asked.sidecars, history=3900.0, step=asked.step, names=names_read(groups))
         with tempfile.TemporaryDirectory() as folder:
-            costs.append(evaluated(Path(folder), fleet, groups))
+            costs.append(evaluated(Path(folder), fleet, groups, asked.pace))
     small, large = costs
     few, many = asked.models
     print("\n".join(report(fleet, small, large, (few, many), asked.scaled, groups)))
