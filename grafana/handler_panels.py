@@ -53,9 +53,10 @@ def rollbacks() -> list[Json]:
             min=0,
         ),
         lines(
-            "Target readable, action frozen",
-            "1 while the handler can read its target; 1 while automatic action is frozen.",
+            "Evidence and target readable, action frozen",
+            "1 while Prometheus answers the handler; 1 while it can read its target; 1 while automatic action is frozen.",
             "none",
+            query(f"min by (instance) (mlcanary_evidence_up{{{PLACE}}})", "{{instance}} gets answers"),
             query(f"min by (target) (mlcanary_target_up{{{PLACE}}})", "{{target}} readable"),
             query(f"max by (target) (mlcanary_frozen{{{PLACE}}})", "{{target}} frozen"),
             min=0,

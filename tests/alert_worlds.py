@@ -220,6 +220,7 @@ def handler() -> Series:
     return {
         **gauge("up", HANDLER, (0, 1.0)),
         **gauge("mlcanary_handler_build_info", {**HANDLER, "version": "1"}, (0, 1.0)),
+        **gauge("mlcanary_evidence_up", HANDLER, (0, 1.0)),
         **gauge("mlcanary_target_up", {**HANDLER, "target": "router"}, (0, 1.0)),
         **gauge("mlcanary_incident_open", {**HANDLER, "target": "router", "state": "acting"}, (0, 0.0)),
         **counter("mlcanary_rollbacks_total", {**rollbacks, "outcome": "failed"}, (0, 0.0)),

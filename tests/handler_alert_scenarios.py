@@ -76,6 +76,18 @@ def of_the_handler() -> list[Scenario]:
             resolved=63,
         ),
         fires(
+            "MLCanaryHandlerBlind",
+            "its Prometheus is out of reach",
+            HEALTHY | gauge("mlcanary_evidence_up", HANDLER, *outage),
+            (45, ({**HANDLER, **CRITICAL},)),
+            resolved=61,
+        ),
+        silent(
+            "MLCanaryHandlerBlind",
+            "one question got no answer",
+            HEALTHY | gauge("mlcanary_evidence_up", HANDLER, (0, 1.0), (30, 0.0), (31, 1.0)),
+        ),
+        fires(
             "MLCanaryTargetDown",
             "the router's socket is away",
             HEALTHY | gauge("mlcanary_target_up", target, *outage),

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from mlcanary.catalog import LATENCY_BUCKETS, OBJECTIVES
-from mlcanary.documents import Schema, Seconds, error_at
+from mlcanary.documents import Schema, Seconds, error_at, suggestion
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -50,11 +50,19 @@ class SheddingSection(Schema, frozen=True):
 
 
 def check_objectives(objectives: Mapping[str, float], text: str, source: str, place: tuple[str | int, ...]) -> None:
-    """Hold the limits of a model against what rules read. Raises ConfigError: an unknown one, or no edge of latency."""
-    known = [row.name for row in OBJECTIVES]
+    """Hold the limits of a model against what rules read.
+
+    Raises ConfigError: an unknown one, one that makes no sense, or no edge of latency.
+    """
+    known = {row.name: row for row in OBJECTIVES}
     for name, limit in objectives.items():
         if name not in known:
-            raise error_at(text, source, (*place, name), "an unknown key", ", ".join(known))
+            found = f"an unknown key{suggestion(name, known)}"
+            raise error_at(text, source, (*place, name), found, ", ".join(known))
+        low, high = known[name].low, known[name].high
+        if not low <= limit <= high:
+            percent = f" ({limit / 100:g} for {limit:g} %)" if high == 1.0 < limit <= 100.0 else ""
+            raise error_at(text, source, (*place, name), f"{limit:g}", f"{low:.10g} to {high:.10g}{percent}")
         if name == "latency_seconds" and limit not in LATENCY_BUCKETS:
             allowed = f"an edge of the latency histogram: {', '.join(f'{edge:g}' for edge in LATENCY_BUCKETS)}"
             raise error_at(text, source, (*place, name), f"{limit:g}", allowed)

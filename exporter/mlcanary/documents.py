@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -149,6 +149,12 @@ def _decode(kind: type, value: object) -> object:
     raise NotImplementedError(f"no document form for {kind!r}")
 
 
+def suggestion(unknown: str, allowed: Iterable[str]) -> str:
+    """Text that names what is close to an unknown word, with a space before it; nothing where nothing is close."""
+    near = difflib.get_close_matches(unknown, list(allowed), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
 def _locate(message: str, document: Any, schema: type) -> tuple[str, list[Token]]:
     """Turn msgspec's message into ours, and its path into keys; `[...]` hides a key that we search for."""
     problem, path = _parted(message, document)
@@ -164,8 +170,7 @@ def _locate(message: str, document: Any, schema: type) -> tuple[str, list[Token]
         return _bad_key(problem, document, tokens, schema)
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", problem):
         allowed = _field_names(schema, document, tokens)
-        near = difflib.get_close_matches(unknown[1], allowed, n=1)
-        meant = f" (did you mean {near[0]}?)" if near else ""
+        meant = suggestion(unknown[1], allowed)
         return f"found an unknown key{meant}; allowed: {', '.join(allowed)}", [*tokens, unknown[1]]
     if missing := re.fullmatch(r"Object missing required field `(.*)`", problem):
         return "found nothing; allowed: this key is required", [*tokens, missing[1]]

@@ -85,7 +85,11 @@ ROWS: tuple[MetricSpec, ...] = (
         "noninferior_log_evalue", _MEASURE, "Evidence that the canary is not worse by the margin, log of the e-value."
     ),
     _row("noninferior_log_evalue_threshold", _CANARY, "Log e-value that every measure needs for a promotion."),
-    _row("difference", _MEASURE, "Canary minus baseline in the unit of the measure; above 0 the canary is worse."),
+    _row(
+        "difference",
+        _MEASURE,
+        "How much worse the canary is than its baseline, in the unit of the measure; below 0 it is better.",
+    ),
     _row("difference_lower", _MEASURE, "Lower end of an interval for the difference that holds at every look at once."),
     _row("difference_upper", _MEASURE, "Upper end of that interval."),
     _row("margin", _MEASURE, "Difference that a promotion must exclude."),

@@ -56,6 +56,7 @@ ROWS: tuple[MetricSpec, ...] = (
     handler("quarantined_versions", ("model",), "Artefacts that may get no traffic.", Kind.GAUGE),
     handler("notices_total", ("receiver", "result"), "Messages to people by result: sent, failed, dropped."),
     handler("notices_waiting", (), "Messages that wait to be sent.", Kind.GAUGE),
+    handler("evidence_up", (), "1 if Prometheus answered the handler's last question, else 0.", Kind.GAUGE),
     handler("target_up", ("target",), "1 if the last observation of the target succeeded.", Kind.GAUGE),
     handler(
         "target_share_ratio", ("target", "model", "version"), "Configured share of traffic as observed.", Kind.GAUGE

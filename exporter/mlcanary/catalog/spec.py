@@ -60,11 +60,17 @@ class MetricSpec:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A limit that rules compare against, published as `mlcanary_objective_threshold{objective=name}`."""
+    """A limit that rules compare against, published as `mlcanary_objective_threshold{objective=name}`.
+
+    What makes sense lies between `low` and `high`, both included: of the limits that sidecars of a model publish the
+    largest counts, so that a slip in one would switch an alert off for all.
+    """
 
     name: str
     default: float
     help: str
+    low: float = 0.0
+    high: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,10 @@ class HandlerService:
         """Unix seconds by the handler's clock."""
         return self._options.clock()
 
+    def prometheus(self) -> Prometheus:
+        """A reader of Prometheus whose answers and failures are shown."""
+        return Prometheus(self.settings.prometheus, lambda answered: self.metrics.set("evidence_up", float(answered)))
+
     def new_id(self) -> str:
         """A fresh random name."""
         return self._options.new_id()
@@ -208,7 +212,7 @@ class HandlerService:
         options, alertmanager = self._options, self.settings.alertmanager
         return Environment(
             ledger=self.ledger,
-            prometheus=Prometheus(self.settings.prometheus),
+            prometheus=self.prometheus(),
             metrics=self.metrics,
             clock=options.clock,
             new_id=options.new_id,

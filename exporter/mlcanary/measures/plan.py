@@ -20,7 +20,7 @@ RECOGNISED_NEGATIVE = frozenset({"0", "false", "no", "n", "negative", "neg", "-1
 
 
 _BINS, _BINS_BESIDE_QUANTILES, _COARSE_BINS, _COARSE_STEP = 100, 50, 40, 5
-"""Bins of the logit grid alone, beside quantiles and for a segment, and which of the reference's edges a segment keeps."""
+"""Bins of the logit grid alone, beside quantiles, for a segment, and which of the reference's edges a segment keeps."""
 
 
 @dataclass(frozen=True, slots=True)

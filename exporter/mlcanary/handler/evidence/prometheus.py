@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -67,16 +67,34 @@ def _escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-class Prometheus:
-    """A reader of one Prometheus (or Thanos, Mimir) server."""
+def _untold(_answered: bool) -> None:
+    """Nobody wants to know."""
 
-    def __init__(self, settings: PrometheusSettings) -> None:
+
+class Prometheus:
+    """A reader of one Prometheus (or Thanos, Mimir) server.
+
+    `told` hears after each question whether it was answered: a handler that gets no answers acts on nothing, and should
+    not look healthy.
+    """
+
+    def __init__(self, settings: PrometheusSettings, told: Callable[[bool], None] = _untold) -> None:
+        self._told = told
         self._url = settings.url.rstrip("/") + "/api/v1/query"
         self._timeout = settings.timeout
         self._access = Access(settings.timeout, settings.bearer_token_file, settings.ca_file)
 
     async def query(self, expression: str) -> list[Sample]:
         """Every series of an instant vector, now."""
+        try:
+            samples = await self._answer(expression)
+        except EvidenceError:
+            self._told(False)
+            raise
+        self._told(True)
+        return samples
+
+    async def _answer(self, expression: str) -> list[Sample]:
         parameters = urlencode({"query": expression, "timeout": f"{self._timeout:g}s"})
         try:
             answer = msgspec.json.decode(await call("GET", f"{self._url}?{parameters}", self._access), type=_Answer)

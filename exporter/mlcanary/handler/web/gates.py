@@ -21,7 +21,7 @@ from aiohttp import web
 from mlcanary.handler.core.judgement import Judgement, Word
 from mlcanary.handler.core.releases import FreezeLevel, VersionStatus
 from mlcanary.handler.evidence.judgement import judge_of
-from mlcanary.handler.evidence.prometheus import EvidenceError, Prometheus
+from mlcanary.handler.evidence.prometheus import EvidenceError
 from mlcanary.handler.settings import TargetPlan
 from mlcanary.handler.sharing import Shared
 from mlcanary.handler.web.answers import VerdictAnswer
@@ -107,7 +107,7 @@ class Gates:
 
     async def _ask(self, plan: TargetPlan, version: str) -> tuple[Judgement | None, str]:
         try:
-            found = await judge_of(Prometheus(self._service.settings.prometheus), plan, version)
+            found = await judge_of(self._service.prometheus(), plan, version)
         except EvidenceError as error:
             return None, str(error)
         return found, found.why

@@ -46,7 +46,7 @@ _EXPLAINED = {
     Reason.NO_EVIDENCE: "Prometheus does not answer, and the version to go back to is neither proven nor configured",
     Reason.NOT_SERVING: "the target gives the version no traffic",
     Reason.QUARANTINED: "the version to go back to is quarantined",
-    Reason.NO_GOOD_VERSION: "no version is known to be good and ready to serve",
+    Reason.NO_GOOD_VERSION: "no version is known to be good and ready to serve; `destination:` of the target names one",
     Reason.COOLDOWN: "an incident about another version is open",
     Reason.DRY_RUN: "the target's mode writes nothing; allowed: react, drive",
 }
