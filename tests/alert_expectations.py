@@ -81,7 +81,11 @@ def _lasts(scenario: Scenario, kept: dict[str, int], place: Labels) -> list[dict
         sets = [({**dict(_pairs(labels)), **place}, float(times)) for labels, times in kept.items()]
         return [expression(text, at, *sets)]
     here = "".join(f',{name}="{value}"' for name, value in place.items())
-    within = [f"count({_of(text, labels + here)} >= {times - 1} <= {times})" for labels, times in kept.items()]
+    names = {name for labels in kept for name, _ in _pairs(labels)}
+    within = []
+    for labels, times in kept.items():
+        lacking = "".join(f',{name}=""' for name in sorted(names - dict(_pairs(labels)).keys()))
+        within.append(f"count({_of(text, labels + lacking + here)} >= {times - 1} <= {times})")
     return [expression(one, at, ({}, 1.0)) for one in within] + [
         expression(f"count({text})", at, ({}, float(len(kept))))
     ]

@@ -50,11 +50,11 @@ def shipped_alertmanager(folder: Path, handler: str) -> Path:
     return folder / "alertmanager.yml"
 
 
-def prometheus_configuration(exporter: str, alerts: str) -> dict[str, object]:
+def prometheus_configuration(alerts: str, *exporters: str) -> dict[str, object]:
     return {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(path) for path in LOADED_RULES],
-        "scrape_configs": [{"job_name": "mlcanary", "static_configs": [{"targets": [exporter]}]}],
+        "scrape_configs": [{"job_name": "mlcanary", "static_configs": [{"targets": exporters}]}],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alerts.removeprefix("http://")]}]}]},
     }
 
@@ -66,8 +66,9 @@ async def test_a_real_chain(tmp_path: Path) -> None:
     async with handling(tmp_path, text) as handler:
         with (
             ExporterProcess("--log.path", str(log), "--publish.interval", "200ms", log=tmp_path / "err") as exporter,
+            ExporterProcess("--log.path", str(log), log=tmp_path / "second") as second,
             alertmanager(tmp_path, shipped_alertmanager(tmp_path, handler.url)) as alerts,
-            prometheus(tmp_path, prometheus_configuration(exporter.address, alerts), port) as url,
+            prometheus(tmp_path, prometheus_configuration(alerts, exporter.address, second.address), port) as url,
         ):
             plan = ChainPlan(f"http://{exporter.address}", url, alerts, handler.url, token=TOKEN, rules=RULES)
             plan = replace(plan, inhibitions=yaml.safe_load(SHIPPED))
@@ -86,7 +87,32 @@ async def test_a_real_chain(tmp_path: Path) -> None:
             assert "goes to receiver mlcanary-handler" in found["route"].what
             assert "goes to receiver mlcanary-watchdog" in found["route watchdog"].what
             assert found["inhibitions"].what == "all 11 are in force"
+            assert handler.count("evidence_up") == 1.0
             await breaks(plan, tmp_path)
+            second.kill()
+            await until_broken(plan, "scrape")
+            assert f"not scraped any more: {second.address}" in (await probed(plan))["scrape"].what
+
+
+async def until_broken(plan: ChainPlan, name: str) -> None:
+    """Wait until just this link is broken."""
+    deadline = time.monotonic() + 60
+    while broken(await probed(plan)) != [name]:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.2)
+
+
+async def test_a_handler_without_answers_does_not_look_healthy(tmp_path: Path) -> None:
+    async with handling(
+        tmp_path, configuration(f"http://127.0.0.1:{free_port()}", Link(tmp_path).section())
+    ) as handler:
+        plan = ChainPlan("", "", "", handler.url, token=TOKEN)
+        deadline = time.monotonic() + 30
+        while "handler evidence" not in (found := await probed(plan)):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.2)
+    assert not found["handler evidence"].sound
+    assert handler.count("evidence_up") == 0.0
 
 
 async def sound(plan: ChainPlan, but: str) -> None:

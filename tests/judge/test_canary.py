@@ -121,7 +121,7 @@ def test_the_mean_over_a_family_is_settled_at_its_first_block() -> None:
         canary.advance(step)
     found = {m.name: m.log_e for m in canary.assess().measures}
     quality = next(f for f in canary.assess().families if f.name is Family.QUALITY)
-    weights = {"accuracy": 1.0, "recall": 1 / 3, "precision": 1 / 3, "f1": 1 / 3}
+    weights = {"accuracy": 1.0, "recall": 1 / 3, "precision": 1 / 3, "jaccard": 1 / 3}
     mean = np.log(sum(w * np.exp(found[name]) for name, w in weights.items()) / 2.0)
     assert quality.log_e == pytest.approx(mean, abs=1e-12)
     assert {"log_loss", "auc"} <= set(found), "they are shown all the same"
@@ -216,7 +216,7 @@ def test_precision_and_recall_name_the_class_that_their_figures_are_of() -> None
         "accuracy": "",
         "recall": "no",
         "precision": "yes",
-        "f1": "no",
+        "jaccard": "no",
     }
     assert found["recall"].canary == pytest.approx(0.4, abs=0.01)
     assert found["precision"].canary == pytest.approx(0.6, abs=0.01)

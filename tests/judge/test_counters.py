@@ -339,7 +339,7 @@ def test_page_of_the_exporter_is_understood(monkeypatch: pytest.MonkeyPatch) -> 
         *("requests", "latency", "confusion", "log_loss", "brier_score", "scores", "coverage"),
         *("feature/age", "feature/plan", "feature/prediction"),
     }
-    assert len(first.born["scores"].cells) == 104
+    assert len(first.born["scores"].cells) == 54
     assert first.born["confusion"].cells == ("0", "1", "other")  # only the canary said maybe
     assert [name for name, found in first.born.items() if name.startswith("feature/") and not found.reference] == []
     grown = [

@@ -23,7 +23,7 @@ from mlcanary.judge.records import Explanation, Record, explain, read_record
 _SECONDS = 30.0
 _FEATURES = 10
 _HOW_TO_READ = (
-    "worse by: above 0 the canary is worse, also where more is better; recall, precision and f1: of the named class, "
+    "worse by: above 0 the canary is worse, also where more is better; recall, precision, jaccard: of the named class, "
     "the one with most evidence"
 )
 

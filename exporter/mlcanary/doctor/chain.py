@@ -131,6 +131,10 @@ async def _handler(plan: ChainPlan, asker: Asker, now: float) -> AsyncIterator[L
     listed = targets.get("targets", []) if isinstance(targets, dict) else targets
     said = ", ".join(f"{t.get('name')} ({t.get('mode', '?')})" for t in listed if isinstance(t, dict)) or "no target"
     yield good("handler access", f"token accepted; {said}") if plan.token else good("handler access", f"open; {said}")
+    page = await asker.get(f"{plan.handler}/metrics", token=plan.token)
+    if [value for _, value in samples_of(page.text).get("mlcanary_evidence_up", []) if value != 1]:
+        what = "the handler's own questions to Prometheus get no answer, so it acts on nothing"
+        yield bad("handler evidence", what, "check prometheus.url in its configuration; its log has the error")
     heard = await _heard(plan, asker)
     if heard is None:
         yield bad("watchdog", "the handler has never heard MLCanaryWatchdog", _WATCHDOG_REMEDY)

@@ -16,6 +16,11 @@ _STALE = 120.0
 _NEEDED = ("canary.recording.yml", "canary.alerts.yml", "meta.alerts.yml", "handler.alerts.yml")
 _FOR_JUDGE = ("judge.alerts.yml",)
 _SHOWN = 4
+_LOST = (
+    "group by (instance) (up == 0 and on (job, instance) "
+    "group by (job, instance) (last_over_time(mlcanary_exporter_build_info[1d])))"
+)
+"""Targets that were exporters within a day, and give no page now."""
 
 
 async def prometheus_links(asker: Asker, url: str, rules: Path | None, *, judged: bool) -> AsyncIterator[Link]:
@@ -51,6 +56,12 @@ async def _scrape(asker: Asker, url: str) -> Link:
         said = ", ".join(f"{labels.get('instance')} {age:.0f} s ago" for labels, age in ages[:_SHOWN])
         if max(age for _, age in ages) > _STALE:
             return bad("scrape", f"an exporter was last scraped long ago: {said}", "see Status > Targets in Prometheus")
+        lost = await _vector(asker, url, _LOST)
+        if lost:
+            away = ", ".join(labels.get("instance", "") for labels, _ in lost[:_SHOWN])
+            return bad(
+                "scrape", f"{said}; not scraped any more: {away}", "does it run? see Status > Targets in Prometheus"
+            )
         return good("scrape", f"{len(ages)} exporter(s), last scraped: {said}")
     answer = await asker.get(f"{url}/api/v1/targets", {"state": "active"})
     active = (answer.json() or {}).get("data", {}).get("activeTargets", []) if answer.ok else []

@@ -19,7 +19,14 @@ from mlcanary.judge.contract import (
 )
 
 _PLAIN = frozenset({"auc", "ndcg"})
-_SPELLED = {"auc": "AUC", "ctr": "CTR", "cvr": "CVR", "ndcg": "NDCG", "f1": "F1", "slow": "slow requests"}
+_SPELLED = {
+    "auc": "AUC",
+    "ctr": "CTR",
+    "cvr": "CVR",
+    "ndcg": "NDCG",
+    "jaccard": "Jaccard index",
+    "slow": "slow requests",
+}
 _LISTED = 5
 _LARGE = 1e6
 

@@ -41,7 +41,7 @@ Keys = tuple[str | int, ...]
 
 MEASURES: dict[str, frozenset[str]] = {
     "margins": frozenset({*MARGINS, *RELATIVE_MARGINS}),
-    "tolerances": frozenset({*MARGINS, *RELATIVE_MARGINS, "recall", "precision", "f1"}),
+    "tolerances": frozenset({*MARGINS, *RELATIVE_MARGINS, "recall", "precision", "jaccard"}),
 }
 """Measures that a key may name."""
 

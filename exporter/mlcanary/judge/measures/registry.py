@@ -20,7 +20,7 @@ LATENCY_SHARES = (0.5, 0.1, 0.05, 0.01)
 NAMED_USERS = 0.9
 """Part of the baseline's mature predictions that must name a user for business figures to be judged over users."""
 
-WEIGHTS: Mapping[str, float] = {"recall": 1 / 3, "precision": 1 / 3, "f1": 1 / 3}
+WEIGHTS: Mapping[str, float] = {"recall": 1 / 3, "precision": 1 / 3, "jaccard": 1 / 3}
 """Of measures in the mean of their family; 1 for all others. Per-class measures say much the same three times."""
 
 
@@ -36,7 +36,7 @@ def measures_of(name: str, structure: Structure, known: Mapping[str, Structure],
     elif name == "confusion":
         classes = len(structure.cells)
         yield ProportionMeasure("accuracy", Family.QUALITY, partial(_wrong, classes), history, plan)
-        for measure, split in (("recall", _missed), ("precision", _mistaken), ("f1", _either)):
+        for measure, split in (("recall", _missed), ("precision", _mistaken), ("jaccard", _either)):
             shares, named = partial(split, classes), structure.cells[:-1]
             yield ProportionMeasure(measure, Family.QUALITY, shares, history, plan, None, named)
     elif name in {"log_loss", "squared_error", "ndcg"}:
@@ -117,7 +117,11 @@ def _mistaken(classes: int, c: Floats) -> list[Trials]:
 
 
 def _either(classes: int, c: Floats) -> list[Trials]:
-    """Of each class: all that were or were called so, the wrong ones. F1 = 2 J / (1 + J), J = 1 - wrong / all."""
+    """Of each class: all that were or were called so, the wrong ones.
+
+    The share of the right ones is the Jaccard index J. F1 is 2 J / (1 + J): it rises and falls with J, but is no share
+    of trials, which could be tested.
+    """
     right = np.diagonal(_square(classes, c))
     pairs = zip(_missed(classes, c), _mistaken(classes, c), right.tolist(), strict=False)
     return [(labels + called - hit, labels + called - 2.0 * hit) for (labels, _), (called, _), hit in pairs]
