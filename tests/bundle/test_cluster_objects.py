@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import bcrypt
 import click
 import kubernetes_validate
 import msgspec
@@ -234,6 +235,17 @@ def test_the_people_of_the_example_are_two(tmp_path: Path) -> None:
     (tmp_path / "web.yml").write_text(json.dumps(document))
     careful = HANDLER.replace("mode: observe", "approval: {required: true, four_eyes: true}", 1)
     require_two_people(parse_settings(careful, "handler.yml"), WebConfigFile(tmp_path / "web.yml").current())
+
+
+def test_a_browser_gets_in_once_the_last_lines_of_the_example_are_taken_in(tmp_path: Path) -> None:
+    text = KUSTOMIZE[Path("handler/web.yml")].decode().replace("/run/secrets/mlcanary", str(tmp_path))
+    for name in re.findall(rf"{tmp_path}/(\w+)", text):
+        (tmp_path / name).write_text(f"a-token-of-the-tests-only-{name}")
+    text = re.sub(r"^#(  - |basic_auth_users)", r"\1", text, flags=re.MULTILINE)
+    hashed = bcrypt.hashpw(b"a-password-of-the-tests-only", bcrypt.gensalt(4)).decode()
+    (tmp_path / "web.yml").write_text(text.replace("$2b$12$...", hashed))
+    known = WebConfigFile(tmp_path / "web.yml").current().directory
+    assert known.users["alice"] in {identity for _, identity in known.tokens}
 
 
 def test_policies_let_in_who_scrapes_and_nobody_out_of_the_model_server() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import operator_contract
 from cluster_objects import OPERATOR, RELEASES, Object, check_core, named, read
+from guides import blocks, guide
 from mlcanary import bundle
 
 PLACE = bundle.Place("watch", {"release": "prometheus"})
@@ -71,6 +72,46 @@ def test_the_component_gives_a_model_server_its_exporter(folder: Path) -> None:
     assert {mount["name"] for c in (sidecar, *pod["containers"]) for mount in c["volumeMounts"]} == volumes
     (configuration,) = (v["configMap"]["name"] for v in pod["volumes"] if "configMap" in v)
     assert "/var/log/model/" in named(found, "ConfigMap", configuration)["data"]["exporter.yml"]
+
+
+def test_labels_and_profile_reach_the_sidecar_as_the_guide_shows(tmp_path: Path) -> None:
+    bundle.export(tmp_path, bundle.contents("kustomize", PLACE))
+    shown = blocks(guide("kubernetes"), "yaml")
+    sidecar, one = tmp_path / "exporter-sidecar", tmp_path / "example"
+    generator = next(each for each in shown if each.startswith("configMapGenerator:") and "profile" in each)
+    text = (sidecar / "kustomization.yaml").read_text()
+    shipped = re.findall(r"configMapGenerator:\n(?: .*\n)+", text)[0]
+    (sidecar / "kustomization.yaml").write_text(text.replace(shipped, generator))
+    (sidecar / "clicks.profile.json").write_text("{}")
+    (sidecar / "exporter.yml").write_text(next(each for each in shown if "POD_NAME  " in each))
+    (one / "fill-in.yaml").write_text(next(each for each in shown if "mlcanary-fill-in" in each))
+    (patches,) = re.findall(r"`(patches: \[\{path: fill-in.*?\])`", guide("kubernetes"))
+    with (one / "kustomization.yaml").open("a") as file:
+        file.write(patches + "\n")
+    found = built(one)
+    server = named(found, "Deployment", "clicks")
+    check_core(server, RELEASES[0])
+    pod = server["spec"]["template"]["spec"]
+    assert [each["name"] for each in pod["initContainers"]] == ["mlcanary-fill-in", "mlcanary-exporter"]
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    assert volumes["mlcanary-configuration"] == {"name": "mlcanary-configuration", "emptyDir": {}}
+    data = named(found, "ConfigMap", volumes["mlcanary-template"]["configMap"]["name"])["data"]
+    assert data.keys() == {"exporter.yml", "clicks.profile.json"}
+    assert "POD_NAME" in data["exporter.yml"]
+
+
+def test_a_change_of_a_limit_is_a_rollout_unless_the_name_is_fixed(tmp_path: Path) -> None:
+    bundle.export(tmp_path, bundle.contents("kustomize", PLACE))
+    sidecar = tmp_path / "exporter-sidecar"
+    generator = next(each for each in blocks(guide("kubernetes"), "yaml") if "disableNameSuffixHash" in each)
+    text = (sidecar / "kustomization.yaml").read_text()
+    shipped = re.findall(r"configMapGenerator:\n(?: .*\n)+", text)[0]
+    for kustomization, same in ((text, False), (text.replace(shipped, generator), True)):
+        (sidecar / "kustomization.yaml").write_text(kustomization)
+        before = named(built(tmp_path / "example"), "Deployment", "clicks")
+        with (sidecar / "exporter.yml").open("a") as file:
+            file.write("models: [{name: clicks, objectives: {accuracy_drop: 0.03}}]\n")
+        assert (named(built(tmp_path / "example"), "Deployment", "clicks") == before) is same
 
 
 def test_policies_are_off_until_a_kustomization_names_them(folder: Path, tmp_path: Path) -> None:

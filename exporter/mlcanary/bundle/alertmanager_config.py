@@ -26,8 +26,8 @@ def alertmanager_configs(shipped: Mapping[str, Any], place: Place) -> list[dict[
     receivers = {receiver["name"]: receiver for receiver in shipped["receivers"]}
     made = []
     for name in (HANDLER, WATCHDOG):
-        # The operator makes every object's first route go on to the next one, so the watchdog goes on too: to nobody,
-        # as no route for people should match a severity of `none`.
+        # The operator makes every object's first route go on to the next one, so the watchdog goes on too. Where a
+        # route of the site takes everything, one to nobody has to stand before it: ours cannot name a receiver there.
         spec = {"route": _route(top[name]), "receivers": [_receiver(receivers[name], place)]}
         if name == HANDLER:
             spec["inhibitRules"] = [_inhibition(rule) for rule in shipped["inhibit_rules"]]

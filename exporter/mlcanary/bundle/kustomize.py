@@ -27,6 +27,12 @@ Not in here: handler-rbac/ (rights in the models' namespaces; take the types tha
 exporter-network-policy/ (components for your own model servers) and example/ (how such a server looks).
 Off until you add `components: [network-policies, further-rules]` here (or export `--with` them): who may reach judge
 and handler; what no dashboard reads, such as drift over 5m, which is dear for many models."""
+_SIDECAR = """\
+Patches every Deployment of the kustomization that names it. Models whose configurations differ: a copy of this folder
+each. A reference profile, which exporter.yml names with `reference:`, is one file more under `files:`.
+An edit of these files gives the ConfigMap another name and restarts the model servers, baseline and canary. To change
+limits by a reload instead, add `options: {disableNameSuffixHash: true}` to its entry below; see "Change a limit" in
+docs/kubernetes.md."""
 _POLICY = Path("exporter-network-policy/policy.yaml")
 
 
@@ -51,7 +57,7 @@ def contents(place: Place, parts: Collection[str] = ()) -> dict[Path, bytes]:
         ("judge", _with_files("judge", "judge.yml"), ""),
         ("handler", _with_files("handler", "handler.yml", "web.yml"), ""),
         ("handler-rbac", {**_API, "resources": ["handler-rbac.yaml"]}, ""),
-        ("exporter-sidecar", _sidecar(), "Patches every Deployment of the kustomization that names it."),
+        ("exporter-sidecar", _sidecar(), _SIDECAR),
         ("further-rules", {**_COMPONENT, "resources": sorted(path.name for path in further)}, ""),
         ("network-policies", {**_COMPONENT, "resources": ["policies.yaml"]}, ""),
         (

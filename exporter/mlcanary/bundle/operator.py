@@ -23,9 +23,17 @@ Rollbacks and the watchdog go to the handler; people are told by your own routes
 that your Alertmanager has. A Secret with a whole alertmanager.yaml would take the place of it, so none is made.
 
 The alerts have the namespaces of the models: Alertmanager must not match this object's own. In the Alertmanager object:
-  alertmanagerConfigSelector: {matchLabels: {app.kubernetes.io/part-of: mlcanary}}
   alertmanagerConfigMatcherStrategy: {type: None}
-or, from operator 0.79 on, `OnNamespaceExceptForAlertmanagerNamespace` with these objects beside Alertmanager."""
+or, from operator 0.79 on, `OnNamespaceExceptForAlertmanagerNamespace` with these objects beside Alertmanager.
+Leave alertmanagerConfigSelector as yours is, and give these objects the label that it asks for (--label). Set it only
+where there is none: alertmanagerConfigSelector: {matchLabels: {app.kubernetes.io/part-of: mlcanary}}
+
+Messages: in the Alertmanager object, configMaps: [mlcanary-alertmanager-templates]; in its own configuration,
+templates: [/etc/alertmanager/configmaps/mlcanary-alertmanager-templates/*.tmpl]
+A receiver that names a template which is not loaded sends nothing.
+
+The operator lets the watchdog's route go on to yours: where one of them takes everything, put one to nobody before it,
+with matchers: [alertname="MLCanaryWatchdog"]."""
 
 
 def prometheus_rules(place: Place, folder: str = "rules") -> dict[Path, bytes]:

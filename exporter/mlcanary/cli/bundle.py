@@ -24,7 +24,8 @@ def _choice(function: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             type=click.Choice(bundle.PARTS),
             help="What a cluster gets only if asked: policies of judge and handler, of exporters, rules that nothing "
-            "shipped reads. May be repeated; with kustomize all are there as components, and this turns one on.",
+            "shipped reads. May be repeated. With kustomize all are there as components, and this turns one on; "
+            "exporter-network-policy is refused there: it belongs into the kustomization of your model servers.",
         ),
         click.option(
             "--label",
