@@ -44,8 +44,8 @@ _MANY_FEATURES = 50
 _NOTE = (
     "log E is the natural logarithm of an e-value: evidence that may be looked at as often as you like. Over its "
     "threshold a healthy canary gets with at most the chance that the plan allows, ever. Intervals hold at every look "
-    "at once. Worse by: above 0 the canary is worse, also where more is better. Recall, precision and the Jaccard index "
-    "J are of the class with most evidence, which is named; F1 is 2J/(1+J)."
+    "at once. Worse by: above 0 the canary is worse, also where more is better. Recall, precision and Jaccard index J "
+    "are of the class with most evidence, which is named; F1 is 2J/(1+J)."
 )
 
 
