@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from client_world import lines_of
+from guides import blocks, guide
 from mlcanary.client import CanaryMiddleware, Client, current
 from mlcanary.client.asgi import Application, Message
 
@@ -28,12 +32,14 @@ def client(path: Path) -> Iterator[Client]:
     made.close()
 
 
-def asked(app: Application, path: str = "/predict", kind: str = "http", **scope: Any) -> list[Message]:
+def asked(
+    app: Application, path: str = "/predict", kind: str = "http", body: bytes = b"", **scope: Any
+) -> list[Message]:
     """What the application sends for one request."""
     sent: list[Message] = []
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Message) -> None:
         sent.append(message)
@@ -159,3 +165,24 @@ def test_requests_at_once_do_not_mix(client: Client, path: Path) -> None:
 def test_one_text_is_no_list_of_paths(client: Client) -> None:
     with pytest.raises(ValueError, match="a list of paths"):
         CanaryMiddleware(answering(200), client, paths="/predict")
+
+
+def test_the_example_with_fastapi_records_what_it_answers(path: Path) -> None:
+    (code,) = (block for block in blocks(guide("client"), "python") if "FastAPI" in block)
+    model = SimpleNamespace(predict_proba=lambda _rows: np.array([[0.25, 0.75]]))
+    names: dict[str, Any] = {"model": model, "__name__": "example"}
+    exec(code.replace("/var/log/churn/predictions.jsonl", str(path)), names)
+    request: dict[str, Any] = {
+        "http_version": "1.1",
+        "method": "POST",
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+    }
+    headers = [(b"content-type", b"application/json")]
+    row = {"age": 41, "customer": "c-7"}
+    sent = asked(names["app"], body=json.dumps(row).encode(), raw_path=b"/predict", headers=headers, **request)
+    names["canary"].close()
+    (line,) = lines_of(path)
+    assert (line["features"], line["score"], line["user"], line["version"]) == (row, 0.75, "c-7", "v2")
+    assert json.loads(sent[1]["body"]) == {"score": 0.75, "id": line["id"]}
