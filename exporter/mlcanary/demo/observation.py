@@ -133,7 +133,9 @@ class Prometheus:
             async with self._session.get(f"{self._url}/api/v1/{endpoint}", params=parameters) as response:
                 body = await response.json()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise DemoError(f"Prometheus did not answer {endpoint}: {error}", component="prometheus") from error
+            raise DemoError(
+                f"Prometheus did not answer {endpoint}: {str(error) or type(error).__name__}", component="prometheus"
+            ) from error
         if body.get("status") != "success":
             raise DemoError(f"Prometheus refused {endpoint}: {body.get('error')}", component="prometheus")
         return body["data"]
@@ -145,7 +147,9 @@ async def read_verdict(session: aiohttp.ClientSession, url: str) -> dict[str, An
         async with session.get(url) as response:
             return dict(await response.json()) if response.status == 200 else None
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise DemoError(f"the judge did not answer {url}: {error}", component="judge") from error
+        raise DemoError(
+            f"the judge did not answer {url}: {str(error) or type(error).__name__}", component="judge"
+        ) from error
 
 
 async def read_metrics(
@@ -156,7 +160,9 @@ async def read_metrics(
         async with session.get(url, headers=headers, raise_for_status=True) as response:
             text = await response.text()
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise DemoError(f"{component} did not answer {url}: {error}", component=component) from error
+        raise DemoError(
+            f"{component} did not answer {url}: {str(error) or type(error).__name__}", component=component
+        ) from error
     return [
         Sample({**sample.labels, "__name__": sample.name}, sample.value)
         for family in text_string_to_metric_families(text)

@@ -162,13 +162,20 @@ class Scenario(abc.ABC):
             self._screen.note(subject, text)
         try:
             while True:
-                self._stack.check()
-                self._screen.live(await self._figures())
+                self._screen.live(await self._state())
                 await asyncio.sleep(LIVE_SECONDS)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()  # Ctrl-C is how this chapter ends: the verdict stands
+
+    async def _state(self) -> str:
+        """The arms in one line, or what is broken: now people pause and kill parts to see what the others do."""
+        try:
+            self._stack.check()
+            return await self._figures()
+        except DemoError as error:
+            return str(error)
 
     # --- watching
 
