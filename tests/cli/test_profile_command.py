@@ -33,6 +33,7 @@ def rows() -> Rows:
                 "age": int(random.integers(18, 90)),
                 "balance": None if i % 50 == 0 else round(float(random.lognormal()), 4),
                 "plan": str(random.choice(["free", "pro"])),
+                "active": None if i % 70 == 0 else bool(random.random() < 0.3),
                 "score": round(float(random.random()), 5),
                 "label": int(random.random() < 0.2),
             }
@@ -63,7 +64,7 @@ def test_every_kind_of_table_gives_the_same_profile(tmp_path: Path, rows: Rows) 
     write_csv(tmp_path / "t.csv", rows)
     write_csv(tmp_path / "t.csv.gz", rows)
     (tmp_path / "plain.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    names = ("age", "balance", "plan")
+    names = ("age", "balance", "plan", "active")
     records = [
         {"id": str(i), "features": {n: row[n] for n in names}, "score": row["score"], "prediction": 1}
         for i, row in enumerate(rows)
@@ -80,7 +81,7 @@ def test_every_kind_of_table_gives_the_same_profile(tmp_path: Path, rows: Rows) 
 def test_columns_become_numeric_or_categorical_and_the_label_stays_out(tmp_path: Path, rows: Rows) -> None:
     write_csv(tmp_path / "t.csv", rows)
     reference = read_profile(profiled(tmp_path / "t.csv", "--categorical", "age"), "profile.json")
-    assert set(reference.features) == {"age", "balance", "plan"}
+    assert set(reference.features) == {"age", "balance", "plan", "active"}
     assert isinstance(reference.features["age"], CategoricalReference)
     balance = reference.features["balance"]
     assert isinstance(balance, NumericReference)
@@ -88,6 +89,30 @@ def test_columns_become_numeric_or_categorical_and_the_label_stays_out(tmp_path:
     assert reference.score is not None
     assert len(reference.score.counts) == 52  # below and above all scores there is one more each
     assert reference.rows == 1000
+
+
+@pytest.mark.parametrize(
+    ("cells", "numeric"),
+    [
+        (["True", "False", ""], True),
+        ([" true", "FALSE ", "true"], True),
+        (["TRUE", "TRUE", "NA"], True),
+        (["True", "False", "maybe"], False),
+        (["true", "1", "false"], False),
+        (["yes", "no", "yes"], False),
+    ],
+)
+def test_a_csv_has_booleans_where_all_cells_are_true_or_false_in_any_case(
+    tmp_path: Path, cells: list[str], numeric: bool
+) -> None:
+    (tmp_path / "t.csv").write_text("x,flag\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(cells * 40)))
+    found = read_profile(profiled(tmp_path / "t.csv"), "profile.json").features["flag"]
+    assert isinstance(found, NumericReference) == numeric
+    if isinstance(found, NumericReference):
+        assert (found.min, found.max) == (min(float("u" in c.lower()) for c in cells if c not in {"", "NA"}), 1.0)
+    named = read_profile(profiled(tmp_path / "t.csv", "--categorical", "flag"), "profile.json").features["flag"]
+    assert isinstance(named, CategoricalReference)
+    assert set(named.categories) <= ({"0", "1"} if numeric else set(cells))
 
 
 def test_the_task_says_what_the_output_is(tmp_path: Path) -> None:
