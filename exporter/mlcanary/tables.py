@@ -31,7 +31,8 @@ def read_columns(path: Path, progress: Callable[[int], None] = lambda _rows: Non
     """Columns by name, and the number of broken rows. `progress` is called now and then with the rows read so far.
 
     JSON lines may be plain objects or native prediction records, whose `features` are then the columns beside
-    `score`, `prediction` and `label`. Raises ConfigError for what cannot be read.
+    `score`, `prediction` and `label`. Parquet gives times as `datetime`, decimals as floats. Raises ConfigError for
+    what cannot be read.
     """
     name = path.name.lower()
     try:
@@ -123,11 +124,19 @@ def _gather(rows: Iterator[Row | None], progress: Callable[[int], None]) -> tupl
 
 def _parquet(path: Path) -> Columns:
     try:
-        from pyarrow import ArrowInvalid, parquet  # noqa: PLC0415 - an optional and heavy dependency
+        from pyarrow import ArrowInvalid, parquet, timestamp, types  # noqa: PLC0415 - optional and heavy
     except ImportError as error:
         raise ConfigError(f"{path}: Parquet needs pyarrow", hint="pip install 'mlcanary[parquet]'") from error
     try:
         table = parquet.read_table(path)
     except ArrowInvalid as error:
         raise ConfigError(f"{path}: not a Parquet file: {error}") from error
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+    columns = {}
+    for name in table.column_names:
+        column = table.column(name)
+        if types.is_timestamp(column.type):  # Python has no nanoseconds, and perhaps no such time zone
+            column = column.cast(timestamp("us"), safe=False)
+        elif types.is_decimal(column.type):
+            column = column.cast("float64")
+        columns[name] = column.to_pylist()
+    return columns
