@@ -1,7 +1,8 @@
 """Columns of a CSV, JSON lines or Parquet file, for reference profiles.
 
 Guarantee: every readable row of the file appears in every column, a missing value as None; a broken row is
-left out and counted. The file is streamed into columns, not kept as rows. Parquet needs the extra `parquet`.
+left out and counted. The file is streamed into columns, not kept as rows. Texts of a CSV that are all true or false are
+booleans, as those of JSON and Parquet are. Parquet needs the extra `parquet`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ Columns = dict[str, list[Any]]
 
 Row = dict[str, Any]
 _MISSING_TEXT = frozenset({"", "na", "n/a", "nan", "null", "none"})
+_TRUTH = {"true": True, "false": False}
 _DELIMITERS = ",;\t|"
 _FORMATS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 
@@ -29,14 +31,16 @@ def read_columns(path: Path, progress: Callable[[int], None] = lambda _rows: Non
     """Columns by name, and the number of broken rows. `progress` is called now and then with the rows read so far.
 
     JSON lines may be plain objects or native prediction records, whose `features` are then the columns beside
-    `score`, `prediction` and `label`. Raises ConfigError for what cannot be read.
+    `score`, `prediction` and `label`. Parquet gives times as `datetime`, decimals as floats. Raises ConfigError for
+    what cannot be read.
     """
     name = path.name.lower()
     try:
         if name.endswith(".parquet"):
             return _parquet(path), 0
         if name.endswith((".csv", ".csv.gz")):
-            return _gather(_csv_rows(path), progress)
+            columns, broken = _gather(_csv_rows(path), progress)
+            return {name: _truth(column) for name, column in columns.items()}, broken
         if name.endswith((".jsonl", ".jsonl.gz", ".ndjson")):
             return _gather(_json_rows(path), progress)
     except OSError as error:
@@ -71,6 +75,13 @@ def _cell(text: str) -> Any:
         return float(text)
     except ValueError:
         return text
+
+
+def _truth(column: list[Any]) -> list[Any]:
+    """Booleans where the column holds only true and false, in any case, as pandas, R and databases write them."""
+    found = [_TRUTH.get(cell.strip().lower()) if isinstance(cell, str) else None for cell in column]
+    present = len(column) - column.count(None)
+    return found if present and len(found) - found.count(None) == present else column
 
 
 def _json_rows(path: Path) -> Iterator[Row | None]:
@@ -113,11 +124,19 @@ def _gather(rows: Iterator[Row | None], progress: Callable[[int], None]) -> tupl
 
 def _parquet(path: Path) -> Columns:
     try:
-        from pyarrow import ArrowInvalid, parquet  # noqa: PLC0415 - an optional and heavy dependency
+        from pyarrow import ArrowInvalid, parquet, timestamp, types  # noqa: PLC0415 - optional and heavy
     except ImportError as error:
         raise ConfigError(f"{path}: Parquet needs pyarrow", hint="pip install 'mlcanary[parquet]'") from error
     try:
         table = parquet.read_table(path)
     except ArrowInvalid as error:
         raise ConfigError(f"{path}: not a Parquet file: {error}") from error
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+    columns = {}
+    for name in table.column_names:
+        column = table.column(name)
+        if types.is_timestamp(column.type):  # Python has no nanoseconds, and perhaps no such time zone
+            column = column.cast(timestamp("us"), safe=False)
+        elif types.is_decimal(column.type):
+            column = column.cast("float64")
+        columns[name] = column.to_pylist()
+    return columns

@@ -90,6 +90,30 @@ def test_a_change_of_type_shows_in_the_kinds() -> None:
     assert shown(measure.gauges(60.0), "window_schema_changes")[("mistyped",)] == 1.0
 
 
+def test_booleans_are_mistyped_where_the_reference_has_texts_and_texts_where_it_has_booleans() -> None:
+    columns: dict[str, list[Any]] = {
+        "text": ["True", "False"],
+        "boolean": [True, False],
+        "named": [True, False],
+        "code": [1, 2],
+        "rare": ["a", "a", "1"],
+    }
+    columns = {name: values * 2 for name, values in columns.items()}
+    reference = profile_columns(columns, ProfileOptions(categories=1, categorical=("named", "code", "rare")))
+    rows = [dict.fromkeys(columns, value) for value in (True, False, "True", None)]
+    measure = fed(ModelPlan(reference=reference), [request(row) for row in rows])
+    mistyped = {"text": 2.0, "boolean": 1.0, "named": 0.0, "code": 1.0, "rare": 1.0}
+    assert shown(measure.counters(), "feature_mistyped_total") == {(name,): n for name, n in mistyped.items()}
+    unseen = {"text": 0.0, "named": 1.0, "code": 1.0, "rare": 1.0}
+    assert shown(measure.counters(), "feature_unseen_total") == {(name,): n for name, n in unseen.items()}
+    assert shown(measure.counters(), "feature_missing_total") == {(name,): 1.0 for name in columns}
+    bins = shown(measure.counters(), "feature_bin_total")
+    assert {name: sum(n for (of, _), n in bins.items() if of == name) for name in columns} == {
+        name: 3.0 - wrong for name, wrong in mistyped.items()
+    }
+    assert shown(measure.gauges(60.0), "window_schema_changes")[("mistyped",)] == 1.0
+
+
 def test_features_that_the_reference_does_not_have_are_counted_up_to_the_cap() -> None:
     reference = Reference({"a": numeric_reference(range(100), 4)})
     plan = ModelPlan(reference=reference, limits=Limits(features=2))

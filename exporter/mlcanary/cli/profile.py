@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from mlcanary.catalog import Task
+from mlcanary.cli.profile_notes import look_at
+from mlcanary.doctor.table_columns import thousands_columns
 from mlcanary.doctor.tables import comma_columns
 from mlcanary.errors import ConfigError
 from mlcanary.formats.profile import write_profile
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
-from mlcanary.measures.reference import CategoricalReference, NumericReference, Reference
+from mlcanary.measures.reference import NumericReference, Reference
 from mlcanary.tables import Columns, read_columns
 
 _NAMED = 20
@@ -23,7 +27,7 @@ _NAMED = 20
 _INDEX = ("", "__index_level_0__")
 """What pandas calls an index without a name, in CSV and in Parquet."""
 _FIRST = 100
-"""With fewer rows, each may well have its own value."""
+"""Rows that are looked at for decimal commas."""
 
 
 @click.command("profile")
@@ -43,6 +47,7 @@ _FIRST = 100
 )
 @click.option("--exclude", multiple=True, metavar="COLUMN", help="Leave a column out; may be repeated.")
 @click.option("--categorical", multiple=True, metavar="COLUMN", help="Treat a numeric code as names; may be repeated.")
+@click.option("--numeric", multiple=True, metavar="COLUMN", help="Take its numbers, not its texts; may be repeated.")
 @click.option(
     "--categories", default=50, show_default=True, type=click.IntRange(1, 1000), help="Categories with a bin."
 )
@@ -72,6 +77,7 @@ def command(
     label_column: str,
     exclude: tuple[str, ...],
     categorical: tuple[str, ...],
+    numeric: tuple[str, ...],
     categories: int,
     model_task: str,
     sample_rows: int,
@@ -79,61 +85,71 @@ def command(
 ) -> None:
     """Write a reference profile from FILE: CSV, JSON lines (plain or prediction records), or Parquet.
 
-    Use rows from when all was well: the validation set scored by the model, or a good week of its log. The
-    profile holds no rows unless --sample.rows is given, and those only as bin numbers, so that it can be committed and
-    reviewed: per numeric feature bin edges, counts and means,
-    the least and the greatest value, the standard deviation and how many were missing; per categorical feature the
-    counts of its categories and the names of up to 10,000 more. Those names are text from your data: leave out what
-    is personal by --exclude.
+    Use rows from when all was well: the validation set scored by the model, or a good week of its log. Columns of
+    times, and those of which nearly every row has its own value, such as ids, are left out and named; --categorical
+    or --numeric keeps one.
+
+    The profile holds no rows unless --sample.rows is given, and those only as bin numbers, so that it can be
+    committed and reviewed: per numeric feature bin edges, counts and means, the least and the greatest value, the
+    standard deviation and how many were missing; per categorical feature the counts of its categories and the names
+    of up to 10,000 more. Those names are text from your data: leave out what is personal by --exclude.
     """
     columns, broken = read_columns(table, _show_progress)
     index = [name for name in _INDEX if columns.pop(name, None) is not None]
-    exclude = tuple(name for name in exclude if name not in index)
-    _refuse_commas(table, {name: values for name, values in columns.items() if name not in exclude})
+    _refuse_absent(table, columns, {"--score.column": score_column, "--label.column": label_column})
     options = ProfileOptions(
         bins,
         score_bins,
         categories,
         score_column,
-        exclude,
+        tuple(name for name in exclude if name not in index),
         categorical,
         model_name,
         Task(model_task),
         label_column,
         sample_rows,
+        numeric,
     )
-    reference = profile_columns(columns, options)
+    found = look_at(columns, options)
+    _refuse_commas(table, {name: values for name, values in found.present.items() if name not in options.exclude})
+    reference = profile_columns(columns, replace(options, exclude=(*options.exclude, *found.left_out)))
     temporary = output.with_name(output.name + ".tmp")
     temporary.write_bytes(write_profile(reference))
     os.replace(temporary, output)
-    for line in _summary(output, reference, columns):
-        click.echo(line)
-    if reference.sample is not None:
-        left_out = [name for name in reference.features if name not in reference.sample]
-        rest = f"; for want of room without {', '.join(left_out)}" if left_out else ""
-        size = len(next(iter(reference.sample.values())))
-        click.echo(f"sample for joint drift: {size:,} rows of bin numbers over {len(reference.sample)} features{rest}")
+    click.echo("\n".join(_summary(output, reference)))
     if index:
         click.echo("note: left out the index of pandas, which has no name: write files with index=False")
     if broken:
         click.echo(f"note: {broken:,} broken rows left out")
-    if incomplete := sorted(
-        name for name, f in reference.features.items() if isinstance(f, CategoricalReference) and not f.complete
+    for note in found.notes(reference):
+        click.echo(f"note: {note}")
+
+
+def _refuse_absent(table: Path, columns: Columns, named: Mapping[str, str]) -> None:
+    """A column that a flag names must be there. Raises ConfigError."""
+    context = click.get_current_context()
+    for flag, name in named.items():
+        given = context.get_parameter_source(flag[2:].replace(".", "_")) is not ParameterSource.DEFAULT
+        if given and columns and name not in columns:
+            raise ConfigError(f"{table}: {flag}: found no column {name!r}; allowed: {', '.join(sorted(columns))}")
+
+
+def _refuse_commas(table: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Numbers with a comma would be taken for names. Raises ConfigError."""
+    decimals = comma_columns({name: values[:_FIRST] for name, values in columns.items()})
+    for found, allowed, hint in (
+        (decimals, "a decimal point", "export with a point: df.to_csv(PATH, index=False, decimal='.')"),
+        (thousands_columns(columns), "no comma between thousands", "read it by pd.read_csv(PATH, thousands=',')"),
     ):
-        click.echo(f"note: more than 10,000 further names, so unseen ones are not told apart: {', '.join(incomplete)}")
-    if model_task == Task.BINARY and reference.score is None:
-        click.echo(f"note: no column {score_column!r}: AUC will use logit-spaced bins, score drift is not measured")
+        if found:
+            named = ", ".join(f"{name} ({example})" for name, example in list(found.items())[:_NAMED])
+            raise ConfigError(
+                f"{table}: found numbers with a comma in {named}; allowed: {allowed}",
+                hint=f"{hint}; or --exclude the column",
+            )
 
 
-def _refuse_commas(table: Path, columns: Columns) -> None:
-    """Numbers with a decimal comma would be taken for names. Raises ConfigError."""
-    if found := comma_columns({name: values[:_FIRST] for name, values in columns.items()}):
-        named = ", ".join(f"{name} ({example})" for name, example in list(found.items())[:_NAMED])
-        hint = "export with a point: df.to_csv(PATH, index=False, decimal='.'); or --exclude the column"
-        raise ConfigError(f"{table}: found numbers with a comma in {named}; allowed: a decimal point", hint=hint)
-
-
-def _summary(output: Path, reference: Reference, columns: Columns) -> Iterator[str]:
+def _summary(output: Path, reference: Reference) -> Iterator[str]:
     """What was made of which columns."""
     shown = "no output column" if reference.output is None else f"output in {len(reference.output.counts)} bins"
     numeric = [name for name, f in reference.features.items() if isinstance(f, NumericReference)]
@@ -143,18 +159,11 @@ def _summary(output: Path, reference: Reference, columns: Columns) -> Iterator[s
         if names:
             more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
             yield f"  {kind}: {', '.join(names[:_NAMED])}{more}"
-    if doubtful := [name for name in reference.features if _names_rows(columns[name])]:
-        named = ", ".join(doubtful)
-        yield f"note: by the look of them no features, since every row has its own: {named}; see --exclude"
-
-
-def _names_rows(values: Sequence[Any]) -> bool:
-    """Whether a column tells rows apart: ids, addresses, times; not numbers with fractions."""
-    whole = all(
-        isinstance(value, str) or (isinstance(value, int | float) and float(value).is_integer())
-        for value in values[:_FIRST]
-    )
-    return len(values) >= _FIRST and whole and len(set(values)) == len(values)
+    if reference.sample is not None:
+        left_out = [name for name in reference.features if name not in reference.sample]
+        rest = f"; for want of room without {', '.join(left_out)}" if left_out else ""
+        size = len(next(iter(reference.sample.values())))
+        yield f"sample for joint drift: {size:,} rows of bin numbers over {len(reference.sample)} features{rest}"
 
 
 def _show_progress(rows: int) -> None:

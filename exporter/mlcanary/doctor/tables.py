@@ -154,6 +154,15 @@ def comma_columns(columns: Mapping[str, Sequence[object]]) -> dict[str, str]:
     return found
 
 
+def thousands(text: str) -> bool:
+    """Whether a text is a number with commas between its thousands.
+
+    >>> thousands("28,561.83"), thousands("1,234,567"), thousands("0,123"), thousands("1234.5")
+    (True, True, False, False)
+    """
+    return _THOUSANDS.fullmatch(text) is not None
+
+
 def _table(cells: Sequence[Sequence[str]], delimiter: str) -> Table:
     first = cells[0]
     named = len(set(first)) == len(first) and all(

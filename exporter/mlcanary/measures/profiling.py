@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ class ProfileOptions:
 
     `task` decides what the model's output is: the score column of a binary classifier, the column `prediction` of a
     multiclass or regression model. `label_column` is never a feature; None if there is no such column. `sample_rows`
-    of the file are kept as bin numbers, for joint drift.
+    of the file are kept as bin numbers, for joint drift. Of the columns in `numeric` the numbers are taken and texts
+    left out, those in `categorical` are names.
     """
 
     bins: int = 20
@@ -42,17 +44,21 @@ class ProfileOptions:
     task: Task = Task.BINARY
     label_column: str | None = None
     sample_rows: int = 0
+    numeric: Collection[str] = ()
 
 
 def profile_columns(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> Reference:
     """Profile columns of equal length; None, NaN and infinities count as missing.
 
-    A column is numeric if every present value is a number and it is not listed in `categorical`. Raises
-    ConfigError for columns that the options name and that do not exist, for mixed types, and without any row.
+    A column is numeric if every present value is a number and it is not listed in `categorical`, or if it is listed in
+    `numeric`. Raises ConfigError for columns that the options name and that do not exist, for values that are no
+    numbers, texts or booleans, and without any row.
     """
-    named = {*options.exclude, *options.categorical}
+    named = {*options.exclude, *options.categorical, *options.numeric}
     if unknown := sorted(named - set(columns)):
         raise ConfigError(f"no column {', '.join(unknown)}; allowed: {', '.join(sorted(columns))}")
+    if both := sorted({*options.categorical} & {*options.numeric}):
+        raise ConfigError(f"found {', '.join(both)} as categorical and as numeric; allowed: one of them")
     rows = max((len(column) for column in columns.values()), default=0)
     if rows == 0:
         raise ConfigError("the file has no rows", hint="profile the training or validation set, some thousand rows")
@@ -108,12 +114,24 @@ def _feature(name: str, column: Sequence[Any], options: ProfileOptions) -> Featu
     missing = float(len(column) - len(present))
     if not present:
         return None
-    if name not in options.categorical and all(isinstance(v, int | float) for v in present):
-        return numeric_reference([float(v) for v in present], options.bins, missing)
+    numbers = [value for value in present if isinstance(value, int | float)]
+    if name in options.numeric and not numbers:
+        raise ConfigError(f"column {name}: found {present[0]!r} and no number; allowed: numbers, as --numeric names it")
+    if name in options.numeric or (name not in options.categorical and len(numbers) == len(present)):
+        return numeric_reference([float(value) for value in numbers], options.bins, missing)
     names = [canonical_class(value) for value in present]
     if None in names:
-        raise ConfigError(f"column {name}: found a list or an object; allowed: numbers, texts and booleans")
+        raise ConfigError(
+            f"column {name}: found {_type_of(present[names.index(None)])}; allowed: numbers, texts and booleans",
+            hint=f"write it as one of these, or leave it out: --exclude {name}",
+        )
     return categorical_reference([text for text in names if text is not None], options.categories, missing)
+
+
+def _type_of(value: object) -> str:
+    if isinstance(value, list | dict):
+        return "a list or an object"
+    return "a time" if isinstance(value, date) else f"a value of the type {type(value).__name__}"
 
 
 def _sample(
@@ -131,8 +149,8 @@ def _sample(
 
 
 def _score(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> NumericReference | None:
-    column = columns.get(options.score_column)
-    scores = [value for value in column or () if not _missing(value)]
+    column = () if options.score_column in options.exclude else columns.get(options.score_column, ())
+    scores = [value for value in column if not _missing(value)]
     if not scores:
         return None
     if not all(isinstance(s, int | float) and 0 <= s <= 1 for s in scores):

@@ -127,9 +127,12 @@ class CategoricalReference:
         return CategoryBins.empty(self.categories)
 
     def bin_numbers(self, column: Sequence[object]) -> Bins:
-        """The bin of each value, row by row; -1 for what is missing or cannot be a name."""
+        """The bin of each value, row by row; -1 for what is missing or cannot be a name.
+
+        A boolean is a name only where the reference has it, as 1 or 0: it then was made from booleans or numbers.
+        """
         if not set(map(type, column)) <= _NAMES:
-            column = [canonical_class(value) for value in column]
+            column = [self._name(value) for value in column]
         return np.fromiter(map(self._index.__getitem__, column), dtype=np.intp, count=len(column))  # type: ignore[arg-type]
 
     def unseen(self, column: Sequence[object], bins: Bins) -> int:
@@ -145,6 +148,10 @@ class CategoricalReference:
     def missing_ratio(self) -> float:
         """Share of the reference's rows that lack the feature."""
         return self.missing / (float(self.counts.sum()) + self.missing)
+
+    def _name(self, value: object) -> str | None:
+        name = canonical_class(value)
+        return None if isinstance(value, bool) and name not in self._index and name not in self._rare else name
 
     @cached_property
     def _rare(self) -> frozenset[str]:
