@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 from mlcanary.catalog import OBJECTIVES
 from mlcanary.measures.drift import Live, drift
 from mlcanary.measures.feature_stack import FeatureStack
-from mlcanary.measures.reference import FeatureReference, categorical_reference, numeric_reference
+from mlcanary.measures.reference import (
+    CategoricalReference,
+    FeatureReference,
+    categorical_reference,
+    numeric_reference,
+)
 from mlcanary.records import one_by_one
 
 LIVE, REFERENCE = 2000, 10_000
@@ -25,13 +30,14 @@ Column = NDArray[np.object_]
 """Raw values, None where missing."""
 
 
-def _shares(size: int) -> NDArray[np.float64]:
-    ranks = np.arange(1, size + 1)
-    shares: NDArray[np.float64] = (1 / ranks) / (1 / ranks).sum()
+def _shares(size: int, steepness: float = 1.0) -> NDArray[np.float64]:
+    falling = np.arange(1, size + 1) ** -steepness
+    shares: NDArray[np.float64] = falling / falling.sum()
     return shares
 
 
 NAMES = np.array([f"c{i}" for i in range(12)], dtype=object)
+CODES = np.array([f"c{i:04d}" for i in range(3000)], dtype=object)
 HEALTHY: Mapping[str, Callable[[np.random.Generator, int], Column]] = {
     "normal": lambda rng, n: rng.normal(50, 12, n).astype(object),
     "lognormal": lambda rng, n: rng.lognormal(3, 1, n).astype(object),
@@ -39,7 +45,15 @@ HEALTHY: Mapping[str, Callable[[np.random.Generator, int], Column]] = {
     "integer": lambda rng, n: rng.poisson(6, n).astype(object),
     "categorical": lambda rng, n: rng.choice(NAMES, n, p=_shares(12)),
     "with gaps": lambda rng, n: _with_gaps(rng, rng.normal(50, 12, n).astype(object), 0.05),
+    "400 codes": lambda rng, n: rng.choice(CODES[:400], n),
 }
+MANY_NAMES: Mapping[str, Callable[[np.random.Generator, int], Column]] = {
+    "400 codes, equally likely": HEALTHY["400 codes"],
+    "60 codes, equally likely": lambda rng, n: rng.choice(CODES[:60], n),
+    "400 codes, shares 1 / rank": lambda rng, n: rng.choice(CODES[:400], n, p=_shares(400)),
+    "shares 1 / rank^2.5, some 48 of 3,000 names seen": lambda rng, n: rng.choice(CODES, n, p=_shares(3000, 2.5)),
+}
+"""Healthy features of which chance has a say in the names that a sample has most often, or has at all."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,7 @@ FAULTS = (
     Fault("unit x 1.8 + 32", "lognormal", _scaled("lognormal", 1.8, 32.0)),
     Fault("unit x 1.8 + 32", "integer", _scaled("integer", 1.8, 32.0)),
     Fault("5 % a new category", "categorical", _spiked("categorical", "new")),
+    Fault("half of the codes are gone", "400 codes", lambda rng, n: rng.choice(CODES[:200], n)),
     Fault("swapped with lognormal", "normal", HEALTHY["lognormal"]),
     Fault("swapped with normal", "lognormal", HEALTHY["normal"]),
     Fault("swapped with integer", "zero-heavy", HEALTHY["integer"]),
@@ -112,6 +127,14 @@ def profiled(column: Column) -> FeatureReference:
     if isinstance(present[0], str):
         return categorical_reference(present, CATEGORIES, missing)
     return numeric_reference(np.array(present, dtype=np.float64), BINS, missing)
+
+
+def chosen_and_counted_on_all_rows(column: Column) -> CategoricalReference:
+    """What the reference was before rows that choose were told from rows that count: cries wolf."""
+    names, counts = np.unique(column.astype(str), return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:CATEGORIES]
+    rest = counts.sum() - counts[order].sum()
+    return CategoricalReference(tuple(names[order].tolist()), np.append(counts[order], rest).astype(np.float64))
 
 
 def figures(reference: FeatureReference, column: Column) -> dict[str, float]:

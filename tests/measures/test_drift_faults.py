@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from drift_worlds import FAULTS, HEALTHY, LIVE, REFERENCE, Fault, figures, profiled, seen
+from drift_worlds import (
+    FAULTS,
+    HEALTHY,
+    LIVE,
+    MANY_NAMES,
+    REFERENCE,
+    Fault,
+    chosen_and_counted_on_all_rows,
+    figures,
+    profiled,
+    seen,
+)
 from mlcanary.measures.drift import Live, drift
 from mlcanary.measures.feature_stack import FeatureStack
 from mlcanary.measures.reference import numeric_reference
@@ -49,3 +62,27 @@ def test_what_is_undefined_is_named_once() -> None:
     assert shown == [("mlcanary_window_undefined", "feature_drift", "no_values")]
     nothing = Live(np.zeros((0, 1)), np.zeros(0), 0.0)
     assert [s.labels for s in one_by_one(drift(FeatureStack({}), nothing))] == [("feature_drift", "no_reference")]
+
+
+@pytest.mark.parametrize("world", MANY_NAMES)
+@pytest.mark.parametrize("n", [1000, 8000])
+def test_chance_does_not_choose_the_names_that_it_counts(world: str, n: int) -> None:
+    """Simulated: over 8,000 rows, healthy windows keep under the critical values that the old choice passed."""
+    rng = np.random.default_rng(9)
+    passed: Counter[str] = Counter()
+    for _ in range(DRAWS):
+        found = seen(figures(profiled(MANY_NAMES[world](rng, 8000)), MANY_NAMES[world](rng, n)))
+        passed.update(name for name, yes in found.items() if yes)
+    assert passed.total() <= passed["PSI"] <= 1, passed  # PSI of hardly filled bins: 1 % of windows of 1,000 values
+
+
+def test_names_chosen_and_counted_on_the_same_rows_cry_wolf() -> None:
+    """The world that the test before is about: else it would show nothing."""
+    rng = np.random.default_rng(9)
+    codes = MANY_NAMES["400 codes, equally likely"]
+    passed: Counter[str] = Counter()
+    for _ in range(DRAWS):
+        found = seen(figures(chosen_and_counted_on_all_rows(codes(rng, 8000)), codes(rng, 8000)))
+        passed.update(name for name, yes in found.items() if yes)
+    assert passed["MLCanaryFeatureChanged"] == DRAWS
+    assert min(passed["PSI"], passed["chi-square"], passed["Le Cam"]) > DRAWS / 5

@@ -129,7 +129,7 @@ def test_features_that_the_reference_does_not_have_are_counted_up_to_the_cap() -
 
 
 def test_rare_names_of_the_reference_are_other_and_yet_not_unseen() -> None:
-    reference = Reference({"a": categorical_reference(["x"] * 5 + ["y", OTHER], 1)})
+    reference = Reference({"a": categorical_reference(["x"] * 40 + ["y", OTHER], 1)})
     measure = fed(ModelPlan(reference=reference), [request({"a": name}) for name in ("x", "y", OTHER, "z", 7)])
     assert shown(measure.counters(), "feature_unseen_total") == {("a",): 2.0}
     gauges = list(measure.gauges(60.0))
@@ -239,6 +239,6 @@ def test_a_reference_knows_its_mean_and_missing_share() -> None:
     assert (found.min, found.max) == (1.0, 6.0)
     huge = numeric_reference([1e300, 1e300], 2)
     assert huge.center == 1e15
-    named = categorical_reference(["a", "b"], 1, missing=2.0)
+    named = categorical_reference(["a"] * 40 + ["b"], 1, missing=41.0)
     assert isinstance(named, CategoricalReference)
     assert (named.tail, named.complete, named.missing_ratio) == (("b",), True, 0.5)

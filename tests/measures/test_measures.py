@@ -210,7 +210,7 @@ def test_a_value_that_is_no_finite_number_is_mistyped_and_harms_no_other(wrong: 
 
 
 def test_numbers_and_booleans_of_a_categorical_feature_are_its_names() -> None:
-    reference = Reference({"a": categorical_reference(["1", "1", "0", "x"], 2)})
+    reference = Reference({"a": categorical_reference(["1"] * 50 + ["0"] * 40 + ["x"], 2)})
     measure = FeatureMeasure(ModelPlan(reference=reference))
     measure.on_predictions([request(a=value) for value in (1, 1.0, True, False, "never seen", [1], None)])
     assert counts(measure, "feature_bin_total") == {("a", "1"): 3.0, ("a", "0"): 1.0, ("a", OTHER): 1.0}

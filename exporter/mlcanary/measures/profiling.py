@@ -19,7 +19,10 @@ from mlcanary.measures.reference import (
     NumericReference,
     Reference,
     categorical_reference,
+    choosing,
+    choosing_rows,
     numeric_reference,
+    shuffled,
 )
 from mlcanary.records import canonical_class
 
@@ -118,14 +121,15 @@ def _feature(name: str, column: Sequence[Any], options: ProfileOptions) -> Featu
     if name in options.numeric and not numbers:
         raise ConfigError(f"column {name}: found {present[0]!r} and no number; allowed: numbers, as --numeric names it")
     if name in options.numeric or (name not in options.categorical and len(numbers) == len(present)):
-        return numeric_reference([float(value) for value in numbers], options.bins, missing)
+        return numeric_reference([float(value) for value in numbers], options.bins, float(len(column) - len(numbers)))
     names = [canonical_class(value) for value in present]
     if None in names:
         raise ConfigError(
             f"column {name}: found {_type_of(present[names.index(None)])}; allowed: numbers, texts and booleans",
             hint=f"write it as one of these, or leave it out: --exclude {name}",
         )
-    return categorical_reference([text for text in names if text is not None], options.categories, missing)
+    chosen_by = choosing_rows(len(column))[[not _missing(value) for value in column]]
+    return categorical_reference([text for text in names if text is not None], options.categories, missing, chosen_by)
 
 
 def _type_of(value: object) -> str:
@@ -137,11 +141,16 @@ def _type_of(value: object) -> str:
 def _sample(
     columns: Mapping[str, Sequence[Any]], features: Mapping[str, FeatureReference], rows: int, wanted: int
 ) -> dict[str, NDArray[np.int32]] | None:
-    """Bin numbers of rows chosen without replacement, in random order; the seed is fixed."""
+    """Bin numbers of rows chosen without replacement, in random order; the seed is fixed.
+
+    Rows that chose which categories have a bin are no sample of them: they are left out where there are such.
+    """
     covered = list(features.items())[:SAMPLE_FEATURES]
     if wanted == 0 or not covered:
         return None
-    places = np.random.default_rng(_SEED).permutation(rows)[:wanted].tolist()
+    counted = min(float(feature.counts.sum()) + feature.missing for _, feature in covered)
+    unused = choosing(rows) if counted < rows - 0.5 else 0  # a fraction, as missing rows are in proportion
+    places = shuffled(rows)[unused:][:wanted].tolist()
     return {
         name: feature.bin_numbers([columns[name][place] for place in places]).astype(np.int32)
         for name, feature in covered
@@ -159,9 +168,6 @@ def _score(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> Num
             hint="name the right column by --score.column, or leave the score out by --exclude",
         )
     return numeric_reference([float(s) for s in scores], options.score_bins)
-
-
-_SEED = 20_261_125
 
 
 def _missing(value: Any) -> bool:

@@ -267,21 +267,81 @@ def numeric_reference(values: ArrayLike, bins: int, missing: float = 0.0) -> Num
     return NumericReference(edges, counts, means, spread, missing, float(x.min()), float(x.max()))
 
 
-def categorical_reference(names: Sequence[str], limit: int, missing: float = 0.0) -> CategoricalReference:
-    """Profile names: a bin for the `limit` most frequent ones, ties by name; the rest is `other`, its names kept."""
-    found, counts = np.unique(np.asarray(names, dtype=object).astype(str), return_counts=True)
-    order = sorted(range(len(found)), key=lambda i: (-counts[i], found[i]))
-    kept = [i for i in order if found[i] != OTHER][:limit]
-    rest = counts.sum() - counts[kept].sum()
+CHOOSING = 4
+"""One row in so many chooses which categories get a bin, where chance could choose them; the others are counted."""
+
+CLEAR = 5.0
+"""Standard errors between the last category with a bin and the first without, from which chance has no say."""
+
+ONCE = 3
+"""Names that the rows may have only once before names that they never had are a share to count with."""
+
+_SEED = 20_261_125
+
+
+def shuffled(rows: int) -> NDArray[np.intp]:
+    """The numbers of `rows` in random order, always the same; the first quarter, rounded up, are the choosing ones."""
+    order: NDArray[np.intp] = np.random.default_rng(_SEED).permutation(rows)
+    return order
+
+
+def choosing_rows(rows: int) -> NDArray[np.bool_]:
+    """Which rows choose the categories, shape (rows,).
+
+    >>> int(choosing_rows(10).sum())
+    3
+    """
+    chosen = np.zeros(rows, dtype=bool)
+    chosen[shuffled(rows)[: choosing(rows)]] = True
+    return chosen
+
+
+def choosing(rows: int) -> int:
+    """How many of `rows` choose the categories."""
+    return -(-rows // CHOOSING)
+
+
+def categorical_reference(
+    names: Sequence[str], limit: int, missing: float = 0.0, chosen_by: NDArray[np.bool_] | None = None
+) -> CategoricalReference:
+    """Profile names: a bin for the `limit` most frequent ones, ties by name; the rest is `other`, its names kept.
+
+    Names that were frequent, or there at all, by chance would have too high a share and `other` too low a one: no live
+    window would be like the reference. So unless the cut is clear, the rows `chosen_by` (by default a quarter) say
+    which names get a bin, and `counts` are those of the other rows, with `missing` in proportion: given the choice, a
+    sample like any other.
+    """
+    found, places = np.unique(np.asarray(names, dtype=object).astype(str), return_inverse=True)
+    every = counts = votes = np.bincount(places, minlength=len(found))
+    named = found != OTHER
+    if not _is_clear(np.sort(every[named])[::-1], limit):
+        if chosen_by is None or chosen_by.all() or not chosen_by.any():
+            chosen_by = choosing_rows(len(names))
+        votes = np.bincount(places[chosen_by], minlength=len(found))
+        counts = every - votes
+    elected = sorted(np.flatnonzero(named & (votes > 0)).tolist(), key=lambda i: (-votes[i], found[i]))[:limit]
+    kept = sorted(elected, key=lambda i: (-counts[i], found[i]))
     binned = set(kept)
-    rare = [str(found[i]) for i in order if i not in binned]
+    rare = [i for i in sorted(range(len(found)), key=lambda i: (-every[i], found[i])) if i not in binned]
     return CategoricalReference(
         tuple(str(found[i]) for i in kept),
-        np.append(counts[kept], rest).astype(np.float64),
-        missing,
-        tuple(rare[:TAIL_NAMES]),
+        np.append(counts[kept], counts.sum() - counts[kept].sum()).astype(np.float64),
+        missing * float(counts.sum() / every.sum()),
+        tuple(str(found[i]) for i in rare[:TAIL_NAMES]),
         len(rare) <= TAIL_NAMES,
     )
+
+
+def _is_clear(falling: NDArray[np.intp], limit: int) -> bool:
+    """Whether any sample would choose these names; `falling` counts.
+
+    Square roots of counts have variance 1 / 4; as many values as names seen once are to be expected of names never
+    seen (Good 1953).
+    """
+    if len(falling) <= limit:
+        return bool(np.count_nonzero(falling == 1) <= ONCE)
+    last, following = math.sqrt(falling[limit - 1]), math.sqrt(falling[limit])
+    return (last - following) * math.sqrt(2) > CLEAR
 
 
 def edges_hash(score_edges: Floats, reference: Reference | None) -> str:
