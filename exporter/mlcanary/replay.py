@@ -12,6 +12,8 @@ from mlcanary.errors import InputError
 from mlcanary.exposition.families import families
 from mlcanary.exposition.text import TextRenderer
 from mlcanary.inputs import Inputs
+from mlcanary.measures.feature_gauges import KINDS
+from mlcanary.measures.features import FeatureMeasure
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.monitor.panel import Panel
 from mlcanary.records import ModelKey
@@ -49,6 +51,13 @@ _BY_FEATURE = {
     "mlcanary_window_feature_psi": "feature_psi",
     "mlcanary_window_feature_psi_critical": "feature_psi_critical",
     "mlcanary_window_feature_missing_ratio": "feature_missing",
+    "mlcanary_window_feature_missing_delta_ratio": "feature_missing_delta",
+    "mlcanary_window_feature_missing_zscore": "feature_missing_zscore",
+    "mlcanary_window_feature_mistyped_ratio": "feature_mistyped",
+    "mlcanary_window_feature_unseen_ratio": "feature_unseen",
+    "mlcanary_window_feature_bin_zscore": "feature_bin_zscore",
+    "mlcanary_window_feature_bin_zscore_critical": "feature_bin_zscore_critical",
+    "mlcanary_window_feature_observations": "feature_observations",
 }
 _BY_CLASS = {
     "mlcanary_window_class_precision_ratio": "class_precision",
@@ -149,8 +158,19 @@ def _figures(panel: Panel) -> dict[str, Any]:
         classes = [name for figure in _BY_CLASS.values() for name in found.get(figure, {})]
         found["positive_class"] = next(name for name in classes if panel.plan.is_positive(name))
     outcomes = panel.outcomes.parts
+    found |= _of_the_schema(panel)
     found["label_joins"] = {name: count for (name,), count in outcomes["joins"].items()}
     found.setdefault("labels", found["label_joins"]["matched"])
     found["duplicate_predictions"] = outcomes["duplicates"].total()
     found["events"] = {name: count for (name,), count in panel.business.parts["events"].items()}
     return found
+
+
+def _of_the_schema(panel: Panel) -> dict[str, Any]:
+    """Values of mistyped features by kind, and records with a feature that the reference does not have, if any."""
+    measure = next(m for m in panel.counters.measures if isinstance(m, FeatureMeasure))
+    values = measure.parts["values"]
+    wrong = [name for name in values.names if values.get(name, "mistyped") > 0] if panel.plan.reference else []
+    kinds = {name: {kind: n for kind in KINDS if (n := values.get(name, kind))} for name in wrong}
+    new = {name: count for (name,), count in measure.parts["unexpected"].items() if count}
+    return ({"feature_kinds": kinds} if kinds else {}) | ({"features_not_in_the_reference": new} if new else {})

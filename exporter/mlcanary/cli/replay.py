@@ -13,13 +13,13 @@ import click
 
 from mlcanary.catalog import Role, Task
 from mlcanary.cli.options import PATH, source_options
+from mlcanary.cli.replay_features import features_told
 from mlcanary.errors import ConfigError
 from mlcanary.replay import Replay, replay
 from mlcanary.settings import ExporterSettings, Flags, load_settings
 
 _OF_CLASSES = ("accuracy", "precision", "recall", "f1", "auc", "log_loss")
 _OF_NUMBERS = ("mae", "rmse", "bias", "r2", "quantile_loss")
-_TOP = 5
 
 
 @click.command("replay")
@@ -92,6 +92,8 @@ def _judge(settings: ExporterSettings, judge_config: Path | None, records: Path 
         click.echo(replay_verdicts.as_document(result, as_json(result.replay)))
     else:
         click.echo(summary(result.replay, time.monotonic() - started))
+        for said in features_told(result.replay):
+            click.echo(said)
         click.echo("\n".join(replay_verdicts.told(result)))
 
 
@@ -181,11 +183,8 @@ def _print_table(result: Replay, seconds: float) -> None:
         click.echo(said)
     if not any(figures["labels"] for figures in result.versions.values()):
         click.echo("no prediction has a label: give the file with the labels by another --log.path")
-    for key, figures in result.versions.items():
-        if moved := list(_moved(figures)):
-            click.echo(
-                f"{key.model}/{key.version} furthest from the reference, PSI (by chance): {', '.join(moved[:_TOP])}"
-            )
+    for said in features_told(result):
+        click.echo(said)
 
 
 def _positive_classes(result: Replay) -> Iterator[str]:
@@ -207,11 +206,3 @@ def _unlike_classes(result: Replay) -> Iterator[str]:
                 f"{key.model}/{key.version}: no answer can be right: answers are called {named[0]}, labels {named[1]}; "
                 "set positive_class and negative_class of the model to the names of the labels"
             )
-
-
-def _moved(figures: dict[str, Any]) -> Iterator[str]:
-    """Features by how far they are beyond what chance does, numbers and categories alike."""
-    chance = figures.get("feature_psi_critical", {})
-    found = [(name, psi, chance[name]) for name, psi in figures.get("feature_psi", {}).items() if chance.get(name)]
-    for name, psi, critical in sorted(found, key=lambda each: -each[1] / each[2]):
-        yield f"{name} {psi:.3f} ({critical:.3f})" + ("" if psi > critical else " noise")
