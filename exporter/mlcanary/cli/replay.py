@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -120,6 +121,8 @@ def as_json(result: Replay) -> dict[str, Any]:
         "lines": result.lines,
         "rejected": result.rejected,
         "labels_unmatched": result.unmatched,
+        "labels_late": {model: late._asdict() for model, late in result.late.items()},
+        "backwards": None if result.backwards is None else result.backwards._asdict(),
         "versions": [
             {"model": key.model, "version": key.version, **figures} for key, figures in result.versions.items()
         ],
@@ -149,7 +152,29 @@ def summary(result: Replay, seconds: float) -> str:
     first = (
         f"{result.lines:,} lines in {seconds:.1f} s, {rejected:,} rejected, {result.unmatched:,.0f} labels unmatched"
     )
-    return "\n".join([first, *(f"  {reason}: {count:,}" for reason, count in sorted(result.rejected.items()))])
+    rejects = (f"  {reason}: {count:,}" for reason, count in sorted(result.rejected.items()))
+    return "\n".join([first, *rejects, *_late(result), *_backwards(result)])
+
+
+def _late(result: Replay) -> Iterator[str]:
+    """Labels that are lost because nobody remembered their prediction any more, and what keeps them."""
+    for model, (count, longest, memory) in result.late.items():
+        yield (
+            f"  {count:,} labels of {model} came later than label_ttl ({memory / 3600:.3g} h), up to "
+            f"{longest / 3600:.3g} h after their prediction, which was forgotten by then: give the model "
+            f"`label_ttl: {math.ceil(longest / 3600 + 0.5)}h`, or a maturity of that, in --config.file"
+        )
+
+
+def _backwards(result: Replay) -> Iterator[str]:
+    """That lines are out of order, and what to do."""
+    if result.backwards is not None:
+        behind, lines, furthest = result.backwards
+        yield (
+            f"  times go back: {behind:,} of {lines:,} predictions are older than a line before them by more than a "
+            f"minute, by up to {furthest / 60:,.0f} min; the judge reads lines in their order: sort each file by time, "
+            "such as with `jq -sc 'sort_by(.ts)[]'`"
+        )
 
 
 def _print_table(result: Replay, seconds: float) -> None:
@@ -181,7 +206,7 @@ def _print_table(result: Replay, seconds: float) -> None:
         click.echo("±: what the bins of scores may hide; chance comes on top")
     for said in (*_positive_classes(result), *_unlike_classes(result)):
         click.echo(said)
-    if not any(figures["labels"] for figures in result.versions.values()):
+    if not result.late and not any(figures["labels"] for figures in result.versions.values()):
         click.echo("no prediction has a label: give the file with the labels by another --log.path")
     for said in features_told(result):
         click.echo(said)
