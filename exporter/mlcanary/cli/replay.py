@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import click
 from mlcanary.catalog import Role, Task
 from mlcanary.cli.options import PATH, source_options
 from mlcanary.cli.replay_features import features_told
+from mlcanary.cli.replay_task import other_tasks
 from mlcanary.errors import ConfigError
 from mlcanary.replay import Replay, replay
 from mlcanary.settings import ExporterSettings, Flags, load_settings
@@ -61,7 +62,8 @@ def command(
         Flags(log_path, config_file, reference_path, model_name, model_version, role, task, record_format)
     )
     if judge:
-        _judge(settings, judge_config, records, output)
+        hints = () if task or output != "table" else tuple(other_tasks(settings, time.time()))
+        _judge(settings, judge_config, records, output, hints)
         return
     started = time.monotonic()
     result = replay(settings, time.time(), _Progress())
@@ -72,10 +74,13 @@ def command(
     if output == "json":
         click.echo(json.dumps(as_json(result), indent=1))
         return
-    _print_table(result, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    _print_table(result, seconds, () if task else tuple(other_tasks(settings, time.time())))
 
 
-def _judge(settings: ExporterSettings, judge_config: Path | None, records: Path | None, output: str) -> None:
+def _judge(
+    settings: ExporterSettings, judge_config: Path | None, records: Path | None, output: str, hints: Sequence[str]
+) -> None:
     try:
         from mlcanary.cli import replay_verdicts  # noqa: PLC0415 - scipy belongs to the judge's extra
     except ModuleNotFoundError as error:
@@ -93,6 +98,8 @@ def _judge(settings: ExporterSettings, judge_config: Path | None, records: Path 
         click.echo(replay_verdicts.as_document(result, as_json(result.replay)))
     else:
         click.echo(summary(result.replay, time.monotonic() - started))
+        for said in hints:
+            click.echo(said)
         for said in features_told(result.replay):
             click.echo(said)
         click.echo("\n".join(replay_verdicts.told(result)))
@@ -177,7 +184,7 @@ def _backwards(result: Replay) -> Iterator[str]:
         )
 
 
-def _print_table(result: Replay, seconds: float) -> None:
+def _print_table(result: Replay, seconds: float, hints: Sequence[str]) -> None:
     click.echo(summary(result, seconds))
     columns = _columns(result)
     header = ["model", "version", "predictions", "labels", "late", "duplicate", *columns]
@@ -206,7 +213,14 @@ def _print_table(result: Replay, seconds: float) -> None:
         click.echo("±: what the bins of scores may hide; chance comes on top")
     for said in (*_positive_classes(result), *_unlike_classes(result)):
         click.echo(said)
-    if not result.late and not any(figures["labels"] for figures in result.versions.values()):
+    for said in hints:
+        click.echo(said)
+    if (
+        result.versions
+        and not hints
+        and not result.late
+        and not any(figures["labels"] for figures in result.versions.values())
+    ):
         click.echo("no prediction has a label: give the file with the labels by another --log.path")
     for said in features_told(result):
         click.echo(said)
