@@ -8,14 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from mlcanary.errors import InputError
 from mlcanary.exposition.families import families
 from mlcanary.exposition.text import TextRenderer
+from mlcanary.formats.contract import Decoded
 from mlcanary.inputs import Inputs
+from mlcanary.late_labels import Late, LateLabels
+from mlcanary.line_order import Backwards, LineOrder
+from mlcanary.measures.feature_gauges import KINDS
+from mlcanary.measures.features import FeatureMeasure
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.monitor.panel import Panel
-from mlcanary.records import ModelKey
+from mlcanary.records import ModelKey, Prediction
 from mlcanary.settings import ExporterSettings
+from mlcanary.stats.accumulator import Floats
 
 _SIMPLE = {
     "mlcanary_window_predictions": "predictions",
@@ -49,6 +57,13 @@ _BY_FEATURE = {
     "mlcanary_window_feature_psi": "feature_psi",
     "mlcanary_window_feature_psi_critical": "feature_psi_critical",
     "mlcanary_window_feature_missing_ratio": "feature_missing",
+    "mlcanary_window_feature_missing_delta_ratio": "feature_missing_delta",
+    "mlcanary_window_feature_missing_zscore": "feature_missing_zscore",
+    "mlcanary_window_feature_mistyped_ratio": "feature_mistyped",
+    "mlcanary_window_feature_unseen_ratio": "feature_unseen",
+    "mlcanary_window_feature_bin_zscore": "feature_bin_zscore",
+    "mlcanary_window_feature_bin_zscore_critical": "feature_bin_zscore_critical",
+    "mlcanary_window_feature_observations": "feature_observations",
 }
 _BY_CLASS = {
     "mlcanary_window_class_precision_ratio": "class_precision",
@@ -60,11 +75,17 @@ _BY_NAME = _BY_FEATURE | _BY_CLASS
 
 @dataclass
 class Replay:
-    """What a whole log came to. `text` is the page at its end, with the window `all`."""
+    """What a whole log came to. `text` is the page at its end, with the window `all`.
+
+    `unmatched`: labels that met no prediction; `late`: those among them whose prediction was forgotten, by model.
+    `backwards`: predictions out of the order of time, None if they are few.
+    """
 
     lines: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     unmatched: float = 0.0
+    late: dict[str, Late] = field(default_factory=dict)
+    backwards: Backwards | None = None
     versions: dict[ModelKey, dict[str, Any]] = field(default_factory=dict)
     text: str = ""
 
@@ -79,9 +100,9 @@ def replay(
     """
     result = Replay()
     monitor = whole_log_monitor(settings)
-    source = Inputs(settings, complete=True)
+    source, labels = Inputs(settings, complete=True), late_labels(monitor)
     event_time: dict[str, float] = {}
-    clock = -math.inf
+    order, clock = LineOrder(), -math.inf
     try:
         while (block := source.read(event_time)) is not None:
             decoded = source.decode(block, now)
@@ -89,6 +110,8 @@ def replay(
             newest = decoded.reached(now)
             event_time[block.source] = max(reached, newest)
             clock = max(clock, newest)
+            order.read(block.source, _asked_at(decoded, now))
+            labels.see(decoded.records, decoded.predictions, decoded.labels)
             monitor.feed(decoded.records, clock, decoded.predictions, decoded.labels)
             monitor.advance(reached, clock)
             result.lines += decoded.lines
@@ -97,8 +120,15 @@ def replay(
         result.rejected.update(oversized(source))
     finally:
         source.close()
-    conclude(result, monitor, clock if math.isfinite(clock) else now)
+    result.backwards = order.backwards
+    conclude(result, monitor, labels, clock if math.isfinite(clock) else now)
     return result
+
+
+def _asked_at(decoded: Decoded, now: float) -> list[Floats]:
+    """Times of the predictions of a block that told one, in the order of their lines as far as columns keep it."""
+    single = np.array([record.ts for record in decoded.records if isinstance(record, Prediction)])
+    return [times[times != now] for times in (single, *(batch.ts for batch in decoded.predictions))]
 
 
 def whole_log_monitor(settings: ExporterSettings) -> Monitor:
@@ -124,11 +154,17 @@ def oversized(source: Inputs) -> Counter[str]:
     return found
 
 
-def conclude(result: Replay, monitor: Monitor, clock: float) -> None:
+def late_labels(monitor: Monitor) -> LateLabels:
+    """Counts labels that come after what this monitor remembers."""
+    return LateLabels(lambda model: monitor.plan.model(model).join.memory)
+
+
+def conclude(result: Replay, monitor: Monitor, labels: LateLabels, clock: float) -> None:
     """The log is finished: whatever has not come never will. Fills in the figures."""
     monitor.advance(math.inf, clock)
     monitor.flush()
     result.unmatched = monitor.unmatched.total()
+    result.late = labels.late(result.unmatched)
     result.versions = {key: _figures(panel) for key, panel in sorted(monitor.panels.items())}
     totals = [sample for panel in monitor.panels.values() for sample in panel.totals()]
     text, _ = TextRenderer().render(families([*monitor.samples(clock), *totals]))
@@ -149,8 +185,19 @@ def _figures(panel: Panel) -> dict[str, Any]:
         classes = [name for figure in _BY_CLASS.values() for name in found.get(figure, {})]
         found["positive_class"] = next(name for name in classes if panel.plan.is_positive(name))
     outcomes = panel.outcomes.parts
+    found |= _of_the_schema(panel)
     found["label_joins"] = {name: count for (name,), count in outcomes["joins"].items()}
     found.setdefault("labels", found["label_joins"]["matched"])
     found["duplicate_predictions"] = outcomes["duplicates"].total()
     found["events"] = {name: count for (name,), count in panel.business.parts["events"].items()}
     return found
+
+
+def _of_the_schema(panel: Panel) -> dict[str, Any]:
+    """Values of mistyped features by kind, and records with a feature that the reference does not have, if any."""
+    measure = next(m for m in panel.counters.measures if isinstance(m, FeatureMeasure))
+    values = measure.parts["values"]
+    wrong = [name for name in values.names if values.get(name, "mistyped") > 0] if panel.plan.reference else []
+    kinds = {name: {kind: n for kind in KINDS if (n := values.get(name, kind))} for name in wrong}
+    new = {name: count for (name,), count in measure.parts["unexpected"].items() if count}
+    return ({"feature_kinds": kinds} if kinds else {}) | ({"features_not_in_the_reference": new} if new else {})

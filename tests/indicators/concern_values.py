@@ -97,6 +97,16 @@ def schema(rows: Rows) -> Values:
     return {("new",): float(new), ("missing",): float(sum(absent)), ("mistyped",): float(2 * wrong > len(present))}
 
 
+def mistyped(rows: Rows) -> Values:
+    """Share of values that are no finite number, or no name."""
+    found: dict[tuple[str, ...], float] = {}
+    for name, right in (("x", finite(rows).size), ("c", len(names(rows)))):
+        present = sum(row.features[name] is not None for row in rows)
+        if present:
+            found[name,] = 1 - right / present
+    return found
+
+
 def out_of_range(x: Floats) -> float:
     """Share of numbers under the least or over the greatest of the reference."""
     known = np.array(COLUMNS["x"], dtype=np.float64)
@@ -125,6 +135,7 @@ CONCERN = Concern(
         "Feature out-of-range rate": Oracle(of_numbers(out_of_range)),
         "Category shares": Oracle(category_shares),
         "Unseen categories": Oracle(unseen),
+        "Mistyped values": Oracle(mistyped),
         "Schema changes": Oracle(schema),
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,63 @@ def test_worth_of_rankings(tmp_path: Path) -> None:
 def test_classes_keep_their_columns(tmp_path: Path) -> None:
     table = run(tmp_path, "binary", [({"score": 0.5}, 1)], "table")
     assert header(table) == ["accuracy", "precision", "recall", "f1", "auc", "log_loss"]
+
+
+ANSWERS: dict[str, tuple[str, Callable[[int], dict[str, Any]], Callable[[int], object]]] = {
+    "multiclass": (
+        "more than two classes",
+        lambda i: {"scores": {"a": 0.5, "b": 0.3 + i % 2 / 10, "c": 0.2 - i % 2 / 10}},
+        lambda i: "abc"[i % 3],
+    ),
+    "regression": ("amounts as answers, no classes", lambda i: {"prediction": 100.5 + i}, lambda i: 100.0 + i),
+    "ranking": ("`items`", lambda i: {"items": [f"{i}", "x", "y"]}, lambda i: ["x"]),
+}
+
+
+@pytest.mark.parametrize("task", ANSWERS)
+def test_a_log_of_another_task_is_told_with_the_flag_that_reads_it(tmp_path: Path, task: str) -> None:
+    looks, answer, right = ANSWERS[task]
+    requests = [(answer(i), right(i)) for i in range(60)]
+    run(tmp_path, task, requests, "json")
+    log, config = str(tmp_path / "log.jsonl"), tmp_path / "exporter.yml"
+    hint = (
+        f"m was read as binary, but its predictions have {looks}: "
+        f"--model.task {task}, or `task: {task}` of the model in --config.file"
+    )
+    said = CliRunner().invoke(replay, ["--log.path", log], catch_exceptions=False).output
+    assert hint in said.splitlines()
+    assert "no prediction has a label" not in said
+    assert "was read as binary" not in run(tmp_path, task, requests, "table")
+    config.write_text(f"models: [{{name: m, task: {task}}}]")
+    said = CliRunner().invoke(replay, ["--log.path", log, "--config.file", str(config)], catch_exceptions=False).output
+    assert "was read as binary" not in said
+
+
+def test_the_judge_s_replay_tells_it_too(tmp_path: Path) -> None:
+    log, config = tmp_path / "log.jsonl", tmp_path / "exporter.yml"
+    rows = [
+        {"id": i, "ts": 1_793_527_200 + i, "model": "m", "version": f"v{1 + i % 2}", "prediction": 9.5 + i, "label": i}
+        for i in range(120)
+    ]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config.write_text("models: [{name: m, roles: {v1: baseline, v2: canary}}]")
+    arguments = ["--judge", "--log.path", str(log), "--config.file", str(config)]
+    said = CliRunner().invoke(replay, arguments, catch_exceptions=False).output
+    assert "m was read as binary, but its predictions have amounts as answers, no classes: --model.task" in said
+
+
+def test_a_binary_log_is_not_told_to_be_another_task(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    for answer in ({"score": 0.7}, {"prediction": "yes"}, {"prediction": 1}):
+        log.write_text("".join(json.dumps({"id": str(i), "ts": 1_793_527_200 + i, **answer}) + "\n" for i in range(50)))
+        said = CliRunner().invoke(replay, ["--log.path", str(log)], catch_exceptions=False).output
+        assert "was read as" not in said
+        assert "no prediction has a label: give the file with the labels by another --log.path" in said
+
+
+def test_where_nothing_was_read_no_labels_are_asked_for(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text("no record\n" * 3)
+    said = CliRunner().invoke(replay, ["--log.path", str(log)], catch_exceptions=False).output
+    assert "3 rejected" in said
+    assert "no prediction has a label" not in said

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlcanary.inputs import Inputs
-from mlcanary.judged_replay.timeline import Timeline, written_at
+from mlcanary.judged_replay.timeline import Timeline
+from mlcanary.line_order import written_at
 from mlcanary.records import Label, Prediction
 from mlcanary.settings import Flags, load_settings
 

@@ -112,6 +112,11 @@ ROWS: tuple[MetricSpec, ...] = (
         "Share of a feature's values that the reference never had.",
     ),
     window(
+        "feature_mistyped_ratio",
+        (*MODEL_VERSION_WINDOW, "feature"),
+        "Share of a feature's values that are of another type than the reference's.",
+    ),
+    window(
         "feature_category_ratio",
         (*MODEL_VERSION_WINDOW, "feature", "category"),
         "Share of a feature's values that are this category.",
@@ -200,7 +205,7 @@ INDICATORS: tuple[Indicator, ...] = (
     ),
     Indicator(
         "Mistyped values",
-        "",
+        "window_feature_mistyped_ratio",
         ("model_version_feature:mlcanary_feature_mistyped:ratio<W>",),
         "exact",
         "share of the values of another type than the reference's",

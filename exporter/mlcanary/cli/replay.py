@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import click
 
 from mlcanary.catalog import Role, Task
 from mlcanary.cli.options import PATH, source_options
+from mlcanary.cli.replay_features import features_told
+from mlcanary.cli.replay_task import other_tasks
 from mlcanary.errors import ConfigError
 from mlcanary.replay import Replay, replay
 from mlcanary.settings import ExporterSettings, Flags, load_settings
 
 _OF_CLASSES = ("accuracy", "precision", "recall", "f1", "auc", "log_loss")
 _OF_NUMBERS = ("mae", "rmse", "bias", "r2", "quantile_loss")
-_TOP = 5
 
 
 @click.command("replay")
@@ -60,7 +62,8 @@ def command(
         Flags(log_path, config_file, reference_path, model_name, model_version, role, task, record_format)
     )
     if judge:
-        _judge(settings, judge_config, records, output)
+        hints = () if task or output != "table" else tuple(other_tasks(settings, time.time()))
+        _judge(settings, judge_config, records, output, hints)
         return
     started = time.monotonic()
     result = replay(settings, time.time(), _Progress())
@@ -71,10 +74,13 @@ def command(
     if output == "json":
         click.echo(json.dumps(as_json(result), indent=1))
         return
-    _print_table(result, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    _print_table(result, seconds, () if task else tuple(other_tasks(settings, time.time())))
 
 
-def _judge(settings: ExporterSettings, judge_config: Path | None, records: Path | None, output: str) -> None:
+def _judge(
+    settings: ExporterSettings, judge_config: Path | None, records: Path | None, output: str, hints: Sequence[str]
+) -> None:
     try:
         from mlcanary.cli import replay_verdicts  # noqa: PLC0415 - scipy belongs to the judge's extra
     except ModuleNotFoundError as error:
@@ -92,6 +98,10 @@ def _judge(settings: ExporterSettings, judge_config: Path | None, records: Path 
         click.echo(replay_verdicts.as_document(result, as_json(result.replay)))
     else:
         click.echo(summary(result.replay, time.monotonic() - started))
+        for said in hints:
+            click.echo(said)
+        for said in features_told(result.replay):
+            click.echo(said)
         click.echo("\n".join(replay_verdicts.told(result)))
 
 
@@ -118,6 +128,8 @@ def as_json(result: Replay) -> dict[str, Any]:
         "lines": result.lines,
         "rejected": result.rejected,
         "labels_unmatched": result.unmatched,
+        "labels_late": {model: late._asdict() for model, late in result.late.items()},
+        "backwards": None if result.backwards is None else result.backwards._asdict(),
         "versions": [
             {"model": key.model, "version": key.version, **figures} for key, figures in result.versions.items()
         ],
@@ -147,10 +159,32 @@ def summary(result: Replay, seconds: float) -> str:
     first = (
         f"{result.lines:,} lines in {seconds:.1f} s, {rejected:,} rejected, {result.unmatched:,.0f} labels unmatched"
     )
-    return "\n".join([first, *(f"  {reason}: {count:,}" for reason, count in sorted(result.rejected.items()))])
+    rejects = (f"  {reason}: {count:,}" for reason, count in sorted(result.rejected.items()))
+    return "\n".join([first, *rejects, *_late(result), *_backwards(result)])
 
 
-def _print_table(result: Replay, seconds: float) -> None:
+def _late(result: Replay) -> Iterator[str]:
+    """Labels that are lost because nobody remembered their prediction any more, and what keeps them."""
+    for model, (count, longest, memory) in result.late.items():
+        yield (
+            f"  {count:,} labels of {model} came later than label_ttl ({memory / 3600:.3g} h), up to "
+            f"{longest / 3600:.3g} h after their prediction, which was forgotten by then: give the model "
+            f"`label_ttl: {math.ceil(longest / 3600 + 0.5)}h`, or a maturity of that, in --config.file"
+        )
+
+
+def _backwards(result: Replay) -> Iterator[str]:
+    """That lines are out of order, and what to do."""
+    if result.backwards is not None:
+        behind, lines, furthest = result.backwards
+        yield (
+            f"  times go back: {behind:,} of {lines:,} predictions are older than a line before them by more than a "
+            f"minute, by up to {furthest / 60:,.0f} min; the judge reads lines in their order: sort each file by time, "
+            "such as with `jq -sc 'sort_by(.ts)[]'`"
+        )
+
+
+def _print_table(result: Replay, seconds: float, hints: Sequence[str]) -> None:
     click.echo(summary(result, seconds))
     columns = _columns(result)
     header = ["model", "version", "predictions", "labels", "late", "duplicate", *columns]
@@ -179,13 +213,17 @@ def _print_table(result: Replay, seconds: float) -> None:
         click.echo("±: what the bins of scores may hide; chance comes on top")
     for said in (*_positive_classes(result), *_unlike_classes(result)):
         click.echo(said)
-    if not any(figures["labels"] for figures in result.versions.values()):
+    for said in hints:
+        click.echo(said)
+    if (
+        result.versions
+        and not hints
+        and not result.late
+        and not any(figures["labels"] for figures in result.versions.values())
+    ):
         click.echo("no prediction has a label: give the file with the labels by another --log.path")
-    for key, figures in result.versions.items():
-        if moved := list(_moved(figures)):
-            click.echo(
-                f"{key.model}/{key.version} furthest from the reference, PSI (by chance): {', '.join(moved[:_TOP])}"
-            )
+    for said in features_told(result):
+        click.echo(said)
 
 
 def _positive_classes(result: Replay) -> Iterator[str]:
@@ -207,11 +245,3 @@ def _unlike_classes(result: Replay) -> Iterator[str]:
                 f"{key.model}/{key.version}: no answer can be right: answers are called {named[0]}, labels {named[1]}; "
                 "set positive_class and negative_class of the model to the names of the labels"
             )
-
-
-def _moved(figures: dict[str, Any]) -> Iterator[str]:
-    """Features by how far they are beyond what chance does, numbers and categories alike."""
-    chance = figures.get("feature_psi_critical", {})
-    found = [(name, psi, chance[name]) for name, psi in figures.get("feature_psi", {}).items() if chance.get(name)]
-    for name, psi, critical in sorted(found, key=lambda each: -each[1] / each[2]):
-        yield f"{name} {psi:.3f} ({critical:.3f})" + ("" if psi > critical else " noise")

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+import numpy as np
+
 from mlcanary.catalog import Task
 from mlcanary.doctor.reading import Reading, Seen
 from mlcanary.doctor.tables import comma_columns, time_oddity
+from mlcanary.line_order import LineOrder
 from mlcanary.records import Label, Prediction
 
 _MANY = 50
@@ -86,7 +89,7 @@ def findings(readings: Sequence[Reading], now: float) -> list[Finding]:
     if rows:
         share = {each.field: each.having / each.rows for each in coverage(readings) if each.rows}
         found += [*_identity(share), *_answers(rows, share, readings), *_outcomes(rows, labels, share)]
-        found += [*_times(rows, now), *_ids(rows), *_features(rows)]
+        found += [*_times(rows, now), *_order(rows), *_ids(rows), *_features(rows)]
     elif labels:
         found.append(
             Finding(Level.NOTE, "labels", f"{len(labels)} labels and no prediction", remedy="give their log too")
@@ -241,6 +244,23 @@ def _times(rows: Sequence[Seen], now: float) -> Iterator[Finding]:
         what = f"the newest prediction of the sample is {span(age)} old"
         costs = "windows go by when a line is read, so they show it as if it were of now; `mlcanary replay` does not"
         yield Finding(Level.NOTE, "time", what, costs)
+
+
+def _order(rows: Sequence[Seen]) -> Iterator[Finding]:
+    """Whether the lines of a log are in the order of their times, as far as they tell any."""
+    order = LineOrder()
+    for log in dict.fromkeys(each.log for each in rows):
+        told = [s.record.ts for s in rows if s.log == log and (s.row.ts is not None or s.row.timestamp is not None)]
+        order.read(log, [np.array(told)])
+    if (found := order.backwards) is not None:
+        what = f"times go back: {found.behind} of {found.lines} predictions are older than a line before them"
+        yield Finding(
+            Level.TRAP,
+            "order",
+            f"{what} by more than a minute, by up to {span(found.furthest)}",
+            "`mlcanary replay --judge` reads lines in their order: it finds no baseline beside a canary, fewer labels",
+            "sort a finished log by time; let each client write a file of its own",
+        )
 
 
 def _ids(rows: Sequence[Seen]) -> Iterator[Finding]:

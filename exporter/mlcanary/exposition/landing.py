@@ -10,6 +10,7 @@ from mlcanary import __version__
 from mlcanary.catalog import OTHER
 from mlcanary.compiled import way_in_use
 from mlcanary.exposition.page import Page
+from mlcanary.measures.beyond_chance import FIGURES, times_chance, words
 from mlcanary.webserver.html import GOOD_STATE, document, table
 
 _FIGURES: tuple[tuple[str, str, str], ...] = (
@@ -33,11 +34,21 @@ _FIGURES: tuple[tuple[str, str, str], ...] = (
 """What the table of models shows, as far as there is any: a task has its own figures."""
 _BOUND = "window_auc_error_bound_ratio"
 _ROW_LABELS = 3
-_KS = "mlcanary_window_feature_ks_ratio"
+_OF_FEATURE = "mlcanary_window_feature_"
+_HAS_REFERENCE = {"psi", "missing_delta_ratio"}
+_MOST_FEATURES = 10
 _INFO = "mlcanary_model_info"
 _LIMITED = "mlcanary_series_limited_total"
 
-SHOWN = frozenset({_KS, _INFO, _LIMITED, f"mlcanary_{_BOUND}", *(f"mlcanary_{figure}" for figure, _, _ in _FIGURES)})
+SHOWN = frozenset(
+    {
+        _INFO,
+        _LIMITED,
+        f"mlcanary_{_BOUND}",
+        *(f"mlcanary_{figure}" for figure, _, _ in _FIGURES),
+        *(f"{_OF_FEATURE}{figure}" for figure in FIGURES),
+    }
+)
 """Families that the page is made of."""
 
 
@@ -132,13 +143,32 @@ def _figure(found: dict[str, float], name: str, spec: str) -> str:
 
 
 def _drift(page: Page) -> Iterator[str]:
-    """The features that moved most, over any window."""
-    ks = next((f.samples for f in page.families if f.spec.name == _KS), [])
-    if not ks:
+    """The features beyond chance, one row each, in the window in which it is furthest; or that there is none."""
+    figures: dict[tuple[str, ...], dict[str, float]] = {}
+    for family in page.families:
+        if (figure := family.spec.name.removeprefix(_OF_FEATURE)) in FIGURES and figure != family.spec.name:
+            for sample in family.samples:
+                figures.setdefault(sample.labels, {})[figure] = sample.value
+    if not any(_HAS_REFERENCE & found.keys() for found in figures.values()):
         return
-    rows = [(*s.labels, f"{s.value:.4f}") for s in sorted(ks, key=lambda s: -s.value)[:10]]
+    furthest: dict[tuple[str, ...], tuple[float, str]] = {}
+    for (model, version, window, feature), found in figures.items():
+        key, times = (model, version, feature), times_chance(found)
+        if times > furthest.get(key, (1.0, ""))[0]:
+            furthest[key] = times, window
+    rows = [
+        (model, version, feature, window, ", ".join(words(figures[model, version, window, feature])), f"{times:,.1f}")
+        for (model, version, feature), (times, window) in sorted(furthest.items(), key=lambda each: -each[1][0])
+    ]
     yield "<h2>Features furthest from the reference</h2>"
-    yield table(("model", "version", "window", "feature", "KS distance"), rows, numbers=("KS distance",))
+    if not rows:
+        yield "<p>None lies further from the reference than chance takes it.</p>"
+        return
+    headings = ("model", "version", "feature", "window", "what", "times chance")
+    yield table(headings, rows[:_MOST_FEATURES], numbers=("times chance",), long=("what",))
+    more = f" {len(rows) - _MOST_FEATURES:,} more are not shown." if len(rows) > _MOST_FEATURES else ""
+    listed = "Only what chance does at most once in 100,000 windows is listed, in the window where it is clearest."
+    yield f"<p>{listed}{more}</p>"
 
 
 def _sources(page: Page) -> Iterator[str]:

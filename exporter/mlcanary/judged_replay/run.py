@@ -35,7 +35,7 @@ from mlcanary.judged_replay.ending import Waiting, missing
 from mlcanary.judged_replay.joint_features import JointEvidence, JointFeatures
 from mlcanary.judged_replay.timeline import Progress, Timeline
 from mlcanary.records import ModelKey, Prediction, Record
-from mlcanary.replay import Replay, conclude, oversized, whole_log_monitor
+from mlcanary.replay import Replay, conclude, late_labels, oversized, whole_log_monitor
 from mlcanary.settings import ExporterSettings
 
 
@@ -109,7 +109,8 @@ def judged_replay(
         too_long = oversized(source)
     finally:
         source.close()
-    return run.finish(Replay(timeline.lines, timeline.rejected + too_long))
+    result = Replay(timeline.lines, timeline.rejected + too_long, backwards=timeline.order.backwards)
+    return run.finish(result)
 
 
 class _Run:
@@ -120,6 +121,7 @@ class _Run:
         maturities = (policy.maturity for policy in settings.plan.join_policies.values())
         self._patience = max(judge.catch_up, *maturities)
         self._monitor = whole_log_monitor(settings)
+        self._labels = late_labels(self._monitor)
         self._reader, self._archive = MonitorReader(self._monitor), MemoryArchive()
         self._judge = Judge(self._reader, self._archive, judge, __version__, lambda: 0.0)
         self._joint: dict[CanaryKey, JointFeatures] = {}
@@ -137,6 +139,7 @@ class _Run:
                 self._look = max(self._look, math.ceil(written / self._interval) - 1)
             self._close(self._look)
         self._fresh.append(record)
+        self._labels.see((record,))
         self._newest = max(self._newest, written)
 
     def finish(self, result: Replay) -> JudgedReplay:
@@ -151,7 +154,7 @@ class _Run:
         shown = self._judge.run_once().canaries  # nothing is due: it only says how things stand
         pending = self._pending(last)
         canaries = tuple(self._release(key, shown.get(key), pending) for key in self._archive.plans)
-        conclude(result, self._monitor, last)
+        conclude(result, self._monitor, self._labels, last)
         first = self._first * self._interval
         return JudgedReplay(result, self._interval, self._looks, first, last, canaries, tuple(self._archive.records))
 

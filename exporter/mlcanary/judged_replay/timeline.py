@@ -18,7 +18,8 @@ import msgspec
 import numpy as np
 
 from mlcanary.inputs import Inputs
-from mlcanary.records import Record
+from mlcanary.line_order import LineOrder, written_at
+from mlcanary.records import Prediction, Record
 from mlcanary.replay import share_read
 from mlcanary.sources.contract import Block
 from mlcanary.stats.accumulator import Floats
@@ -26,18 +27,17 @@ from mlcanary.stats.accumulator import Floats
 Progress = Callable[[int, float], None]
 """Told the lines read and the share of bytes done."""
 
-_NEIGHBOURS = 5
-
 
 class Timeline:
     """Reads `source` to its end. `now`: Unix seconds, bounds times in the future.
 
-    `lines` and `rejected` grow while it is iterated.
+    `lines`, `rejected` and what `order` knows grow while it is iterated.
     """
 
     def __init__(self, source: Inputs, now: float, progress: Progress) -> None:
         self.lines = 0
         self.rejected: Counter[str] = Counter()
+        self.order = LineOrder()
         self._source, self._now, self._progress = source, now, progress
         self._reached: dict[str, float] = {}
         self._waiting: dict[str, deque[tuple[float, Record]]] = {}
@@ -64,6 +64,8 @@ class Timeline:
         times[times == self._now] = np.nan  # the decoder's word for a line without a time
         ages = written_at(times, before)
         self._reached[name] = float(ages[-1])
+        asked = np.array([isinstance(record, Prediction) for record in decoded.records])
+        self.order.take(times[asked], ages[asked])
         queue = self._waiting.setdefault(name, deque())
         if not queue:
             heapq.heappush(self._heads, (float(ages[0]), name))
@@ -79,25 +81,6 @@ class Timeline:
                 heapq.heapreplace(heads, (queue[0][0], name))
             else:
                 heapq.heappop(heads)
-
-
-def written_at(times: Floats, before: float) -> Floats:
-    """When each of these lines of one file was written, never before the line above it.
-
-    Input: their own times, at least one, NaN for none; `before`: the age of the line above them.
-
-    >>> written_at(np.array([10.0, 11.0, 9e9, np.nan, 12.0, 5.0, 13.0]), 0.0).tolist()
-    [11.0, 11.0, 11.0, 11.0, 12.0, 12.0, 12.0]
-    """
-    known = times[~np.isnan(times)]
-    if not len(known):
-        return np.full(len(times), before)
-    size = min(_NEIGHBOURS, len(known))
-    first = np.clip(np.arange(len(known)) - size // 2, 0, len(known) - size)
-    smooth = np.sort(known[first[:, None] + np.arange(size)], axis=1)[:, (size - 1) // 2]
-    place = np.maximum(np.cumsum(~np.isnan(times)) - 1, 0)
-    ages: Floats = np.maximum(np.maximum.accumulate(smooth[place]), before)
-    return ages
 
 
 def _timed(records: Sequence[Record], ages: Floats, missing: np.ndarray) -> Sequence[Record]:

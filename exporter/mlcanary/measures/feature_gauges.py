@@ -19,6 +19,9 @@ from mlcanary.stats.binned_quantile import binned_quantiles
 from mlcanary.stats.moments import means, variances
 from mlcanary.stats.named_rows import NamedRows
 
+KINDS = ("number", "text", "boolean", "other")
+"""Kinds of values in JSON, by each of which a feature's values are counted."""
+
 MOMENTS = ("numbers", "positive", "negative", "squares")
 """Counters of a feature that its moments are made of, in the order of `stats.moments`."""
 
@@ -34,6 +37,7 @@ GAUGES = (
     "mlcanary_window_feature_quantile_upper",
     "mlcanary_window_feature_out_of_range_ratio",
     "mlcanary_window_feature_unseen_ratio",
+    "mlcanary_window_feature_mistyped_ratio",
     "mlcanary_window_feature_category_ratio",
     "mlcanary_window_schema_changes",
     "mlcanary_window_undefined",
@@ -65,6 +69,7 @@ class FeatureWindow:
         yield from _or_say("feature_mean", self._moments(), "no_numbers")
         yield from _or_say("feature_quantile", self._quantiles(), without)
         yield from _or_say("feature_out_of_range_ratio", self._out_of_range(), without)
+        yield from self._mistyped()
         yield from _or_say("feature_category_ratio", self._categories(), "no_categories")
         yield from _or_say("feature_unseen_ratio", self._unseen(), "no_complete_categories")
         yield from _or_say("schema_changes", self._schema(), "no_reference")
@@ -120,6 +125,18 @@ class FeatureWindow:
 
     def _out_of_range(self) -> Iterator[Run]:
         return self._shares("window_feature_out_of_range_ratio", "outside", has_range)
+
+    def _mistyped(self) -> Iterator[Run]:
+        """Of all values, those without a bin too; the output is no feature of anybody's log."""
+        names = [name for name in self.stack.names if name != PREDICTION_FEATURE and name in self.values.names]
+        if not self.stack.profiled or not names:
+            return
+        found = self.values.values[[self.values.names[name] for name in names]]
+        kinds = [self.values.fields.index(kind) for kind in KINDS]
+        values = found[:, kinds].sum(axis=1)
+        shares = found[:, self.values.fields.index("mistyped")] / np.where(values > 0, values, 1.0)
+        labels = chosen([(name,) for name in names], values > 0)
+        yield from run("window_feature_mistyped_ratio", labels, shares[values > 0])
 
     def _categories(self) -> Iterator[Run]:
         cells = self.stack.categorical_cells.among(self._totals > 0)

@@ -19,7 +19,7 @@ from mlcanary.columns import PredictionColumns
 from mlcanary.measures.contract import Measure, names_counted, run, sample
 from mlcanary.measures.drift import DRIFT_FAMILIES, Live, drift
 from mlcanary.measures.feature_columns import NameCounts, NumberColumns, bin_counts, kept_range, outside
-from mlcanary.measures.feature_gauges import GAUGES, MOMENTS, FeatureWindow, has_all_names, has_range
+from mlcanary.measures.feature_gauges import GAUGES, KINDS, MOMENTS, FeatureWindow, has_all_names, has_range
 from mlcanary.measures.feature_stack import Cells, chosen, stack_of
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import (
@@ -36,7 +36,6 @@ from mlcanary.stats.moments import moment_sums
 from mlcanary.stats.named_rows import NamedRows
 from mlcanary.stats.roc_auc import below
 
-KINDS = ("number", "text", "boolean", "other")
 FIELDS = ("missing", "mistyped", "outside", "unseen", "numeric", *KINDS, *MOMENTS)
 """Counters of a feature. `numeric` is above 0 where a learnt feature began with a number."""
 
