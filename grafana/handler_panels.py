@@ -54,7 +54,7 @@ def rollbacks() -> list[Json]:
         ),
         lines(
             "Evidence and target readable, action frozen",
-            "1 while Prometheus answers the handler; 1 while it can read its target; 1 while automatic action is frozen.",
+            "1 while Prometheus answers the handler, while it can read its target, while automatic action is frozen.",
             "none",
             query(f"min by (instance) (mlcanary_evidence_up{{{PLACE}}})", "{{instance}} gets answers"),
             query(f"min by (target) (mlcanary_target_up{{{PLACE}}})", "{{target}} readable"),
