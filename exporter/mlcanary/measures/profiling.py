@@ -121,7 +121,7 @@ def _feature(name: str, column: Sequence[Any], options: ProfileOptions) -> Featu
     if name in options.numeric and not numbers:
         raise ConfigError(f"column {name}: found {present[0]!r} and no number; allowed: numbers, as --numeric names it")
     if name in options.numeric or (name not in options.categorical and len(numbers) == len(present)):
-        return numeric_reference([float(value) for value in numbers], options.bins, float(len(column) - len(numbers)))
+        return numeric_reference([float(value) for value in numbers], options.bins, missing)
     names = [canonical_class(value) for value in present]
     if None in names:
         raise ConfigError(
