@@ -15,6 +15,7 @@ from mlcanary.catalog import PREDICTION_FEATURE, Task
 from mlcanary.errors import ConfigError
 from mlcanary.measures.reference import (
     SAMPLE_FEATURES,
+    CategoricalReference,
     FeatureReference,
     NumericReference,
     Reference,
@@ -148,7 +149,8 @@ def _sample(
     covered = list(features.items())[:SAMPLE_FEATURES]
     if wanted == 0 or not covered:
         return None
-    counted = min(float(feature.counts.sum()) + feature.missing for _, feature in covered)
+    named = (feature for _, feature in covered if isinstance(feature, CategoricalReference))
+    counted = min((float(feature.counts.sum()) + feature.missing for feature in named), default=rows)
     unused = choosing(rows) if counted < rows - 0.5 else 0  # a fraction, as missing rows are in proportion
     places = shuffled(rows)[unused:][:wanted].tolist()
     return {
