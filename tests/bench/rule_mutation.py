@@ -127,7 +127,7 @@ def survivors(
                         del left[place]
             for place, (subject, mutant) in enumerate(pairs):
                 if found[place] is None and max(subject.alerts, key=order.index) == alert:
-                    print(f"survives: {subject.rule.get('alert') or subject.rule['record']} {mutant.what}", flush=True)
+                    print(f"- {subject.rule.get('alert') or subject.rule['record']}, {mutant.what}", flush=True)
             print(f"{alert}: {sum(v is None for v in found.values())} left", file=sys.stderr, flush=True)
     return found
 
@@ -181,7 +181,9 @@ def report(pairs: Sequence[Pair], stages: Sequence[str]) -> Iterator[str]:
         if stage := found[place]:
             dead[mutant.kind, stage] += 1
     every = Counter(mutant.kind for _, mutant in pairs)
+    yield ""
     yield f"| kind | {' | '.join(stages)} | killed | all | |"
+    yield "| --- " * (len(stages) + 4) + "|"
     for kind, count in (*sorted(every.items()), ("all", len(pairs))):
         by = [sum(n for (k, s), n in dead.items() if s == stage and kind in {k, "all"}) for stage in stages]
         yield f"| {kind} | {' | '.join(map(str, by))} | {sum(by)} | {count} | {sum(by) / max(1, count):.1%} |"
@@ -197,11 +199,11 @@ def main() -> None:
     parser.add_argument("--stages", nargs="*", default=STAGES, choices=STAGES)
     asked = parser.parse_args()
     for title, pairs in (
-        ("rules of alerts", chosen(of_alerts(asked.alert), asked.sample, asked.seed)),
-        ("recording rules", chosen(of_records(asked.alert), asked.recorded, asked.seed)),
+        ("Rules of alerts", chosen(of_alerts(asked.alert), asked.sample, asked.seed)),
+        ("Recording rules", chosen(of_records(asked.alert), asked.recorded, asked.seed)),
     ):
         if pairs:
-            print(f"# {title}")
+            print(f"{title}:\n", flush=True)
             print(*report(pairs, asked.stages), sep="\n", flush=True)
 
 
