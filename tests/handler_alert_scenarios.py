@@ -75,29 +75,17 @@ def of_the_handler() -> list[Scenario]:
             (42, ({**HANDLER, **CRITICAL},)),
             resolved=63,
         ),
-        fires(
+        *_of_a_gauge_that_fails(
             "MLCanaryHandlerBlind",
+            ("mlcanary_evidence_up", HANDLER),
             "its Prometheus is out of reach",
-            HEALTHY | gauge("mlcanary_evidence_up", HANDLER, *outage),
-            (45, ({**HANDLER, **CRITICAL},)),
-            resolved=61,
-        ),
-        silent(
-            "MLCanaryHandlerBlind",
             "one question got no answer",
-            HEALTHY | gauge("mlcanary_evidence_up", HANDLER, (0, 1.0), (30, 0.0), (31, 1.0)),
         ),
-        fires(
+        *_of_a_gauge_that_fails(
             "MLCanaryTargetDown",
+            ("mlcanary_target_up", target),
             "the router's socket is away",
-            HEALTHY | gauge("mlcanary_target_up", target, *outage),
-            (45, ({**target, **CRITICAL},)),
-            resolved=61,
-        ),
-        silent(
-            "MLCanaryTargetDown",
             "one observation failed",
-            HEALTHY | gauge("mlcanary_target_up", target, (0, 1.0), (30, 0.0), (31, 1.0)),
         ),
         fires(
             "MLCanaryRollbackFailed",
@@ -144,6 +132,21 @@ def of_the_handler() -> list[Scenario]:
             {},
             tuple((m, ({"severity": "none"},)) for m in (1, 60)),
         ),
+    ]
+
+
+def _of_a_gauge_that_fails(alert: str, series: tuple[str, Labels], out: str, once: str) -> list[Scenario]:
+    """A gauge that is 0 for half an hour fires; one that is for one scrape does not."""
+    name, labels = series
+    return [
+        fires(
+            alert,
+            out,
+            HEALTHY | gauge(name, labels, (0, 1.0), (30, 0.0), (60, 1.0)),
+            (45, ({**labels, **CRITICAL},)),
+            resolved=61,
+        ),
+        silent(alert, once, HEALTHY | gauge(name, labels, (0, 1.0), (30, 0.0), (31, 1.0))),
     ]
 
 

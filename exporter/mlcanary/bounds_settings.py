@@ -60,9 +60,9 @@ def check_objectives(objectives: Mapping[str, float], text: str, source: str, pl
             found = f"an unknown key{suggestion(name, known)}"
             raise error_at(text, source, (*place, name), found, ", ".join(known))
         low, high = known[name].low, known[name].high
-        if not low <= limit <= high:
-            percent = f" ({limit / 100:g} for {limit:g} %)" if high == 1.0 < limit <= 100.0 else ""
-            raise error_at(text, source, (*place, name), f"{limit:g}", f"{low:.10g} to {high:.10g}{percent}")
         if name == "latency_seconds" and limit not in LATENCY_BUCKETS:
             allowed = f"an edge of the latency histogram: {', '.join(f'{edge:g}' for edge in LATENCY_BUCKETS)}"
             raise error_at(text, source, (*place, name), f"{limit:g}", allowed)
+        if not low <= limit <= high:
+            percent = f" ({limit / 100:g} for {limit:g} %)" if high == 1.0 < limit <= 100.0 else ""
+            raise error_at(text, source, (*place, name), f"{limit:g}", f"{low:.10g} to {high:.10g}{percent}")

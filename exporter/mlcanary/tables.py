@@ -79,9 +79,13 @@ def _cell(text: str) -> Any:
 
 def _truth(column: list[Any]) -> list[Any]:
     """Booleans where the column holds only true and false, in any case, as pandas, R and databases write them."""
-    found = [_TRUTH.get(cell.strip().lower()) if isinstance(cell, str) else None for cell in column]
-    present = len(column) - column.count(None)
-    return found if present and len(found) - found.count(None) == present else column
+    found: list[bool | None] = []
+    for cell in column:  # most columns end it at their first value
+        truth = _TRUTH.get(cell.strip().lower()) if isinstance(cell, str) else None
+        if truth is None and cell is not None:
+            return column
+        found.append(truth)
+    return column if all(truth is None for truth in found) else found
 
 
 def _json_rows(path: Path) -> Iterator[Row | None]:

@@ -12,10 +12,10 @@ from mlcanary.doctor.table_columns import (
     maybe_labels,
     maybe_scores,
     mixed,
-    present_values,
     thousands_columns,
 )
 from mlcanary.doctor.table_columns import why_no_feature as why
+from mlcanary.measures.profiling import present_values
 
 N = 400
 OWN = "nearly every row has its own"

@@ -16,10 +16,9 @@ from mlcanary.doctor.table_columns import (
     maybe_labels,
     maybe_scores,
     mixed,
-    present_values,
     why_no_feature,
 )
-from mlcanary.measures.profiling import ProfileOptions
+from mlcanary.measures.profiling import ProfileOptions, present_values
 from mlcanary.measures.reference import TAIL_NAMES, CategoricalReference, Reference
 
 _FEW = 500

@@ -135,7 +135,7 @@ async def _handler(plan: ChainPlan, asker: Asker, now: float) -> AsyncIterator[L
     if [value for _, value in samples_of(page.text).get("mlcanary_evidence_up", []) if value != 1]:
         what = "the handler's own questions to Prometheus get no answer, so it acts on nothing"
         yield bad("handler evidence", what, "check prometheus.url in its configuration; its log has the error")
-    heard = await _heard(plan, asker)
+    heard = _last_heard(page)
     if heard is None:
         yield bad("watchdog", "the handler has never heard MLCanaryWatchdog", _WATCHDOG_REMEDY)
     elif now - heard > _WATCHDOG_LATE:
@@ -152,8 +152,11 @@ _WATCHDOG_REMEDY = (
 
 async def _heard(plan: ChainPlan, asker: Asker) -> float | None:
     """When the handler last heard the watchdog, Unix seconds."""
-    answer = await asker.get(f"{plan.handler}/metrics", token=plan.token)
-    found = samples_of(answer.text).get("mlcanary_watchdog_last_received_timestamp_seconds", []) if answer.ok else []
+    return _last_heard(await asker.get(f"{plan.handler}/metrics", token=plan.token))
+
+
+def _last_heard(page: Answer) -> float | None:
+    found = samples_of(page.text).get("mlcanary_watchdog_last_received_timestamp_seconds", []) if page.ok else []
     return max((value for _, value in found if value > 0), default=None)
 
 

@@ -1,8 +1,8 @@
 """Which columns of a table are no features, or are not what they seem: ids, times, numbers with a text among them.
 
-Columns are those of `mlcanary.tables.read_columns`, of which each function takes the `present_values`. Guarantee: what
-is said of a column follows from its name and its values alone; times are told from at most 1,000 of them.
-Pure; linear in the values.
+Columns are those of `mlcanary.tables.read_columns`; each function takes what `present_values` of
+`mlcanary.measures.profiling` leaves. Guarantee: what is said of a column follows from its name and its values alone;
+times are told from at most 1,000 of them. Pure; linear in the values.
 """
 
 from __future__ import annotations
@@ -86,15 +86,6 @@ def maybe_labels(columns: Mapping[str, Sequence[Any]]) -> Iterator[str]:
     for name, present in columns.items():
         if all(isinstance(v, int | float) and v in (0, 1) for v in present) and len(set(present)) == 2:
             yield name
-
-
-def present_values(column: Sequence[Any]) -> list[Any]:
-    """What is neither None nor an infinite number nor NaN: all that a profile takes.
-
-    >>> present_values([1, None, float("nan"), float("inf"), "a"])
-    [1, 'a']
-    """
-    return [v for v in column if v is not None and not (isinstance(v, float) and not math.isfinite(v))]
 
 
 def _are_times(name: str, present: Sequence[Any]) -> bool:

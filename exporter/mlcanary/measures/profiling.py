@@ -107,14 +107,14 @@ def _target_mean(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) 
 
 def _numbers(name: str, column: Sequence[Any]) -> list[float]:
     """The numbers of a column that may hold nothing else."""
-    present = [value for value in column if not _missing(value)]
+    present = present_values(column)
     if wrong := [value for value in present if not isinstance(value, int | float)]:
         raise ConfigError(f"column {name}: found {wrong[0]!r}; allowed: numbers, as the task is regression")
     return [float(value) for value in present]
 
 
 def _feature(name: str, column: Sequence[Any], options: ProfileOptions) -> FeatureReference | None:
-    present = [value for value in column if not _missing(value)]
+    present = present_values(column)
     missing = float(len(column) - len(present))
     if not present:
         return None
@@ -161,7 +161,7 @@ def _sample(
 
 def _score(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> NumericReference | None:
     column = () if options.score_column in options.exclude else columns.get(options.score_column, ())
-    scores = [value for value in column if not _missing(value)]
+    scores = present_values(column)
     if not scores:
         return None
     if not all(isinstance(s, int | float) and 0 <= s <= 1 for s in scores):
@@ -170,6 +170,15 @@ def _score(columns: Mapping[str, Sequence[Any]], options: ProfileOptions) -> Num
             hint="name the right column by --score.column, or leave the score out by --exclude",
         )
     return numeric_reference([float(s) for s in scores], options.score_bins)
+
+
+def present_values(column: Sequence[Any]) -> list[Any]:
+    """What a profile takes of a column: all but None, NaN and infinite numbers.
+
+    >>> present_values([1, None, float("nan"), float("inf"), "a"])
+    [1, 'a']
+    """
+    return [value for value in column if not _missing(value)]
 
 
 def _missing(value: Any) -> bool:
