@@ -27,6 +27,7 @@ class ReleasedLog:
 
     errors     a request in ten of the canary fails, of the baseline one in fifty
     shuffled   the column `tenure` of the canary is that of another request: its distribution stays what it was
+    text       the canary writes the number `age` as a text, four times in ten
     shared     both versions fail as often, and so does nobody's canary
     """
 
@@ -65,6 +66,8 @@ class ReleasedLog:
                 },
                 "latency_ms": round(float(latency[i]), 2),
             }
+            if bad and self.fault == "text" and chance[i] > 0.6:
+                request["features"]["age"] = str(request["features"]["age"])
             request |= {"status": 503} if chance[i] < failing else {"score": round(float(score[i]), 4)}
             found.append((EPOCH + second, json.dumps(request).encode() + b"\n"))
             label = {"kind": "label", "id": f"r{i}", "ts": round(EPOCH + second + LABEL_DELAY, 3)}

@@ -68,8 +68,8 @@ def quantiles(rows: Rows) -> Values:
 
 
 def missing(rows: Rows) -> Values:
-    """Share of rows without the feature."""
-    return {(name,): float(np.mean([row.features[name] is None for row in rows])) for name in ("x", "c")}
+    """Share of rows without a finite number, or a name."""
+    return {("x",): 1 - finite(rows).size / len(rows), ("c",): 1 - len(names(rows)) / len(rows)}
 
 
 def category_shares(rows: Rows) -> Values:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlcanary.measures.beyond_chance import FIGURES, times_chance, words
+from mlcanary.measures.beyond_chance import FIGURES, percent, times_chance, words
 from mlcanary.measures.features import FeatureMeasure
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
@@ -63,6 +63,18 @@ FAULTS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "lists": ("plan", lambda v: [v], r"^100 % of another type$"),
     "null": ("x", lambda _: None, r"^in no record$"),
 }
+
+
+@pytest.mark.parametrize(("nulls", "told"), [(0.1, False), (0.5, True)])
+def test_values_of_another_type_are_told_apart_from_none(nulls: float, told: bool) -> None:
+    live, rng = columns(4, 2000), np.random.default_rng(5)
+    spoilt = [value if rng.random() > 0.6 else str(value) for value in live["x"]]
+    live["y"] = [None if rng.random() < nulls else value for value in spoilt]
+    present = [value for value in live["y"] if value is not None]
+    wrong = sum(isinstance(value, str) for value in present)
+    before = PLAN.reference.features["y"].missing_ratio  # type: ignore[union-attr]
+    expected = [f"missing {percent(before)} → {percent(1 - len(present) / 2000)}"] if told else []
+    assert [*words(figures(live)["y"])] == [*expected, f"{percent(wrong / len(present))} of another type"]
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -106,7 +106,7 @@ def test_booleans_are_mistyped_where_the_reference_has_texts_and_texts_where_it_
     assert shown(measure.counters(), "feature_mistyped_total") == {(name,): n for name, n in mistyped.items()}
     unseen = {"text": 0.0, "named": 1.0, "code": 1.0, "rare": 1.0}
     assert shown(measure.counters(), "feature_unseen_total") == {(name,): n for name, n in unseen.items()}
-    assert shown(measure.counters(), "feature_missing_total") == {(name,): 1.0 for name in columns}
+    assert shown(measure.counters(), "feature_missing_total") == {(name,): 1.0 + n for name, n in mistyped.items()}
     bins = shown(measure.counters(), "feature_bin_total")
     assert {name: sum(n for (of, _), n in bins.items() if of == name) for name in columns} == {
         name: 3.0 - wrong for name, wrong in mistyped.items()
@@ -162,6 +162,8 @@ def test_bin_numbers_are_row_by_row_and_what_the_measure_counts(column: list[obj
         )
         wrong = sum(value is not None for value in column) - np.count_nonzero(found >= 0)
         assert measure.parts["values"].get(name, "mistyped") == wrong
+        missing = shown(measure.counters(), "feature_missing_total").get((name,), 0.0)
+        assert missing == len(column) - np.count_nonzero(found >= 0), "every row is in a bin, or its value is missing"
 
 
 def test_the_output_is_a_number_or_a_class_as_the_task_says() -> None:

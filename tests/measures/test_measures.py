@@ -200,12 +200,12 @@ def test_features_above_the_cap_are_left_out_and_told() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["12", [1], {"a": 1}, 10**400, float("inf"), float("nan")])
-def test_a_value_that_is_no_finite_number_is_mistyped_and_harms_no_other(wrong: object) -> None:
+def test_a_value_that_is_no_finite_number_is_mistyped_and_so_missing_and_harms_no_other(wrong: object) -> None:
     reference = Reference({"a": numeric_reference([1.0, 2.0, 3.0, 4.0], 2)})
     measure = FeatureMeasure(ModelPlan(reference=reference))
     measure.on_predictions([request(a=1), request(a=wrong), request(a=3.5), request(a=True), request()])
     assert counts(measure, "feature_mistyped_total") == {("a",): 1.0}
-    assert counts(measure, "feature_missing_total") == {("a",): 1.0}
+    assert counts(measure, "feature_missing_total") == {("a",): 2.0}
     assert sum(counts(measure, "feature_bin_total").values()) == 3.0
 
 

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from mlcanary.cli import replay_verdicts
 from mlcanary.cli.explain import command as explain
+from mlcanary.cli.profile import command as profile
 from mlcanary.cli.replay import as_json
 from mlcanary.cli.replay import command as replay
 from mlcanary.errors import ConfigError, InputError
@@ -202,6 +203,20 @@ def test_a_shuffled_column_shows_in_the_joint_test_alone(tmp_path: Path) -> None
     assert canary["joint_features"]["log_e"] > 20
     assert canary["joint_features"]["auc"] > 0.55
     assert all(feature["log_e"] < 4 for feature in canary["assessment"]["features"])
+
+
+def test_a_number_that_becomes_a_text_is_rolled_back_by_its_feature(tmp_path: Path) -> None:
+    rows = [json.loads(data) for _, data in ReleasedLog(10).lines()]
+    (tmp_path / "validation.jsonl").write_text(
+        "".join(f"{json.dumps(row['features'])}\n" for row in rows[::2] if "features" in row)
+    )
+    made = CliRunner().invoke(profile, [str(tmp_path / "validation.jsonl"), "-o", str(tmp_path / "churn.json")])
+    assert made.exit_code == 0, made.output
+    configuration = f"{CONFIGURATION}    reference: {tmp_path / 'churn.json'}\n"
+    canary = judged(write(tmp_path, ReleasedLog(5, "text").lines(), configuration=configuration))
+    assert canary["verdict"] == "rollback"
+    assert EPOCH + LOG.faulty < canary["decision"]["at"] <= EPOCH + LOG.faulty + 180
+    assert canary["decision"]["leading"] == "age"
 
 
 def test_a_version_that_comes_back_is_another_canary(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def of_types(rows: Rows, w: str) -> Iterator[Expected]:
             yield Expected(f"{KIND}{w}", share, {**labels, "kind": kind})
         wrong = 1 - finite(rows, feature).size / len(present)
         yield Expected(f"{FEATURE}_mistyped:ratio{w}", wrong, labels)
-        absent = 1 - len(present) / len(values)
+        absent = 1 - finite(rows, feature).size / len(values)
         yield Expected(f"{FEATURE}_missing:ratio{w}", absent, labels)
         yield Expected(f"{FEATURE}_missing:ratio_delta{w}", absent - (0.1 if feature == "x" else 0.0), labels)
     for change in ("new", "missing", "mistyped"):  # `fresh`, `gone` and `retyped`

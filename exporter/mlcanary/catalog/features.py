@@ -15,8 +15,16 @@ ROWS: tuple[MetricSpec, ...] = (
         (*MODEL_VERSION, "feature", "bin"),
         "Values of a numeric feature at or under the lower edge of the bin.",
     ),
-    counter("feature_missing_total", (*MODEL_VERSION, "feature"), "Predictions that lack the feature."),
-    counter("feature_mistyped_total", (*MODEL_VERSION, "feature"), "Values of another type than the reference's."),
+    counter(
+        "feature_missing_total",
+        (*MODEL_VERSION, "feature"),
+        "Predictions without a usable value of the feature: none, null, or one of another type than the reference's.",
+    ),
+    counter(
+        "feature_mistyped_total",
+        (*MODEL_VERSION, "feature"),
+        "Values of another type than the reference's; feature_missing counts them too.",
+    ),
     counter(
         "feature_values_total",
         (*MODEL_VERSION, "feature", "kind"),
@@ -80,7 +88,11 @@ ROWS: tuple[MetricSpec, ...] = (
         ("model", "edges"),
         "Hash of the model's bin edges; two values for one model mean that its series must not be merged.",
     ),
-    window("feature_missing_ratio", (*MODEL_VERSION_WINDOW, "feature"), "Share of predictions that lack the feature."),
+    window(
+        "feature_missing_ratio",
+        (*MODEL_VERSION_WINDOW, "feature"),
+        "Share of predictions without a usable value of the feature.",
+    ),
     window("feature_mean", (*MODEL_VERSION_WINDOW, "feature"), "Mean of a numeric feature."),
     window("feature_variance", (*MODEL_VERSION_WINDOW, "feature"), "Population variance of a numeric feature."),
     window("feature_stddev", (*MODEL_VERSION_WINDOW, "feature"), "Standard deviation of a numeric feature."),
@@ -166,7 +178,7 @@ INDICATORS: tuple[Indicator, ...] = (
         "window_feature_missing_ratio",
         ("model_version_feature:mlcanary_feature_missing:ratio<W>",),
         "exact",
-        "share of answered requests without the feature or with null",
+        "share of answered requests without the feature, with null or with a value of another type than the reference's",
     ),
     Indicator(
         "Feature missing rate against the reference",

@@ -45,7 +45,7 @@ OBJECTIVES: tuple[Objective, ...] = (
         "feature_psi", 0.2, "Population stability index against the reference that opens a drift ticket.", high=100.0
     ),
     Objective("feature_change", 0.03, "Share of a feature's values that may change, or go missing, without a notice."),
-    Objective("feature_missing_ratio", 0.05, "Share of predictions that may lack a feature."),
+    Objective("feature_missing_ratio", 0.05, "Share of predictions that may lack a usable value of a feature."),
     Objective(
         "quiet_seconds",
         900.0,

@@ -99,7 +99,7 @@ def _odd_values(
             yield (
                 f"{name}: {found.numbers:,} of {found.present:,} values are numbers, {others:,} "
                 f"{'is' if others == 1 else 'are'} not, such as {found.example[:40]!r}: taken as categories; "
-                f"--numeric {name} takes the numbers, and counts texts in the log as mistyped"
+                f"--numeric {name} takes the numbers, and counts texts as missing, in the log as mistyped too"
             )
     if nothing := [name for name, present in kept.items() if not present]:
         yield f"no feature, since no row has a value: {', '.join(nothing)}"

@@ -55,9 +55,7 @@ def words(figures: Figures, wrong_type: str = "of another type") -> Iterator[str
         rise, critical = figures["bin_zscore"], figures["bin_zscore_critical"]
         yield f"a bin rose by {rise:.1f} standard errors (by chance {critical:.1f})"
     if _missing(figures) > 1:
-        now = figures["missing_ratio"]
-        before = percent(max(now - figures["missing_delta_ratio"], 0.0))
-        yield "in no record" if now >= 1 else f"missing {before} → {percent(now)}"
+        yield from _gone(figures)
     if _mistyped(figures) > 1:
         yield f"{percent(figures['mistyped_ratio'])} {wrong_type}"
     if figures.get("unseen_ratio", 0.0) > 0:
@@ -85,6 +83,21 @@ def _rise(figures: Figures) -> float:
 
 def _missing(figures: Figures) -> float:
     return (figures.get("missing_zscore", 0.0) / _CRITICAL) ** 2
+
+
+def _gone(figures: Figures) -> Iterator[str]:
+    """The change of the share without any value: those of another type, which count as missing too, are told apart."""
+    lacking, wrong = figures["missing_ratio"], figures.get("mistyped_ratio", 0.0)
+    before = max(lacking - figures["missing_delta_ratio"], 0.0)
+    if wrong >= 1:  # how many have no value cannot be told from these figures
+        return
+    gone = (lacking - wrong) / (1.0 - wrong)
+    if gone >= 1:
+        yield "in no record"
+        return
+    rows = figures.get("observations", 0.0) / (1.0 - lacking)
+    if wrong <= 0 or abs(share_change(gone * rows, rows, before * rows, rows)) > _CRITICAL:
+        yield f"missing {percent(before)} → {percent(gone)}"
 
 
 def _mistyped(figures: Figures) -> float:

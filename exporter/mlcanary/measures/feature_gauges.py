@@ -82,7 +82,7 @@ class FeatureWindow:
     def _missing(self) -> Iterator[Run]:
         labels = [(name,) for name in self.values.names]
         requested = np.array([name != PREDICTION_FEATURE for name in self.values.names], dtype=bool)
-        ratios = self.values.column("missing")[requested] / self.rows
+        ratios = unusable(self.values, self.stack.watched)[requested] / self.rows
         yield from run("window_feature_missing_ratio", chosen(labels, requested), ratios)
 
     def _center(self, name: str) -> float:
@@ -161,6 +161,16 @@ class FeatureWindow:
 
 
 _UNKNOWN = (math.nan, math.nan)
+
+
+def unusable(values: NamedRows, watched: Collection[str]) -> Floats:
+    """Rows without a value that can be placed, of each feature in the order of `values`: absent, null or mistyped.
+
+    Only a feature of the reference, `watched`, can be mistyped: what a log does by itself has no right type.
+    """
+    wrong = values.column("mistyped") * np.array([name in watched for name in values.names], dtype=bool)
+    found: Floats = values.column("missing") + wrong
+    return found
 
 
 def has_range(reference: FeatureReference) -> bool:

@@ -19,7 +19,7 @@ from mlcanary.columns import PredictionColumns
 from mlcanary.measures.contract import Measure, names_counted, run, sample
 from mlcanary.measures.drift import DRIFT_FAMILIES, Live, drift
 from mlcanary.measures.feature_columns import NameCounts, NumberColumns, bin_counts, kept_range, outside
-from mlcanary.measures.feature_gauges import GAUGES, KINDS, MOMENTS, FeatureWindow, has_all_names, has_range
+from mlcanary.measures.feature_gauges import GAUGES, KINDS, MOMENTS, FeatureWindow, has_all_names, has_range, unusable
 from mlcanary.measures.feature_stack import Cells, chosen, stack_of
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.measures.reference import (
@@ -306,7 +306,8 @@ class FeatureMeasure(Measure):
         values: NamedRows = self.parts["values"]
         names = [name for name in values.names if name != PREDICTION_FEATURE and name not in self._hidden]
         rows = values.values[[values.names[name] for name in names]]
-        yield from run("feature_missing_total", [(name,) for name in names], rows[:, _MISSING])
+        lacking = unusable(values, self._watched)[[values.names[name] for name in names]]
+        yield from run("feature_missing_total", [(name,) for name in names], lacking)
         watched = np.array([name in self._watched for name in names], dtype=bool)
         yield from run("feature_mistyped_total", chosen([(name,) for name in names], watched), rows[watched, _MISTYPED])
         kinds = [(name, kind) for name in names for kind in KINDS]
@@ -337,7 +338,7 @@ class FeatureMeasure(Measure):
             return
         counts, rows = self._counts(), self.parts["rows"].total()
         values: NamedRows = self.parts["values"]
-        known = dict(zip(values.names, values.column("missing").tolist(), strict=True))
+        known = dict(zip(values.names, unusable(values, self._watched).tolist(), strict=True))
         missing = [math.nan if name == PREDICTION_FEATURE else known.get(name, 0.0) for name in self._stack.names]
         yield from drift(self._stack, Live(counts, np.array(missing), rows))
         yield from FeatureWindow(

@@ -122,7 +122,8 @@ def _feature(name: str, column: Sequence[Any], options: ProfileOptions) -> Featu
     if name in options.numeric and not numbers:
         raise ConfigError(f"column {name}: found {present[0]!r} and no number; allowed: numbers, as --numeric names it")
     if name in options.numeric or (name not in options.categorical and len(numbers) == len(present)):
-        return numeric_reference([float(value) for value in numbers], options.bins, missing)
+        lacking = float(len(column) - len(numbers))  # a text counts as no value in the log either
+        return numeric_reference([float(value) for value in numbers], options.bins, lacking)
     names = [canonical_class(value) for value in present]
     if None in names:
         raise ConfigError(
