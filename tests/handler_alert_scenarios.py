@@ -108,6 +108,26 @@ def of_the_handler() -> list[Scenario]:
             HEALTHY | counter("mlcanary_rollbacks_total", {**ended, "outcome": "resolved"}, (30, 1.0), (31, 0.0)),
         ),
         fires(
+            "MLCanaryRolledBack",
+            "a rollback is proven",
+            HEALTHY
+            | counter("mlcanary_rollbacks_total", {**ended, "outcome": "resolved"}, (0, 0.0), (30, 1.0), (31, 0.0)),
+            (35, ({**ended, "outcome": "resolved", "severity": "info"},)),
+            resolved=95,
+        ),
+        fires(
+            "MLCanaryRolledBack",
+            "the first rollback of a handler is proven",
+            HEALTHY | gauge("mlcanary_rollbacks_total", {**ended, "outcome": "resolved"}, (30, 1.0)),
+            (35, ({**ended, "outcome": "resolved", "severity": "info"},)),
+            resolved=95,
+        ),
+        silent(
+            "MLCanaryRolledBack",
+            "a rollback fails",
+            HEALTHY | counter("mlcanary_rollbacks_total", {**ended, "outcome": "failed"}, (30, 1.0), (31, 0.0)),
+        ),
+        fires(
             "MLCanaryRollbackStuck",
             "an incident stays open for fifty minutes",
             HEALTHY | gauge("mlcanary_incident_open", open_incident, (0, 0.0), (30, 1.0), (80, 0.0)),
