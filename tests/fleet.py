@@ -14,7 +14,7 @@ import math
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -178,8 +178,8 @@ def _records(fault: Fault, features: int, start: float) -> Iterator[Mapping[str,
                 }
 
 
-def write_blocks(folder: Path, fleet: Fleet, end: float) -> Counter[str]:
-    """Blocks in `folder` that end at `end`; gives how many series there are of each name.
+def write_blocks(folder: Path, fleet: Fleet, end: float, further: Iterable[Grown] = ()) -> Counter[str]:
+    """Blocks in `folder` that end at `end`, with `further` series; gives how many there are of each name.
 
     Prometheus takes no samples of rules before `end`, and sees no series five minutes after it.
     """
@@ -189,7 +189,8 @@ def write_blocks(folder: Path, fleet: Fleet, end: float) -> Counter[str]:
     written: Counter[str] = Counter()
     with path.open("w", encoding="utf-8", buffering=1 << 20) as file:
         for i, version, sidecar in product(range(fleet.models), SHARES, range(fleet.sidecars)):
-            file.writelines(_sidecar(fleet, i, version, sidecar, tails, end, written))
+            file.writelines(_lines_of(sidecar_series(fleet, i, version, sidecar, end), tails, written))
+        file.writelines(_lines_of(further, tails, written))
         file.write("# EOF\n")
     blocks = ("create-blocks-from", "openmetrics", "--quiet")
     status, output = run("promtool", "tsdb", *blocks, path, folder, seconds=MOST_SECONDS)
@@ -198,15 +199,13 @@ def write_blocks(folder: Path, fleet: Fleet, end: float) -> Counter[str]:
     return written
 
 
-def _sidecar(
-    fleet: Fleet, i: int, version: str, sidecar: int, tails: Sequence[str], end: float, written: Counter[str]
-) -> Iterator[str]:
-    """Lines of the series that one sidecar gives."""
+def _lines_of(series: Iterable[Grown], tails: Sequence[str], written: Counter[str]) -> Iterator[str]:
+    """Lines of OpenMetrics, a text for each series; counts them by name."""
     steps = range(1, len(tails) + 1)
-    for grown in sidecar_series(fleet, i, version, sidecar, end):
+    for grown in series:
         written[grown.name] += 1
-        series = series_name(grown.name, grown.labels)
-        yield "".join([f"{series} {grown.at(k)}{tail}" for k, tail in zip(steps, tails, strict=True)])
+        name = series_name(grown.name, grown.labels)
+        yield "".join([f"{name} {grown.at(k)}{tail}" for k, tail in zip(steps, tails, strict=True)])
 
 
 @dataclass(frozen=True)

@@ -57,13 +57,13 @@ class Sizes:
     store: tuple[str, ...] = ("100000", "3")
     sampled: int = 20_000
     replay: tuple[str, ...] = ("900", "3")
-    dashboards: tuple[str, ...] = ("--models", "300", "--for", "5")
+    dashboards: tuple[str, ...] = ("--models", "300")
 
 
 SMALL = Sizes(
     10_000, 1, 10_000, 5000, 12_000, (20_000, 40_000), 2.0, 8.0, 12,
     ("--seconds", "20", "--rate", "1000", "--rotate", "5", "--kill", "8", "--settle", "1", "--keep", "9"), ("500", "3"),
-    ("5000", "1"), 2000, ("120", "1"), ("--models", "3", "--for", "1"),
+    ("5000", "1"), 2000, ("120", "1"), ("--models", "3"),
 )  # fmt: skip
 
 
