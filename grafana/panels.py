@@ -21,6 +21,8 @@ COVERAGE = "model_version:mlcanary_label_joins:coverage"
 EVENT = "model_version_event:mlcanary_business_"
 LIMITS = "model_objective:mlcanary_objective_threshold:max"
 W = "${window}"
+NOTABLE = 20
+"""So many lines of exporters are shown where there may be hundreds."""
 _LAST = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 
@@ -88,6 +90,18 @@ def top(of: Callable[[str], str], by: str, count: int = 10) -> str:
     `of`: the query, with its argument behind every series that it selects.
     """
     return f"{of('')} and on ({by}) topk({count}, max by ({by}) ({of(' @ end()')}))"
+
+
+def notable(aggregate: str, metric: str, by: str = "instance", *, least: bool = False, rate: bool = False) -> str:
+    """Of many exporters the lines that were highest, or lowest, at some time of the range, also if they ended since.
+
+    Ranked once, over the whole range. `rate`: of a counter, how fast it grows.
+    """
+    chosen = f"{metric}{{{PLACE}}}"
+    now = f"rate({chosen}[$__rate_interval])" if rate else chosen
+    over = "rate" if rate else "min_over_time" if least else "max_over_time"
+    extreme = f"{aggregate} by ({by}) ({over}({chosen}[$__range] @ end()))"
+    return f"{aggregate} by ({by}) ({now}) and on ({by}) {'bottomk' if least else 'topk'}({NOTABLE}, {extreme})"
 
 
 def steps(*pairs: tuple[float | None, str]) -> Json:

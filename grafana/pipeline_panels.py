@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from panels import (
     MODEL,
+    NOTABLE,
     PLACE,
     Json,
     lines,
+    notable,
     per_second,
     query,
     section,
 )
+
+HIGHEST = f" Of more exporters the {NOTABLE} lines that were highest."
+LOWEST = f" Of more exporters the {NOTABLE} lines that were lowest."
 
 
 def exporters() -> list[Json]:
@@ -21,9 +26,9 @@ def exporters() -> list[Json]:
         "Nothing of the kind happened, or no exporter is in reach.",
         lines(
             "Readable sources",
-            "1 while the exporter can read the log.",
+            f"1 while the exporter can read the log.{LOWEST}",
             "none",
-            query(f"min by (instance, source) (mlcanary_up{{{PLACE}}})", "{{instance}} {{source}}"),
+            query(notable("min", "mlcanary_up", "instance, source", least=True), "{{instance}} {{source}}"),
             min=0,
             max=1,
             lineInterpolation="stepAfter",
@@ -31,9 +36,9 @@ def exporters() -> list[Json]:
         ),
         lines(
             "Lines",
-            "Lines read per second.",
+            f"Lines read per second.{HIGHEST}",
             "ops",
-            query(per_second("mlcanary_log_lines_total", "instance"), "{{instance}}"),
+            query(notable("sum", "mlcanary_log_lines_total", rate=True), "{{instance}}"),
             min=0,
             width=6,
         ),
@@ -50,41 +55,41 @@ def exporters() -> list[Json]:
         ),
         lines(
             "Unread",
-            "Bytes written to the log and not read yet.",
+            f"Bytes written to the log and not read yet.{HIGHEST}",
             "bytes",
-            query(f"sum by (instance) (mlcanary_log_lag_bytes{{{PLACE}}})", "{{instance}}"),
+            query(notable("sum", "mlcanary_log_lag_bytes"), "{{instance}}"),
             min=0,
             width=6,
         ),
         lines(
             "Series",
-            "Series of the last page, by exporter.",
+            f"Series of the last page, by exporter.{HIGHEST}",
             "short",
-            query(f"max by (instance) (mlcanary_series{{{PLACE}}})", "{{instance}}"),
+            query(notable("max", "mlcanary_series"), "{{instance}}"),
             min=0,
             width=6,
         ),
         lines(
             "Time to make a page",
-            "Time to evaluate the windows and write the last page.",
+            f"Time to evaluate the windows and write the last page.{HIGHEST}",
             "s",
-            query(f"max by (instance) (mlcanary_render_duration_seconds{{{PLACE}}})", "{{instance}}"),
+            query(notable("max", "mlcanary_render_duration_seconds"), "{{instance}}"),
             min=0,
             width=6,
         ),
         lines(
             "Age of the checkpoint",
-            "Time since the exporter last saved where it is; no line where it was given no place to.",
+            f"Time since the exporter last saved where it is; no line where it was given no place to.{HIGHEST}",
             "s",
-            query(f"time() - max by (instance) (mlcanary_checkpoint_timestamp_seconds{{{PLACE}}})", "{{instance}}"),
+            query("time() - " + notable("max", "mlcanary_checkpoint_timestamp_seconds", least=True), "{{instance}}"),
             min=0,
             width=6,
         ),
         lines(
             "Configuration in force",
-            "1 if the last load of the configuration succeeded.",
+            f"1 if the last load of the configuration succeeded.{LOWEST}",
             "none",
-            query(f"min by (instance) (mlcanary_config_last_reload_successful{{{PLACE}}})", "{{instance}}"),
+            query(notable("min", "mlcanary_config_last_reload_successful", least=True), "{{instance}}"),
             min=0,
             max=1,
             lineInterpolation="stepAfter",
@@ -101,9 +106,9 @@ def intake() -> list[Json]:
         "Nothing of the kind happened, or it is not in use.",
         lines(
             "Share of rows looked at",
-            "By stage of the figures. Under 1 load is shed or sampling is configured.",
+            f"By stage of the figures. Under 1 load is shed or sampling is configured.{LOWEST}",
             "percentunit",
-            query(f"min by (instance, stage) (mlcanary_sampling_ratio{{{PLACE}}})", "{{instance}} {{stage}}"),
+            query(notable("min", "mlcanary_sampling_ratio", "instance, stage", least=True), "{{instance}} {{stage}}"),
             width=6,
             min=0,
             max=1,
@@ -126,9 +131,9 @@ def intake() -> list[Json]:
         ),
         lines(
             "Store",
-            "Bytes of the store of labelled rows.",
+            f"Bytes of the store of labelled rows.{HIGHEST}",
             "bytes",
-            query(f"sum by (instance) (mlcanary_store_bytes{{{PLACE}}})", "{{instance}}"),
+            query(notable("sum", "mlcanary_store_bytes"), "{{instance}}"),
             width=6,
             min=0,
         ),
@@ -158,9 +163,9 @@ def intake() -> list[Json]:
         ),
         lines(
             "Time of a checkpoint",
-            "Time that the last checkpoint took.",
+            f"Time that the last checkpoint took.{HIGHEST}",
             "s",
-            query(f"max by (instance) (mlcanary_checkpoint_duration_seconds{{{PLACE}}})", "{{instance}}"),
+            query(notable("max", "mlcanary_checkpoint_duration_seconds"), "{{instance}}"),
             width=6,
             min=0,
         ),

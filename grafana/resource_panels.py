@@ -7,9 +7,11 @@ from panels import (
     LATENCY,
     PLACE,
     PREDICTIONS,
+    VERSION,
     Json,
     lines,
     of_version,
+    per_second,
     quantile_of,
     query,
     section,
@@ -17,6 +19,8 @@ from panels import (
 
 _PROCESS, _CGROUP = "mlcanary_model_server_process_", "mlcanary_model_server_cgroup_"
 _GPU = "mlcanary_model_server_gpu_"
+_SERVES = f"and on (instance) mlcanary_last_prediction_timestamp_seconds{{{VERSION}}}"
+"""Only exporters that read predictions of the chosen versions: their servers, and not those of 300 models."""
 _QUEUE = "model_version:mlcanary_prediction_queue_seconds:"
 
 
@@ -81,15 +85,15 @@ def servers() -> list[Json]:
     """The processes of the model servers."""
 
     def rate(metric: str) -> str:
-        return f"sum by (instance) (rate({metric}{{{PLACE}}}[$__rate_interval]))"
+        return f"{per_second(metric, 'instance')} {_SERVES}"
 
     def most(metric: str) -> str:
-        return f"max by (instance) ({metric}{{{PLACE}}})"
+        return f"max by (instance) ({metric}{{{PLACE}}}) {_SERVES}"
 
-    here = "{{instance}}"
+    here, periods = "{{instance}}", per_second(f"{_CGROUP}cpu_periods_total", "instance")
     return section(
         "Model servers",
-        "No exporter watches a model server: start it with --process.pid.",
+        "No exporter of the chosen versions watches a model server: start it with --process.pid.",
         lines(
             "CPU",
             "Cores in use by the model server and all it started.",
@@ -110,7 +114,7 @@ def servers() -> list[Json]:
             "Share of the scheduler's periods in which the control group was held back.",
             "percentunit",
             query(
-                f"{rate(f'{_CGROUP}cpu_throttled_periods_total')} / ({rate(f'{_CGROUP}cpu_periods_total')} > 0)", here
+                f"{per_second(f'{_CGROUP}cpu_throttled_periods_total', 'instance')} / ({periods} > 0) {_SERVES}", here
             ),
             min=0,
             max=1,
@@ -147,12 +151,12 @@ def gpus() -> list[Json]:
     one = "{{instance}} GPU {{gpu}} {{attribution}}"
     return section(
         "GPUs",
-        "No GPU: none is there, or the exporter has no NVML (pip install mlcanary[gpu]).",
+        "No GPU: none is there, or no exporter of the chosen versions has NVML (pip install mlcanary[gpu]).",
         lines(
             "Utilization",
             "Share of time in which a kernel ran; device: of whoever uses it.",
             "percentunit",
-            query(f"{by} ({_GPU}utilization_ratio{{{PLACE}}})", one),
+            query(f"{by} ({_GPU}utilization_ratio{{{PLACE}}}) {_SERVES}", one),
             width=12,
             min=0,
             max=1,
@@ -161,8 +165,11 @@ def gpus() -> list[Json]:
             "Memory",
             "GPU memory in use. Dashed: what the GPU has.",
             "bytes",
-            query(f"{by} ({_GPU}memory_used_bytes{{{PLACE}}})", one),
-            query(f"max by (instance, gpu) ({_GPU}memory_total_bytes{{{PLACE}}})", "limit {{instance}} GPU {{gpu}}"),
+            query(f"{by} ({_GPU}memory_used_bytes{{{PLACE}}}) {_SERVES}", one),
+            query(
+                f"max by (instance, gpu) ({_GPU}memory_total_bytes{{{PLACE}}}) {_SERVES}",
+                "limit {{instance}} GPU {{gpu}}",
+            ),
             width=12,
             min=0,
         ),

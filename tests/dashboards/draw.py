@@ -44,7 +44,7 @@ SOURCE, BUILD = HERE / "drawing", ROOT / ".cache" / "drawing"
 BOARDS = ROOT / "grafana" / "dashboards"
 POINTS, WIDTH = 240, 1440
 CHOICE = {"cluster": ".*", "namespace": ".*", "model": MODEL, "version": ".*", "window": "5m", "class": "1"}
-CHOICE |= {"feature": "amount", "__rate_interval": "2m", "__interval": "1m"}
+CHOICE |= {"feature": "amount", "__rate_interval": "2m", "__interval": "1m", "__range": "1h"}
 _DEPTH = 5
 """So many recorded series stand upon each other at most."""
 _HIDDEN = ("__name__", "instance", "job")
