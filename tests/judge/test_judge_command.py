@@ -38,6 +38,10 @@ def test_the_address_of_prometheus_is_enough() -> None:
         "configuration is valid: http://127.0.0.1:9090, models: none by name\n",
         "",
     )
+    assert finished("--config.check")[:2] == (
+        0,
+        "configuration is valid: no Prometheus is named yet, models: none by name\n",
+    )
     code, _, errors = finished()
     assert code == 2
     assert "prometheus.url: found nothing; allowed: an address" in errors
@@ -47,7 +51,7 @@ def test_the_address_of_prometheus_is_enough() -> None:
 def test_a_mistake_in_the_file_is_named_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "judge.yml"
     path.write_text("defaults:\n  alpha: 0.7\n")
-    code, _, errors = finished("--config.file", str(path), "--config.check", "--prometheus.url", "http://p")
+    code, _, errors = finished("--config.file", str(path), "--config.check")
     assert (code, errors) == (2, f"mlcanary: {path}:2: defaults.alpha: found 0.7; allowed: a number < 0.5\n")
 
 

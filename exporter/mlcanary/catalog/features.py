@@ -178,7 +178,7 @@ INDICATORS: tuple[Indicator, ...] = (
         "window_feature_missing_ratio",
         ("model_version_feature:mlcanary_feature_missing:ratio<W>",),
         "exact",
-        "share of answered requests without the feature, with null or with a value of another type than the reference's",
+        "share of answered requests without the feature, with null or a value of another type than the reference's",
     ),
     Indicator(
         "Feature missing rate against the reference",

@@ -16,15 +16,17 @@ import msgspec
 from mlcanary import __version__
 from mlcanary.cli.ledger import verify_ledger
 from mlcanary.errors import ConfigError, InputError
-from mlcanary.judge.contract import Assessment, CanaryKey, Plan, Step
+from mlcanary.judge.contract import Assessment, CanaryKey, FeatureAssessment, Plan, Step
 from mlcanary.judge.publish.figures import NOTHING, count, figure, interval, log_evidence, named, signed, when
 from mlcanary.judge.records import Explanation, Record, explain, read_record
 
 _SECONDS = 30.0
 _FEATURES = 10
 _HOW_TO_READ = (
-    "worse by: above 0 the canary is worse, also where more is better; recall, precision, jaccard: of the named class, "
-    "the one with most evidence"
+    "worse by: above 0 the canary is worse, also where more is better; blocks of the same time are compared, so it is "
+    "not the difference of both columns",
+    "recall, precision, jaccard: of the named class, the one with most evidence",
+    "log E: natural logarithm of the e-value, 4.61 is 100; not worse: the same for the promotion, which asks for {}",
 )
 
 
@@ -142,20 +144,30 @@ def evidence(said: Assessment) -> Iterator[str]:
             )
             for m in sorted(said.measures, key=lambda m: -m.log_e)
         ]
-        against = f"not worse, of {log_evidence(said.promote_threshold)}"
         headings = ("measure", "canary", "baseline", "worse by", "interval", "canary n", "baseline n", "log E")
-        yield from columns((*headings, against), measures)
-        yield _HOW_TO_READ
+        yield from columns((*headings, "not worse"), measures)
+        yield from (line.format(log_evidence(said.promote_threshold)) for line in _HOW_TO_READ)
     if said.features:
-        ordered = sorted(said.features, key=lambda f: -f.log_e)[:_FEATURES]
-        features = [
-            (
-                *(f.name, log_evidence(f.log_e), f.cell or NOTHING, f"{f.canary:.1%}", f"{f.baseline:.1%}"),
-                "guilty" if f.guilty else "",
-            )
-            for f in ordered
-        ]
-        yield from columns(("feature", "log E", "differs most in", "canary", "baseline", ""), features)
+        yield from _features(said.features)
+
+
+def _features(found: Sequence[FeatureAssessment]) -> Iterator[str]:
+    """Those with evidence, and how many more there are."""
+    shown = sorted((f for f in found if f.log_e > 0), key=lambda f: -f.log_e)[:_FEATURES]
+    rows = [
+        (
+            *(f.name, log_evidence(f.log_e), f.cell or NOTHING, f"{f.canary:.1%}", f"{f.baseline:.1%}"),
+            "guilty" if f.guilty else "",
+        )
+        for f in shown
+    ]
+    if rows:
+        yield from columns(("feature", "log E", "differs most in", "canary", "baseline", ""), rows)
+    else:
+        yield ""
+    if left := len(found) - len(shown):
+        less = "less" if len(shown) == _FEATURES else "no"
+        yield f"{left} {'more ' * bool(rows)}feature{'s' * (left > 1)} with {less} evidence"
 
 
 def columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

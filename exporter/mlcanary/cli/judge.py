@@ -10,7 +10,7 @@ import click
 
 from mlcanary.cli.options import PATH, logging_options, set_up_logging, web_options
 from mlcanary.errors import ConfigError
-from mlcanary.judge.settings import Settings, load_settings
+from mlcanary.judge.settings import NO_PROMETHEUS, Settings, load_settings
 
 try:
     from mlcanary.judge.intake.prometheus import PrometheusReader
@@ -53,10 +53,12 @@ def command(
     `mlcanary judge --prometheus.url http://127.0.0.1:9090` is enough to start. The judge publishes verdicts and acts
     on nothing. A second one on the same state file stands by.
     """
-    settings = load_settings(config_file, url)
+    settings = load_settings(config_file, url, asks=not config_check)
     if config_check:
         named = ", ".join(settings.models) or "none by name"
-        click.echo(f"configuration is valid: {settings.prometheus.url}, models: {named}")
+        address = settings.prometheus.url
+        asked = "no Prometheus is named yet" if address == NO_PROMETHEUS else address
+        click.echo(f"configuration is valid: {asked}, models: {named}")
         return
     set_up_logging(log_level, log_format)
     options = RunOptions(state_path, listen, web_config_file, _reader)

@@ -21,13 +21,10 @@ from mlcanary.judged_replay.run import Change, JudgedRelease, JudgedReplay, judg
 from mlcanary.judged_replay.timeline import Progress
 from mlcanary.settings import ExporterSettings
 
-_NO_PROMETHEUS = "http://127.0.0.1:9090"
-"""Stands where the file of a judge may name a server: a replay asks none."""
-
 
 def run(settings: ExporterSettings, judge_config: Path | None, now: float, progress: Progress) -> JudgedReplay:
     """Judge the logs by the judge's file, or by its defaults. Raises ConfigError and InputError."""
-    return judged_replay(settings, load_settings(judge_config, _NO_PROMETHEUS), now, progress)
+    return judged_replay(settings, load_settings(judge_config, None, asks=False), now, progress)
 
 
 def check_directory(directory: Path) -> None:

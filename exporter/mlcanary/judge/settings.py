@@ -139,21 +139,28 @@ class Settings:
         return msgspec.convert(keys, Plan)
 
 
-def load_settings(path: Path | None, url: str | None) -> Settings:
-    """The configuration of a file, of `--prometheus.url`, or of both, where the flag wins. Raises ConfigError."""
+NO_PROMETHEUS = "http://prometheus.invalid"
+"""Stands where a file may name a server, for whoever asks none: a check of the file, a replay."""
+
+
+def load_settings(path: Path | None, url: str | None, *, asks: bool = True) -> Settings:
+    """The configuration of a file, of `--prometheus.url`, or of both, where the flag wins. Raises ConfigError.
+
+    An address is needed by who `asks` Prometheus; else NO_PROMETHEUS stands for it where none is named.
+    """
     if path is None:
-        return parse_settings("", _PLACE, url)
+        return parse_settings("", _PLACE, url, asks=asks)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}", hint="check --config.file") from error
-    return parse_settings(text, str(path), url)
+    return parse_settings(text, str(path), url, asks=asks)
 
 
-def parse_settings(text: str, source: str, url: str | None = None) -> Settings:
+def parse_settings(text: str, source: str, url: str | None = None, *, asks: bool = True) -> Settings:
     """The configuration of a text; `source` names it in messages. Raises ConfigError."""
     document = load_document(text, source, JudgeSettings)
-    prometheus = _prometheus(document, source, url)
+    prometheus = _prometheus(document, source, url if asks or document.prometheus else url or NO_PROMETHEUS)
     _check(document, text, source)
     return Settings(
         prometheus=prometheus,

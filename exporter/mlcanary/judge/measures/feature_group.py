@@ -117,12 +117,41 @@ def _cell(found: Guilty, structure: Structure) -> str:
     cell = structure.cells[found.place]
     if structure.kind != "numeric" or (cell == MISSING and not found.is_edge):
         return cell
+    edge = float(cell)
     if found.is_edge:
-        return f"at most {_short(cell)}"
-    below = _short(structure.cells[found.place - 1]) if found.place else "-Inf"
-    return f"over {below}, at most {_short(cell)}"
+        return _up_to(edge)
+    below = float(structure.cells[found.place - 1]) if found.place else -math.inf
+    if math.nextafter(below, math.inf) == edge:
+        return f"exactly {_short(edge)}"
+    return f"{_from(below)}, {_up_to(edge)}"
 
 
-def _short(edge: str) -> str:
+def _up_to(edge: float) -> str:
+    """What lies at or under an edge: the last float before a frequent value begins the bin of that value alone.
+
+    >>> _up_to(7.0), _up_to(math.nextafter(7.0, 0.0))
+    ('at most 7', 'under 7')
+    """
+    after = _value_after(edge)
+    return f"at most {_short(edge)}" if after is None else f"under {_short(after)}"
+
+
+def _from(edge: float) -> str:
+    """What lies over an edge.
+
+    >>> _from(7.0), _from(math.nextafter(0.0, -1.0))
+    ('over 7', 'from 0')
+    """
+    after = _value_after(edge)
+    return f"over {_short(edge)}" if after is None else f"from {_short(after)}"
+
+
+def _value_after(edge: float) -> float | None:
+    """The next float, if that is the one which people write: by far the shorter of the two."""
+    after = math.nextafter(edge, math.inf) + 0.0
+    return after if len(repr(after)) < len(repr(edge)) - 2 else None
+
+
+def _short(edge: float) -> str:
     """An edge in six digits: exporters write all seventeen."""
-    return f"{float(edge):g}".replace("inf", "Inf")
+    return f"{edge:g}".replace("inf", "Inf")

@@ -224,7 +224,7 @@ def _measures(found: Assessment) -> Iterator[str]:
     if not found.measures:
         return
     headings = ["measure", "canary", "baseline", "worse by", "margin", "log E worse"]
-    headings += [f"not worse, of {log_evidence(found.promote_threshold)}", "φ"]
+    headings += [f"log E not worse, {log_evidence(found.promote_threshold)} needed", "φ"]
     rows: list[list[Cell]] = []
     for m in sorted(found.measures, key=lambda m: -m.log_e):
         safe = m.log_e_noninferior is not None and m.log_e_noninferior >= found.promote_threshold
