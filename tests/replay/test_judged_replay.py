@@ -205,18 +205,32 @@ def test_a_shuffled_column_shows_in_the_joint_test_alone(tmp_path: Path) -> None
     assert all(feature["log_e"] < 4 for feature in canary["assessment"]["features"])
 
 
+def profiled(folder: Path) -> str:
+    """The configuration with a profile of a healthy log."""
+    rows = [json.loads(data)["features"] for _, data in ReleasedLog(10).lines() if b"features" in data]
+    table, made = folder / "validation.jsonl", folder / "churn.json"
+    table.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert CliRunner().invoke(profile, [str(table), "-o", str(made)]).exit_code == 0
+    return f"{CONFIGURATION}    reference: {made}\n"
+
+
 def test_a_number_that_becomes_a_text_is_rolled_back_by_its_feature(tmp_path: Path) -> None:
-    rows = [json.loads(data) for _, data in ReleasedLog(10).lines()]
-    (tmp_path / "validation.jsonl").write_text(
-        "".join(f"{json.dumps(row['features'])}\n" for row in rows[::2] if "features" in row)
-    )
-    made = CliRunner().invoke(profile, [str(tmp_path / "validation.jsonl"), "-o", str(tmp_path / "churn.json")])
-    assert made.exit_code == 0, made.output
-    configuration = f"{CONFIGURATION}    reference: {tmp_path / 'churn.json'}\n"
-    canary = judged(write(tmp_path, ReleasedLog(5, "text").lines(), configuration=configuration))
+    canary = judged(write(tmp_path, ReleasedLog(5, "text").lines(), configuration=profiled(tmp_path)))
     assert canary["verdict"] == "rollback"
     assert EPOCH + LOG.faulty < canary["decision"]["at"] <= EPOCH + LOG.faulty + 180
     assert canary["decision"]["leading"] == "age"
+
+
+def test_names_that_the_file_of_the_judge_misspells_are_said(tmp_path: Path) -> None:
+    (tmp_path / "judge.yml").write_text(
+        "defaults: {exclude: [agee, customer_id, plan]}\nmodels: {chrun: {alpha: .01}, fraud: {alpha: .01}}\n"
+    )
+    arguments = write(tmp_path, ReleasedLog(6, seconds=240.0).lines(), configuration=profiled(tmp_path))
+    said = run(arguments, "--judge.config.file", str(tmp_path / "judge.yml")).output.splitlines()
+    assert [line for line in said if line.startswith("not used")] == [
+        "not used   exclude: the canary has no feature agee (did you mean age?)",
+        "not used   models: none is called churn, so the defaults hold (did you mean chrun?)",
+    ]
 
 
 def test_a_version_that_comes_back_is_another_canary(tmp_path: Path) -> None:

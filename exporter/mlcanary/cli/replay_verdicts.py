@@ -96,6 +96,7 @@ def _canary(canary: JudgedRelease) -> Iterator[str]:
     yield f"judged     {when(key.start)} to {when(end.judged)}{_ended(canary)}"
     yield from (f"held by    {gate.gate}: {gate.why}" for gate in end.gates)
     yield from (f"log ended  before {what}" for what in canary.missing)
+    yield from (f"not used   {what}" for what in canary.unused)
     if len(canary.changes) > 1 or (found is None and canary.changes):
         rows = [_row(change) for change in canary.changes]
         yield from columns(("changes", "hours", "verdict", "reason", "leading", "canary n"), rows)

@@ -23,14 +23,14 @@ import msgspec
 from mlcanary.catalog import Verdict
 from mlcanary.errors import StateError
 from mlcanary.judge.canary import Canary
-from mlcanary.judge.contract import CanaryKey, Plan, Step
+from mlcanary.judge.contract import FEATURE, CanaryKey, Plan, Step
 from mlcanary.judge.intake.counters import ArmGains, Counters
 from mlcanary.judge.intake.reading import Reader, Reading, ReadingError
 from mlcanary.judge.intake.roles import ModelName
 from mlcanary.judge.intake.roster import Attendant, Roster, arms_of, attend, began, is_split, model_of, objectives
 from mlcanary.judge.publish.view import JudgedCanary, View
 from mlcanary.judge.records import build_record, record_hash
-from mlcanary.judge.settings import Settings
+from mlcanary.judge.settings import Settings, unused_names
 from mlcanary.judge.store import Archive, Changes, Life, NewRecord, SavedCanary
 
 log = logging.getLogger(__name__)
@@ -239,6 +239,9 @@ class Judge:
             passed = is_split(running.key) or model_of(running.key) in memory.passed
             step = msgspec.structs.replace(step, facts=msgspec.structs.replace(step.facts, aa_passed=passed))
         running.canary.advance(step)
+        if any(name.startswith(FEATURE) for name in step.born):
+            for text in unused_names(running.plan, running.key.model, step.born, self._settings.models):
+                log.warning(text, extra=_names(running.key))
         running.taken += 1
         changes.steps.append((running.key, step))
         if running.taken >= SNAPSHOT_STEPS:

@@ -19,18 +19,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
-from mlcanary.catalog import OBJECTIVES, Family
+from mlcanary.catalog import OBJECTIVES, PREDICTION_FEATURE, Family
 from mlcanary.catalog.judge import MARGINS, RELATIVE_MARGINS
-from mlcanary.documents import Schema, Seconds, error_at, load_document
+from mlcanary.documents import Schema, Seconds, error_at, load_document, suggestion
 from mlcanary.errors import ConfigError
-from mlcanary.judge.contract import Plan
+from mlcanary.judge.contract import FEATURE, Plan
 
 Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[^/?#@\s]+(/[^#\s]*)?$")]
 LabelName = Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
@@ -137,6 +137,20 @@ class Settings:
             "exclude": tuple(dict.fromkeys((*Plan().exclude, *(own.exclude or shared.exclude or ())))),
         }
         return msgspec.convert(keys, Plan)
+
+
+def unused_names(plan: Plan, model: str, born: Collection[str], models: Collection[str]) -> Iterator[str]:
+    """What a file seems to misspell for a canary: names that nothing bears, beside one that is close.
+
+    Other names may belong to other models. Input: `born`, inputs of the canary as in `contract.Counts`; `models`, those
+    that have a plan of their own.
+    """
+    features = {name.removeprefix(FEATURE) for name in born if name.startswith(FEATURE)}
+    for name in sorted({*plan.exclude} - features - {PREDICTION_FEATURE}):
+        if near := suggestion(name, features):
+            yield f"exclude: the canary has no feature {name}{near}"
+    if model not in models and (near := suggestion(model, models)):
+        yield f"models: none is called {model}, so the defaults hold{near}"
 
 
 NO_PROMETHEUS = "http://prometheus.invalid"

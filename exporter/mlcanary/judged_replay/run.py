@@ -28,7 +28,7 @@ from mlcanary.judge.contract import Assessment, CanaryKey, CurvePoint, Plan, Ste
 from mlcanary.judge.cycle import Judge
 from mlcanary.judge.intake.roles import find_arms
 from mlcanary.judge.publish.view import JudgedCanary
-from mlcanary.judge.settings import PlanSettings, Settings
+from mlcanary.judge.settings import PlanSettings, Settings, unused_names
 from mlcanary.judge.store import NewRecord
 from mlcanary.judged_replay.archive import MemoryArchive, MonitorReader
 from mlcanary.judged_replay.ending import Waiting, missing
@@ -59,7 +59,7 @@ class JudgedRelease(msgspec.Struct, frozen=True):
     """A canary. `assessment`: at the end, of the log or of the canary; `ended`: why it ended before, else "".
 
     `requests`: of canary and baseline, all. `skipped`: steps left out, by reason. `missing`: what the log ended before,
-    where it came to no decision, clause by clause.
+    where it came to no decision, clause by clause. `unused`: what the judge's file names in vain.
     """
 
     key: CanaryKey
@@ -72,6 +72,7 @@ class JudgedRelease(msgspec.Struct, frozen=True):
     skipped: dict[str, int]
     joint_features: JointEvidence | None
     curve: tuple[CurvePoint, ...]
+    unused: tuple[str, ...]
 
     @property
     def decision(self) -> Change | None:
@@ -123,6 +124,7 @@ class _Run:
         self._monitor = whole_log_monitor(settings)
         self._labels = late_labels(self._monitor)
         self._reader, self._archive = MonitorReader(self._monitor), MemoryArchive()
+        self._models = judge.models
         self._judge = Judge(self._reader, self._archive, judge, __version__, lambda: 0.0)
         self._joint: dict[CanaryKey, JointFeatures] = {}
         self._fresh: list[Record] = []
@@ -210,6 +212,7 @@ class _Run:
             skipped=dict(shown.skipped),
             joint_features=None if joint is None else joint.evidence(),
             curve=shown.curve,
+            unused=tuple(unused_names(plan, key.model, {n for step in steps for n in step.born}, self._models)),
         )
 
     def _nobody(self, last: float) -> InputError:
