@@ -25,7 +25,7 @@ from panels import (
     top,
 )
 
-_SHIFT = steps((None, "green"), (0.1, "orange"), (0.2, "red"))
+_CHANCES = steps((None, "green"), (1.0, "orange"), (5.0, "red"))
 _CELLS = steps((None, "transparent"), (0.1, "orange"), (0.2, "red"))
 _VALUE = "model_version_feature:mlcanary_feature_value:"
 _THE_FEATURE = ', feature="$feature"'
@@ -43,12 +43,12 @@ def features() -> list[Json]:
         "Nothing to compare: the model has no reference profile (mlcanary profile), or nothing of the kind happened.",
         bars(
             "Drift, top ten",
-            "Population stability index against the reference now. Over 0.2 is called a large shift; a full bar is 0.5 "
-            "or more.",
+            "Population stability index against the reference now, in multiples of its critical value: above 1 is more "
+            "than chance gives once in 100,000 windows. How large it is stands in the table.",
             "none",
-            _SHIFT,
-            latest(f"sort_desc(topk(10, {psi}))", by_feature),
-            max=0.5,
+            _CHANCES,
+            latest(f"sort_desc(topk(10, {psi} / {over_hour(f'{FEATURE}psi_critical')}))", by_feature),
+            max=10,
         ),
         table(
             "Drift",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from judge_panels import VERDICTS
+from judge_panels import JUDGE, VERDICTS, most_against
 from panels import (
     BY_MODEL,
     BY_VERSION,
@@ -27,7 +27,6 @@ from panels import (
     top,
 )
 
-_JUDGE = "mlcanary_judge_"
 _OURS = f'{PLACE}, alertstate="firing", alertname=~"MLCanary.*", alertname!="MLCanaryWatchdog"'
 _FIRING, _FIRING_OF_MODELS = f"ALERTS{{{_OURS}}}", f'ALERTS{{{_OURS}, model!=""}}'
 _ALARM = ((None, "green"), (1.0, "red"))
@@ -48,7 +47,7 @@ def _of_canaries(expr: str) -> str:
 
 def glance() -> list[Json]:
     """What needs a person now."""
-    rollback = f'max by ({BY_VERSION}) ({_JUDGE}verdict{{{PLACE}, verdict="rollback"}}) == 1'
+    rollback = f'max by ({BY_VERSION}) ({JUDGE}verdict{{{PLACE}, verdict="rollback"}}) == 1'
     open_ = f"sum(max by (target, state) (mlcanary_incident_open{{{PLACE}}})) or vector(0)"
     unread = f"count(min by (instance, source) (mlcanary_up{{{PLACE}}}) == 0) or vector(0)"
     models = f"count(count by ({BY_MODEL}) (mlcanary_model_info{{{PLACE}}}))"
@@ -73,8 +72,7 @@ def glance() -> list[Json]:
 
 def releases() -> list[Json]:
     """Every canary with its verdict."""
-    evidence = f"{_JUDGE}family_log_evalue{{{PLACE}}} - {_JUDGE}family_log_evalue_threshold{{{PLACE}}}"
-    worst = f"max by ({BY_VERSION}, measure) ({_JUDGE}measure_log_evalue{{{PLACE}}})"
+    evidence = f"{JUDGE}family_log_evalue{{{PLACE}}} - {JUDGE}family_log_evalue_threshold{{{PLACE}}}"
     drifted = f"{_PSI} > {over_hour(f'{FEATURE}psi_critical', PLACE)}"
     near = colored("evidence", steps((None, "transparent"), (-2.0, "orange"), (0.0, "red")))
     return section(
@@ -83,16 +81,16 @@ def releases() -> list[Json]:
         table(
             "Canaries",
             "Every canary in reach. Evidence: log e-value of the family nearest to a rollback minus its threshold, so "
-            "at 0 and above the verdict is rollback. Measure: the worst one. Δ accuracy: to the baseline. Drifted: "
-            "features beyond chance. A model leads to its release.",
+            "at 0 and above the verdict is rollback. Measure: the one, or the feature, with most evidence against it. "
+            "Δ accuracy: to the baseline. Drifted: features beyond chance. A model leads to its release.",
             24,
             10,
             "evidence",
             BY_VERSION,
-            ("", "none", f"max by ({BY_VERSION}, verdict) ({_JUDGE}verdict{{{PLACE}}} == 1)"),
-            ("", "none", f"topk by ({BY_VERSION}) (1, {worst})"),
+            ("", "none", f"max by ({BY_VERSION}, verdict) ({JUDGE}verdict{{{PLACE}}} == 1)"),
+            ("", "none", most_against(PLACE)),
             ("evidence", "none", evidence),
-            ("to a decision", "s", f"{_JUDGE}eta_seconds{{{PLACE}}}"),
+            ("to a decision", "s", f"{JUDGE}eta_seconds{{{PLACE}}}"),
             ("share", "percentunit", _of_canaries(_recorded(f"{PREDICTIONS}share"))),
             ("requests/s", "none", _of_canaries(_recorded(f"{PREDICTIONS}rate"))),
             ("failed", "percentunit", _of_canaries(_recorded(f"{ERRORS}ratio"))),
@@ -121,7 +119,7 @@ def models() -> list[Json]:
             ("versions", "none", f"count by ({BY_MODEL}) (count by ({BY_VERSION}) (mlcanary_model_info{{{PLACE}}}))"),
             ("requests/s", "none", f"sum by ({BY_MODEL}) ({_recorded(f'{PREDICTIONS}rate')})"),
             ("failed", "percentunit", _recorded(f"{ERRORS}ratio")),
-            ("label coverage", "percentunit", f"min by ({BY_MODEL}) ({_recorded(COVERAGE)})"),
+            ("coverage", "percentunit", f"min by ({BY_MODEL}) ({_recorded(COVERAGE)})"),
             ("PSI", "none", _PSI),
             ("alerts", "none", f"count by ({BY_MODEL}) ({_FIRING_OF_MODELS})"),
             shown=("namespace", "model"),
@@ -139,8 +137,8 @@ def trends() -> list[Json]:
     by_version = "{{namespace}} {{model}} {{version}}"
 
     def evidence(at: str) -> str:
-        family = f"{_JUDGE}family_log_evalue{{{PLACE}}}{at}"
-        return f"max by ({BY_VERSION}) ({family} - {_JUDGE}family_log_evalue_threshold{{{PLACE}}}{at})"
+        family = f"{JUDGE}family_log_evalue{{{PLACE}}}{at}"
+        return f"max by ({BY_VERSION}) ({family} - {JUDGE}family_log_evalue_threshold{{{PLACE}}}{at})"
 
     def largest(recorded: str, by: str, how: str = "max") -> str:
         return top(lambda at: f"{how} by ({by}) ({_recorded(recorded)}{at})", by)
@@ -154,7 +152,7 @@ def trends() -> list[Json]:
             "verdict is rollback.",
             "none",
             query(top(evidence, BY_VERSION), by_version),
-            query(f"0 * max({_JUDGE}leader{{{PLACE}}})", "limit"),
+            query(f"0 * max({JUDGE}leader{{{PLACE}}})", "limit"),
             width=12,
         ),
         lines(

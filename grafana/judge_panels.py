@@ -18,6 +18,13 @@ def per(name: str, label: str) -> str:
     return f"max by (version, {label}) ({said(name)})"
 
 
+def most_against(labels: str) -> str:
+    """Of each canary the measure, or the feature, with most evidence against it, named by the label `measure`."""
+    of_features = f'label_replace({JUDGE}feature_log_evalue{{{labels}}}, "measure", "$1", "feature", "(.+)")'
+    every = f"max by ({BY_VERSION}, measure) ({JUDGE}measure_log_evalue{{{labels}}} or {of_features})"
+    return f"topk by ({BY_VERSION}) (1, {every})"
+
+
 def verdicts() -> list[Json]:
     """The judge."""
     return section(
@@ -31,12 +38,14 @@ def _decisions() -> list[Json]:
         table(
             "Verdicts",
             "What the judge says of each canary now, and why. Evidence is the log e-value of the family nearest "
-            "to a rollback, minus its threshold: at 0 and above the verdict is rollback.",
+            "to a rollback, minus its threshold: at 0 and above the verdict is rollback. Measure: the one, or the "
+            "feature, with most evidence against the canary.",
             24,
             6,
             "evidence",
             BY_VERSION,
             ("", "none", f"max by ({BY_VERSION}, verdict, reason) ({said('reason')} == 1)"),
+            ("", "none", most_against(VERSION)),
             ("evidence", "none", f"{said('family_log_evalue')} - {said('family_log_evalue_threshold')}"),
             ("since", "s", f"time() - {said('verdict_timestamp_seconds')}"),
             ("age", "s", f"time() - {said('canary_start_timestamp_seconds')}"),

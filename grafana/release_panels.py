@@ -75,7 +75,8 @@ def release() -> list[Json]:
         ),
         table(
             "Versions",
-            "Each version of the model now, over the window chosen above. Quality columns are empty without labels.",
+            "Each version of the model now, over the window chosen above. Coverage: share of the requests whose label "
+            "has come. Quality columns are empty without labels.",
             24,
             7,
             "share",
@@ -84,7 +85,7 @@ def release() -> list[Json]:
             ("share", "percentunit", of_version(f"{PREDICTIONS}share")),
             ("requests/s", "none", of_version(f"{PREDICTIONS}rate")),
             ("labels", "none", of_version(f"{LABELED}count")),
-            ("label coverage", "percentunit", of_version(COVERAGE)),
+            ("coverage", "percentunit", of_version(COVERAGE)),
             ("accuracy", "percentunit", of_version(f"{LABELED}accuracy")),
             ("AUC", "none", of_version(f"{SCORE}auc")),
             ("log loss", "none", of_version(f"{LOSS}mean")),

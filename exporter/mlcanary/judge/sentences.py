@@ -70,14 +70,25 @@ def worse(key: CanaryKey, family: FamilyAssessment, measure: MeasureAssessment |
 
 
 def features_differ(key: CanaryKey, family: FamilyAssessment, guilty: Sequence[FeatureAssessment]) -> str:
-    """A rollback on what the canary sees: the guilty features by name, cell and shares."""
+    """A rollback on what the canary sees: the guilty features by name, then each with its cell and shares."""
     named = [
         f"{f.name} has {percent(f.canary)} of its values in {f.cell}, {percent(f.baseline)} at the baseline"
         for f in guilty[:_LISTED]
     ]
     more = f"; and {len(guilty) - _LISTED} more" if len(guilty) > _LISTED else ""
-    head = f"Roll back {_who(key)}: it sees other features than {key.baseline}. "
+    head = f"Roll back {_who(key)}: it sees other values of {_listed([f.name for f in guilty])} than {key.baseline}. "
     return head + "; ".join(named) + more + f". The evidence: {evidence(family.log_e, family.threshold)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in a sentence, two of them and how many more.
+
+    >>> _listed(["age"]), _listed(["age", "income"]), _listed(["age", "income", "plan", "zip"])
+    ('age', 'age and income', 'age, income and 2 more')
+    """
+    if len(names) <= 2:
+        return " and ".join(names)
+    return f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
 def also_over(families: Sequence[FamilyAssessment]) -> str:
