@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from mlcanary.measures.feature_gauges import KINDS
 from mlcanary.measures.features import FeatureMeasure
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.monitor.panel import Panel
-from mlcanary.records import ModelKey, Prediction
+from mlcanary.records import ModelKey, Prediction, Reject
 from mlcanary.settings import ExporterSettings
 from mlcanary.stats.accumulator import Floats
 
@@ -77,12 +77,14 @@ _BY_NAME = _BY_FEATURE | _BY_CLASS
 class Replay:
     """What a whole log came to. `text` is the page at its end, with the window `all`.
 
+    `examples`: what was wrong with the first line rejected for a reason, by reason; it holds text of the log.
     `unmatched`: labels that met no prediction; `late`: those among them whose prediction was forgotten, by model.
     `backwards`: predictions out of the order of time, None if they are few.
     """
 
     lines: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
     unmatched: float = 0.0
     late: dict[str, Late] = field(default_factory=dict)
     backwards: Backwards | None = None
@@ -116,6 +118,7 @@ def replay(
             monitor.advance(reached, clock)
             result.lines += decoded.lines
             result.rejected.update(reject.reason for reject in decoded.rejects)
+            note_examples(result.examples, decoded.rejects)
             progress(result.lines, share_read(source))
         result.rejected.update(oversized(source))
     finally:
@@ -129,6 +132,12 @@ def _asked_at(decoded: Decoded, now: float) -> list[Floats]:
     """Times of the predictions of a block that told one, in the order of their lines as far as columns keep it."""
     single = np.array([record.ts for record in decoded.records if isinstance(record, Prediction)])
     return [times[times != now] for times in (single, *(batch.ts for batch in decoded.predictions))]
+
+
+def note_examples(examples: dict[str, str], rejects: Iterable[Reject]) -> None:
+    """Keep what was wrong with the first of each reason."""
+    for reject in rejects:
+        examples.setdefault(reject.reason, reject.detail)
 
 
 def whole_log_monitor(settings: ExporterSettings) -> Monitor:

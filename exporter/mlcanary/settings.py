@@ -41,7 +41,7 @@ from mlcanary.documents import Schema, Seconds, error_at, load_document
 from mlcanary.errors import ConfigError
 from mlcanary.exposition.sketches import PeerPlan
 from mlcanary.formats.contract import FormatOptions
-from mlcanary.formats.profile import read_profile
+from mlcanary.formats.profile import no_profile, read_profile
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import Limits, ModelPlan
 from mlcanary.measures.reference import Reference
@@ -49,6 +49,7 @@ from mlcanary.measures.users import salt_fingerprint
 from mlcanary.monitor.monitor import MonitorPlan
 from mlcanary.push.settings import PushSection, push_section
 from mlcanary.records import canonical_class
+from mlcanary.settings_warnings import settings_warnings
 from mlcanary.shedding import SheddingPlan
 from mlcanary.source_settings import (
     Origin,
@@ -221,7 +222,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
         plan,
         model,
         version,
-        (*_warnings(plan), *_peer_warnings(peers, plan)),
+        tuple(settings_warnings(plan, peers, origins)),
         peers,
         origins,
         push,
@@ -279,6 +280,11 @@ def _check_model(section: ModelSection, base: Path, text: str, source: str, plac
     if negative is not None and negative == canonical_class(section.positive_class):
         raise error_at(text, source, (*place, "negative_class"), repr(negative), "another class than positive_class")
     _check_unlabeled(section, text, source, (*place, "unlabeled"))
+    baselines = [version for version, role in section.roles.items() if role is Role.BASELINE]
+    if len(baselines) > 1:
+        found = f"{' and '.join(baselines)} all called baseline"
+        allowed = "one baseline, or nothing is judged or rolled back; a retired version: unassigned"
+        raise error_at(text, source, (*place, "roles"), found, allowed)
     total = sum(section.split.values())
     if section.split and abs(total - 1) > _ROUNDING:
         raise error_at(text, source, (*place, "split"), f"shares that add up to {total:g}", "shares that add up to 1")
@@ -345,12 +351,6 @@ def _is_base_url(text: str) -> bool:
     return url.scheme in {"http", "https"} and bool(url.hostname) and port != 0 and plain
 
 
-def _peer_warnings(peers: PeerPlan, plan: MonitorPlan) -> tuple[str, ...]:
-    if not peers.peers or plan.default.user_salt:
-        return ()
-    return ("users: sketches are exchanged without a salt, so whoever reads one can test guesses; set `salt_file`",)
-
-
 _ROUNDING = 1e-6
 
 
@@ -361,7 +361,13 @@ def _default_reference(flags: Flags, defaults: DefaultsSection, base: Path) -> R
 
 
 def _profile(path: Path) -> Reference:
-    return read_profile(_read(path), str(path))
+    try:
+        text = _read(path)
+    except ConfigError as error:
+        if isinstance(error.__cause__, UnicodeDecodeError):  # such as the Parquet file itself
+            raise no_profile(str(path)) from error
+        raise
+    return read_profile(text, str(path))
 
 
 def _read(path: Path) -> str:
@@ -379,19 +385,3 @@ def _windows(windows: Sequence[Seconds], text: str, source: str) -> tuple[tuple[
         if seconds in windows[:i]:
             raise error_at(text, source, ["windows", i], duration_text(seconds), "each window once")
     return tuple({duration_text(s): float(s) for s in windows}.items())
-
-
-def _warnings(plan: MonitorPlan) -> tuple[str, ...]:
-    """What works, but less than the operator may think."""
-    found = []
-    for name, model in ({"every model": plan.default} if not plan.models else plan.models).items():
-        if model.reference is None:
-            found.append(
-                f"{name}: no reference profile, so drift is not measured and score bins are logit-spaced; "
-                "`mlcanary profile` makes one"
-            )
-        if sum(role is Role.BASELINE for role in model.roles.values()) > 1:
-            found.append(f"{name}: more than one version is baseline, so nothing is rolled back; give one that role")
-        if not model.roles and model.default_role is Role.UNASSIGNED:
-            found.append(f"{name}: no roles, so no version is compared with another; set `roles:` or --model.role")
-    return tuple(found)

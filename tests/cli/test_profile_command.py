@@ -156,6 +156,16 @@ def test_features_are_named_and_columns_that_tell_rows_apart_are_left_out(tmp_pa
     assert "note: left out the index of pandas, which has no name: write files with index=False" in said
 
 
+def test_the_summary_names_every_feature_on_lines_that_can_be_read(tmp_path: Path) -> None:
+    names = [f"a_feature_with_a_name_of_length_{i:02}" for i in range(40)]
+    rows = "".join(",".join(str((i + j) % 7) for j in range(40)) + "\n" for i in range(30))
+    (tmp_path / "t.csv").write_text(f"{','.join(names)}\n{rows}")
+    said = CliRunner().invoke(command, [str(tmp_path / "t.csv"), "--output", str(tmp_path / "p.json")]).output
+    told = said[said.index("  numeric: ") :].partition("note:")[0]
+    assert " ".join(told.split()) == f"numeric: {', '.join(names)}"
+    assert max(map(len, told.splitlines())) <= 116
+
+
 def test_the_help_says_what_is_stored() -> None:
     text = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
     assert "the least and the greatest value" in text

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from doctor.samples import Lines, diagnosed, keys, replayed, sample_of, write
+from doctor.samples import Lines, diagnosed, keys, records, replayed, sample_of, write
 from formats import event_traffic as events
 from formats import record_traffic as written
-from formats.same_traffic import native_labels, native_predictions, traffic
+from formats.same_traffic import NOW, native_labels, native_predictions, traffic
 from mlcanary.doctor.diagnosis import diagnose
 from mlcanary.doctor.recognition import version_pattern
 
@@ -132,3 +132,49 @@ def test_paths_that_do_not_tell_the_version(paths: list[str]) -> None:
 def test_a_format_can_be_forced(tmp_path: Path) -> None:
     found = diagnosed(tmp_path, events.kserve_binary(CALLS, events.tensors), forced="oip-v2")
     assert [each.name for each in found.parts[0].candidates] == ["oip-v2"]
+
+
+@pytest.mark.parametrize("inline", [True, False])
+@pytest.mark.parametrize("features", [{"age": 41, "plan": "a"}, {}])
+def test_a_native_log_whose_scores_are_percents_stays_native(
+    features: dict[str, object], inline: bool, tmp_path: Path
+) -> None:
+    lines = []
+    for i in range(60):
+        row = {"id": f"r{i}", "ts": NOW - 300 + i, "model": "churn", "version": f"v{1 + i % 2}", "score": 20.5 + i}
+        label = {"label": i % 2}
+        lines.append({**row, **({"features": features} if features else {}), **(label if inline else {})})
+        lines += [] if inline else [{"kind": "label", "id": f"r{i}", "ts": NOW - 100 + i, **label}]
+    found = diagnosed(tmp_path, records(lines))
+    (part,) = found.parts
+    assert part.chosen is not None
+    assert part.chosen.name == "native"
+    assert "refuses the score of 60 rows" in part.chosen.reason
+    told = [finding for finding in found.findings if finding.key == "score"]
+    assert [(each.level, each.what, each.remedy) for each in told] == [
+        (
+            "impossible",
+            "60 scores lie outside 0..1, such as 20.5: every prediction",
+            "log the probability, not percents: the score divided by 100",
+        )
+    ]
+    assert not keys(found, "missing") & {"id", "labels"}
+    assert "format: native" in found.yaml
+    assert "mapping" not in found.yaml
+    assert found.exit_code == 1
+
+
+def test_rows_that_native_would_misread_stay_with_the_mapping(tmp_path: Path) -> None:
+    lines = [
+        {
+            "req": f"r{i}",
+            "event_time": NOW - 300 + i,
+            "release": "v1",
+            "inputs": {"age": i, "plan": "a"},
+            "score": 50 + i,
+        }
+        for i in range(50)
+    ]
+    (part,) = diagnosed(tmp_path, records(lines)).parts
+    assert part.chosen is not None
+    assert part.chosen.name == "mapping"

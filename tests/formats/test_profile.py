@@ -125,7 +125,7 @@ def test_a_profile_of_a_thousand_features_stays_small() -> None:
 ERRORS = {
     "not a profile": (
         '{"rows": 1}',
-        "p.json:1: mlcanary_profile: found nothing; allowed: this key is required",
+        "p.json: found no profile; allowed: a file that `mlcanary profile` wrote",
     ),
     "another version": (
         _profile(top={"mlcanary_profile": 2}),

@@ -128,3 +128,33 @@ def test_where_nothing_was_read_no_labels_are_asked_for(tmp_path: Path) -> None:
     said = CliRunner().invoke(replay, ["--log.path", str(log)], catch_exceptions=False).output
     assert "3 rejected" in said
     assert "no prediction has a label" not in said
+
+
+@pytest.mark.parametrize("judge", [(), ("--judge",)])
+def test_the_first_reject_of_each_reason_is_explained(tmp_path: Path, judge: tuple[str, ...]) -> None:
+    log, config = tmp_path / "log.jsonl", tmp_path / "exporter.yml"
+    rows: list[dict[str, Any]] = [
+        {"id": str(i), "ts": 1_793_527_200 + i, "model": "m", "version": f"v{1 + i % 2}", "score": 0.01 * i}
+        for i in range(77)
+    ]
+    rows += [row | {"id": f"{row['id']}%", "score": 77.0 + i} for i, row in enumerate(rows)]
+    rows += [{"kind": "label", "label": 1}, {"id": "x", "ts": "to\u001bday", "score": 0.5}]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config.write_text("models: [{name: m, roles: {v1: baseline, v2: canary}}]")
+    arguments = [*judge, "--log.path", str(log), "--config.file", str(config)]
+    said = CliRunner().invoke(replay, arguments, catch_exceptions=False).output
+    assert said.splitlines()[1:4] == [
+        "  no_id: 1, the first: a label needs the id of its prediction",
+        "  score: 77, the first: score 77.0 lies outside 0..1",
+        "  timestamp: 1, the first: 'to\\x1bday' is no RFC 3339 time",
+    ]
+
+
+def test_scores_in_percent_are_no_reason_to_ask_for_labels(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    rows = [{"id": str(i), "ts": 1_793_527_200 + i, "score": 1.5 + i} for i in range(9)]
+    rows += [{"kind": "label", "id": str(i), "ts": 1_793_527_300 + i, "label": 1} for i in range(9)]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = CliRunner().invoke(replay, ["--log.path", str(log)], catch_exceptions=False).output
+    assert "  score: 9, the first: score 1.5 lies outside 0..1" in said.splitlines()
+    assert "no prediction has a label" not in said

@@ -72,6 +72,41 @@ def test_sections_may_be_shared_by_the_means_of_yaml() -> None:
     assert models["churn"].join == models["fraud"].join == JoinPolicy(600.0, 86400.0)
 
 
+def test_names_of_features_that_the_reference_does_not_have_are_told(tmp_path: Path) -> None:
+    profile = (CORPUS / "good" / "profile.json").read_text()
+    (tmp_path / "m.json").write_text(profile)
+    config = tmp_path / "exporter.yml"
+    config.write_text(
+        """
+        sources:
+          - {path: a.csv, format: mapping, model: m, mapping: {csv: [id, AGE, p], features: {aeg: AGE}, score: p}}
+          - {path: b.csv, format: mapping, model: m, mapping: {csv: [id, a, p], features: {age: a}, score: p}}
+          - {path: c.csv, format: mapping, model: n, mapping: {csv: [id, a, p], features: {any: a}, score: p}}
+        models:
+          - {name: m, reference: m.json, segments: [agee, zip, age], roles: {v1: baseline}}
+          - {name: n, segments: [anything], roles: {v1: baseline}}
+        """
+    )
+    path = tmp_path / "a.csv"
+    assert [warning for warning in load(config).warnings if "no reference profile" not in warning] == [
+        "m: segments: no feature agee in the reference (did you mean age?); "
+        "if no record has it either, this segment stays empty",
+        "m: segments: no feature zip in the reference; if no record has it either, this segment stays empty",
+        f"{path}: mapping: no feature aeg in the reference (did you mean age?); "
+        "this one has no drift, and that of the reference has no values",
+    ]
+
+
+@pytest.mark.parametrize("body", [b"PAR1\x15\x04\xff\xfe", b'{"id": 1, "score": 0.5}\n', b"id,score\n1,0.5\n", b""])
+def test_a_reference_that_is_no_profile_says_how_to_make_one(body: bytes, tmp_path: Path) -> None:
+    table = tmp_path / "validation"
+    table.write_bytes(body)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(Flags(log_paths=("a.jsonl",), reference=table))
+    assert str(caught.value) == f"{table}: found no profile; allowed: a file that `mlcanary profile` wrote"
+    assert caught.value.hint.startswith("make one: mlcanary profile FILE --output model.profile.json")
+
+
 def test_a_log_path_alone_is_enough() -> None:
     settings = load_settings(Flags(log_paths=("a.jsonl",)))
     assert settings.patterns == ("a.jsonl",)

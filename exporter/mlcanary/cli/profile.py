@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import click
@@ -23,7 +24,9 @@ from mlcanary.measures.reference import NumericReference, Reference
 from mlcanary.tables import Columns, read_columns
 
 _NAMED = 20
-"""Features that are named in the summary."""
+"""Columns that are named in an error."""
+_WIDTH = 116
+"""Characters of a line of the summary, which names every feature: the odd one is the one that matters."""
 _INDEX = ("", "__index_level_0__")
 """What pandas calls an index without a name, in CSV and in Parquet."""
 _FIRST = 100
@@ -157,8 +160,14 @@ def _summary(output: Path, reference: Reference) -> Iterator[str]:
     yield f"{output}: {reference.rows:,} rows, {len(numeric)} numeric and {len(others)} categorical features, {shown}"
     for kind, names in (("numeric", numeric), ("categorical", others)):
         if names:
-            more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-            yield f"  {kind}: {', '.join(names[:_NAMED])}{more}"
+            yield from wrap(
+                ", ".join(names),
+                _WIDTH,
+                initial_indent=f"  {kind}: ",
+                subsequent_indent="    ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
     if reference.sample is not None:
         left_out = [name for name in reference.features if name not in reference.sample]
         rest = f"; for want of room without {', '.join(left_out)}" if left_out else ""

@@ -16,11 +16,14 @@ from mlcanary.catalog import Role, Task
 from mlcanary.cli.options import PATH, source_options
 from mlcanary.cli.replay_features import features_told
 from mlcanary.cli.replay_task import other_tasks
+from mlcanary.doctor.report import clean
 from mlcanary.errors import ConfigError
 from mlcanary.replay import Replay, replay
 from mlcanary.settings import ExporterSettings, Flags, load_settings
 
 _OF_CLASSES = ("accuracy", "precision", "recall", "f1", "auc", "log_loss")
+_LONGEST = 160
+"""Characters that are shown of what is wrong with a line."""
 _OF_NUMBERS = ("mae", "rmse", "bias", "r2", "quantile_loss")
 
 
@@ -159,8 +162,14 @@ def summary(result: Replay, seconds: float) -> str:
     first = (
         f"{result.lines:,} lines in {seconds:.1f} s, {rejected:,} rejected, {result.unmatched:,.0f} labels unmatched"
     )
-    rejects = (f"  {reason}: {count:,}" for reason, count in sorted(result.rejected.items()))
-    return "\n".join([first, *rejects, *_late(result), *_backwards(result)])
+    return "\n".join([first, *_rejects(result), *_late(result), *_backwards(result)])
+
+
+def _rejects(result: Replay) -> Iterator[str]:
+    """How many for which reason, and what was wrong with the first of them."""
+    for reason, count in sorted(result.rejected.items()):
+        first = result.examples.get(reason)
+        yield f"  {reason}: {count:,}" + (f", the first: {clean(first)[:_LONGEST]}" if first else "")
 
 
 def _late(result: Replay) -> Iterator[str]:

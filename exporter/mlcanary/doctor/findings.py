@@ -26,6 +26,9 @@ _OFTEN_NULL = 0.2
 _MOST_FEATURES = 200
 _DAY = 86_400.0
 _OLD = 3600.0
+_MOST_ODDS, _PERCENT = 20, 100
+"""What no logit or margin of note exceeds; and what no percentage does."""
+_NO_MARGIN = "log the probability, not the margin or logit"
 _UNNAMED = re.compile(r"f\d+")
 
 
@@ -90,7 +93,7 @@ def findings(readings: Sequence[Reading], now: float) -> list[Finding]:
         share = {each.field: each.having / each.rows for each in coverage(readings) if each.rows}
         found += [*_identity(share), *_answers(rows, share, readings), *_outcomes(rows, labels, share)]
         found += [*_times(rows, now), *_order(rows), *_ids(rows), *_features(rows)]
-    elif labels:
+    elif labels and not any(reading.refused for reading in readings):
         found.append(
             Finding(Level.NOTE, "labels", f"{len(labels)} labels and no prediction", remedy="give their log too")
         )
@@ -103,18 +106,15 @@ def _lines(readings: Sequence[Reading]) -> Iterator[Finding]:
         bad, name = reading.rejects.total(), reading.options.name
         if reading.error:
             yield Finding(Level.IMPOSSIBLE, "format", f"{name}: {reading.error}", remedy="correct the options")
-        elif not reading.seen:
+        elif not reading.seen and not reading.refused:
             what = f"no line of {reading.lines} gave a record in the format {name}"
             yield Finding(Level.IMPOSSIBLE, "format", what, "nothing can be measured", _no_rows(reading))
         elif bad:
             level = Level.TRAP if bad > 0.01 * reading.lines else Level.NOTE
             reasons = ", ".join(f"{reason} {count}" for reason, count in reading.rejects.most_common())
             yield Finding(level, "rejects", f"{bad} of {reading.lines} lines rejected: {reasons}", "they count nowhere")
-        if reading.rejects["score"]:
-            what = f"{reading.rejects['score']} scores lie outside 0..1"
-            yield Finding(
-                Level.TRAP, "score", what, "these rows are lost", "log the probability, not the margin or logit"
-            )
+        if reading.refused:
+            yield _scores(reading)
         if reading.rejects["timestamp"]:
             what = f"{reading.rejects['timestamp']} times cannot be read, or lie more than an hour in the future"
             texts = [row.ts for row in reading.tried if isinstance(row.ts, str)]
@@ -126,6 +126,18 @@ def _lines(readings: Sequence[Reading]) -> Iterator[Finding]:
         if reading.waiting and reading.seen:
             what = f"{reading.waiting} lines wait for their other half or a schema"
             yield Finding(Level.NOTE, "pairs", what, "given up after 5 minutes of event time, counted as `unpaired`")
+
+
+def _scores(reading: Reading) -> Finding:
+    """Scores that are no probabilities: percents, margins or logits."""
+    scores = [s for each in reading.refused for s in (each.row.score, *(each.row.scores or {}).values())]
+    odd = [score for score in scores if score is not None and not 0 <= score <= 1]
+    what = f"{len(reading.refused):,} scores lie outside 0..1, such as {odd[0]:g}"
+    percents = min(odd) >= 0 and _MOST_ODDS < max(odd) <= _PERCENT
+    remedy = "log the probability, not percents: the score divided by 100" if percents else _NO_MARGIN
+    if reading.predictions:
+        return Finding(Level.TRAP, "score", what, "these rows are lost", remedy)
+    return Finding(Level.IMPOSSIBLE, "score", f"{what}: every prediction", "they are rejected, nothing counts", remedy)
 
 
 def _no_rows(reading: Reading) -> str:

@@ -17,13 +17,15 @@ from mlcanary.doctor.sample import SampledLog
 from mlcanary.formats.client_lines import client_drops
 from mlcanary.formats.contract import FormatOptions, RowFormat, RowsDecoder
 from mlcanary.formats.registry import ROW_FORMATS
-from mlcanary.formats.rows import Row, RowReader
+from mlcanary.formats.rows import Rejected, Row, RowReader
 from mlcanary.measures.plan import ModelPlan
 from mlcanary.records import Label, Prediction, Record, Reject
 
 _MOST_EXCERPTS = 2
 _TWO = 2
 _MOST_CLASSES = 20
+SCORE = "score"
+"""The reason of rows that are in form, and whose score is no probability."""
 _NAMED = ("native", "mapping", "bentoml")
 """Formats whose records say what is a score."""
 
@@ -43,9 +45,20 @@ class Seen:
         return None if named == UNKNOWN else named
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A row in the form of its format, whose score is no probability; and the version that it names, if any."""
+
+    row: Row
+    version: str | None
+
+
 @dataclass
 class Reading:
-    """What a format understood. `waiting`: lines whose other half or schema is not in the sample."""
+    """What a format understood. `waiting`: lines whose other half or schema is not in the sample.
+
+    `refused`: rows of which only the score could not be used; they are rejects too.
+    """
 
     options: FormatOptions
     task: Task
@@ -55,6 +68,7 @@ class Reading:
     examples: dict[str, list[Reject]] = field(default_factory=dict)
     waiting: int = 0
     tried: list[Row] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
     error: str = ""
 
     @property
@@ -73,6 +87,14 @@ class Reading:
         if not self.seen or not self.lines:
             return 0.0
         return max(0.0, 1.0 - (self.rejects.total() + self.waiting) / self.lines)
+
+    @property
+    def in_form(self) -> float:
+        """Share of lines that are in this format, though it may refuse their score; no less than `understood`."""
+        if not (self.seen or self.refused) or not self.lines:
+            return 0.0
+        strange = self.rejects.total() - self.rejects[SCORE] + self.waiting
+        return max(0.0, 1.0 - strange / self.lines)
 
 
 class _NativeRows:
@@ -116,7 +138,13 @@ class _Spy(RowReader):
 
     def record(self, line: Row, now: float) -> Record:
         self._out.tried.append(line)
-        found = super().record(line, now)
+        try:
+            found = super().record(line, now)
+        except Rejected as error:
+            if error.reason == SCORE:
+                version = self.key(None, line.version).version
+                self._out.refused.append(Refused(line, None if version == UNKNOWN else version))
+            raise
         self._out.seen.append(Seen(line, found, self._log))
         return found
 

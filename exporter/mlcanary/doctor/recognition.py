@@ -54,15 +54,15 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """Share of understood lines, weighed by how much a row says; 0..1."""
+        """Share of lines in this form, weighed by how much a row says; 0..1. A score of 77 does not change the form."""
         bonus = _NATIVE_BONUS if self.name == "native" else 0.0
-        return self.reading.understood * (0.4 + 0.6 * richness(self.reading)) + bonus * (self.reading.understood > 0)
+        return self.reading.in_form * (0.4 + 0.6 * richness(self.reading)) + bonus * (self.reading.in_form > 0)
 
     @property
     def sure(self) -> bool:
         """Whether words of its writer are in most lines. Native and BentoML's words are not theirs alone."""
         shared = self.name in ("native", "bentoml")
-        return self.evidence >= _SURE and (not shared or self.reading.understood > _SURE)
+        return self.evidence >= _SURE and (not shared or self.reading.in_form > _SURE)
 
     @property
     def certain(self) -> bool:
@@ -75,6 +75,8 @@ class Candidate:
         parts = [f"understands {self.reading.understood:.0%} of the lines"]
         if self.words:
             parts.append(f"{self.words} in {self.evidence:.0%} of them")
+        if self.reading.refused:
+            parts.append(f"refuses the score of {len(self.reading.refused):,} rows")
         if self.guess is not None:
             parts.append("fields guessed from names and values")
         if self.reading.waiting:
@@ -102,7 +104,7 @@ def recognise(
         found.append(Candidate(name, reading, share, words, guess))
     order = list(EVIDENCE)
     found.sort(key=lambda c: (-c.sure, -round(c.score, 2), order.index(c.name) if c.name in order else len(order)))
-    return [each for each in found if each.reading.understood or each.sure or forced]
+    return [each for each in found if each.reading.in_form or each.sure or forced]
 
 
 def best_reading(options: FormatOptions, logs: Sequence[SampledLog], now: float, task: Task | None = None) -> Reading:
@@ -120,13 +122,16 @@ def best_reading(options: FormatOptions, logs: Sequence[SampledLog], now: float,
 
 
 def richness(reading: Reading) -> float:
-    """How much its rows say, 0..1: features, answer, id, time, version of predictions; id and outcome of labels."""
-    rows = reading.predictions
+    """How much its rows say, 0..1: features, answer, id, time, version of predictions; id and outcome of labels.
+
+    Rows whose score is refused say what they say.
+    """
+    rows = [(each.row, each.version) for each in reading.predictions]
+    rows += [(each.row, each.version) for each in reading.refused]
     if not rows:
         return 0.6 if reading.labels else 0.0
     said = 0.0
-    for each in rows:
-        row = each.row
+    for row, version in rows:
         answer = (
             row.score is not None or row.prediction is not None or row.scores or row.items or row.status is not None
         )
@@ -135,7 +140,7 @@ def richness(reading: Reading) -> float:
             bool(answer),
             row.id is not None or row.request_id is not None,
             row.ts is not None or row.timestamp is not None,
-            each.version is not None,
+            version is not None,
             row.score is not None or bool(row.scores) or reading.task not in (Task.BINARY, Task.MULTICLASS),
         )
         said += sum(parts) / len(parts)

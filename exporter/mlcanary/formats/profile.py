@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from mlcanary.catalog import PREDICTION_FEATURE
 from mlcanary.documents import Schema, error_at, load_document
+from mlcanary.errors import ConfigError
 from mlcanary.measures.reference import CategoricalReference, FeatureReference, NumericReference, Reference
 
+_MARK = "mlcanary_profile"
+"""The key that every profile has."""
 Count = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -74,6 +77,8 @@ def write_profile(reference: Reference) -> bytes:
 
 def read_profile(text: str, source: str) -> Reference:
     """The reference of a file's text; `source` is its name for messages. Raises ConfigError."""
+    if _MARK not in text:
+        raise no_profile(source)
     document = load_document(text, source, ProfileDocument)
     if PREDICTION_FEATURE in document.features:
         raise error_at(
@@ -88,6 +93,14 @@ def read_profile(text: str, source: str) -> Reference:
     output = None if document.prediction is None else _feature(document.prediction, text, source, ["prediction"])
     sample = _sample(document, features, text, source)
     return Reference(features, score, document.rows, document.model, output, document.target_mean, sample)
+
+
+def no_profile(source: str) -> ConfigError:
+    """The error of a file that is something else, such as the table that a profile would be made of."""
+    return ConfigError(
+        f"{source}: found no profile; allowed: a file that `mlcanary profile` wrote",
+        hint="make one: mlcanary profile FILE --output model.profile.json, FILE being CSV, JSON lines or Parquet",
+    )
 
 
 def _feature(

@@ -110,7 +110,8 @@ def judged_replay(
         too_long = oversized(source)
     finally:
         source.close()
-    result = Replay(timeline.lines, timeline.rejected + too_long, backwards=timeline.order.backwards)
+    rejected = timeline.rejected + too_long
+    result = Replay(timeline.lines, rejected, timeline.examples, backwards=timeline.order.backwards)
     return run.finish(result)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from mlcanary.inputs import Inputs
 from mlcanary.line_order import LineOrder, written_at
 from mlcanary.records import Prediction, Record
-from mlcanary.replay import share_read
+from mlcanary.replay import note_examples, share_read
 from mlcanary.sources.contract import Block
 from mlcanary.stats.accumulator import Floats
 
@@ -31,12 +31,13 @@ Progress = Callable[[int, float], None]
 class Timeline:
     """Reads `source` to its end. `now`: Unix seconds, bounds times in the future.
 
-    `lines`, `rejected` and what `order` knows grow while it is iterated.
+    `lines`, `rejected`, `examples` of them and what `order` knows grow while it is iterated.
     """
 
     def __init__(self, source: Inputs, now: float, progress: Progress) -> None:
         self.lines = 0
         self.rejected: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
         self.order = LineOrder()
         self._source, self._now, self._progress = source, now, progress
         self._reached: dict[str, float] = {}
@@ -57,6 +58,7 @@ class Timeline:
         name, decoded = block.source, self._source.decode(block, self._now)
         self.lines += decoded.lines
         self.rejected.update(reject.reason for reject in decoded.rejects)
+        note_examples(self.examples, decoded.rejects)
         if not decoded.records:
             return
         before = self._reached.get(name, -math.inf)
