@@ -101,7 +101,7 @@ def _grounds() -> list[Json]:
             ("margin", "none", said("margin")),
             ("log e", "none", said("measure_log_evalue")),
             ("log e, fine", "none", said("noninferior_log_evalue")),
-            ("canary trials", "short", said("trials", 'arm="canary"')),
+            ("trials", "short", said("trials", 'arm="canary"')),
             ("effect", "none", said("design_effect")),
         ),
         lines(

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from sklearn.metrics import mean_absolute_error, ndcg_score, r2_score
+from sklearn.metrics import (
+    balanced_accuracy_score,
+    f1_score,
+    matthews_corrcoef,
+    mean_absolute_error,
+    ndcg_score,
+    r2_score,
+    roc_auc_score,
+)
 
 from mlcanary.cli.replay import command as replay
 
@@ -68,6 +76,30 @@ def test_worth_of_rankings(tmp_path: Path) -> None:
 def test_classes_keep_their_columns(tmp_path: Path) -> None:
     table = run(tmp_path, "binary", [({"score": 0.5}, 1)], "table")
     assert header(table) == ["accuracy", "precision", "recall", "f1", "auc", "log_loss"]
+
+
+def test_many_classes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    truth, scores = rng.integers(0, 3, 400), rng.dirichlet((1, 1, 1), 400)
+    scores[np.arange(400), truth] += 0.4
+    scores /= scores.sum(axis=1, keepdims=True)
+    requests: list[tuple[dict[str, Any], object]] = [
+        ({"scores": dict(zip("abc", row, strict=True))}, "abc"[i])
+        for row, i in zip(scores.tolist(), truth.tolist(), strict=True)
+    ]
+    (row,) = json.loads(run(tmp_path, "multiclass", requests, "json"))["versions"]
+    said = scores.argmax(axis=1)
+    assert row["f1_macro"] == pytest.approx(f1_score(truth, said, average="macro"), rel=1e-9)
+    assert row["f1_weighted"] == pytest.approx(f1_score(truth, said, average="weighted"), rel=1e-9)
+    assert row["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(truth, said), rel=1e-9)
+    assert row["matthews_correlation"] == pytest.approx(matthews_corrcoef(truth, said), rel=1e-9)
+    area = roc_auc_score(truth, scores, multi_class="ovr", average="macro")
+    assert abs(row["auc_macro"] - area) <= row["auc_macro_error_bound"] + 1e-9
+    assert row["class_auc"].keys() == row["class_auc_error_bound"].keys() == {"a", "b", "c"}
+    table = run(tmp_path, "multiclass", requests, "table")
+    assert header(table) == ["accuracy", "balanced_accuracy", "f1_macro", "auc_macro", "log_loss"]
+    assert f" ±{row['auc_macro_error_bound']:.4f}" in table
+    assert "-" not in table.splitlines()[2].split()
 
 
 ANSWERS: dict[str, tuple[str, Callable[[int], dict[str, Any]], Callable[[int], object]]] = {

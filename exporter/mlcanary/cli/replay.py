@@ -24,6 +24,7 @@ from mlcanary.settings import ExporterSettings, Flags, load_settings
 _OF_CLASSES = ("accuracy", "precision", "recall", "f1", "auc", "log_loss")
 _LONGEST = 160
 """Characters that are shown of what is wrong with a line."""
+_OF_MANY_CLASSES = ("accuracy", "balanced_accuracy", "f1_macro", "auc_macro", "log_loss")
 _OF_NUMBERS = ("mae", "rmse", "bias", "r2", "quantile_loss")
 
 
@@ -143,14 +144,17 @@ def _figure(figures: dict[str, Any], name: str) -> str:
     """A figure with four digits; AUC with the bound inside which the exact one lies."""
     if name not in figures:
         return "-"
-    bound = f" ±{figures['auc_error_bound']:.4f}" if name == "auc" else ""
+    bound = f" ±{figures[f'{name}_error_bound']:.4f}" if name in {"auc", "auc_macro"} else ""
     return f"{figures[name]:.4f}{bound}"
 
 
 def _columns(result: Replay) -> tuple[str, ...]:
     """Figures of the tasks that are in the log; those of classes where nothing is known."""
     known = dict.fromkeys(name for figures in result.versions.values() for name in figures)
-    of_classes = _OF_CLASSES if "accuracy" in known else ()
+    of_classes: tuple[str, ...] = ()
+    if "accuracy" in known:  # a class is positive where there are two
+        several = "f1_macro" in known and not known.keys() & {"precision", "recall", "f1", "auc"}
+        of_classes = _OF_MANY_CLASSES if several else _OF_CLASSES
     of_numbers = _OF_NUMBERS if "mae" in known else ()
     of_rankings = tuple(name for name in known if "@" in name or name == "mrr")
     return (*of_classes, *of_numbers, *of_rankings) or _OF_CLASSES
