@@ -105,6 +105,20 @@ def test_the_wait_for_labels_is_proposed_from_their_delay(tmp_path: Path) -> Non
     assert "labels" not in keys(found, "missing") | keys(found, "trap")
 
 
+def test_labels_that_come_when_their_prediction_is_forgotten_are_told(tmp_path: Path) -> None:
+    asked = [NOW - 30 * 3600 + i for i in range(100)]
+    times = [ts + 3600 * (25.3 if i < 30 else 1.0) for i, ts in enumerate(asked)]
+    labels = records({"kind": "label", "id": f"r{i}", "ts": ts, "label": 1} for i, ts in enumerate(times))
+    bare = predictions(lambda i, line: line.update({"ts": asked[i], "label": None}))
+    found = diagnosed(tmp_path, [*bare, *labels])
+    (told,) = [f for f in found.findings if f.key == "labels"]
+    assert (told.level, told.what) == (
+        "trap",
+        "30 of 100 labels come more than 1 d after their prediction, up to 25.3 h",
+    )
+    assert "`maturity: 26h`" in told.remedy
+
+
 def test_no_wait_is_proposed_from_a_sample_in_which_long_delays_cannot_be(tmp_path: Path) -> None:
     seen = [i for i in range(100) if i + 3 * (i % 30) < 100]
     labels = records({"kind": "label", "id": f"r{i}", "ts": NOW - 200 + i + 3 * (i % 30), "label": 1} for i in seen)

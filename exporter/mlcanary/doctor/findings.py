@@ -5,6 +5,7 @@ Guarantee: every finding names a figure of the sample. Pure.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from mlcanary.catalog import Task
 from mlcanary.doctor.reading import Reading, Seen
 from mlcanary.doctor.tables import comma_columns, time_oddity
+from mlcanary.joins.policy import JoinPolicy
 from mlcanary.line_order import LineOrder
 from mlcanary.records import Label, Prediction
 
@@ -91,7 +93,12 @@ def findings(readings: Sequence[Reading], now: float) -> list[Finding]:
     found = list(_lines(readings))
     if rows:
         share = {each.field: each.having / each.rows for each in coverage(readings) if each.rows}
-        found += [*_identity(share), *_answers(rows, share, readings), *_outcomes(rows, labels, share)]
+        found += [
+            *_identity(share),
+            *_answers(rows, share, readings),
+            *_outcomes(rows, labels, share),
+            *_too_late(readings),
+        ]
         found += [*_times(rows, now), *_order(rows), *_ids(rows), *_features(rows)]
     elif labels and not any(reading.refused for reading in readings):
         found.append(
@@ -216,6 +223,21 @@ def _outcomes(rows: Sequence[Seen], labels: Sequence[Seen], share: dict[str, flo
             f"{what}; a prediction has {example!r}",
             "they join nothing unless their prediction lies outside the sample",
             "use the same id; row n of a batch is <id>/n" if level is Level.TRAP else "",
+        )
+
+
+def _too_late(readings: Sequence[Reading]) -> Iterator[Finding]:
+    """Labels whose prediction would be forgotten before they come."""
+    delays, remembered = label_delays(readings), JoinPolicy().memory
+    if late := [delay for delay in delays if delay > remembered]:
+        hours = math.ceil(late[-1] / 3600)
+        yield Finding(
+            Level.TRAP,
+            "labels",
+            f"{len(late)} of {len(delays)} labels come more than {span(remembered)} after their prediction, up to "
+            f"{late[-1] / 3600:.3g} h",
+            "predictions are forgotten by then, and these labels lost",
+            f"give the model `maturity: {hours}h`, or `label_ttl: {hours}h` to count earlier labels at once",
         )
 
 
