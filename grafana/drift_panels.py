@@ -14,10 +14,12 @@ from panels import (
     gauged,
     latest,
     limit,
+    limit_of_feature,
     limit_query,
     lines,
     of_version,
     over_hour,
+    own_limits,
     query,
     section,
     steps,
@@ -37,7 +39,7 @@ def features() -> list[Json]:
     psi = over_hour(f"{FEATURE}psi")
     missing = over_hour("model_version_feature:mlcanary_feature_missing:ratio")
     mistyped = f"sum by (version, feature) (rate(mlcanary_feature_mistyped_total{{{VERSION}}}[$__rate_interval])) > 0"
-    by_feature = "{{feature}} {{version}}"
+    by_feature, own = "{{feature}} {{version}}", "limit {{objective}} {{feature}}"
     return section(
         "Features",
         "Nothing to compare: the model has no reference profile (mlcanary profile), or nothing of the kind happened.",
@@ -89,19 +91,22 @@ def features() -> list[Json]:
         ),
         lines(
             "Drift over time",
-            "Population stability index of the ten features that drift most at the end. Dashed: the limit.",
+            "Population stability index of the ten features that drift most at the end. Dashed: the limit, and that "
+            "of each feature that has its own.",
             "none",
             query(top(lambda at: psi + at, "feature"), by_feature),
             limit_query(limit("feature_psi")),
+            query(own_limits("feature_psi"), own),
             min=0,
             decimals=2,
         ),
         lines(
             "Missing values",
-            "Share of answered requests that lack a feature. Dashed: the limit.",
+            "Share of answered requests that lack a feature. Dashed: the limit, and that of each feature that has one.",
             "percentunit",
             query(f"{missing} > 0", by_feature),
             limit_query(limit("feature_missing_ratio")),
+            query(own_limits("feature_missing_ratio"), own),
             min=0,
         ),
         lines(
@@ -159,6 +164,25 @@ def one_feature() -> list[Json]:
             query(top(lambda at: live + at, "version, bin"), "{{version}} {{bin}}"),
             width=12,
             height=11,
+            min=0,
+        ),
+        lines(
+            "Drift of the feature",
+            "Population stability index against the reference. Dashed: the limit of the feature, else of the model.",
+            "none",
+            query(over_hour(f"{FEATURE}psi", _ONE)),
+            limit_query(limit_of_feature("feature_psi", bin_)),
+            width=12,
+            min=0,
+            decimals=2,
+        ),
+        lines(
+            "Missing values of the feature",
+            "Share of answered requests that lack it. Dashed: the limit of the feature, else of the model.",
+            "percentunit",
+            query(over_hour("model_version_feature:mlcanary_feature_missing:ratio", _ONE)),
+            limit_query(limit_of_feature("feature_missing_ratio", bin_)),
+            width=12,
             min=0,
         ),
         lines(

@@ -20,6 +20,7 @@ LATENCY, LOSS = "model_version:mlcanary_prediction_latency_seconds:", "model_ver
 COVERAGE = "model_version:mlcanary_label_joins:coverage"
 EVENT = "model_version_event:mlcanary_business_"
 LIMITS = "model_objective:mlcanary_objective_threshold:max"
+FEATURE_LIMITS = "model_feature_objective:mlcanary_feature_objective_threshold:max"
 W = "${window}"
 NOTABLE = 20
 """So many lines of exporters are shown where there may be hundreds."""
@@ -39,6 +40,16 @@ def of_version(recorded: str, labels: str = VERSION) -> str:
 def limit(objective: str) -> str:
     """A limit of the model."""
     return f'{LIMITS}{{{MODEL}, objective=~"{objective}"}}'
+
+
+def own_limits(objective: str, labels: str = MODEL) -> str:
+    """The limits of the features that have one of their own."""
+    return f'{FEATURE_LIMITS}{{{labels}, objective="{objective}"}}'
+
+
+def limit_of_feature(objective: str, labels: str) -> str:
+    """The limit of the feature that `labels` choose: its own, else that of the model."""
+    return f"{own_limits(objective, labels)} or on ({BY_MODEL}, objective) {limit(objective)}"
 
 
 def limit_beside_baseline(recorded: str, sign: str, objective: str) -> str:

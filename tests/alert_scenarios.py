@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from business_alert_scenarios import of_the_business
 from exporter_alert_scenarios import of_exporters
+from feature_limit_alert_scenarios import of_the_limits_of_features
 from handler_alert_scenarios import of_the_handler
 from judge_alert_scenarios import of_the_judge, of_the_tiers
 from label_alert_scenarios import of_labels
@@ -16,6 +17,7 @@ SCENARIOS = [
     *comparisons(),
     *labels_that_prove_nothing(),
     *information(),
+    *of_the_limits_of_features(),
     *of_labels(),
     *of_the_objectives(),
     *of_the_business(),

@@ -10,7 +10,7 @@ import numpy as np
 
 from business_history import add_business
 from measure_inputs import feed, plan_of
-from mlcanary.catalog import BY_NAME, CATALOG, Group, Kind, MetricSpec
+from mlcanary.catalog import BY_NAME, CATALOG, OBJECTIVES, Group, Kind, MetricSpec
 from mlcanary.measures.registry import MEASURES
 from prometheus_tools import run
 from promtool_cases import series_name
@@ -86,6 +86,7 @@ def scrapes() -> Scrapes:
     facts(history)
     add_business(history)
     _canary_role_since(history, -1800.0)
+    _own_limits(history)
     _told_apart(history)
     _values(history)
     _measured(history)
@@ -103,6 +104,14 @@ def _canary_role_since(history: Scrapes, start: float) -> None:
     for (name, labels), values in history.series.items():
         if name == "mlcanary_model_info" and ("role", "canary") in labels:
             history.series[name, labels] = np.where(history.instants < start, np.nan, values)
+
+
+def _own_limits(history: Scrapes) -> None:
+    """One feature has limits of its own."""
+    labels = {"job": "mlcanary-exporter", "instance": "sidecar-0:10877", "model": MODEL, "feature": VALUES["feature"]}
+    for row in OBJECTIVES:
+        if row.per_feature:
+            history.put("mlcanary_feature_objective_threshold", row.default / 2, **labels, objective=row.name)
 
 
 def _told_apart(history: Scrapes) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 import msgspec
 
-from mlcanary.catalog import LATENCY_BUCKETS, OBJECTIVES
+from mlcanary.catalog import LATENCY_BUCKETS, OBJECTIVES, Objective
 from mlcanary.documents import Schema, Seconds, error_at, suggestion
+from mlcanary.measures.reference import Reference
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -49,7 +50,13 @@ class SheddingSection(Schema, frozen=True):
     patience: Seconds = Seconds(5)
 
 
-def check_objectives(objectives: Mapping[str, float], text: str, source: str, place: tuple[str | int, ...]) -> None:
+_NAMED = 20
+"""Features that an error names; more would hide what it says."""
+
+Place = tuple[str | int, ...]
+
+
+def check_objectives(objectives: Mapping[str, float], text: str, source: str, place: Place) -> None:
     """Hold the limits of a model against what rules read.
 
     Raises ConfigError: an unknown one, one that makes no sense, or no edge of latency.
@@ -59,10 +66,48 @@ def check_objectives(objectives: Mapping[str, float], text: str, source: str, pl
         if name not in known:
             found = f"an unknown key{suggestion(name, known)}"
             raise error_at(text, source, (*place, name), found, ", ".join(known))
-        low, high = known[name].low, known[name].high
-        if name == "latency_seconds" and limit not in LATENCY_BUCKETS:
-            allowed = f"an edge of the latency histogram: {', '.join(f'{edge:g}' for edge in LATENCY_BUCKETS)}"
-            raise error_at(text, source, (*place, name), f"{limit:g}", allowed)
-        if not low <= limit <= high:
-            percent = f" ({limit / 100:g} for {limit:g} %)" if high == 1.0 < limit <= 100.0 else ""
-            raise error_at(text, source, (*place, name), f"{limit:g}", f"{low:.10g} to {high:.10g}{percent}")
+        _check_limit(known[name], limit, text, source, (*place, name))
+
+
+def check_feature_objectives(
+    objectives: Mapping[str, Mapping[str, float]],
+    reference: Reference | None,
+    text: str,
+    source: str,
+    place: Place,
+) -> None:
+    """Hold the limits of single features against what rules read, and their names against the reference profile.
+
+    Without a profile features are learnt from the log, and any name may come. With one, what it does not have is never
+    measured. Raises ConfigError: a feature or limit that is unknown, a limit of the model, one that makes no sense.
+    """
+    known = {row.name: row for row in OBJECTIVES}
+    of_features = [row.name for row in OBJECTIVES if row.per_feature]
+    for feature, own in objectives.items():
+        if reference is not None and feature not in reference.watched:
+            found = f"no feature of the reference profile{suggestion(feature, reference.watched)}"
+            raise error_at(text, source, (*place, feature), found, _some(reference.watched))
+        for name, limit in own.items():
+            if name not in of_features:
+                found = f"an unknown key{suggestion(name, of_features)}"
+                if name in known:
+                    found = "a limit of the whole model, which belongs under `objectives`"
+                raise error_at(text, source, (*place, feature, name), found, ", ".join(of_features))
+            _check_limit(known[name], limit, text, source, (*place, feature, name))
+
+
+def _check_limit(row: Objective, limit: float, text: str, source: str, place: Place) -> None:
+    low, high = row.low, row.high
+    if row.name == "latency_seconds" and limit not in LATENCY_BUCKETS:
+        allowed = f"an edge of the latency histogram: {', '.join(f'{edge:g}' for edge in LATENCY_BUCKETS)}"
+        raise error_at(text, source, place, f"{limit:g}", allowed)
+    if not low <= limit <= high:
+        percent = f" ({limit / 100:g} for {limit:g} %)" if high == 1.0 < limit <= 100.0 else ""
+        raise error_at(text, source, place, f"{limit:g}", f"{low:.10g} to {high:.10g}{percent}")
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
+    first = list(names)
+    more = len(first) - _NAMED
+    return ", ".join(first[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -72,6 +73,15 @@ def load_document(text: str, source: str, schema: type[T]) -> T:
         key = ".".join(str(t) for t in tokens) or "(top level)"
         place = f"{source}:{_line(_compose(text), tokens)}: {key}: "
         raise ConfigError(place + text_of_error) from error
+
+
+def read_text(path: Path) -> str:
+    """A whole file of UTF-8 text. Raises ConfigError: it cannot be read, or is no such text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read: {reason}", hint="check the path and its permissions") from error
 
 
 def error_at(

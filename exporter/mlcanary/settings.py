@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -34,10 +33,11 @@ from mlcanary.bounds_settings import (
     LimitsSection,
     SamplingSection,
     SheddingSection,
+    check_feature_objectives,
     check_objectives,
 )
 from mlcanary.catalog import UNKNOWN, Role, Task
-from mlcanary.documents import Schema, Seconds, error_at, load_document
+from mlcanary.documents import Schema, Seconds, error_at, load_document, read_text
 from mlcanary.errors import ConfigError
 from mlcanary.exposition.sketches import PeerPlan
 from mlcanary.formats.contract import FormatOptions
@@ -60,6 +60,7 @@ from mlcanary.source_settings import (
     push_origins,
 )
 from mlcanary.store.settings import StoreSection, store_section
+from mlcanary.users_settings import UsersSection, peers_of, salt_of
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Limit = Annotated[float, msgspec.Meta(ge=0)]
@@ -80,6 +81,7 @@ class ModelSection(Schema, frozen=True):
     unlabeled: Literal["negative"] | None = None
     roles: dict[str, Role] = msgspec.field(default_factory=dict)
     objectives: dict[str, Limit] = msgspec.field(default_factory=dict)
+    feature_objectives: dict[str, dict[str, Limit]] = msgspec.field(default_factory=dict)
     ranks: tuple[AtLeastOne, ...] = (10,)
     quantile: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.5
     segments: tuple[str, ...] = ()
@@ -87,19 +89,6 @@ class ModelSection(Schema, frozen=True):
     clicks: str = "click"
     conversions: str = "purchase"
     sampling: SamplingSection | None = None
-
-
-class UsersSection(Schema, frozen=True):
-    """How user ids are hashed, and whose sketches are merged with ours.
-
-    Sidecars that share a salt can be merged; the salt file is better kept secret.
-    """
-
-    salt: str | None = None
-    salt_file: str | None = None
-    peers: tuple[str, ...] = ()
-    interval: Seconds = Seconds(60)
-    bearer_token_file: str | None = None
 
 
 class DefaultsSection(Schema, frozen=True):
@@ -177,7 +166,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
     """Read the file, lay the flags over it, check the whole. Raises ConfigError; starts and changes nothing."""
     text, source, base = "", "flags", Path()
     if flags.config_file is not None:
-        text, source, base = _read(flags.config_file), str(flags.config_file), flags.config_file.parent
+        text, source, base = read_text(flags.config_file), str(flags.config_file), flags.config_file.parent
     document = load_document(text, source, ExporterDocument)
     defaults = document.defaults
     limits = Limits(**msgspec.structs.asdict(document.limits))
@@ -198,7 +187,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
         reference=_default_reference(flags, defaults, base),
         task=flags.task or defaults.task,
         default_role=flags.role or defaults.role,
-        user_salt=_salt(document.users, base, text, source),
+        user_salt=salt_of(document.users, base, text, source),
         limits=limits,
         feature_share=document.sampling.features,
     )
@@ -216,7 +205,7 @@ def load_settings(flags: Flags) -> ExporterSettings:
         limits=limits,
         version_retention=float(document.version_retention),
     )
-    peers = _peers(document.users, base, text, source)
+    peers = peers_of(document.users, base, text, source)
     return ExporterSettings(
         patterns,
         plan,
@@ -249,15 +238,19 @@ def _model(section: ModelSection, default: ModelPlan, base: Path, *, text: str, 
     _check_model(section, base, text, source, ("models", index))
     maturity = float(section.maturity)
     label_ttl = float(section.label_ttl) if section.label_ttl is not None else max(JoinPolicy().label_ttl, maturity)
+    reference = default.reference if section.reference is None else _profile(base / section.reference)
+    place = ("models", index, "feature_objectives")
+    check_feature_objectives(section.feature_objectives, reference, text, source, place)
     return replace(
         default,
         positive=canonical_class(section.positive_class),
         negative=canonical_class(section.negative_class),
         threshold=section.threshold,
         join=JoinPolicy(maturity, label_ttl, _unlabeled(section)),
-        reference=default.reference if section.reference is None else _profile(base / section.reference),
+        reference=reference,
         roles=section.roles,
         objectives=section.objectives,
+        feature_objectives=section.feature_objectives,
         task=section.task,
         ranks=tuple(sorted(set(section.ranks))),
         quantile=section.quantile,
@@ -318,39 +311,6 @@ def _check_unlabeled(section: ModelSection, text: str, source: str, place: tuple
         raise error_at(text, source, place, repr(section.unlabeled), allowed)
 
 
-def _salt(users: UsersSection, base: Path, text: str, source: str) -> bytes:
-    if users.salt is not None and users.salt_file is not None:
-        raise error_at(text, source, ("users", "salt"), "a salt and a salt file", "one of the two")
-    if users.salt_file is not None:
-        return _read(base / users.salt_file).strip().encode()
-    return (users.salt or "").encode()
-
-
-def _peers(users: UsersSection, base: Path, text: str, source: str) -> PeerPlan:
-    for i, peer in enumerate(users.peers):
-        if not _is_base_url(peer):
-            allowed = "a URL such as http://sidecars:10877, without user, query or fragment"
-            found = "a user in the URL" if "@" in peer else repr(peer)  # his password is not repeated
-            raise error_at(text, source, ("users", "peers", i), found, allowed)
-    if users.interval < 1:
-        found = f"{float(users.interval):g}s"
-        raise error_at(text, source, ("users", "interval"), found, "a duration of at least 1s")
-    token_file = None if users.bearer_token_file is None else base / users.bearer_token_file
-    if token_file is not None:
-        _read(token_file)
-    return PeerPlan(users.peers, float(users.interval), token_file)
-
-
-def _is_base_url(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError:
-        return False
-    plain = not (url.query or url.fragment or "@" in url.netloc)
-    return url.scheme in {"http", "https"} and bool(url.hostname) and port != 0 and plain
-
-
 _ROUNDING = 1e-6
 
 
@@ -362,20 +322,12 @@ def _default_reference(flags: Flags, defaults: DefaultsSection, base: Path) -> R
 
 def _profile(path: Path) -> Reference:
     try:
-        text = _read(path)
+        text = read_text(path)
     except ConfigError as error:
         if isinstance(error.__cause__, UnicodeDecodeError):  # such as the Parquet file itself
             raise no_profile(str(path)) from error
         raise
     return read_profile(text, str(path))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read: {reason}", hint="check the path and its permissions") from error
 
 
 def _windows(windows: Sequence[Seconds], text: str, source: str) -> tuple[tuple[str, float], ...]:

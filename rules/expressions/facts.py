@@ -9,6 +9,9 @@ TEXT = (
 # Limits. Where sidecars disagree the larger counts: more labels wanted, more difference allowed.
 model_objective:mlcanary_objective_threshold:max :=
     max by (<model>, objective) (mlcanary_objective_threshold)
+# Limits of single features, which count instead of the model's.
+model_feature_objective:mlcanary_feature_objective_threshold:max :=
+    max by (<model>, feature, objective) (mlcanary_feature_objective_threshold)
 # More than 1 role: the configuration of two sidecars disagrees, and nothing is compared.
 model_version:mlcanary_model_info:roles :=
     count by (<version>) (group by (<version>, role) (mlcanary_model_info))

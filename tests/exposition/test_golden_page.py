@@ -42,6 +42,7 @@ def small_plan() -> MonitorPlan:
         roles={"v1": Role.BASELINE, "v2": Role.CANARY},
         join=JoinPolicy(0.0, 3600.0),
         split={"v1": 0.9, "v2": 0.1},
+        feature_objectives={"age": {"feature_psi": 0.5}},
     )
     return MonitorPlan(models={"churn": churn})
 

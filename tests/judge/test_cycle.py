@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -388,27 +387,6 @@ def test_an_aa_run_that_fires_keeps_the_gate_closed(
     fired = [message for message in caplog.messages if message.startswith("the A/A run found a difference")]
     assert shown.assessment.reason == "aa_not_passed"
     assert len(fired) == 1
-
-
-def test_names_that_the_file_misspells_are_told_once(
-    judging: Callable[..., Judge], caplog: pytest.LogCaptureFixture
-) -> None:
-    prometheus = MemoryPrometheus()
-
-    def show(second: int) -> Page:
-        page = a_page(second, v1="baseline", v2="canary")
-        for version, color in itertools.product(("v1", "v2"), ("red", "other")):
-            labels = (("model", "clicks"), ("version", version), ("feature", "color"), ("bin", color))
-            page["mlcanary_feature_bin_total", labels] = 5.0 * second
-        return page
-
-    pages(prometheus, 0, 300, show, "exporter")
-    judge = judging(prometheus, "defaults: {exclude: [colour, customer_id]}\nmodels: {click: {alpha: .01}}")
-    until(judge, prometheus, 300)
-    assert [message for message in caplog.messages if "did you mean" in message] == [
-        "exclude: the canary has no feature colour (did you mean color?)",
-        "models: none is called clicks, so the defaults hold (did you mean click?)",
-    ]
 
 
 def test_one_exporter_alone_cannot_be_compared_with_itself(judging: Callable[..., Judge]) -> None:

@@ -136,6 +136,19 @@ def test_every_objective_is_published_for_every_model() -> None:
     assert published == {row.name: row.default for row in OBJECTIVES}
 
 
+def test_limits_of_single_features_are_published_only_where_they_are_set() -> None:
+    own = {"age": {"feature_psi": 0.5}, "plan": {"feature_change": 0.01, "feature_psi": 0.1}}
+    model = replace(plan().models["churn"], feature_objectives=own)
+    samples = Monitor(replace(plan(), models={"churn": model}), START).samples(START)
+    published = {s.labels: s.value for s in samples if s.name == "mlcanary_feature_objective_threshold"}
+    assert published == {
+        ("churn", "feature_psi", "age"): 0.5,
+        ("churn", "feature_change", "plan"): 0.01,
+        ("churn", "feature_psi", "plan"): 0.1,
+    }
+    assert not any(s.name == "mlcanary_feature_objective_threshold" for s in Monitor(plan(), START).samples(START))
+
+
 def test_the_reference_shares_add_up_and_below_is_their_running_sum() -> None:
     samples = list(Monitor(plan(), START).samples(START))
     for feature in ("age", "balance", "prediction"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,18 @@ def test_every_objective_is_the_limit_of_an_alert_of_a_comparison_or_of_the_judg
     text = " ".join(rule["expr"] for rule in RULE_LIST)
     of_rules = set(re.findall(r'objective="([a-z_]+)"', text))
     assert of_rules | set(MARGINS.values()) == {row.name for row in OBJECTIVES}
+
+
+def test_every_limit_of_single_features_counts_in_each_alert_that_reads_that_of_the_model() -> None:
+    """And nowhere else: the one takes out what the other is for."""
+    own = "model_feature_objective:mlcanary_feature_objective_threshold:max"
+    of_model, of_feature = (
+        Counter(name for rule in ALERTS for name in re.findall(rf'\b{kind}{{objective="([a-z_]+)"}}', rule["expr"]))
+        for kind in ("model_objective:mlcanary_objective_threshold:max", own)
+    )
+    per_feature = {row.name for row in OBJECTIVES if row.per_feature}
+    assert set(of_feature) == per_feature
+    assert dict(of_feature) == {name: 2 * times for name, times in of_model.items() if name in per_feature}
 
 
 def test_every_alert_tells_what_why_and_where_to_read_on() -> None:

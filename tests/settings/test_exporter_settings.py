@@ -9,11 +9,13 @@ import pytest
 import yaml
 
 from guides import blocks, guide
+from mlcanary.bounds_settings import check_feature_objectives
 from mlcanary.catalog import Role
 from mlcanary.errors import ConfigError
 from mlcanary.exposition.sketches import PeerPlan
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.measures.plan import Limits
+from mlcanary.measures.reference import Reference, numeric_reference
 from mlcanary.measures.users import salt_fingerprint
 from mlcanary.push.settings import EVENT_FORMAT, PushSection
 from mlcanary.settings import ExporterSettings, Flags, duration_text, load_settings
@@ -59,12 +61,33 @@ def test_every_key_means_what_it_says() -> None:
     assert churn.role("never named") is Role.SHADOW
     limits = churn.thresholds()
     assert (limits["accuracy_drop"], limits["min_labels"], limits["error_ratio"]) == (0.03, 1000.0, 0.0001)
+    assert churn.feature_objectives == {
+        "age": {"feature_psi": 0.5, "feature_missing_ratio": 0.0},
+        "prediction": {"feature_change": 0.01},
+    }
     assert churn.limits == plan.limits
     assert churn.reference is not None
     assert churn.reference.model == "churn"
     assert plan.models["fraud"].join == JoinPolicy(0.0, 86400.0)
     assert plan.model("any other") == plan.default
     assert plan.default.reference is not None
+
+
+def test_without_a_profile_any_feature_may_have_limits_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "free.yml"
+    path.write_text(
+        "sources: [{path: a.jsonl}]\nmodels: [{name: churn, feature_objectives: {any: {feature_missing_ratio: 0.5}}}]\n"
+    )
+    assert load(path).plan.models["churn"].feature_objectives == {"any": {"feature_missing_ratio": 0.5}}
+
+
+def test_of_many_features_of_a_profile_an_error_names_the_first() -> None:
+    names = {f"x{i}": numeric_reference([0.0, 1.0], 2) for i in range(25)}
+    text = "models: [{feature_objectives: {y: {feature_psi: 1}}}]"
+    with pytest.raises(ConfigError, match=r"x18, x19 and 5 more$"):
+        check_feature_objectives(
+            {"y": {"feature_psi": 1.0}}, Reference(names, None, rows=2), text, "a.yml", ("models",)
+        )
 
 
 def test_sections_may_be_shared_by_the_means_of_yaml() -> None:

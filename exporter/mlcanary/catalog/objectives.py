@@ -42,10 +42,24 @@ OBJECTIVES: tuple[Objective, ...] = (
     ),
     Objective("slow_ratio", 0.01, "Budgeted share of slow requests; burn-rate rules speak at 3, 6, 14.4 times it."),
     Objective(
-        "feature_psi", 0.2, "Population stability index against the reference that opens a drift ticket.", high=100.0
+        "feature_psi",
+        0.2,
+        "Population stability index against the reference that opens a drift ticket.",
+        high=100.0,
+        per_feature=True,
     ),
-    Objective("feature_change", 0.03, "Share of a feature's values that may change, or go missing, without a notice."),
-    Objective("feature_missing_ratio", 0.05, "Share of predictions that may lack a usable value of a feature."),
+    Objective(
+        "feature_change",
+        0.03,
+        "Share of a feature's values that may change, or go missing, without a notice.",
+        per_feature=True,
+    ),
+    Objective(
+        "feature_missing_ratio",
+        0.05,
+        "Share of predictions that may lack a usable value of a feature.",
+        per_feature=True,
+    ),
     Objective(
         "quiet_seconds",
         900.0,

@@ -63,7 +63,8 @@ class Objective:
     """A limit that rules compare against, published as `mlcanary_objective_threshold{objective=name}`.
 
     What makes sense lies between `low` and `high`, both included: of the limits that sidecars of a model publish the
-    largest counts, so that a slip in one would switch an alert off for all.
+    largest counts, so that a slip in one would switch an alert off for all. `per_feature`: it speaks of each feature,
+    of which one may have a limit of its own, published as `mlcanary_feature_objective_threshold{objective=name}`.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Objective:
     help: str
     low: float = 0.0
     high: float = 1.0
+    per_feature: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,11 @@ ROWS: tuple[MetricSpec, ...] = (
     counter("duplicate_predictions_total", MODEL_VERSION, "Prediction lines dropped since their id was seen before."),
     gauge("last_prediction_timestamp_seconds", MODEL_VERSION, "Event time of the newest prediction."),
     gauge("objective_threshold", ("model", "objective"), "Limits from the configuration that the rules read."),
+    gauge(
+        "feature_objective_threshold",
+        ("model", "objective", "feature"),
+        "Limits of single features, where they are not those of the model.",
+    ),
     window("predictions", MODEL_VERSION_WINDOW, "Requests, failed ones included."),
     window("predictions_per_second", MODEL_VERSION_WINDOW, "Requests per second (QPS)."),
     window("prediction_errors_ratio", (*MODEL_VERSION_WINDOW, "reason"), "Share of requests that failed, by status."),

@@ -6,7 +6,8 @@ counted. Quality, traffic, labels and business figures of the whole are never le
 
 Order: figures per segment, estimates without labels, user buckets, gauges of single features, joint drift, then
 features from the last one of the reference profile upwards (the model's own output stays). So put the columns that
-matter first. Cost: one pass over the samples.
+matter first. Limits from the configuration stay, those of features too: they are few, and no figures.
+Cost: one pass over the samples.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def class_of(name: str) -> str:
         return "user_buckets"
     if row in joint_drift.ROWS:
         return "joint_drift"
-    if "feature" in row.labels:
+    if "feature" in row.labels and "objective" not in row.labels:
         return "feature_gauges" if row.group is Group.WINDOW else "features"
     return ""
 

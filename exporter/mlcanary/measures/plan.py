@@ -51,6 +51,7 @@ class ModelPlan:
     `segments`: features whose values split the figures. `split`: configured share of traffic by version. `clicks`,
     `conversions`: names of the events behind CTR and CVR. `user_salt`: what user ids are hashed with. `coarse`: few
     score bins, for one segment of many. `feature_share`: the share of rows whose features are counted.
+    `feature_objectives`: limits by feature and objective, where they are not those of the model.
     """
 
     task: Task = Task.BINARY
@@ -62,6 +63,7 @@ class ModelPlan:
     roles: Mapping[str, Role] = field(default_factory=dict)
     default_role: Role = Role.UNASSIGNED
     objectives: Mapping[str, float] = field(default_factory=dict)
+    feature_objectives: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     ranks: tuple[int, ...] = (10,)
     quantile: float = 0.5

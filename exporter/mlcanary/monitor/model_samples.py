@@ -17,6 +17,9 @@ def model_samples(model: str, plan: ModelPlan, panels: Sequence[Panel]) -> Itera
     """Samples of a model but for its reference. `panels`: of its versions."""
     for objective, value in plan.thresholds().items():
         yield sample("objective_threshold", (model, objective), value)
+    for feature, own in plan.feature_objectives.items():
+        for objective, value in own.items():
+            yield sample("feature_objective_threshold", (model, objective, feature), value)
     yield sample("bin_edges_info", (model, plan.edges), 1.0)
     for version, share in plan.split.items():
         yield sample("expected_share_ratio", (model, version), share)
