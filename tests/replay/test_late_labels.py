@@ -51,6 +51,17 @@ def test_what_is_said_cures_it(tmp_path: Path, remedy: str) -> None:
     assert (found["labels_unmatched"], found["labels_late"], found["versions"][0]["labels"]) == (0, {}, 100)
 
 
+@pytest.mark.parametrize(("policy", "late"), [("maturity: 1m, label_ttl: 26h", True), ("maturity: 26h", False)])
+def test_the_column_of_late_labels_is_explained_where_it_counts_any(tmp_path: Path, policy: str, late: bool) -> None:
+    log, config = write(tmp_path / "log.jsonl"), tmp_path / "exporter.yml"
+    config.write_text(f"models: [{{name: churn, {policy}}}]")
+    arguments = ["--log.path", str(log), "--config.file", str(config)]
+    said = CliRunner().invoke(replay, arguments, catch_exceptions=False).output.splitlines()
+    told = "late: labels that came when the wait for them (maturity, else label_ttl) was over"
+    assert (told in said) is late
+    assert (int(said[2].split()[4]) > 0) is late
+
+
 def test_the_judge_s_replay_says_it_too(tmp_path: Path) -> None:
     log, config = write(tmp_path / "log.jsonl"), tmp_path / "exporter.yml"
     with log.open("a") as file:

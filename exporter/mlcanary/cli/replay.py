@@ -224,6 +224,8 @@ def _print_table(result: Replay, seconds: float, hints: Sequence[str]) -> None:
         )
     if any("±" in text for row in rows for text in row):
         click.echo("±: what the bins of scores may hide; chance comes on top")
+    if any(figures["label_joins"]["late"] for figures in result.versions.values()):
+        click.echo("late: labels that came when the wait for them (maturity, else label_ttl) was over")
     for said in (*_positive_classes(result), *_unlike_classes(result)):
         click.echo(said)
     for said in hints:

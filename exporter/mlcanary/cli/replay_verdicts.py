@@ -21,6 +21,9 @@ from mlcanary.judged_replay.run import Change, JudgedRelease, JudgedReplay, judg
 from mlcanary.judged_replay.timeline import Progress
 from mlcanary.settings import ExporterSettings
 
+_LISTED = 5
+"""Features that a line names."""
+
 
 def run(settings: ExporterSettings, judge_config: Path | None, now: float, progress: Progress) -> JudgedReplay:
     """Judge the logs by the judge's file, or by its defaults. Raises ConfigError and InputError."""
@@ -122,7 +125,10 @@ def _row(change: Change) -> tuple[str, ...]:
 def _joint(found: JointEvidence, plan: Plan) -> str:
     """The joint test in a line. It has no part of alpha, so there is no threshold, only what alpha alone would ask."""
     auc = NOTHING if found.auc is None else f"{found.auc:.3f}"
-    more = f" (and {found.left_out} not looked at)" if found.left_out else ""
+    others = ", ".join(found.left_out[:_LISTED]) + f" and {len(found.left_out) - _LISTED} more" * (
+        len(found.left_out) > _LISTED
+    )
+    more = f" (not looked at: {others})" if found.left_out else ""
     rows = f"{found.rows_canary:,} and {found.rows_baseline:,} rows"
     alone = log_evidence(-math.log(plan.alpha))
     return (

@@ -40,7 +40,7 @@ class JointEvidence(msgspec.Struct, frozen=True):
     rows_canary: int
     rows_baseline: int
     features: tuple[str, ...]
-    left_out: int
+    left_out: tuple[str, ...]
 
 
 class JointFeatures:
@@ -49,7 +49,7 @@ class JointFeatures:
     def __init__(self, exclude: Collection[str]) -> None:
         self._exclude = frozenset(exclude)
         self._names: tuple[str, ...] = ()
-        self._left_out = 0
+        self._left_out: tuple[str, ...] = ()
         self._past: list[Features] = []
         self._open: tuple[list[Features], list[Features]] = ([], [])
         self._evidence: ClassifierEvidence | None = None
@@ -83,7 +83,7 @@ class JointFeatures:
         """Choose the columns and fix their scale."""
         known = self._past or self._open[1]
         names = sorted({name for row in known for name, value in row.items() if _is_number(value)} - self._exclude)
-        self._names, self._left_out = tuple(names[:COLUMNS]), len(names[COLUMNS:])
+        self._names, self._left_out = tuple(names[:COLUMNS]), tuple(names[COLUMNS:])
         if not self._names:
             return
         self._evidence = ClassifierEvidence(len(self._names))
