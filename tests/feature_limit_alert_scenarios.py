@@ -93,6 +93,20 @@ def _changed() -> list[Scenario]:
         ),
         fires(
             alert,
+            "5 % of the values of both features move: limits of another model and of another kind do not count",
+            _both(**five) | _own(objective, 0.2, model="other") | _own("feature_psi", 0.9),
+            (125, (_told(AGE, INFO), _told(AMOUNT, INFO))),
+            resolved=260,
+        ),
+        fires(
+            alert,
+            "missing values of both features are filled in: limits of another model and of another kind do not count",
+            lacking(**gone) | _own(objective, 0.2, model="other") | _own("feature_missing_ratio", 0.9),
+            (125, (_told(AGE, INFO), _told(AMOUNT, INFO))),
+            resolved=260,
+        ),
+        fires(
+            alert,
             "missing values of both features are filled in: the less sensitive one is not told",
             lacking(**gone) | _own(objective, 0.2),
             (125, (_told(AMOUNT, INFO),)),
@@ -126,6 +140,15 @@ def _missing() -> list[Scenario]:
             | _own(objective, 0.01, of=SECOND)
             | _own("feature_psi", 0.01),
             (105, (_told(AMOUNT, WARNING),)),
+            resolved=210,
+        ),
+        fires(
+            alert,
+            "a fifth of the predictions lack both features: limits of another model and of another kind do not count",
+            _both(missing=((0, 0.01), (60, 0.2), (110, 0.01)))
+            | _own(objective, 0.5, model="other")
+            | _own("feature_psi", 0.9),
+            (105, (_told(AGE, WARNING), _told(AMOUNT, WARNING))),
             resolved=210,
         ),
     ]
