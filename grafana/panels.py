@@ -209,7 +209,7 @@ def number(title: str, description: str, unit: str, expr: str, *at: tuple[float 
 
 _WIDE = tuple(
     {"matcher": {"id": "byName", "options": name}, "properties": [{"id": "custom.minWidth", "value": 160}]}
-    for name in ("feature", "model")
+    for name in ("feature", "measure", "model")
 )
 """Names that people choose are long."""
 
