@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 
 from mlcanary.catalog import LATENCY_BUCKETS, OBJECTIVES, Objective
 from mlcanary.documents import Schema, Seconds, error_at, suggestion
+from mlcanary.listing import first_of
 from mlcanary.measures.reference import Reference
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
@@ -86,7 +87,7 @@ def check_feature_objectives(
     for feature, own in objectives.items():
         if reference is not None and feature not in reference.watched:
             found = f"no feature of the reference profile{suggestion(feature, reference.watched)}"
-            raise error_at(text, source, (*place, feature), found, _some(reference.watched))
+            raise error_at(text, source, (*place, feature), found, first_of(reference.watched, _NAMED))
         for name, limit in own.items():
             if name not in of_features:
                 found = f"an unknown key{suggestion(name, of_features)}"
@@ -104,10 +105,3 @@ def _check_limit(row: Objective, limit: float, text: str, source: str, place: Pl
     if not low <= limit <= high:
         percent = f" ({limit / 100:g} for {limit:g} %)" if high == 1.0 < limit <= 100.0 else ""
         raise error_at(text, source, place, f"{limit:g}", f"{low:.10g} to {high:.10g}{percent}")
-
-
-def _some(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
-    first = list(names)
-    more = len(first) - _NAMED
-    return ", ".join(first[:_NAMED]) + (f" and {more} more" if more > 0 else "")

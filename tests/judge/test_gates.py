@@ -64,7 +64,7 @@ def one(facts: Facts) -> Step:
 @pytest.mark.parametrize(
     ("facts", "gate", "words"),
     [
-        (Facts(sources_broken=("a", "b", "c", "d")), Gate.SOURCE_BROKEN, "cannot be read: a; b; c, and 1 more."),
+        (Facts(sources_broken=("a", "b", "c", "d")), Gate.SOURCE_BROKEN, "cannot be read: a; b; c; and 1 more."),
         (Facts(conflict="v2 is canary and baseline"), Gate.ROLE_CONFLICT, "v2 is canary and baseline."),
         (Facts(edges_mismatch=True), Gate.EDGES_MISMATCH, "different bins"),
     ],

@@ -8,7 +8,7 @@ import pytest
 
 from judged_release import EPOCH, MemoryPrometheus, Page
 from mlcanary.judge.cycle import Judge
-from mlcanary.judge.settings import parse_settings
+from mlcanary.judge.settings import parse_settings, unused_names
 from mlcanary.judge.store import Store
 
 TEXT = "defaults: {exclude: [colour, customer_id]}\nmodels: {click: {alpha: .01}}"
@@ -40,3 +40,12 @@ def test_names_that_look_misspelt_are_told_once(tmp_path: Path, caplog: pytest.L
         "exclude: the canary has no feature colour (did you mean color?)",
         "models: none is called clicks, so the defaults hold (did you mean click?)",
     ]
+
+
+def test_a_name_is_held_against_all_that_the_canary_has_not_only_what_is_new() -> None:
+    plan = parse_settings("defaults: {exclude: [color]}", "judge.yml", "http://p:9090").plan("clicks", {})
+    born, known = {"feature/colors"}, {"feature/color"}
+    assert [*unused_names(plan, "clicks", born, ())] == [
+        "exclude: the canary has no feature color (did you mean colors?)"
+    ]
+    assert [*unused_names(plan, "clicks", born, (), known)] == []

@@ -19,6 +19,7 @@ from mlcanary.doctor.table_columns import thousands_columns
 from mlcanary.doctor.tables import comma_columns
 from mlcanary.errors import ConfigError
 from mlcanary.formats.profile import write_profile
+from mlcanary.listing import first_of
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
 from mlcanary.measures.reference import NumericReference, Reference
 from mlcanary.tables import Columns, read_columns
@@ -145,7 +146,7 @@ def _refuse_commas(table: Path, columns: Mapping[str, Sequence[Any]]) -> None:
         (thousands_columns(columns), "no comma between thousands", "read it by pd.read_csv(PATH, thousands=',')"),
     ):
         if found:
-            named = ", ".join(f"{name} ({example})" for name, example in list(found.items())[:_NAMED])
+            named = first_of((f"{name} ({example})" for name, example in found.items()), _NAMED)
             raise ConfigError(
                 f"{table}: found numbers with a comma in {named}; allowed: {allowed}",
                 hint=f"{hint}; or --exclude the column",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mlcanary.listing import first_of
 from mlcanary.measures.beyond_chance import FIGURES, times_chance, words
 from mlcanary.replay import Replay
 
@@ -22,10 +23,10 @@ def features_told(result: Replay) -> Iterator[str]:
         times = {name: times_chance(found) for name, found in features.items()}
         order = sorted(times, key=lambda name: -times[name])
         beyond = [name for name in order if times[name] > 1]
-        told = [f"{name} {' and '.join(words(features[name], _wrong_type(figures, name)))}" for name in beyond[:_MOST]]
-        more = f"; and {len(beyond) - _MOST} more, see --output json" if len(beyond) > _MOST else ""
+        told = [f"{name} {' and '.join(words(features[name], _wrong_type(figures, name)))}" for name in beyond]
         if told:
-            yield f"{of} beyond chance: {'; '.join(told)}{more}"
+            more = ", see --output json" if len(beyond) > _MOST else ""
+            yield f"{of} beyond chance: {first_of(told, _MOST, between='; ')}{more}"
         elif closest := next((name for name in order if "psi_critical" in features[name]), None):
             found = features[closest]
             yield (
@@ -33,9 +34,8 @@ def features_told(result: Replay) -> Iterator[str]:
                 f"PSI {found['psi']:.3f} (by chance {found['psi_critical']:.3f})"
             )
         if new := figures.get("features_not_in_the_reference"):
-            named = ", ".join(f"{name} ({count:,.0f} records)" for name, count in list(new.items())[:_MOST])
-            more = f" and {len(new) - _MOST} more" if len(new) > _MOST else ""
-            yield f"{of} not in the profile: {named}{more}"
+            named = first_of((f"{name} ({count:,.0f} records)" for name, count in new.items()), _MOST)
+            yield f"{of} not in the profile: {named}"
 
 
 def _by_feature(figures: dict[str, Any]) -> dict[str, dict[str, float]]:

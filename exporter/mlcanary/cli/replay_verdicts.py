@@ -19,6 +19,7 @@ from mlcanary.judge.settings import load_settings
 from mlcanary.judged_replay.joint_features import JointEvidence
 from mlcanary.judged_replay.run import Change, JudgedRelease, JudgedReplay, judged_replay
 from mlcanary.judged_replay.timeline import Progress
+from mlcanary.listing import first_of
 from mlcanary.settings import ExporterSettings
 
 _LISTED = 5
@@ -125,10 +126,7 @@ def _row(change: Change) -> tuple[str, ...]:
 def _joint(found: JointEvidence, plan: Plan) -> str:
     """The joint test in a line. It has no part of alpha, so there is no threshold, only what alpha alone would ask."""
     auc = NOTHING if found.auc is None else f"{found.auc:.3f}"
-    others = ", ".join(found.left_out[:_LISTED]) + f" and {len(found.left_out) - _LISTED} more" * (
-        len(found.left_out) > _LISTED
-    )
-    more = f" (not looked at: {others})" if found.left_out else ""
+    more = f" (not looked at: {first_of(found.left_out, _LISTED)})" if found.left_out else ""
     rows = f"{found.rows_canary:,} and {found.rows_baseline:,} rows"
     alone = log_evidence(-math.log(plan.alpha))
     return (

@@ -20,9 +20,11 @@ from mlcanary.doctor.reading import Reading, Seen
 from mlcanary.doctor.tables import comma_columns, time_oddity
 from mlcanary.joins.policy import JoinPolicy
 from mlcanary.line_order import LineOrder
+from mlcanary.listing import first_of
 from mlcanary.records import Label, Prediction
 
 _MANY = 50
+_NAMED = 6
 _SHOWN_CLASSES = 4
 _OFTEN_NULL = 0.2
 _MOST_FEATURES = 200
@@ -327,40 +329,36 @@ def _features(rows: Sequence[Seen]) -> Iterator[Finding]:
 def _odd_features(values: dict[str, list[object]], rows: int) -> Iterator[Finding]:
     constant = [n for n, v in values.items() if len({x if isinstance(x, Hashable) else repr(x) for x in v}) == 1]
     if constant:
-        what = f"constant in the whole sample: {_some(constant)}"
+        what = f"constant in the whole sample: {first_of(constant, _NAMED)}"
         yield Finding(
             Level.TRAP, "features", what, "no drift can show in them unless they change", "is the pipeline right?"
         )
     empty = {n: 1 - sum(x is not None for x in v) / rows for n, v in values.items()}
     often = sorted((n for n, share in empty.items() if share > _OFTEN_NULL), key=lambda n: -empty[n])
     if often:
-        what = f"often missing: {_some([f'{n} {empty[n]:.0%}' for n in often])}"
+        what = f"often missing: {first_of((f'{n} {empty[n]:.0%}' for n in often), _NAMED)}"
         yield Finding(Level.NOTE, "features", what, "missing is counted as a value of its own")
     nested = [n for n, v in values.items() if any(isinstance(x, list | dict) for x in v)]
     if nested:
-        what = f"lists or objects as values: {_some(nested)}"
+        what = f"lists or objects as values: {first_of(nested, _NAMED)}"
         yield Finding(
             Level.TRAP, "features", what, "they count as unusable, no drift", "log numbers, texts, true or false"
         )
     commas = comma_columns(values)
     if commas:
-        what = f"texts that are numbers with a comma: {_some([f'{n} ({example})' for n, example in commas.items()])}"
+        found = first_of((f"{n} ({example})" for n, example in commas.items()), _NAMED)
+        what = f"texts that are numbers with a comma: {found}"
         remedy = '`decimal: ","` in the `mapping` of a CSV; else log numbers'
         yield Finding(Level.TRAP, "features", what, "each is a category of its own, no distribution", remedy)
     names = [n for n, v in values.items() if n not in commas and _is_name(v)]
     if names:
-        what = f"texts that hardly ever repeat: {_some(names)}"
+        what = f"texts that hardly ever repeat: {first_of(names, _NAMED)}"
         yield Finding(Level.TRAP, "features", what, "an id or free text is no category", "leave them out of `features`")
 
 
 def _is_name(values: Sequence[object]) -> bool:
     texts = [value for value in values if isinstance(value, str)]
     return len(texts) >= _MANY and len(set(texts)) > 0.9 * len(texts)
-
-
-def _some(names: Sequence[str], most: int = 6) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _lack(share: float) -> str:

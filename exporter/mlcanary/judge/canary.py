@@ -62,7 +62,7 @@ class Canary:
     def __init__(self, key: CanaryKey, plan: Plan) -> None:
         self.key, self.plan = key, plan
         self.skipped: Counter[str] = Counter()
-        self._structures: dict[str, Structure] = {}
+        self.structures: dict[str, Structure] = {}
         self._births: list[list[str]] = []
         self._measures: dict[str, Measure] = {}
         self._inputs: dict[str, str] = {}
@@ -113,20 +113,20 @@ class Canary:
 
     def _meet(self, step: Step) -> None:
         """Make measures and features of inputs that are seen for the first time."""
-        born = {name: structure for name, structure in step.born.items() if name not in self._structures}
+        born = {name: structure for name, structure in step.born.items() if name not in self.structures}
         if born:
-            self._structures |= born
+            self.structures |= born
             self._bear(list(born))
 
     def _bear(self, names: list[str]) -> None:
         """Make what inputs that were first seen together are judged by."""
         self._births.append(names)
         for name in names:
-            for measure in measures_of(name, self._structures[name], self._structures, self.plan):
+            for measure in measures_of(name, self.structures[name], self.structures, self.plan):
                 self._measures[measure.name] = measure
                 self._inputs[measure.name] = input_of(measure, name)
         features = {
-            name: self._structures[name]
+            name: self.structures[name]
             for name in names
             if name.startswith(FEATURE) and name.removeprefix(FEATURE) not in self.plan.exclude
         }
@@ -185,7 +185,7 @@ class Canary:
         found = arm.get(name)
         if found is not None:
             return np.array(found, dtype=np.float64)
-        structure = self._structures.get(name)
+        structure = self.structures.get(name)
         return np.zeros(len(structure.history) if structure is not None else 2)
 
     # --- the answer
@@ -335,7 +335,7 @@ class Canary:
     def state(self) -> bytes:
         """Everything that the steps so far have led to."""
         plain = _Plain(
-            structures=self._structures,
+            structures=self.structures,
             births=self._births,
             members=self._members,
             skipped=dict(self.skipped),
@@ -357,7 +357,7 @@ class Canary:
         plain = snapshots.decoded(first, _Plain)
         canary = cls(key, plan)
         for names in plain.births:
-            canary._structures |= {name: plain.structures[name] for name in names}
+            canary.structures |= {name: plain.structures[name] for name in names}
             canary._bear(names)
         canary._members, canary.skipped = plain.members, Counter(plain.skipped)
         canary._traffic, canary._decision = plain.traffic, plain.decision

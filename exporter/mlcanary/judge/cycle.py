@@ -240,7 +240,8 @@ class Judge:
             step = msgspec.structs.replace(step, facts=msgspec.structs.replace(step.facts, aa_passed=passed))
         running.canary.advance(step)
         if any(name.startswith(FEATURE) for name in step.born):
-            for text in unused_names(running.plan, running.key.model, step.born, self._settings.models):
+            key, canary = running.key, running.canary
+            for text in unused_names(running.plan, key.model, step.born, self._settings.models, canary.structures):
                 log.warning(text, extra=_names(running.key))
         running.taken += 1
         changes.steps.append((running.key, step))

@@ -17,6 +17,7 @@ from mlcanary.judge.contract import (
     GateAssessment,
     MeasureAssessment,
 )
+from mlcanary.listing import first_of
 
 _PLAIN = frozenset({"auc", "ndcg"})
 _SPELLED = {
@@ -73,11 +74,12 @@ def features_differ(key: CanaryKey, family: FamilyAssessment, guilty: Sequence[F
     """A rollback on what the canary sees: the guilty features by name, then each with its cell and shares."""
     named = [
         f"{f.name} has {percent(f.canary)} of its values in {f.cell}, {percent(f.baseline)} at the baseline"
-        for f in guilty[:_LISTED]
+        for f in guilty
     ]
-    more = f"; and {len(guilty) - _LISTED} more" if len(guilty) > _LISTED else ""
     head = f"Roll back {_who(key)}: it sees other values of {_listed([f.name for f in guilty])} than {key.baseline}. "
-    return head + "; ".join(named) + more + f". The evidence: {evidence(family.log_e, family.threshold)}."
+    return (
+        head + first_of(named, _LISTED, between="; ") + f". The evidence: {evidence(family.log_e, family.threshold)}."
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -86,9 +88,7 @@ def _listed(names: Sequence[str]) -> str:
     >>> _listed(["age"]), _listed(["age", "income"]), _listed(["age", "income", "plan", "zip"])
     ('age', 'age and income', 'age, income and 2 more')
     """
-    if len(names) <= 2:
-        return " and ".join(names)
-    return f"{', '.join(names[:2])} and {len(names) - 2} more"
+    return " and ".join(names) if len(names) == 2 else first_of(names, 2)
 
 
 def also_over(families: Sequence[FamilyAssessment]) -> str:

@@ -139,14 +139,16 @@ class Settings:
         return msgspec.convert(keys, Plan)
 
 
-def unused_names(plan: Plan, model: str, born: Collection[str], models: Collection[str]) -> Iterator[str]:
+def unused_names(
+    plan: Plan, model: str, born: Collection[str], models: Collection[str], known: Collection[str] = ()
+) -> Iterator[str]:
     """What a file seems to misspell for a canary: names that nothing bears, beside one that is close.
 
-    Other names may belong to other models. Input: `born`, inputs of the canary as in `contract.Counts`; `models`, those
-    that have a plan of their own.
+    Other names may belong to other models. Input: `born`, inputs that the canary has now, as in `contract.Counts`;
+    `known`, those that it had before; `models`, those that have a plan of their own.
     """
-    features = {name.removeprefix(FEATURE) for name in born if name.startswith(FEATURE)}
-    for name in sorted({*plan.exclude} - features - {PREDICTION_FEATURE}):
+    features, others = ({n.removeprefix(FEATURE) for n in names if n.startswith(FEATURE)} for names in (born, known))
+    for name in sorted({*plan.exclude} - features - others - {PREDICTION_FEATURE}):
         if near := suggestion(name, features):
             yield f"exclude: the canary has no feature {name}{near}"
     if model not in models and (near := suggestion(model, models)):

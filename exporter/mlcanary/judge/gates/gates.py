@@ -17,6 +17,7 @@ from mlcanary.judge.gates.baseline_watch import BaselineWatch
 from mlcanary.judge.gates.sub_windows import SubWindows
 from mlcanary.judge.measures.blocks import Pending
 from mlcanary.judge.sentences import percent
+from mlcanary.listing import first_of
 from mlcanary.stats.accumulator import Floats
 from mlcanary.stats.proportion_evidence import ProportionEvidence, update_together
 from mlcanary.stats.traffic_split import SplitEvidence
@@ -196,8 +197,7 @@ def _listed(head: str, items: list[str] | tuple[str, ...]) -> str:
     """The first few, and how many more; "" if there are none."""
     if not items:
         return ""
-    more = f", and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
-    return head + "; ".join(items[:_NAMED]) + more + "."
+    return f"{head}{first_of(items, _NAMED, between='; ')}."
 
 
 def _by_bucket(users: tuple[float, ...] | None) -> Floats:
