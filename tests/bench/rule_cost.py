@@ -1,9 +1,10 @@
 """What the shipped rules cost a Prometheus that watches a fleet: 300 models, 2 versions, 30 features.
 
-Run as `python tests/bench/rule_cost.py [--models 4 12] [--for 300] [--pace 5]`: lines of Markdown. Fleets of two
-sizes are written (see `fleet.py`), and a Prometheus with the shipped rules evaluates all groups some times at one pace.
-Its CPU time per round is shared out over the groups by the time that each took; a line through the two sizes tells what
-the models of `--for` cost. What matters is the sum of CPU per interval of a group, in cores: a quarter of two is 0.5.
+Run as `python tests/bench/rule_cost.py [--models 4 12] [--for 300] [--pace 5] [--rounds 3]`: lines of Markdown. Fleets
+of two sizes are written (see `fleet.py`), and a Prometheus with the shipped rules evaluates all groups some times at
+one pace. Its CPU time per round is shared out over the groups by the time that each took; a line through the two sizes
+tells what the models of `--for` cost. What matters is the sum of CPU per interval of a group in cores: a quarter of two
+is 0.5. CPU and times are medians of the rounds, so that one pause of the machine does not show.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -62,13 +64,28 @@ def names_read(groups: Sequence[Mapping[str, Any]]) -> set[str]:
 
 @dataclass
 class Cost:
-    """What was measured: wall seconds of the last evaluation by group and by "group/number/rule"; CPU of one round."""
+    """What was measured, one figure a round: wall seconds of groups and of "group/number/rule"; CPU seconds of all."""
 
-    groups: dict[str, float] = field(default_factory=dict)
-    rules: dict[str, float] = field(default_factory=dict)
-    cpu: float = 0.0
+    group_rounds: dict[str, list[float]] = field(default_factory=dict)
+    rule_rounds: dict[str, list[float]] = field(default_factory=dict)
+    cpu_rounds: list[float] = field(default_factory=list)
     series: dict[str, int] = field(default_factory=dict)
     version: str = ""
+
+    @property
+    def groups(self) -> dict[str, float]:
+        """Median wall seconds of an evaluation of each group."""
+        return {name: median(took) for name, took in self.group_rounds.items()}
+
+    @property
+    def rules(self) -> dict[str, float]:
+        """Median wall seconds of each rule."""
+        return {name: median(took) for name, took in self.rule_rounds.items()}
+
+    @property
+    def cpu(self) -> float:
+        """Median CPU seconds of a round."""
+        return median(self.cpu_rounds)
 
     def share(self, name: str) -> float:
         """CPU seconds of an evaluation of a group: of the round, as much as it took of the time."""
@@ -77,9 +94,10 @@ class Cost:
     def look(self, url: str) -> None:
         """Take in what the last evaluation of each group took."""
         for group in get(f"{url}/api/v1/rules")["data"]["groups"]:
-            self.groups[group["name"]] = group["evaluationTime"]
+            self.group_rounds.setdefault(group["name"], []).append(group["evaluationTime"])
             for i, rule in enumerate(group["rules"]):
-                self.rules[f"{group['name']}/{i}/{rule['name']}"] = rule["evaluationTime"]
+                name = f"{group['name']}/{i}/{rule['name']}"
+                self.rule_rounds.setdefault(name, []).append(rule["evaluationTime"])
         self.version = get(f"{url}/api/v1/status/buildinfo")["data"]["version"]
         every = get(f"{url}/api/v1/query", query='count by (__name__) ({__name__=~".+"})')["data"]["result"]
         self.series = {one["metric"]["__name__"]: int(one["value"][1]) for one in every}
@@ -89,40 +107,56 @@ class Cost:
         return sum(self.series.get(rule["record"], 0) for rule in group["rules"] if "record" in rule)
 
 
-def evaluated(folder: Path, fleet: Fleet, groups: Sequence[Mapping[str, Any]], pace: float) -> Cost:
+@dataclass
+class History:
+    """Every series of a fleet, written on from scrape to scrape."""
+
+    fleet: Fleet
+    end: float = 0.0
+
+    def __post_init__(self) -> None:
+        fleet = self.fleet
+        of_sidecars = product(range(fleet.models), SHARES, range(fleet.sidecars))
+        every = [list(sidecar_series(fleet, *sidecar, time.time())) for sidecar in of_sidecars]
+        self.bodies = [Body([{**grown.labels, "__name__": grown.name} for grown in series]) for series in every]
+        self.values = [np.array([grown.start for grown in series]) for series in every]
+        self.growths = [np.array([grown.growth for grown in series]) for series in every]
+        self.size = sum(map(len, every))
+
+    def write(self, url: str, scrapes: int) -> None:
+        """So many scrapes more, up to about now."""
+        self.end = self.end or time.time() + self.size * scrapes * SECONDS_PER_SAMPLE - scrapes * self.fleet.step
+        for _ in range(scrapes):
+            self.end += self.fleet.step
+            for i, body in enumerate(self.bodies):
+                body.send(url, self.values[i], self.end)
+                self.values[i] = self.values[i] + self.growths[i]
+
+
+def evaluated(folder: Path, fleet: Fleet, groups: Sequence[Mapping[str, Any]], pace: float, rounds: int) -> Cost:
     """Evaluate all groups once a round over series in the head, as a Prometheus has them that scrapes the fleet.
 
-    Only the last round counts: in the first ones what groups read of each other is not all there.
+    The first rounds do not count: what groups read of each other is not all there. Samples are written between rounds.
     """
-    bodies = [
-        (Body([{**grown.labels, "__name__": grown.name} for grown in series]), series)
-        for i, version, sidecar in product(range(fleet.models), SHARES, range(fleet.sidecars))
-        for series in [list(sidecar_series(fleet, i, version, sidecar, time.time()))]
-    ]
-    raw = sum(len(series) for _, series in bodies)
-    slices = int(fleet.history / fleet.step)
+    history = History(fleet)
     seconds = max(25.0, fleet.models * pace)
     rules = folder / "rules.json"
     rules.write_text(json.dumps({"groups": [{**group, "interval": f"{seconds:.0f}s"} for group in groups]}))
     cost = Cost()
     flags = ("--web.enable-remote-write-receiver", "--web.enable-lifecycle")
     with prometheus(folder, {}, environment={}, flags=flags) as url:
-        end = time.time() + raw * slices * SECONDS_PER_SAMPLE
-        starts = [np.array([grown.start for grown in series]) for _, series in bodies]
-        growths = [np.array([grown.growth for grown in series]) for _, series in bodies]
-        for k in range(slices):
-            at = end - (slices - 1 - k) * fleet.step
-            for (body, _), start, growth in zip(bodies, starts, growths, strict=True):
-                body.send(url, start + k * growth, at)
-        print(f"{raw} series written, {end - time.time():.0f} s too early", file=sys.stderr)
-        time.sleep(max(0.0, end - time.time()))
+        history.write(url, int(fleet.history / fleet.step))
+        print(f"{history.size} series written, {history.end - time.time():.0f} s too early", file=sys.stderr)
+        time.sleep(max(0.0, history.end - time.time()))
         (folder / "prometheus.yml").write_text(json.dumps({"rule_files": [str(rules)]}))
         urllib.request.urlopen(urllib.request.Request(f"{url}/-/reload", method="POST"), timeout=60).close()
         time.sleep(WARM_ROUNDS * seconds)
-        before = _own(url, CPU)
-        time.sleep(seconds)  # asking for the rules costs more than evaluating those of a few models
-        cost.cpu = _own(url, CPU) - before
-        cost.look(url)
+        for _ in range(rounds):
+            history.write(url, int((time.time() - history.end) / fleet.step))
+            before = _own(url, CPU)
+            time.sleep(seconds)  # asking for the rules costs more than evaluating those of a few models
+            cost.cpu_rounds.append(_own(url, CPU) - before)
+            cost.look(url)
     return cost
 
 
@@ -171,8 +205,8 @@ def report(
     series = sum(large.recorded(group) for group in groups) / sizes[1]
     yield f"| all | {sum(len(group['rules']) for group in groups)} | {series:.0f} | | | | | {total:.3f} |"
     yield ""
-    rounds = f"{small.cpu:.1f} and {large.cpu:.1f} s"
-    yield f"All together {total:.2f} cores, {total / CORES:.0%} of {CORES}. Once all groups: {rounds}."
+    rounds = "; ".join(", ".join(f"{took:.1f}" for took in cost.cpu_rounds) for cost in (small, large))
+    yield f"All together {total:.2f} cores, {total / CORES:.0%} of {CORES}. Rounds of all groups, s: {rounds}."
     yield ""
     yield from _scraped(large, sizes[1])
     yield ""
@@ -200,6 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sidecars", type=int, default=1, help="of each version")
     parser.add_argument("--step", type=float, default=30.0, help="seconds between scrapes")
     parser.add_argument("--pace", type=float, default=5.0, help="seconds per model from round to round")
+    parser.add_argument("--rounds", type=int, default=3, help="that are measured; their median counts")
     parser.add_argument("--further", action="store_true", help="with the rules that nothing shipped reads")
     asked = parser.parse_args(arguments)
     groups = measured_groups(asked.further)
@@ -207,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for models in asked.models:
         fleet = Fleet(models, asked.sidecars, history=3900.0, step=asked.step, names=names_read(groups))
         with tempfile.TemporaryDirectory() as folder:
-            costs.append(evaluated(Path(folder), fleet, groups, asked.pace))
+            costs.append(evaluated(Path(folder), fleet, groups, asked.pace, asked.rounds))
     small, large = costs
     few, many = asked.models
     print("\n".join(report(fleet, small, large, (few, many), asked.scaled, groups)))
