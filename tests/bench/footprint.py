@@ -1,24 +1,26 @@
 """What the exporter takes from the machine beside it: memory up to 10 million records, CPU at steady rates.
 
-Run as `python tests/bench/footprint.py [growth|trickle] [--records ...] [--rates ...] [--table]`. The real
+Run as `python tests/bench/footprint.py [growth|trickle|floor] [--records ...] [--rates ...] [--table]`. The real
 command with HTTP, a state file, a reference of 25 features, 4 versions, late labels and a log that is rotated.
 
 `growth`: the log is written as fast as the exporter reads it. Its clock runs 20 times as fast, so that the windows of 5
 minutes and an hour are full when the first million is counted; what grows after that grows with the traffic. The figure
 is the most that was ever resident (VmHWM). `trickle`: CPU of the second half of the time, real clock, default flags,
-scraped every 15 seconds as Prometheus does.
+scraped every 15 seconds as Prometheus does. `floor`: what is resident before a line is read, library by library.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from contextlib import closing
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -42,6 +44,20 @@ SLOW = 0.7
 CHUNK, CHUNKS_AHEAD, ROTATE_BYTES = 10_000, 20, 700_000_000
 LONGEST_WAIT, MOST_STEPS = 600.0, 20
 COUNTED = "mlcanary_predictions_total"
+LIBRARIES = (
+    ("Python alone", ""),
+    ("numpy", "numpy"),
+    ("asyncio, ssl and aiohttp", "asyncio ssl aiohttp.web"),
+    ("msgspec, click, PyYAML, psutil, bcrypt", "msgspec click yaml psutil bcrypt"),
+    ("the exporter", "mlcanary.cli.exporter"),
+)
+IMPORTING = """
+import importlib, mmap, sys
+for names in sys.argv[1:]:
+    [*map(importlib.import_module, names.split())]
+    print(int(open("/proc/self/statm").read().split()[1]) * mmap.PAGESIZE / 1e6)
+"""
+FLOOR_ROUNDS = 5
 
 
 def growth(directory: Path, records: tuple[int, ...] = RECORDS, full: float = WINDOWS_FULL_SECONDS) -> dict[str, Any]:
@@ -125,6 +141,28 @@ def _scrape(exporter: ExporterProcess) -> None:
         answer.read()
 
 
+def floor() -> dict[str, float]:
+    """MB resident after each import of a fresh Python, in turn; medians of FLOOR_ROUNDS."""
+    command = [sys.executable, "-c", IMPORTING, *(names for _, names in LIBRARIES)]
+    rounds = [subprocess.check_output(command, text=True).split() for _ in range(FLOOR_ROUNDS)]
+    titles = (title for title, _ in LIBRARIES)
+    return {title: median(map(float, taken)) for title, taken in zip(titles, zip(*rounds, strict=True), strict=True)}
+
+
+def floor_lines(found: dict[str, float]) -> list[str]:
+    """`floor` as lines of Markdown."""
+    return [
+        "What is resident before the first line is read, MB:",
+        "",
+        "| imported one after the other | MB |",
+        "|---|---|",
+        *(f"| {title} | {taken:.1f} |" for title, taken in found.items()),
+        "",
+        "The goal of 60 MB comes from a prototype without HTTP, configuration and formats.",
+        "",
+    ]
+
+
 def growth_lines(found: dict[str, Any]) -> list[str]:
     """`growth` as lines of Markdown."""
     first, last = min(found["peak"]), max(found["peak"])
@@ -153,7 +191,7 @@ def trickle_lines(found: list[dict[str, float]]) -> list[str]:
 def main() -> None:
     """Measure what is asked for; one JSON object each."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="?", choices=["growth", "trickle"])
+    parser.add_argument("what", nargs="?", choices=["growth", "trickle", "floor"])
     parser.add_argument("--records", type=int, nargs="+", default=list(RECORDS))
     parser.add_argument("--full", type=float, default=WINDOWS_FULL_SECONDS)
     parser.add_argument("--rates", type=int, nargs="+", default=list(RATES))
@@ -161,10 +199,12 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        if given.what != "trickle":
+        if given.what in (None, "floor"):
+            print("\n".join(floor_lines(floor())) if given.table else json.dumps(floor()), flush=True)
+        if given.what in (None, "growth"):
             grown = growth(Path(name), tuple(given.records), given.full)
             print("\n".join(growth_lines(grown)) if given.table else json.dumps(grown), flush=True)
-        if given.what != "growth":
+        if given.what in (None, "trickle"):
             steady = [trickle(Path(name), rate, given.seconds) for rate in given.rates]
             print("\n".join(trickle_lines(steady) if given.table else map(json.dumps, steady)), flush=True)
 
