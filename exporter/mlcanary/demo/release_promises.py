@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mlcanary.demo.release_record import Record, Span, Taken
-from mlcanary.demo.verdict import VERDICT_ALERT, Check
+from mlcanary.demo.verdict import VERDICT_ALERT, Check, listed, weights_told
 from mlcanary.handler.core.judgement import Word
 from mlcanary.handler.core.machines import ReleaseState
 
@@ -81,7 +81,7 @@ def _good_checks(found: ReleaseEvidence) -> tuple[Check, ...]:
         Check(
             good.state == ReleaseState.PROVEN and not found.early_alerts,
             f"{good.candidate} is the proven version, and no alert asked for a rollback",
-            f"{good.state}; alerts: {_listed(found.early_alerts)}",
+            f"{good.state}; alerts: {listed(found.early_alerts)}",
         ),
     )
 
@@ -98,7 +98,7 @@ def _bad_checks(found: ReleaseEvidence) -> tuple[Check, ...]:
         Check(
             found.late_alerts == {VERDICT_ALERT},
             "the judge's alert stopped it, and no other asked for a rollback",
-            _listed(found.late_alerts),
+            listed(found.late_alerts),
         ),
         Check(
             bad.state == ReleaseState.ROLLED_BACK and found.outcome == "resolved",
@@ -110,7 +110,7 @@ def _bad_checks(found: ReleaseEvidence) -> tuple[Check, ...]:
             and found.weights.get(found.good.candidate, 0) > 0
             and not any(weight for version, weight in found.weights.items() if version != found.good.candidate),
             f"{found.good.candidate} has all traffic again, and {bad.candidate} answered nothing after the effect",
-            f"weights {_weights(found.weights)}; {'no effect' if late is None else late}",
+            f"weights {weights_told(found.weights)}; {'no effect' if late is None else late}",
         ),
         Check(
             found.refusal is not None and "quarantined" in found.refusal,
@@ -139,7 +139,7 @@ def _both_checks(found: ReleaseEvidence) -> tuple[Check, ...]:
         Check(
             bool(found.good.confirmed) and not blind,
             f"no step but the first without evidence: {found.step_trials} requests judged in the one before",
-            _listed(frozenset(blind)) if blind else f"{steps} steps",
+            listed(frozenset(blind)) if blind else f"{steps} steps",
         ),
         Check(
             found.verified and found.audit_rows > 0,
@@ -184,11 +184,3 @@ def _percents(percents: Sequence[int]) -> str:
 
 def _shares(spans: Sequence[Span]) -> str:
     return ", ".join(f"{span.share:.1%} of {span.everybody:,}" for span in spans) or "none"
-
-
-def _listed(names: frozenset[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
-
-
-def _weights(weights: Mapping[str, int]) -> str:
-    return ", ".join(f"{version} {weight}" for version, weight in sorted(weights.items())) or "not readable"

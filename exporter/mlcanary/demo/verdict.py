@@ -53,11 +53,11 @@ def bug_checks(evidence: Evidence, *, canary: str) -> tuple[Check, ...]:
     """The promises of a run with a bug. `canary` is its version, the key in `weights`."""
     late = evidence.canary_after_effect
     return (
-        Check(Verdict.ROLLBACK in evidence.verdicts, "the judge's verdict was rollback", _listed(evidence.verdicts)),
+        Check(Verdict.ROLLBACK in evidence.verdicts, "the judge's verdict was rollback", listed(evidence.verdicts)),
         Check(
             evidence.fired == evidence.alerts == {VERDICT_ALERT},
             "the alert fired, and no other asked for a rollback",
-            _listed(evidence.alerts | evidence.fired),
+            listed(evidence.alerts | evidence.fired),
         ),
         Check(
             evidence.effects == 1 and evidence.audited_effects == 1,
@@ -67,7 +67,7 @@ def bug_checks(evidence: Evidence, *, canary: str) -> tuple[Check, ...]:
         Check(
             evidence.weights.get(canary) == 0 and sum(evidence.weights.values()) > 0,
             "HAProxy itself says that the canary gets nothing",
-            _weights(evidence.weights),
+            weights_told(evidence.weights),
         ),
         Check(
             evidence.outcome == "resolved",
@@ -89,12 +89,12 @@ def healthy_checks(evidence: Evidence, *, initial_weights: Mapping[str, int]) ->
         Check(
             bool(evidence.verdicts) and Verdict.ROLLBACK not in evidence.verdicts,
             "the judge never asked for a rollback",
-            _listed(evidence.verdicts),
+            listed(evidence.verdicts),
         ),
         Check(
             not evidence.alerts,
             'no alert with action="rollback" became pending',
-            _listed(evidence.alerts),
+            listed(evidence.alerts),
         ),
         Check(
             evidence.effects == 0 and evidence.audited_effects == 0,
@@ -104,7 +104,7 @@ def healthy_checks(evidence: Evidence, *, initial_weights: Mapping[str, int]) ->
         Check(
             dict(evidence.weights) == dict(initial_weights),
             "HAProxy still has the weights of the release",
-            _weights(evidence.weights),
+            weights_told(evidence.weights),
         ),
         _traffic_check(evidence),
     )
@@ -118,9 +118,11 @@ def _traffic_check(evidence: Evidence) -> Check:
     )
 
 
-def _listed(names: frozenset[str]) -> str:
+def listed(names: frozenset[str]) -> str:
+    """As the figure of a check."""
     return ", ".join(sorted(names)) or "none"
 
 
-def _weights(weights: Mapping[str, int]) -> str:
+def weights_told(weights: Mapping[str, int]) -> str:
+    """As the figure of a check."""
     return ", ".join(f"{version} {weight}" for version, weight in sorted(weights.items())) or "not readable"
