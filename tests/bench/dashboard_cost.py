@@ -5,7 +5,7 @@ model is written (see `fleet.py`), and what a judge and a handler say of every m
 rules records. Then, while no rule is evaluated, every query of every panel is asked at the 240 points that Grafana asks
 for whatever the time range: for one model and all its versions where the dashboard chooses a model, else for all
 models. Three times, of which the median counts; the goal is a second for the slowest. Panels that show nothing are
-named with what they say instead.
+named with what they say instead. `--url` asks a Prometheus that runs, as that of a kept demo, in place of a fleet.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice, product
 from pathlib import Path
@@ -103,9 +103,9 @@ def go_on(url: str, fleet: Fleet, end: float) -> None:
             body.send(url, np.array([float(one.at(done + k)) for one in series]), end + k * fleet.step)
 
 
-def asked(url: str, span: tuple[float, float], model: str) -> Iterator[Answer]:
-    """Every query of every panel."""
-    view = View(url, {**CHOICE, "model": model, "feature": "number_00"}, *span)
+def asked(url: str, span: tuple[float, float], choice: Mapping[str, str]) -> Iterator[Answer]:
+    """Every query of every panel; `choice`: of the variables, where it is not what the dashboards begin with."""
+    view = View(url, {**CHOICE, **choice}, *span)
     for path in sorted(BOARDS.glob("*.json")):
         for panel in json.loads(path.read_text())["panels"]:
             for target in panel.get("targets", ()):
@@ -121,10 +121,10 @@ def asked(url: str, span: tuple[float, float], model: str) -> Iterator[Answer]:
                 yield Answer(path.stem, query, median(taken), series, empty)
 
 
-def report(models: int, found: list[Answer]) -> Iterator[str]:
+def report(whose: str, found: list[Answer]) -> Iterator[str]:
     """Markdown."""
     ranked = sorted(found, key=lambda answer: -answer.seconds)
-    yield f"{len(found)} queries at {POINTS} points, {models} models; goal: the slowest under {GOAL:g} s."
+    yield f"{len(found)} queries at {POINTS} points, {whose}; goal: the slowest under {GOAL:g} s."
     yield ""
     yield "| dashboard | panel (query) | seconds | series |"
     yield "| --- | --- | --- | --- |"
@@ -137,16 +137,13 @@ def report(models: int, found: list[Answer]) -> Iterator[str]:
         yield f"- {board} / {query}: {empty}"
 
 
-def main() -> int:
-    """Print the report; 1 if a panel is too slow."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--models", type=int, default=300)
-    given = parser.parse_args()
-    fleet = Fleet(models=given.models, sidecars=1, history=600.0, step=60.0, names=names_read())
+def of_fleet(models: int) -> list[Answer]:
+    """Every query on a Prometheus with a fleet of its own."""
+    fleet = Fleet(models=models, sidecars=1, history=600.0, step=60.0, names=names_read())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print("writing the history ...", file=sys.stderr, flush=True)
-        end = time.time() + WRITING_SECONDS * given.models
+        end = time.time() + WRITING_SECONDS * models
         write_blocks(folder / "data", fleet, end, said_beside(fleet, end))
         print(f"... {end - time.time():.0f} s too early", file=sys.stderr, flush=True)
         time.sleep(max(0.0, end - time.time() + 1.0))  # nothing is recorded before the end of a block
@@ -160,8 +157,23 @@ def main() -> int:
             (folder / "prometheus.yml").write_text("{}")  # hurried as they are, the rules would take both cores
             urllib.request.urlopen(urllib.request.Request(f"{url}/-/reload", method="POST"), timeout=60).close()
             span = (end + RECORDED - LOOKED_AT, end + RECORDED)
-            found = list(asked(url, span, fleet.model(7 % given.models)))
-    print("\n".join(report(given.models, found)))
+            return list(asked(url, span, {"model": fleet.model(7 % models), "feature": "number_00"}))
+
+
+def main() -> int:
+    """Print the report; 1 if a panel is too slow."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=int, default=300)
+    parser.add_argument("--url", help="a Prometheus that runs, as a kept demo's, in place of a fleet")
+    parser.add_argument("--minutes", type=float, default=3.0, help="of that Prometheus, up to now")
+    parser.add_argument("--var", action="append", default=[], metavar="NAME=VALUE", help="a variable of the dashboards")
+    given = parser.parse_args()
+    if given.url:
+        span = (time.time() - 60.0 * given.minutes, time.time())
+        found, whose = list(asked(given.url, span, dict(each.split("=", 1) for each in given.var))), given.url
+    else:
+        found, whose = of_fleet(given.models), f"{given.models} models"
+    print("\n".join(report(whose, found)))
     return int(max(answer.seconds for answer in found) >= GOAL)
 
 
