@@ -134,6 +134,13 @@ def test_what_is_proposed_loads_and_reads_every_line(shape: Callable[[int, float
     assert (predictions, rejects) == (len(reading.predictions), 0)
 
 
+def test_outcomes_in_the_file_of_their_predictions_are_joined(tmp_path: Path) -> None:
+    lines = [amount(i, p) for i, p in NUMBERS] + [{"id": f"r{i}", "ts": START + 90, "actual": i} for i in range(50)]
+    found = diagnosed(tmp_path, records(lines))
+    assert "id: id   # 60 different values in 110; lines of outcomes repeat them" in found.yaml
+    assert replayed(found, tmp_path) == (60, 50, 0)
+
+
 def test_amounts_make_it_a_regression(tmp_path: Path) -> None:
     found = diagnosed(tmp_path, records(amount(i, p) for i, p in NUMBERS))
     assert found.readings[0].task is Task.REGRESSION

@@ -126,6 +126,24 @@ def test_label_lines_and_events_by_a_mapping() -> None:
     assert records == [Label("7", 1793520000.0, None, None, "purchase", 59.9)]
 
 
+@pytest.mark.parametrize("features", ["row", {"age": "row.age"}])
+def test_predictions_and_outcomes_may_share_a_file_without_a_kind(features: object) -> None:
+    mapping = {"id": "order", "features": features, "score": "p", "label": "churned", "event": "did", "status": "code"}
+    answered = {"order": 7, "row": {"age": 41}, "p": 0.7}
+    lines = [answered, {**answered, "order": 8, "churned": 1}, {"order": 7, "churned": 0}, {"order": 7, "did": "click"}]
+    failed = {"order": 9, "code": 500, "churned": 1}
+    records, rejects = decoded("mapping", [*lines, failed], mapping=mapping)
+    assert rejects == []
+    kinds = [(type(record).__name__, record.id, record.label) for record in records]
+    assert kinds == [
+        ("Prediction", "7", None),
+        ("Prediction", "8", "1"),
+        ("Label", "7", "0"),
+        ("Label", "7", None),
+        ("Prediction", "9", "1"),
+    ]
+
+
 def test_csv_lines_with_a_header_quotes_and_ids_that_look_like_numbers() -> None:
     lines = [b"id,age,note,p", b'007,41,"a,b",0.7', b"8,,x,0.1\r"]
     found = predictions(list(lines), csv=["id", "age", "note", "p"], id="id", features=["age", "note"], score="p")

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from mlcanary.doctor.guessed_answers import Claims, answers, features
+from mlcanary.doctor.guessed_answers import TRUTH, Claims, answers, features
 from mlcanary.doctor.paths import Outline, Place, is_time, mostly, outline_of
 from mlcanary.doctor.tables import Oddity, table_of, time_format, time_oddity
 from mlcanary.formats.contract import FormatOptions
@@ -123,11 +123,16 @@ def _best(claims: Claims, test: Callable[[Place], int | None]) -> Place | None:
 
 
 def _id(claims: Claims) -> tuple[Place, str] | None:
+    """What differs from line to line, and from one prediction to the next where lines of outcomes repeat it."""
+    places = claims.outline.places.values()
+    outcomes = {number for place in places if set(place.words) & (TRUTH | {"event"}) for number, _ in place.values}
+
     def rank(place: Place) -> int | None:
         values, words = place.plain, place.words
         if not place.scalar or not all(isinstance(v, str | int) and not isinstance(v, bool) for v in values):
             return None
-        if place.different < 0.9 * len(values) or mostly(map(is_time, values)):
+        different = len({(number in outcomes, value) for number, value in place.values if value not in (None, "")})
+        if different < 0.9 * len(values) or mostly(map(is_time, values)):
             return None
         if words in (("id",), ("uuid",)):
             return 0 if not place.parent else 3
@@ -136,13 +141,14 @@ def _id(claims: Claims) -> tuple[Place, str] | None:
             owned = any(run.startswith(owner) for owner in _OWNERS)
             return None if owned else 1 if run.startswith(_ID_WORDS) else 4 if words[0] == "trace" else 2
         keyed = all(isinstance(v, str) and len(v) < 64 and not set(v) & set(" {[") for v in values)
-        return 5 if keyed and len(values) >= _ENOUGH and place.different == len(values) else None
+        return 5 if keyed and len(values) >= _ENOUGH and different == len(values) else None
 
     place = _best(claims, rank)
     if place is None:
         return None
     doubt = "" if "".join(place.words).endswith(_ID_ENDS) else "decide: the name does not say so; "
-    return place, f"{doubt}{place.different} different values in {len(place.plain)}"
+    twice = "; lines of outcomes repeat them" if place.different < 0.9 * len(place.plain) else ""
+    return place, f"{doubt}{place.different} different values in {len(place.plain)}{twice}"
 
 
 def _ts(claims: Claims) -> tuple[Place, str] | None:

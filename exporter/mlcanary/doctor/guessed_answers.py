@@ -11,7 +11,7 @@ from mlcanary.doctor.paths import Outline, Place, mostly, words_of
 _SCORE = {"score", "scores", "prob", "probs", "proba", "probability", "probabilities", "confidence", "likelihood", "p"}
 _ANSWER = {"prediction", "predictions", "predicted", "pred", "preds", "decision", "yhat", "class", "classes"}
 _ANSWERED = _ANSWER | {"output", "outputs", "response", "result", "results", "answer", "out"}
-_TRUTH = {"label", "labels", "target", "truth", "actual", "outcome", "groundtruth", "true", "churned", "clicked"} | {
+TRUTH = {"label", "labels", "target", "truth", "actual", "outcome", "groundtruth", "true", "churned", "clicked"} | {
     *("converted", "purchased", "defaulted", "y"),
 }
 _FEATURES = {"features", "feature", "inputs", "input", "instances", "x", "data", "attributes", "params", "request"} | {
@@ -67,7 +67,7 @@ def answers(claims: Claims) -> None:
             _answer(claims, place)
     for place in list(claims.free()):
         words = place.words
-        truth = set(words) & _TRUTH and not set(words) & _ANSWER and "label" not in claims.mapping
+        truth = set(words) & TRUTH and not set(words) & _ANSWER and "label" not in claims.mapping
         if truth and place.scalar and place.plain and place.different <= max(20, len(place.plain)):
             claims.take("label", (place, "the true outcome; the class or number that came true"))
     event = next((p for p in claims.free() if p.key in ("event", "event_type", "action") and p.different <= 20), None)

@@ -9,7 +9,8 @@ mapping:
 # request: body.in                              # or bodies of a known shape, see `payloads`, with feature_names,
 # response: body.out                            # class_names and output beside them
 
-Guarantee: one line gives the rows of its batch or rejects; see `json_path` for paths and `batch` for batches. Options
+Guarantee: one line gives the rows of its batch or rejects; without `kind`, a line with an `id` and what came true, but
+without anything of a prediction, is a label; see `json_path` for paths and `batch` for batches. Options
 that cannot be used are told when the format is made, by the key and what is allowed there.
 """
 
@@ -41,6 +42,7 @@ _OTHER = (
     *_PAYLOADS,
 )
 _OK = "200"
+_OUTCOME, _ANSWER = frozenset({"label", "event"}), frozenset({"score", "prediction", "scores", "items"})
 
 
 class MappingFormat:
@@ -87,6 +89,8 @@ class MappingFormat:
             (columns if starred else shared)["features"] = features
         if not failed:
             self._check_payload(document, shared, columns)
+            if "kind" not in self._fields and _is_outcome({**shared, **columns}):
+                shared["kind"] = "label"
         yield from self._batches.rows(shared, columns, line)
 
     def take_dropped(self) -> Iterable[Reject]:
@@ -167,6 +171,17 @@ class _Features:
             raise Rejected(PAYLOAD, f"features of a batch differ in their number of rows: {sorted(count)}")
         rows = range(count.pop())
         return [{n: starred[n][i] if n in starred else value for n, (value, _) in values.items()} for i in rows], True
+
+
+def _is_outcome(values: Mapping[str, Any]) -> bool:
+    """Whether a line without a `kind` tells what came true, and nothing of what a model said.
+
+    >>> _is_outcome({"id": "r-1", "label": 1}), _is_outcome({"id": "r-1", "label": 1, "score": 0.7})
+    (True, False)
+    """
+    features = values.get("features")
+    seen = any(value is not None for value in features.values()) if isinstance(features, dict) else bool(features)
+    return "id" in values and not seen and bool(values.keys() & _OUTCOME) and not values.keys() & _ANSWER
 
 
 def named(values: Any, names: tuple[str, ...] | None) -> Any:
