@@ -39,8 +39,12 @@ TRICKLE_SECONDS, TICK = 120.0, 0.25
 SCRAPE_SECONDS = 15.0
 PROMETHEUS = {"Accept": "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "gzip"}
 FASTER, WINDOWS_FULL_SECONDS, PUBLISH = 20, 190.0, "250ms"
-SLOW = 0.7
-"""Part of the first records that come slowly; the others at the pace of all that follow, which takes larger blocks."""
+SLOW = 0.2
+"""Part of the first records that come slowly, while windows fill; the others at the pace of all that follow.
+
+That pace takes larger blocks, and a page may fall together with one: the most that was ever resident is found only by
+looking for some seconds at it.
+"""
 CHUNK, CHUNKS_AHEAD, ROTATE_BYTES = 10_000, 20, 700_000_000
 LONGEST_WAIT, MOST_STEPS = 600.0, 20
 COUNTED = "mlcanary_predictions_total"
