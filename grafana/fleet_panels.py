@@ -31,7 +31,7 @@ _OURS = f'{PLACE}, alertstate="firing", alertname=~"MLCanary.*", alertname!="MLC
 _FIRING, _FIRING_OF_MODELS = f"ALERTS{{{_OURS}}}", f'ALERTS{{{_OURS}, model!=""}}'
 _ALARM = ((None, "green"), (1.0, "red"))
 _COUNT = ((None, "semi-dark-blue"),)
-_PSI = over_hour(f"{FEATURE}psi", PLACE)
+_PSI, _PSI_MAX = over_hour(f"{FEATURE}psi", PLACE), over_hour("model_version:mlcanary_feature:psi_max", PLACE)
 
 
 def _recorded(name: str) -> str:
@@ -120,7 +120,7 @@ def models() -> list[Json]:
             ("requests/s", "none", f"sum by ({BY_MODEL}) ({_recorded(f'{PREDICTIONS}rate')})"),
             ("failed", "percentunit", _recorded(f"{ERRORS}ratio")),
             ("coverage", "percentunit", f"min by ({BY_MODEL}) ({_recorded(COVERAGE)})"),
-            ("PSI", "none", _PSI),
+            ("PSI", "none", _PSI_MAX),
             ("alerts", "none", f"count by ({BY_MODEL}) ({_FIRING_OF_MODELS})"),
             shown=("namespace", "model"),
             overrides=(
@@ -167,7 +167,7 @@ def trends() -> list[Json]:
             "Drift",
             "Population stability index of the feature that drifts most, of the ten models where it is largest.",
             "none",
-            query(top(lambda at: f"max by ({BY_MODEL}) ({_PSI}{at})", BY_MODEL), by_name),
+            query(top(lambda at: f"max by ({BY_MODEL}) ({_PSI_MAX}{at})", BY_MODEL), by_name),
             width=12,
             min=0,
         ),

@@ -103,6 +103,7 @@ OTHER_FILES: Mapping[str, tuple[tuple[str, Mapping[str, int]], ...]] = {
         (objectives.RATES + objectives.SLOW.lstrip(), BURN),
         (objectives.SLOW, LONG),
     ),
+    "canary": ((drift.FURTHEST, {"1h": WINDOWS["1h"]}),),
     "business": ((drops.TEXT, {"1h": WINDOWS["1h"]}),),
     "long": (("".join(module.TEXT for module in (traffic, quality)) + business.ARRIVED, LONG),),
 }

@@ -261,3 +261,9 @@ TEXT = (
     + "# The canary against the live baseline, where the world itself may have moved."
     + _with(_DISTRIBUTION + _AGAINST, _BASELINE)
 )
+
+FURTHEST = """
+# Of the feature that drifts most: what dashboards of hundreds of models read over a range of time.
+model_version:mlcanary_feature:psi_max<W> :=
+    max without (feature) (model_version_feature:mlcanary_feature:psi<W>)
+"""

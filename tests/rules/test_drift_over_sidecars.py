@@ -122,8 +122,12 @@ def test_the_recorded_quantile_of_the_largest_bin_change_is_a_little_under_the_e
 def _against_reference(rows: Sequence[Prediction], window: str) -> Iterator[Expected]:
     answered = [p for p in rows if p.error is None]
     counts = _counts(answered)
+    version = {"model": "clicks", "version": rows[0].key.version}
+    if window == "1h":
+        furthest = max(of_any_kind(counts[name], reference.counts)["psi"] for name, reference in _watched().items())
+        yield Expected("model_version:mlcanary_feature:psi_max1h", furthest, version)
     for feature, reference in _watched().items():
-        of = {"model": "clicks", "version": rows[0].key.version, "feature": feature}
+        of = {**version, "feature": feature}
         live = counts[feature]
         yield Expected(f"model_version_feature:mlcanary_feature_bin:count{window}", live.sum(), of)
         yield from _figures(live, reference.counts, feature, "", window, of)
