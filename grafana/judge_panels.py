@@ -109,6 +109,7 @@ def _grounds() -> list[Json]:
             "What suspends decisions: 1 while it does.",
             "none",
             query(f"{per('gate', 'gate')} > 0", "{{version}} {{gate}}"),
+            noValue="No gate suspends decisions in this time range, or no judge says anything of the chosen versions.",
             min=0,
             max=1,
             lineInterpolation="stepAfter",

@@ -133,7 +133,7 @@ def panel(kind: str, title: str, description: str, width: int, height: int, quer
 def lines(
     title: str, description: str, unit: str, *queries: Json, width: int = 8, height: int = 9, **custom: Any
 ) -> Json:
-    """Lines over time."""
+    """Lines over time. `noValue`: why this panel alone may be empty, where its section cannot tell."""
     limits = {
         "matcher": {"id": "byRegexp", "options": "/^limit/"},
         "properties": [
@@ -143,7 +143,7 @@ def lines(
             {"id": "custom.lineWidth", "value": 1},
         ],
     }
-    bounds: dict[str, object] = {key: custom.pop(key) for key in ("min", "max", "decimals") if key in custom}
+    bounds: dict[str, object] = {key: custom.pop(key) for key in ("min", "max", "decimals", "noValue") if key in custom}
     defaults = {
         "unit": unit,
         "color": {"mode": "palette-classic-by-name"},

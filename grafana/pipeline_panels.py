@@ -191,6 +191,7 @@ def judges() -> list[Json]:
             "Steps of counters that were not judged, per second, by reason.",
             "ops",
             query(per_second("mlcanary_judge_steps_skipped_total", "reason"), "{{reason}}"),
+            noValue="No step was left out in this time range, or no judge is in reach.",
             width=6,
             min=0,
         ),
