@@ -177,13 +177,16 @@ def test_a_disk_that_takes_a_part_gets_whole_lines_and_the_rest_later(tmp_path: 
     sink.close()
 
 
+# The disk takes less than one queue of records, so that it is full even where the writing thread ran once, at the end.
 FULL = """
-import json, resource, sys
+import json, resource, sys, time
 from mlcanary.client import Client
-resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, resource.RLIM_INFINITY))
 client = Client(sys.argv[1], capacity=100, interval=0.001, close_timeout=0.2)
 answers = [client.prediction({"x": i}, id=f"r-{i}", score=0.5) for i in range(5000)]
-client.flush(0.3)
+end = time.monotonic() + 20
+while not client.stats().failures and time.monotonic() < end:
+    client.flush(0.05)
 full = client.stats()
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 drained = client.flush(10)
