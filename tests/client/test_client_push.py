@@ -195,7 +195,9 @@ begun = time.monotonic()
 for i in range(500):
     client.prediction({"x": i})
 served = time.monotonic() - begun
-client.flush(0.2)
+end = time.monotonic() + 20
+while not client.stats().failures and time.monotonic() < end:
+    client.flush(0.05)
 begun = time.monotonic()
 client.close()
 stats = client.stats()
