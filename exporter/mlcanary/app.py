@@ -23,7 +23,7 @@ from mlcanary.exposition.peers import PeerReader
 from mlcanary.exposition.readers import Readers
 from mlcanary.exposition.web import exporter_application
 from mlcanary.inputs import Feed
-from mlcanary.lean import HeapTrim, keep_lean
+from mlcanary.lean import SpareMemory, keep_lean
 from mlcanary.push.receiver import Receiver
 from mlcanary.push.settings import require_safe_exposure
 from mlcanary.push.spools import open_spools
@@ -110,7 +110,7 @@ class IngestThread(threading.Thread):
 
     def _loop(self) -> None:
         engine, readers = self._engine, self._readers
-        made, took, heap = -math.inf, 0.0, HeapTrim()
+        made, took, spare = -math.inf, 0.0, SpareMemory()
         due = time.monotonic() + min(readers.interval, 1.0)  # a first page soon, also while a backlog is being read
         while True:
             while self._orders:
@@ -122,7 +122,7 @@ class IngestThread(threading.Thread):
                 engine.publish()
                 made = time.monotonic()
                 took = made - begun
-                heap.at(made)
+                spare.give_back(made)
             if made >= 0.0:
                 due = readers.due(made, took)  # each time: a reader may have come or gone
             if stop_by is not None and (not more or time.monotonic() >= stop_by):

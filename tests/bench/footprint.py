@@ -3,15 +3,17 @@
 Run as `python tests/bench/footprint.py [growth|trickle|floor] [--records ...] [--rates ...] [--table]`. The real
 command with HTTP, a state file, a reference of 25 features, 4 versions, late labels and a log that is rotated.
 
-`growth`: the log is written as fast as the exporter reads it. Its clock runs 20 times as fast, so that the windows of 5
-minutes and an hour are full when the first million is counted; what grows after that grows with the traffic. The figure
-is the most that was ever resident (VmHWM). `trickle`: CPU of the second half of the time, real clock, default flags,
-scraped every 15 seconds as Prometheus does. `floor`: what is resident before a line is read, library by library.
+`growth`: a steady flow. The exporter's clock runs 80 times as fast, so that its window of an hour is full when the
+first million is counted; what grows after that grows with the traffic. The figures are the most that was ever resident
+(VmHWM) and what is resident as a rule, in the median of a million records. `trickle`: CPU of the second half of the
+time, real clock, default flags, scraped every 15 seconds as Prometheus does. `floor`: what is resident before a line
+is read, library by library.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import subprocess
 import sys
@@ -38,15 +40,11 @@ RATES = (0, 100, 1000, 10_000)
 TRICKLE_SECONDS, TICK = 120.0, 0.25
 SCRAPE_SECONDS = 15.0
 PROMETHEUS = {"Accept": "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "gzip"}
-FASTER, WINDOWS_FULL_SECONDS, PUBLISH = 20, 190.0, "250ms"
-SLOW = 0.2
-"""Part of the first records that come slowly, while windows fill; the others at the pace of all that follow.
-
-That pace takes larger blocks, and a page may fall together with one: the most that was ever resident is found only by
-looking for some seconds at it.
-"""
-CHUNK, CHUNKS_AHEAD, ROTATE_BYTES = 10_000, 20, 700_000_000
-LONGEST_WAIT, MOST_STEPS = 600.0, 20
+FASTER, PUBLISH, PACE = 80, "250ms", 20_000.0
+"""The hour's window is full after 45 s, before the first million is written at this pace; at the full pace, which
+takes larger blocks, a million is over too soon for its level to be seen."""
+CHUNK, DELAY, KINDS, CHUNKS_BETWEEN, ROTATE_BYTES = 1000, 10, 120, 100, 700_000_000
+LONGEST_WAIT, STEP = 600.0, 1_000_000
 COUNTED = "mlcanary_predictions_total"
 LIBRARIES = (
     ("Python alone", ""),
@@ -64,45 +62,52 @@ for names in sys.argv[1:]:
 FLOOR_ROUNDS = 5
 
 
-def growth(directory: Path, records: tuple[int, ...] = RECORDS, full: float = WINDOWS_FULL_SECONDS) -> dict[str, Any]:
-    """Peak MB when each number of records is counted, and at steps between; `full`: seconds for the first."""
+def growth(directory: Path, records: tuple[int, ...] = RECORDS, pace: float = PACE) -> dict[str, Any]:
+    """MB resident at most when each number of records is counted, and as a rule (median) before each step of a million.
+
+    `pace`: records a second. The level is that of the last million less that of the million after the first number.
+    """
     profile = directory / "profile.json"
     write_reference(profile)
-    traffic = Traffic(CHUNK, 1, span_ms=CHUNK, kinds=12)
+    traffic = Traffic(CHUNK, DELAY, span_ms=CHUNK, kinds=KINDS)
     start_ms = round(time.time() * 1000) - max(records) - CHUNK
     flags = ["--log.path", str(directory / "log.jsonl"), "--reference.path", str(profile)]
     flags += ["--state.path", str(directory / "state"), "--publish.interval", PUBLISH, "--poll.interval", PUBLISH]
     entry = (str(HERE / "fast_exporter.py"), str(FASTER))
-    found: dict[str, Any] = {"peak": {}, "resident": {}, "seconds": {}}
+    found: dict[str, Any] = {"peak": {}, "level": {}, "seconds": {}}
     with (
         closing(GrowingLog(directory / "log.jsonl", 2)) as log,
         ExporterProcess(*flags, log=directory / "exporter.log", entry=entry) as exporter,
     ):
-        begun = time.monotonic()
-        steps = range(min(records), max(records), max(min(records), max(records) // MOST_STEPS))
-        for goal in sorted({*records, *steps}):
-            slowly = full / max(1, goal // CHUNK) / SLOW if goal == min(records) else 0.0
+        begun, seen = time.monotonic(), []
+        for goal in sorted({*records, *range(min(records), max(records), STEP)}):
             while traffic.records < goal:
                 if log.size > ROTATE_BYTES:
                     log.rotate()
                 log.write(traffic.chunk(start_ms + traffic.written * CHUNK))
-                exporter.pause(slowly if traffic.records < SLOW * goal else 0.0)
-                if traffic.written % (CHUNKS_AHEAD // 2) == 0:
-                    _wait_for(exporter, traffic.records - CHUNKS_AHEAD * CHUNK)
+                exporter.pause(max(0.0, begun + traffic.records / pace - time.monotonic()))
+                seen.append(memory(exporter.pid).resident)
+                if traffic.written % CHUNKS_BETWEEN == 0:
+                    _wait_for(exporter, traffic.records - CHUNKS_BETWEEN * CHUNK)
             _wait_for(exporter, traffic.records)
             found["seconds"][goal] = round(time.monotonic() - begun, 1)
-            now = memory(exporter.pid)
-            found["peak"][goal], found["resident"][goal] = now.peak, now.resident
-            print(f"{goal:>12,} records, {now.resident:.1f} MB, at most {now.peak:.1f} MB", file=sys.stderr, flush=True)
-        found["counted"] = sum_of(exporter.get(), COUNTED) == traffic.records
-    found["slope"] = found["peak"][max(records)] - found["peak"][min(records)]
+            found["peak"][goal], found["level"][goal] = memory(exporter.pid).peak, median(seen)
+            seen.clear()
+            peak, level = found["peak"][goal], found["level"][goal]
+            print(f"{goal:>12,} records, {level:.1f} MB, at most {peak:.1f} MB", file=sys.stderr, flush=True)
+        found["counted"] = sum_of(_scrape(exporter), COUNTED) == traffic.records
+    first, last = min(records), max(records)
+    found["slope"] = {
+        "level": found["level"][last] - found["level"][min(goal for goal in found["level"] if goal > first)],
+        "peak": found["peak"][last] - found["peak"][first],
+    }
     return found
 
 
 def _wait_for(exporter: ExporterProcess, predictions: int) -> None:
     """Until so many are on the page; AssertionError if they are not in good time."""
     deadline = time.monotonic() + LONGEST_WAIT
-    while (counted := sum_of(exporter.get(), COUNTED)) < predictions:
+    while (counted := sum_of(_scrape(exporter), COUNTED)) < predictions:
         assert time.monotonic() < deadline, f"{counted:,.0f} of {predictions:,} predictions"
         exporter.pause(0.25)
 
@@ -138,11 +143,11 @@ def trickle(directory: Path, rate: int, seconds: float = TRICKLE_SECONDS) -> dic
     return {"rate": rate, "resident": resident, "cpu_percent": 100 * used / (passed - half[0]), "ready": ready}
 
 
-def _scrape(exporter: ExporterProcess) -> None:
-    """As Prometheus does, without a look at what comes."""
+def _scrape(exporter: ExporterProcess) -> str:
+    """The page as Prometheus asks for it, which is compressed."""
     request = urllib.request.Request(f"http://{exporter.address}/metrics", headers=PROMETHEUS)
     with urllib.request.urlopen(request, timeout=10) as answer:
-        answer.read()
+        return gzip.decompress(answer.read()).decode()
 
 
 def floor() -> dict[str, float]:
@@ -170,9 +175,12 @@ def floor_lines(found: dict[str, float]) -> list[str]:
 def growth_lines(found: dict[str, Any]) -> list[str]:
     """`growth` as lines of Markdown."""
     first, last = min(found["peak"]), max(found["peak"])
+    levels = ", ".join(f"{level:.1f}" for goal, level in found["level"].items() if goal > first)
     return [
-        f"Peak resident memory, windows of 5 minutes and an hour full: {found['peak'][first]:.1f} MB after {first:,} "
-        f"records, {found['peak'][last]:.1f} MB after {last:,}: {found['slope']:+.2f} MB (goals: 60 MB, +1 MB). "
+        f"At a steady {PACE:,.0f} records a second, windows full, MB resident, in the median of each million from "
+        f"{first:,} to {last:,} records: {levels}: {found['slope']['level']:+.2f} MB (goal: +1 MB). At most, after "
+        f"{first:,}: {found['peak'][first]:.1f} MB; after {last:,}: {found['peak'][last]:.1f} MB "
+        f"({found['slope']['peak']:+.2f} MB; goal: 60 MB). "
         f"{'Every' if found['counted'] else 'NOT every'} record was counted.",
         "",
     ]
@@ -197,7 +205,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("what", nargs="?", choices=["growth", "trickle", "floor"])
     parser.add_argument("--records", type=int, nargs="+", default=list(RECORDS))
-    parser.add_argument("--full", type=float, default=WINDOWS_FULL_SECONDS)
+    parser.add_argument("--pace", type=float, default=PACE)
     parser.add_argument("--rates", type=int, nargs="+", default=list(RATES))
     parser.add_argument("--seconds", type=float, default=TRICKLE_SECONDS)
     parser.add_argument("--table", action="store_true")
@@ -206,7 +214,7 @@ def main() -> None:
         if given.what in (None, "floor"):
             print("\n".join(floor_lines(floor())) if given.table else json.dumps(floor()), flush=True)
         if given.what in (None, "growth"):
-            grown = growth(Path(name), tuple(given.records), given.full)
+            grown = growth(Path(name), tuple(given.records), given.pace)
             print("\n".join(growth_lines(grown)) if given.table else json.dumps(grown), flush=True)
         if given.what in (None, "trickle"):
             steady = [trickle(Path(name), rate, given.seconds) for rate in given.rates]

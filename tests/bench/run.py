@@ -49,7 +49,6 @@ class Sizes:
     mtail_rows: int = 100_000
     naive_rows: int = 30_000
     growth: tuple[int, ...] = (1_000_000, 10_000_000)
-    full: float = 190.0
     trickle: float = 120.0
     runs: int = 200
     soak: tuple[str, ...] = ("--minutes", "30", "--rate", "20000")
@@ -61,7 +60,7 @@ class Sizes:
 
 
 SMALL = Sizes(
-    10_000, 1, 10_000, 5000, 12_000, (20_000, 40_000), 2.0, 8.0, 12,
+    10_000, 1, 10_000, 5000, 12_000, (20_000, 40_000), 8.0, 12,
     ("--seconds", "20", "--rate", "1000", "--rotate", "5", "--kill", "8", "--settle", "1", "--keep", "9"), ("500", "3"),
     ("5000", "1"), 2000, ("120", "1"), ("--models", "3"),
 )  # fmt: skip
@@ -91,7 +90,7 @@ def peers(sizes: Sizes) -> list[str]:
 
 def footprint(sizes: Sizes) -> list[str]:
     """Memory up to millions of records, CPU at steady rates."""
-    common = ("--table", "--full", sizes.full, "--seconds", sizes.trickle)
+    common = ("--table", "--seconds", sizes.trickle)
     return said("footprint.py", *common, "--records", *sizes.growth).splitlines()
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import subprocess
 import sys
+import weakref
 
 import pytest
+
+from mlcanary.lean import COLLECT_SECONDS, SpareMemory
 
 SCRIPT = """
 import ctypes, gc
@@ -45,10 +49,32 @@ def test_the_collector_rests_and_the_allocator_obeys_the_operator(
     assert done.stdout == f"10000 True {calls}\n"
 
 
+def test_what_went_in_a_cycle_is_gone_now_and_then() -> None:
+    class Mark:
+        pass
+
+    def cycle() -> weakref.ref[Mark]:
+        mark = Mark()
+        mark.__dict__["itself"] = mark
+        return weakref.ref(mark)
+
+    spare = SpareMemory()
+    gc.disable()
+    try:
+        left = []
+        for now in (0.0, COLLECT_SECONDS / 2, 1e6):
+            found = cycle()
+            spare.give_back(now)
+            left.append(found() is not None)
+    finally:
+        gc.enable()
+    assert left == [False, True, False]
+
+
 HOLES = """
 import ctypes
 from pathlib import Path
-from mlcanary.lean import TRIM_SECONDS, HeapTrim, keep_lean
+from mlcanary.lean import TRIM_SECONDS, SpareMemory, keep_lean
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -61,9 +87,9 @@ for address in taken:
     ctypes.memset(address, 1, 100_000)
 for address in taken[::2]:
     free(address)
-heap, seen = HeapTrim(), [resident()]
+spare, seen = SpareMemory(), [resident()]
 for now in (0.0, TRIM_SECONDS / 2, TRIM_SECONDS):
-    heap.at(now)
+    spare.give_back(now)
     seen.append(resident())
     if now == 0.0:
         for address in taken[1::4]:
