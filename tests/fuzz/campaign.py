@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import hashlib
 import importlib.util
 import logging
 import os
 import resource
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -24,13 +25,20 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import psutil
+
 from fuzz.mutations import LONGEST, mutated
 
 NAMES = ("lines", "engine", "bodies", "documents", "checkpoints")
 SEED = 1
 HANG_SECONDS = 60
 MOST_MEGABYTES = 1024
-"""Resident, with the instrumented code and all inputs that were kept: some 200 MB at the start."""
+"""Resident, where inputs are tried unguided."""
+MOST_TRACED_MEGABYTES = 4096
+"""The same where they are guided. atheris never gives back what a comparison in traced code yields, an array too: some
+10 kB an input. So whether our code grows is seen afterwards, on all inputs that were kept and without tracing."""
+ROUNDS, MOST_GROWN = 6, 8.0
+"""How often these are tried, and how many MB more may be resident after the last time than after the second one."""
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MODULE = ("-m", "fuzz.campaign")
@@ -74,25 +82,46 @@ def _guided(name: str, seconds: int, seed: int, folder: Path) -> None:
         if not _harmless(target, data, folder):
             os._exit(1)  # libFuzzer's own way out does not come by here
 
-    with tempfile.TemporaryDirectory(prefix="mlcanary-fuzz-") as corpus:
-        for i, data in enumerate(target.seeds):
-            (Path(corpus) / f"{i:04}").write_bytes(data)
-        words = Path(corpus + ".words")
-        words.write_text("".join('"' + "".join(f"\\x{b:02x}" for b in word) + '"\n' for word in target.words))
-        options: dict[str, object] = {
-            "seed": seed,
-            "max_total_time": seconds,
-            "timeout": HANG_SECONDS,
-            "rss_limit_mb": MOST_MEGABYTES,
-            "max_len": LONGEST,
-            "artifact_prefix": f"{folder}/{name}-",
-            "print_final_stats": 1,
-        }
-        if target.words:
-            options["dict"] = words
-        arguments = [sys.argv[0], *(f"-{key}={value}" for key, value in options.items()), corpus]
-        atheris.Setup(arguments, attempt, custom_mutator=mutate)
-        atheris.Fuzz()
+    corpus = _corpus(name, folder)
+    shutil.rmtree(corpus, ignore_errors=True)
+    corpus.mkdir()
+    for i, data in enumerate(target.seeds):
+        (corpus / f"{i:04}").write_bytes(data)
+    words = folder / f"{name}.words"
+    words.write_text("".join('"' + "".join(f"\\x{b:02x}" for b in word) + '"\n' for word in target.words))
+    options: dict[str, object] = {
+        "seed": seed,
+        "max_total_time": seconds,
+        "timeout": HANG_SECONDS,
+        "rss_limit_mb": MOST_TRACED_MEGABYTES,
+        "max_len": LONGEST,
+        "artifact_prefix": f"{folder}/{name}-",
+        "print_final_stats": 1,
+    }
+    if target.words:
+        options["dict"] = words
+    arguments = [sys.argv[0], *(f"-{key}={value}" for key, value in options.items()), str(corpus)]
+    atheris.Setup(arguments, attempt, custom_mutator=mutate)
+    atheris.Fuzz()
+
+
+def _corpus(name: str, folder: Path) -> Path:
+    """Where the inputs lie that reached new lines of our code."""
+    return folder / f"{name}.corpus"
+
+
+def _again(name: str, folder: Path) -> int:
+    """Try the inputs that were kept again and again, without tracing. The exit status: 1 if that takes more memory."""
+    target, kept = _target(name), sorted(_corpus(name, folder).iterdir())
+    resident = []
+    for _ in range(ROUNDS):
+        if not all(_harmless(target, file.read_bytes(), folder) for file in kept):
+            return 1
+        gc.collect()
+        resident.append(psutil.Process().memory_info().rss / 1e6)
+    grown = resident[-1] - resident[1]
+    print(f"stat::inputs_kept: {len(kept)}\nstat::megabytes_grown: {grown:.1f}", flush=True)
+    return 0 if grown <= MOST_GROWN else 1
 
 
 def _unguided(name: str, seconds: int, seed: int, folder: Path) -> int:
@@ -111,22 +140,27 @@ def _unguided(name: str, seconds: int, seed: int, folder: Path) -> int:
     return 0
 
 
-def _one(name: str, seconds: int, seed: int, folder: Path) -> bool:
+def _one(name: str, seconds: int, seed: int, folder: Path, *, guided: bool) -> bool:
     """Fuzz a target in a process of its own. True if nothing was found."""
     log = folder / f"{name}.log"
-    command = [sys.executable, *_MODULE, "--inside", name, "--seed", str(seed), "--folder", str(folder)]
+    command = [sys.executable, *_MODULE, "--seed", str(seed), "--folder", str(folder)]
+    steps = [["--inside", name, "--seconds", str(seconds)], *([["--again", name]] if guided else [])]
     with log.open("w", encoding="utf-8") as out:
-        done = subprocess.run([*command, "--seconds", str(seconds)], stdout=out, stderr=out, check=False, cwd=_ROOT)
+        harmless = all(
+            subprocess.run([*command, *step], stdout=out, stderr=out, check=False, cwd=_ROOT).returncode == 0
+            for step in steps
+        )
     text = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    tried = next((line.split()[-1] for line in text if "number_of_executed_units" in line), "?")
-    print(
-        f"{name}: {tried} inputs, {'nothing found' if done.returncode == 0 else 'FOUND SOMETHING'}, see {log}",
-        flush=True,
+    told = dict(line.removeprefix("stat::").split(":", 1) for line in text if line.startswith("stat::"))
+    tried, kept, grown = (
+        told.get(key, "?").strip() for key in ("number_of_executed_units", "inputs_kept", "megabytes_grown")
     )
+    again = f", {kept} kept and tried {ROUNDS} times: {grown} MB more" if guided else ""
+    print(f"{name}: {tried} inputs{again}, {'nothing found' if harmless else 'FOUND SOMETHING'}, see {log}", flush=True)
     for guilty in [line.rpartition(" ")[2] for line in text if "Test unit written to" in line]:
         print(f"  input: {guilty}")
         print(f"  replay: PYTHONPATH=tests:tests/bench {sys.executable} -m fuzz.campaign --replay {name} {guilty}")
-    return done.returncode == 0
+    return harmless
 
 
 def main() -> int:
@@ -139,6 +173,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=_ROOT / ".fuzz")
     parser.add_argument("--replay", nargs=2, metavar=("TARGET", "FILE"))
     parser.add_argument("--inside", help=argparse.SUPPRESS)
+    parser.add_argument("--again", help=argparse.SUPPRESS)
     given = parser.parse_args()
     seconds = given.seconds if given.seconds is not None else int(60 * given.minutes)
     if given.replay is not None:
@@ -148,12 +183,14 @@ def main() -> int:
     guided = importlib.util.find_spec("atheris") is not None
     if given.inside is not None:
         return (_guided if guided else _unguided)(given.inside, seconds, given.seed, given.folder) or 0
+    if given.again is not None:
+        return _again(given.again, given.folder)
     given.folder.mkdir(exist_ok=True)
     how = "guided by coverage" if guided else "unguided, atheris is not installed"
     print(f"seed {given.seed}, {seconds} s each, {how}", flush=True)
     with ThreadPoolExecutor(max(1, (os.cpu_count() or 2) // 2)) as pool:
         names = given.targets or NAMES
-        results = list(pool.map(lambda name: _one(name, seconds, given.seed, given.folder), names))
+        results = list(pool.map(lambda name: _one(name, seconds, given.seed, given.folder, guided=guided), names))
     return 0 if all(results) else 1
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import tracemalloc
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from formats.same_traffic import NOW
+from fuzz import campaign
 from fuzz.campaign import NAMES
 from fuzz.contract import Broken, Target
 from fuzz.line_targets import MONITORED, READINGS, SOURCE
@@ -50,6 +52,20 @@ def test_a_harmful_input_would_be_told() -> None:
 
     with pytest.raises(Broken, match="found"):
         Target("harmful", harmful, [b""])(b"")
+
+
+@pytest.mark.parametrize(("kept_bytes", "status"), [(0, 0), (1 << 20, 1)], ids=["keeps nothing", "keeps a megabyte"])
+def test_what_grows_with_its_inputs_would_be_told(
+    kept_bytes: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[bytes] = []
+    target = Target("leaking", lambda data: held.append(data * kept_bytes), [])
+    monkeypatch.setattr(campaign, "_target", lambda _name: target)
+    corpus = tmp_path / "leaking.corpus"
+    corpus.mkdir()
+    for i in range(10):
+        (corpus / str(i)).write_bytes(b"%d" % i)
+    assert campaign._again("leaking", tmp_path) == status
 
 
 def test_decoders_that_are_kept_do_not_grow() -> None:
