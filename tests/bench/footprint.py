@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -63,9 +64,9 @@ FLOOR_ROUNDS = 5
 
 
 def growth(directory: Path, records: tuple[int, ...] = RECORDS, pace: float = PACE) -> dict[str, Any]:
-    """MB resident at most when each number of records is counted, and as a rule (median) before each step of a million.
+    """At each million: MB resident at most so far; medians since the one before of what is resident and in use.
 
-    `pace`: records a second. The level is that of the last million less that of the million after the first number.
+    `pace`: records a second.
     """
     profile = directory / "profile.json"
     write_reference(profile)
@@ -73,13 +74,14 @@ def growth(directory: Path, records: tuple[int, ...] = RECORDS, pace: float = PA
     start_ms = round(time.time() * 1000) - max(records) - CHUNK
     flags = ["--log.path", str(directory / "log.jsonl"), "--reference.path", str(profile)]
     flags += ["--state.path", str(directory / "state"), "--publish.interval", PUBLISH, "--poll.interval", PUBLISH]
-    entry = (str(HERE / "fast_exporter.py"), str(FASTER))
-    found: dict[str, Any] = {"peak": {}, "level": {}, "seconds": {}}
+    told = directory / "in_use"
+    entry = (str(HERE / "fast_exporter.py"), str(FASTER), str(told))
+    found: dict[str, Any] = {"peak": {}, "level": {}, "in_use": {}, "blocks": {}, "seconds": {}}
     with (
         closing(GrowingLog(directory / "log.jsonl", 2)) as log,
         ExporterProcess(*flags, log=directory / "exporter.log", entry=entry) as exporter,
     ):
-        begun, seen = time.monotonic(), []
+        begun, seen, lines = time.monotonic(), [], 0
         for goal in sorted({*records, *range(min(records), max(records), STEP)}):
             while traffic.records < goal:
                 if log.size > ROTATE_BYTES:
@@ -93,15 +95,19 @@ def growth(directory: Path, records: tuple[int, ...] = RECORDS, pace: float = PA
             found["seconds"][goal] = round(time.monotonic() - begun, 1)
             found["peak"][goal], found["level"][goal] = memory(exporter.pid).peak, median(seen)
             seen.clear()
+            lines, found["in_use"][goal], found["blocks"][goal] = _in_use(told, lines)
             peak, level = found["peak"][goal], found["level"][goal]
             print(f"{goal:>12,} records, {level:.1f} MB, at most {peak:.1f} MB", file=sys.stderr, flush=True)
         found["counted"] = sum_of(_scrape(exporter), COUNTED) == traffic.records
-    first, last = min(records), max(records)
-    found["slope"] = {
-        "level": found["level"][last] - found["level"][min(goal for goal in found["level"] if goal > first)],
-        "peak": found["peak"][last] - found["peak"][first],
-    }
     return found
+
+
+def _in_use(told: Path, lines: int) -> tuple[int, float, float]:
+    """How many lines were told by now, and of those after `lines` the medians of MB and blocks; NaN without any."""
+    fresh = [line.split() for line in told.read_text().splitlines()[lines:]] if told.exists() else []
+    if not fresh:
+        return lines, math.nan, math.nan
+    return lines + len(fresh), median(float(size) / 1e6 for size, _ in fresh), median(float(n) for _, n in fresh)
 
 
 def _wait_for(exporter: ExporterProcess, predictions: int) -> None:
@@ -175,13 +181,21 @@ def floor_lines(found: dict[str, float]) -> list[str]:
 def growth_lines(found: dict[str, Any]) -> list[str]:
     """`growth` as lines of Markdown."""
     first, last = min(found["peak"]), max(found["peak"])
-    levels = ", ".join(f"{level:.1f}" for goal, level in found["level"].items() if goal > first)
+    rows = [
+        f"| {goal:,} | {level:.1f} | {found['peak'][goal]:.1f} | {found['in_use'][goal]:.1f} "
+        f"| {found['blocks'][goal]:,.0f} |"
+        for goal, level in found["level"].items()
+    ]
     return [
-        f"At a steady {PACE:,.0f} records a second, windows full, MB resident, in the median of each million from "
-        f"{first:,} to {last:,} records: {levels}: {found['slope']['level']:+.2f} MB (goal: +1 MB). At most, after "
-        f"{first:,}: {found['peak'][first]:.1f} MB; after {last:,}: {found['peak'][last]:.1f} MB "
-        f"({found['slope']['peak']:+.2f} MB; goal: 60 MB). "
-        f"{'Every' if found['counted'] else 'NOT every'} record was counted.",
+        f"A steady {PACE:,.0f} records a second, the windows of 5 minutes and an hour full. "
+        f"{'Every' if found['counted'] else 'NOT every'} record was counted. Medians since the row before:",
+        "",
+        "| records | resident MB | at most, ever | in use of the C library's, MB | blocks of Python's |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+        f"From {first:,} to {last:,} records the most ever resident grew by "
+        f"{found['peak'][last] - found['peak'][first]:+.2f} MB. Goals: 60 MB, +1 MB.",
         "",
     ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import sys
 import tempfile
 import time
@@ -77,7 +78,7 @@ def measured(records: int) -> dict[str, object]:
         write_reference(log, profile)
         flags = ["--log.path", str(log), "--reference.path", str(profile), "--state.path", str(directory / "state")]
         often = ("--publish.interval", PUBLISH, "--poll.interval", PUBLISH)
-        fast = (str(HERE / "fast_exporter.py"), FASTER)
+        fast = (str(HERE / "fast_exporter.py"), FASTER, os.devnull)
         with ExporterProcess(*flags, *often, log=directory / "err", entry=fast) as exporter:
             started = memory(exporter.pid)
             exporter.wait_for(lambda page: any(name == "mlcanary_window_accuracy_ratio" for name, _ in page), 600)
