@@ -64,9 +64,9 @@ FLOOR_ROUNDS = 5
 
 
 def growth(directory: Path, records: tuple[int, ...] = RECORDS, pace: float = PACE) -> dict[str, Any]:
-    """At each million: MB resident at most so far; medians since the one before of what is resident and in use.
+    """At each million: MB resident at most so far and, since the one before, in the median; the least that was in use.
 
-    `pace`: records a second.
+    The least is what stays: between a page and the next block nothing else is there. `pace`: records a second.
     """
     profile = directory / "profile.json"
     write_reference(profile)
@@ -103,11 +103,11 @@ def growth(directory: Path, records: tuple[int, ...] = RECORDS, pace: float = PA
 
 
 def _in_use(told: Path, lines: int) -> tuple[int, float, float]:
-    """How many lines were told by now, and of those after `lines` the medians of MB and blocks; NaN without any."""
+    """How many lines were told by now, and of those after `lines` the least MB and blocks; NaN without any."""
     fresh = [line.split() for line in told.read_text().splitlines()[lines:]] if told.exists() else []
     if not fresh:
         return lines, math.nan, math.nan
-    return lines + len(fresh), median(float(size) / 1e6 for size, _ in fresh), median(float(n) for _, n in fresh)
+    return lines + len(fresh), min(float(size) / 1e6 for size, _ in fresh), min(float(n) for _, n in fresh)
 
 
 def _wait_for(exporter: ExporterProcess, predictions: int) -> None:
@@ -188,16 +188,24 @@ def growth_lines(found: dict[str, Any]) -> list[str]:
     ]
     return [
         f"A steady {PACE:,.0f} records a second, the windows of 5 minutes and an hour full. "
-        f"{'Every' if found['counted'] else 'NOT every'} record was counted. Medians since the row before:",
+        f"{'Every' if found['counted'] else 'NOT every'} record was counted. Each row is of the records since the row "
+        "before; what is in use at least is what stays, between a page and the next block:",
         "",
-        "| records | resident MB | at most, ever | in use of the C library's, MB | blocks of Python's |",
+        "| records | resident, median MB | at most, ever | in use at least: MB of the C library | blocks of Python |",
         "|---|---|---|---|---|",
         *rows,
         "",
-        f"From {first:,} to {last:,} records the most ever resident grew by "
+        f"From the million after {first:,} to {last:,} records what stays grew by {_rise(found['in_use']):+.2f} MB, "
+        f"what is resident by {_rise(found['level']):+.2f} MB, the most ever resident by "
         f"{found['peak'][last] - found['peak'][first]:+.2f} MB. Goals: 60 MB, +1 MB.",
         "",
     ]
+
+
+def _rise(by_goal: dict[int, float]) -> float:
+    """From the second row to the last: the first one is of the start, while windows fill."""
+    rows = list(by_goal.values())
+    return rows[-1] - rows[min(1, len(rows) - 1)]
 
 
 def trickle_lines(found: list[dict[str, float]]) -> list[str]:
