@@ -76,7 +76,7 @@ def growth(directory: Path, records: tuple[int, ...] = RECORDS, pace: float = PA
     flags += ["--state.path", str(directory / "state"), "--publish.interval", PUBLISH, "--poll.interval", PUBLISH]
     told = directory / "in_use"
     entry = (str(HERE / "fast_exporter.py"), str(FASTER), str(told))
-    found: dict[str, Any] = {"peak": {}, "level": {}, "in_use": {}, "blocks": {}, "seconds": {}}
+    found: dict[str, Any] = {"pace": pace, "peak": {}, "level": {}, "in_use": {}, "blocks": {}, "seconds": {}}
     with (
         closing(GrowingLog(directory / "log.jsonl", 2)) as log,
         ExporterProcess(*flags, log=directory / "exporter.log", entry=entry) as exporter,
@@ -187,7 +187,7 @@ def growth_lines(found: dict[str, Any]) -> list[str]:
         for goal, level in found["level"].items()
     ]
     return [
-        f"A steady {PACE:,.0f} records a second, the windows of 5 minutes and an hour full. "
+        f"A steady {found['pace']:,.0f} records a second, the windows of 5 minutes and an hour full. "
         f"{'Every' if found['counted'] else 'NOT every'} record was counted. Each row is of the records since the row "
         "before; what is in use at least is what stays, between a page and the next block:",
         "",

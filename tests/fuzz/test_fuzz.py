@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from random import Random
@@ -10,7 +13,6 @@ from random import Random
 import pytest
 
 from formats.same_traffic import NOW
-from fuzz import campaign
 from fuzz.campaign import NAMES
 from fuzz.contract import Broken, Target
 from fuzz.line_targets import MONITORED, READINGS, SOURCE
@@ -54,18 +56,31 @@ def test_a_harmful_input_would_be_told() -> None:
         Target("harmful", harmful, [b""])(b"")
 
 
+LEAKING = """
+import sys
+from pathlib import Path
+from fuzz import campaign
+from fuzz.contract import Target
+held = []
+campaign._target = lambda name: Target(name, lambda data: held.append(data * int(sys.argv[2])), [])
+sys.exit(campaign._again("leaking", Path(sys.argv[1])))
+"""
+
+
 @pytest.mark.parametrize(("kept_bytes", "status"), [(0, 0), (1 << 20, 1)], ids=["keeps nothing", "keeps a megabyte"])
-def test_what_grows_with_its_inputs_would_be_told(
-    kept_bytes: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held: list[bytes] = []
-    target = Target("leaking", lambda data: held.append(data * kept_bytes), [])
-    monkeypatch.setattr(campaign, "_target", lambda _name: target)
+def test_what_grows_with_its_inputs_would_be_told(kept_bytes: int, status: int, tmp_path: Path) -> None:
+    """In a process of its own: memory that other tests left free would be taken without a trace."""
     corpus = tmp_path / "leaking.corpus"
     corpus.mkdir()
     for i in range(10):
         (corpus / str(i)).write_bytes(b"%d" % i)
-    assert campaign._again("leaking", tmp_path) == status
+    command = [sys.executable, "-c", LEAKING, str(tmp_path), str(kept_bytes)]
+    paths = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert "inputs_kept: 10\n" in done.stdout
+    assert done.returncode == status
 
 
 def test_decoders_that_are_kept_do_not_grow() -> None:
