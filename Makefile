@@ -62,7 +62,8 @@ SANITIZERS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -O1 -g
 sanitize: setup ## the compiled core under the address and undefined behaviour sanitizers (two minutes)
 	@CFLAGS="$(SANITIZERS)" MLCANARY_REQUIRE_CORE=1 $(BIN)/python hatch_build.py
 	LD_PRELOAD="$$(cc -print-file-name=libasan.so) $$(cc -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
-	  PYTHONMALLOC=malloc $(BIN)/pytest tests/formats/test_compiled_*.py tests/formats/test_native_columns.py tests/joins/test_id_table.py; \
+	  PYTHONMALLOC=malloc $(BIN)/pytest tests/formats/test_compiled_*.py tests/formats/test_native_columns.py tests/joins/test_id_table.py \
+	    tests/engine/test_lean.py::test_arrays_grow_shrink_and_go_wherever_their_memory_is_from; \
 	  done=$$?; $(BIN)/python hatch_build.py && exit $$done
 
 pictures: setup ## the dashboards as PNG, by Grafana's own panels (npm, 450 MB the first time); BOARD=release: one

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path("exporter/mlcanary/compiled")
-SOURCES = (FOLDER / "plain_lines.c", FOLDER / "id_table.c")
+SOURCES = tuple(FOLDER / name for name in ("plain_lines.c", "id_table.c", "array_memory.c"))
 FLAGS = (
     *("-std=c11", "-O2", "-fPIC", "-shared", "-Wall", "-Wextra", "-fvisibility=hidden"),
     "-ffp-contract=off",  # a product and a sum are rounded one by one

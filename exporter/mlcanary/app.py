@@ -23,7 +23,7 @@ from mlcanary.exposition.peers import PeerReader
 from mlcanary.exposition.readers import Readers
 from mlcanary.exposition.web import exporter_application
 from mlcanary.inputs import Feed
-from mlcanary.lean import SpareMemory, keep_lean
+from mlcanary.lean import SpareMemory, keep_lean, lean_arrays
 from mlcanary.push.receiver import Receiver
 from mlcanary.push.settings import require_safe_exposure
 from mlcanary.push.spools import open_spools
@@ -83,6 +83,7 @@ class IngestThread(threading.Thread):
     def run(self) -> None:
         """Poll, publish for those who read, obey orders between blocks."""
         try:
+            lean_arrays()
             self._loop()
         except BaseException as error:  # handed to the main thread, which exits with it
             self.failure = error

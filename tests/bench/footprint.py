@@ -3,7 +3,7 @@
 Run as `python tests/bench/footprint.py [growth|trickle|floor] [--records ...] [--rates ...] [--table]`. The real
 command with HTTP, a state file, a reference of 25 features, 4 versions, late labels and a log that is rotated.
 
-`growth`: a steady flow. The exporter's clock runs 80 times as fast, so that its window of an hour is full when the
+`growth`: a steady flow. The exporter's clock runs 160 times as fast, so that its window of an hour is full when the
 first million is counted; what grows after that grows with the traffic. The figures are the most that was ever resident
 (VmHWM) and what is resident as a rule, in the median of a million records. `trickle`: CPU of the second half of the
 time, real clock, default flags, scraped every 15 seconds as Prometheus does. `floor`: what is resident before a line
@@ -41,9 +41,9 @@ RATES = (0, 100, 1000, 10_000)
 TRICKLE_SECONDS, TICK = 120.0, 0.25
 SCRAPE_SECONDS = 15.0
 PROMETHEUS = {"Accept": "application/openmetrics-text;version=1.0.0", "Accept-Encoding": "gzip"}
-FASTER, PUBLISH, PACE = 80, "250ms", 20_000.0
-"""The hour's window is full after 45 s, before the first million is written at this pace; at the full pace, which
-takes larger blocks, a million is over too soon for its level to be seen."""
+FASTER, PUBLISH, PACE = 160, "250ms", 20_000.0
+"""The hour's window is full after 23 s, before half of the first million is written at this pace; at the full pace,
+which takes larger blocks, a million is over too soon for its level to be seen."""
 CHUNK, DELAY, KINDS, CHUNKS_BETWEEN, ROTATE_BYTES = 1000, 10, 120, 100, 700_000_000
 LONGEST_WAIT, STEP = 600.0, 1_000_000
 COUNTED = "mlcanary_predictions_total"

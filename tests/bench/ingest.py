@@ -38,7 +38,7 @@ from mlcanary.formats.compiled_lines import CompiledDecoder
 from mlcanary.formats.profile import write_profile
 from mlcanary.formats.typed_lines import TypedDecoder
 from mlcanary.inputs import Inputs
-from mlcanary.lean import keep_lean
+from mlcanary.lean import keep_lean, lean_arrays
 from mlcanary.measures.profiling import ProfileOptions, profile_columns
 from mlcanary.monitor.monitor import Monitor
 from mlcanary.monitor.panel import Panel
@@ -109,7 +109,8 @@ def decode_seconds(log: Path) -> float:
 def run_engine(log: Path, profile: Path, state: Path | None) -> Page:
     """The exporter from the first line to the last page, which it makes as often as the command does."""
     settings = load_settings(Flags(log_paths=(str(log),), reference=profile))
-    keep_lean()  # as the command does
+    keep_lean()  # both as the command does
+    lean_arrays()
     engine = Engine(settings, clock=time.time, checkpoint=None if state is None else Checkpoint(state))
     due = time.monotonic() + FIRST_PAGE_SECONDS
     while engine.read_some():

@@ -51,7 +51,7 @@ KNOWN = frozenset(reference().features)
 
 def test_the_core_is_built_from_the_sources_beside_it() -> None:
     assert core is not None, f"{compiled.way_in_use()}; run: python hatch_build.py"
-    for source, module in zip(SOURCES, (core, compiled.ID_TABLE), strict=True):
+    for source, module in zip(SOURCES, (core, compiled.ID_TABLE, compiled.ARRAY_MEMORY), strict=True):
         digest = hashlib.sha256((ROOT / source).read_bytes()).hexdigest()
         assert digest == module.SOURCE, f"the binary is of another {source.name}; run: python hatch_build.py"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BINARIES = [f"mlcanary/compiled/_{name}.abi3.so" for name in ("id_table", "plain_lines")]
+BINARIES = [f"mlcanary/compiled/_{name}.abi3.so" for name in ("array_memory", "id_table", "plain_lines")]
 NEEDED = ("pyproject.toml", "README.md", "LICENSE", "hatch_build.py", ".gitignore")
 FOLDERS = ("exporter", "rules", "grafana", "alertmanager")
 COMPILER = (

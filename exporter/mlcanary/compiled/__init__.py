@@ -1,4 +1,4 @@
-"""The compiled core, where there is one: plain native lines from bytes to arrays, and the table of remembered ids.
+"""The compiled core, where there is one: plain native lines to arrays, the table of remembered ids, memory of arrays.
 
 Guarantee: whatever counts lines counts the same without it, only slower. It is built with the package where a C
 compiler is, and looked for once, at import; `MLCANARY_CORE=0` in the environment leaves it out.
@@ -13,20 +13,23 @@ from types import ModuleType
 SWITCH = "MLCANARY_CORE"
 
 
-def _found() -> tuple[ModuleType | None, ModuleType | None, str]:
+_MODULES = ("_plain_lines", "_id_table", "_array_memory")
+
+
+def _found() -> tuple[tuple[ModuleType | None, ...], str]:
+    none = (None,) * len(_MODULES)
     if os.environ.get(SWITCH) == "0":
-        return None, None, f"switched off by {SWITCH}=0"
+        return none, f"switched off by {SWITCH}=0"
     try:
-        lines, table = (import_module(f"mlcanary.compiled.{name}") for name in ("_plain_lines", "_id_table"))
+        return tuple(import_module(f"mlcanary.compiled.{name}") for name in _MODULES), ""
     except ModuleNotFoundError:
-        return None, None, "not built: no C compiler or no Python.h when the package was installed"
+        return none, "not built: no C compiler or no Python.h when the package was installed"
     except ImportError as error:
-        return None, None, f"it does not load: {error}"
-    return lines, table, ""
+        return none, f"it does not load: {error}"
 
 
-CORE, ID_TABLE, MISSING = _found()
-"""The modules `_plain_lines` and `_id_table`, or None both, and why."""
+(CORE, ID_TABLE, ARRAY_MEMORY), MISSING = _found()
+"""The modules `_plain_lines`, `_id_table` and `_array_memory`, or None all of them, and why."""
 
 
 def way_in_use() -> str:

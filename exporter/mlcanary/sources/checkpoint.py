@@ -157,8 +157,9 @@ def _sealed(value: bytes, *place: object) -> bytes:
     return zlib.crc32(value, zlib.crc32(repr(place).encode())).to_bytes(_CHECKSUM_BYTES) + value
 
 
-def _sealed_ids(ids: Iterable[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    return [(first, _sealed(value, "ids", first)) for first, value in ids]
+def _sealed_ids(ids: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """One at a time: after a long page there may be some MB of them."""
+    return ((first, _sealed(value, "ids", first)) for first, value in ids)
 
 
 def _opened(stored: object, *place: object) -> bytes:
