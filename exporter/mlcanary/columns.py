@@ -134,6 +134,11 @@ class PredictionColumns:
     def __len__(self) -> int:
         return len(self.ts)
 
+    @property
+    def nbytes(self) -> int:
+        """About how much memory the rows take."""
+        return self.features.matrix.nbytes + self.features.texts.codes.nbytes + _BYTES_BESIDE * len(self)
+
     def take(self, rows: NDArray[np.intp]) -> PredictionColumns:
         """These rows only."""
         return replace(
@@ -145,6 +150,13 @@ class PredictionColumns:
             segments=tuple(codes[rows] for codes in self.segments),
             **{name: getattr(self, name)[rows] for name in _PREDICTION_ARRAYS},
         )
+
+    def to_keep(self) -> PredictionColumns:
+        """The same rows, as a copy where they are the lesser part of a block: a view would keep all of it in memory."""
+        block = self.ts.base
+        if isinstance(block, np.ndarray) and block.size > 2 * len(self):
+            return self.take(np.arange(len(self)))
+        return self
 
     def part(self, rows: slice) -> PredictionColumns:
         """These consecutive rows, without a copy of the arrays."""
@@ -177,6 +189,8 @@ class PredictionColumns:
             )
 
 
+_BYTES_BESIDE = 128
+"""Of a row, beside its features: seven numbers and an id."""
 _PREDICTION_ARRAYS = ("ts", "predicted", "score", "latency", "queue", "user", "has_user")
 
 

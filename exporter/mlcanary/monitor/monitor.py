@@ -20,7 +20,7 @@ from mlcanary.columns import LabelColumns, PredictionColumns, joined_labels
 from mlcanary.joins.join import Join
 from mlcanary.joins.pages import JoinChanges, StoredJoin
 from mlcanary.measures.contract import sample
-from mlcanary.monitor.backlog import Backlog, Kept
+from mlcanary.monitor.backlog import ENOUGH, Backlog, Due, Uncounted
 from mlcanary.monitor.figures import Figures
 from mlcanary.monitor.looking import Looking
 from mlcanary.monitor.model_samples import model_samples, reference_samples, waiting_samples
@@ -51,7 +51,7 @@ class Monitor:
         self._backlog = Backlog()
         self._now = now
         self._unsettled = 0
-        self._kept: dict[ModelKey, Kept] = {}
+        self._uncounted = Uncounted()
         self._looking = Looking()
         self._join = Join(
             plan.join_policies,
@@ -74,7 +74,7 @@ class Monitor:
         """
         self._now = now
         self._backlog.add(records, predictions, labels)
-        if len(self._backlog) >= _ENOUGH or not self._backlog.columns:
+        if self._backlog.full or not self._backlog.columns:
             self._catch_up()
 
     def _catch_up(self) -> None:
@@ -103,7 +103,7 @@ class Monitor:
         stretch: list[Prediction] = []
         labels: list[Label] = []
         labelled: set[str] = set()
-        busy: dict[ModelKey, None] = dict.fromkeys(self._kept)
+        busy: dict[ModelKey, None] = dict.fromkeys(self._uncounted)
         for record in records:
             if isinstance(record, Label):
                 model = self._known_model(record.model)
@@ -140,7 +140,7 @@ class Monitor:
         for batch in batches:
             key = batch.key
             if key not in self.panels:
-                key = self._known(key, {b.key: None for b in known} | dict.fromkeys(self._kept))
+                key = self._known(key, {b.key: None for b in known} | dict.fromkeys(self._uncounted))
             known.append(batch if key == batch.key else replace(batch, key=key))
         for batch, fresh in zip(known, self._join.predict_many(known), strict=True):
             if not fresh.all():
@@ -148,29 +148,21 @@ class Monitor:
             self._keep(batch if fresh.all() else batch.take(np.flatnonzero(fresh)))
 
     def _keep(self, batch: PredictionColumns) -> None:
-        if not len(batch):
-            return
-        batch = self._looking.columns(batch, self.panels[batch.key])
-        kept = self._kept.setdefault(batch.key, Kept())
-        if not kept.takes(batch):
-            self._count(batch.key)
-            kept = self._kept[batch.key] = Kept()
-        kept.add(batch, self._now)
-        if kept.rows >= _ENOUGH:
-            self._count(batch.key)
+        if len(batch):
+            batch = self._looking.columns(batch, self.panels[batch.key])
+            self._count(self._uncounted.add(batch, self._now))
 
-    def _count(self, key: ModelKey) -> None:
-        """Hand what is kept of a version to its panel."""
-        kept = self._kept.pop(key)
-        self._panel(key, kept.read_at).on_prediction_columns(kept.whole(), kept.read_at)
+    def _count(self, due: Sequence[Due]) -> None:
+        """Hand rows to the panels of their versions."""
+        for rows, read_at in due:
+            self._panel(rows.key, read_at).on_prediction_columns(rows, read_at)
 
     def flush(self) -> None:
         """Join and count what is kept back; whoever looks at the counters does it first."""
         if len(self._backlog) or self._backlog.due is not None:
             self._catch_up()
         self._settle()
-        for key in list(self._kept):
-            self._count(key)
+        self._count(self._uncounted.take_all())
         self._note_folded()
 
     def _note_folded(self) -> None:
@@ -388,10 +380,7 @@ class Monitor:
         settle(out, lambda key: self._panel(key, self._now), self.plan.model)
 
 
-_ENOUGH = 4096
-"""Rows of a version that are counted at once: fewer do not pay for numpy's calls, more only take memory."""
-
-_SETTLED = 4 * _ENOUGH
+_SETTLED = 4 * ENOUGH
 """Rows that are joined before what they decided is counted: of most versions they are few at a time."""
 
 _SLOTS, _FEWEST_SLOTS = 60, 6
