@@ -70,8 +70,9 @@ def growth(directory: Path, records: tuple[int, ...] = RECORDS, pace: float = PA
     """
     profile = directory / "profile.json"
     write_reference(profile)
-    traffic = Traffic(CHUNK, DELAY, span_ms=CHUNK, kinds=KINDS)
-    start_ms = round(time.time() * 1000) - max(records) - CHUNK
+    span_ms = round(1000 * FASTER * CHUNK / pace)  # times of events go on as fast as the exporter's clock
+    traffic = Traffic(CHUNK, DELAY, span_ms=span_ms, kinds=KINDS)
+    start_ms = round(time.time() * 1000)
     flags = ["--log.path", str(directory / "log.jsonl"), "--reference.path", str(profile)]
     flags += ["--state.path", str(directory / "state"), "--publish.interval", PUBLISH, "--poll.interval", PUBLISH]
     told = directory / "in_use"
@@ -86,7 +87,7 @@ def growth(directory: Path, records: tuple[int, ...] = RECORDS, pace: float = PA
             while traffic.records < goal:
                 if log.size > ROTATE_BYTES:
                     log.rotate()
-                log.write(traffic.chunk(start_ms + traffic.written * CHUNK))
+                log.write(traffic.chunk(start_ms + traffic.written * span_ms))
                 exporter.pause(max(0.0, begun + traffic.records / pace - time.monotonic()))
                 seen.append(memory(exporter.pid).resident)
                 if traffic.written % CHUNKS_BETWEEN == 0:
